@@ -1,0 +1,32 @@
+/* BLAS and LAPACK as the program uses them: the CBLAS interface, the Fortran LAPACK routines declared here, and the
+ * care that OpenBLAS needs. Any library with these symbols links; OpenBLAS's own functions are optional. */
+#ifndef MIGE_BLAS_H
+#define MIGE_BLAS_H
+
+#include <cblas.h>
+
+/* LAPACK, Fortran binding, column-major. */
+void dsyevd_(const char *jobz, const char *uplo, const int *n, double *a, const int *lda, double *w, double *work,
+             const int *lwork, int *iwork, const int *liwork, int *info);
+void dpotrf_(const char *uplo, const int *n, double *a, const int *lda, int *info);
+
+/* Name of the running kernel set ("SkylakeX", ...), or "unknown" for a BLAS that does not say. */
+const char *mige_blas_kernel(void);
+/* The library's own description, or "unknown". */
+const char *mige_blas_config(void);
+void mige_blas_threads(int n);
+
+/* The kernel set to ask OpenBLAS for when `kernel` lacks vector instructions that a processor with `avx2` (and fma)
+ * and `avx512` has; NULL when it is good as it is, or is not a known OpenBLAS kernel. Pure. */
+const char *mige_blas_better(const char *kernel, int avx2, int avx512);
+/* The same for this process. */
+const char *mige_blas_advice(void);
+
+/* Before MPI_Init: OpenBLAS reads OPENBLAS_CORETYPE when it is loaded, so where a better kernel exists the program
+ * sets it and starts itself again. Leaves a variable alone that the user has set; happens at most once. Returns
+ * when there is nothing to do, or when the exec failed. */
+void mige_blas_restart(char **argv);
+/* 1 if this process is the second start. */
+int mige_blas_restarted(void);
+
+#endif

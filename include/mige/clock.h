@@ -1,0 +1,34 @@
+/* Time per phase, for --log-view. Phases nest; a phase's time includes what runs inside it. Not collective. */
+#ifndef MIGE_CLOCK_H
+#define MIGE_CLOCK_H
+
+#include <stdint.h>
+
+enum mige_phase {
+    MIGE_PHASE_STEP,     /* a whole training step */
+    MIGE_PHASE_LOAD,     /* images to floats */
+    MIGE_PHASE_FORWARD,  /* encoder */
+    MIGE_PHASE_GATHER,   /* representations to every rank */
+    MIGE_PHASE_SCORE,    /* both score problems */
+    MIGE_PHASE_GRAM,     /* distances, width, kernel */
+    MIGE_PHASE_EIGEN,    /* eigenpairs */
+    MIGE_PHASE_APPLY,    /* B and the product that gives the scores */
+    MIGE_PHASE_BACKWARD, /* encoder */
+    MIGE_PHASE_REDUCE,   /* gradients over ranks */
+    MIGE_PHASE_UPDATE,   /* optimiser */
+    MIGE_PHASE_OUTPUT,   /* checkpoints and metrics */
+    MIGE_PHASES
+};
+
+double mige_now(void); /* seconds, monotonic */
+void mige_clock_start(enum mige_phase p);
+/* Ends a phase that did `flops` floating-point operations (0: not counted). */
+void mige_clock_stop(enum mige_phase p, double flops);
+void mige_clock_reset(void);
+const char *mige_clock_name(enum mige_phase p);
+int mige_clock_depth(enum mige_phase p); /* 0: STEP and what stands alone, 1: inside a step, 2: inside SCORE */
+double mige_clock_seconds(enum mige_phase p);
+double mige_clock_flops(enum mige_phase p);
+int64_t mige_clock_count(enum mige_phase p);
+
+#endif

@@ -1,0 +1,64 @@
+/* Image sets: the data file (mige-data), the official formats it is made from, and the order of training. */
+#ifndef MIGE_DATA_H
+#define MIGE_DATA_H
+
+#include "mige/comm.h"
+#include <stdint.h>
+
+/* One split, as in the file: images [n][c][h][w], 0..255, and labels [n]. */
+typedef struct {
+    int64_t n;
+    const uint8_t *images;
+    const int32_t *labels;
+} mige_split;
+
+typedef struct {
+    mige_split train, test;
+    int c, h, w;
+    int classes;
+    char **class_names; /* `classes` strings, one block */
+    mige_shared memory; /* holds images and labels, one copy a node */
+} mige_data;
+
+/* Reads a data file into memory shared by each node's ranks: node rank 0 reads, the others see. Checks shapes,
+ * types, and that labels are within 0..classes-1 (message names the first bad record). Collective on c. Errors:
+ * MIGE_EINPUT, agreed. */
+int mige_data_open(const mige_comm *c, const char *path, mige_data *d);
+void mige_data_close(mige_data *d);
+
+/* x[i] = image index[i] as floats in [-1, 1] (2 v / 255 - 1), channels last [n][h][w][c]; labels[i] too unless
+ * NULL. Not collective. */
+void mige_data_load(const mige_data *d, const mige_split *s, const int64_t *index, int n, float *x,
+                    int32_t *labels);
+
+/* An official set in memory, whole. */
+typedef struct {
+    int64_t n;
+    int c, h, w;
+    uint8_t *images; /* [n][c][h][w] */
+    int32_t *labels;
+} mige_images;
+void mige_images_free(mige_images *m);
+
+/* Official files in folder `from`. format: "mnist" ({train,t10k}-{images-idx3,labels-idx1}-ubyte, each plain or
+ * .gz, or with a dot in place of the dash before idx, as some copies are named), "cifar10" (data_batch_1..5.bin,
+ * test_batch.bin), "cifar100" (train.bin, test.bin; fine labels). Subfolders that the official archives unpack to
+ * (cifar-10-batches-bin, cifar-100-binary) are looked into too. names: class names, from the set's text file where
+ * there is one (batches.meta.txt, fine_label_names.txt), else built in or digits. Every length, magic number,
+ * dimension and label is checked. Errors: MIGE_EINPUT naming file and what is wrong, MIGE_EUSAGE for an unknown
+ * format. Not collective. */
+int mige_convert_read(const char *format, const char *from, mige_images *train, mige_images *test, int *classes,
+                      char ***names);
+/* Keeps n images, n/classes of each class (the remainder to the first classes), chosen by (seed) and left in the
+ * set's order; n = 0 or n = m->n keeps all. */
+int mige_convert_sample(mige_images *m, int classes, int64_t n, uint64_t seed);
+/* Writes the data file. compress: deflate. */
+int mige_convert_write(const char *path, const mige_images *train, const mige_images *test, int classes,
+                       const char *const *names, int compress);
+
+/* The parsers of the official formats, on bytes in memory: what the fuzzers drive. Each allocates its output. */
+int mige_parse_idx_images(const uint8_t *bytes, size_t size, mige_images *m);
+int mige_parse_idx_labels(const uint8_t *bytes, size_t size, mige_images *m); /* m->n must match */
+int mige_parse_cifar(const uint8_t *bytes, size_t size, int label_bytes, int classes, mige_images *m);
+
+#endif

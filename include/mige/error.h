@@ -1,0 +1,55 @@
+/* Errors as return codes: every function that can fail returns an int, 0 for success, outputs last.
+ * The library never exits; main does, once, with the code it was given. */
+#ifndef MIGE_ERROR_H
+#define MIGE_ERROR_H
+
+#include <stddef.h>
+
+/* The codes are the program's exit statuses. */
+enum {
+    MIGE_OK = 0,
+    MIGE_EFAIL = 1,    /* anything that is none of the others: out of memory, a failed library call */
+    MIGE_EUSAGE = 2,   /* usage or configuration */
+    MIGE_EINPUT = 3,   /* bad or unreadable input */
+    MIGE_ENUMERIC = 4, /* non-finite loss or score, no eigenvalues */
+    MIGE_EOUTPUT = 5,  /* output could not be written */
+    MIGE_ESTOPPED = 75 /* stopped by a signal or --max-hours after a checkpoint */
+};
+
+/* Remembers a message and returns `code`. The message is one line, "WHAT: WHY (what to do)". Not collective. */
+int mige_raise(int code, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* The last message raised on this rank (or taken over from another by mige_agree); "" when there is none. */
+const char *mige_error(void);
+
+/* Replaces the message, as it is. Used when one rank takes over another's error. */
+void mige_error_set(const char *message);
+
+/* *out = zeroed memory for `count` items of `size` bytes, 64-byte aligned; the caller frees it with free().
+ * count 0 gives a valid pointer. Errors: MIGE_EFAIL (out of memory, or count * size overflows), *out = NULL. */
+int mige_alloc(size_t count, size_t size, void *out);
+
+/* Pass an error on; raise one; the same for functions that clean up behind a label, with `int err` in scope. */
+#define MIGE_TRY(call)                                                                                             \
+    do {                                                                                                           \
+        int err_ = (call);                                                                                         \
+        if (err_) return err_;                                                                                     \
+    } while (0)
+#define MIGE_CHECK(cond, code, ...)                                                                                \
+    do {                                                                                                           \
+        if (!(cond)) return mige_raise(code, __VA_ARGS__);                                                         \
+    } while (0)
+#define MIGE_TRY_GOTO(call, label)                                                                                 \
+    do {                                                                                                           \
+        err = (call);                                                                                              \
+        if (err) goto label;                                                                                       \
+    } while (0)
+#define MIGE_CHECK_GOTO(cond, label, code, ...)                                                                    \
+    do {                                                                                                           \
+        if (!(cond)) {                                                                                             \
+            err = mige_raise(code, __VA_ARGS__);                                                                   \
+            goto label;                                                                                            \
+        }                                                                                                          \
+    } while (0)
+
+#endif

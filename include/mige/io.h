@@ -1,0 +1,106 @@
+/* HDF5 files, the same way for every kind: written aside as NAME.part, synced, renamed to NAME; `complete` = 1 is
+ * the last attribute written, and each data set carries the CRC-32 of its bytes (attribute `crc32`), so that a
+ * file that is damaged or cut is known as such. A seal behind the last byte, one line of text with the CRC-32 of
+ * the whole file, is checked before HDF5 sees it, whose library can crash on a damaged one; attribute `sealed` says
+ * that there must be one. This is the only room that includes hdf5.h.
+ *
+ * Nothing here is collective: one rank writes; any rank may read. Numbers are stored little-endian. HDF5's own
+ * error printing is off; messages are ours. Errors: MIGE_EINPUT for what cannot be read, MIGE_EOUTPUT for what
+ * cannot be written. */
+#ifndef MIGE_IO_H
+#define MIGE_IO_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum mige_type { MIGE_U8, MIGE_I32, MIGE_I64, MIGE_F32, MIGE_F64 };
+size_t mige_type_size(enum mige_type type);
+
+/* Set once by main, written to the root of every file: software, git_revision, command_line, config, created,
+ * ranks, threads, hosts, seed. Strings are copied. */
+typedef struct {
+    const char *command_line;
+    const char *config; /* all options as INI text */
+    const char *hosts;  /* comma separated */
+    int ranks, threads;
+    int64_t seed;
+} mige_provenance;
+int mige_provenance_set(const mige_provenance *p);
+/* What the sources were when this was built: `git describe`, or "unknown". */
+const char *mige_revision(void);
+/* Version of the HDF5 library in use, "1.10.8". */
+const char *mige_hdf5_version(void);
+
+typedef struct mige_file mige_file;
+
+/* A new file that will be `path`; `format` is one of the contract's ("mige-data", ...). A .part left over from an
+ * earlier death is replaced. */
+int mige_file_create(const char *path, const char *format, mige_file **f);
+/* Marks the file complete, closes, syncs and renames it. *f = NULL whatever happens; after an error the .part is
+ * gone and `path` is what it was. */
+int mige_file_commit(mige_file **f);
+/* Closes and deletes the .part. No effect on NULL. */
+void mige_file_discard(mige_file **f);
+
+/* An existing file, which must be complete and of this format (NULL: any of ours). Messages name what is wrong:
+ * missing, not HDF5, cut, of another format, of a newer format_version, not complete. */
+int mige_file_open(const char *path, const char *format, mige_file **f);
+/* Any HDF5 file, of whatever program: for samples that users bring. */
+int mige_file_open_any(const char *path, mige_file **f);
+void mige_file_close(mige_file **f);
+const char *mige_file_path(const mige_file *f);
+
+/* What a data set is. 1 to 4 dimensions. */
+typedef struct {
+    enum mige_type type;
+    int ndim;
+    int64_t dims[4];
+} mige_layout;
+
+/* Writes a whole data set, groups on the way included. `units` ("1" for a pure number, "nat", "s", ...) and
+ * `long_name` are required. Options, or-ed: */
+enum {
+    MIGE_COMPRESS = 1,  /* deflate, for files that are kept in a repository */
+    MIGE_EXTENSIBLE = 2 /* unlimited first dimension (chunked), for series */
+};
+int mige_file_write(mige_file *f, const char *name, mige_layout layout, const void *data, const char *units,
+                    const char *long_name, int options);
+/* The same by pieces: create, then append rows in order until the first dimension is full; the CRC is kept as they
+ * pass. One data set is open at a time; the last piece finishes it. */
+int mige_file_begin(mige_file *f, const char *name, mige_layout layout, const char *units, const char *long_name,
+                    int options);
+int mige_file_append(mige_file *f, const void *rows, int64_t nrows);
+
+/* Attributes of the root or of an object ("/" or a data set's name). */
+int mige_file_set_text(mige_file *f, const char *object, const char *name, const char *text);
+int mige_file_set_int(mige_file *f, const char *object, const char *name, int64_t value);
+int mige_file_set_real(mige_file *f, const char *object, const char *name, double value);
+int mige_file_get_text(const mige_file *f, const char *object, const char *name, char *text, size_t size);
+int mige_file_get_int(const mige_file *f, const char *object, const char *name, int64_t *value);
+int mige_file_get_real(const mige_file *f, const char *object, const char *name, double *value);
+
+/* Is there a data set of this name or, for a name that does not begin with '/', an attribute of the root? 1 or 0,
+ * never an error. */
+int mige_file_has(const mige_file *f, const char *name);
+/* Of a file of another program: the type that holds its numbers best (float16 as MIGE_F32, uint16 as MIGE_I32...).
+ */
+int mige_file_layout(const mige_file *f, const char *name, mige_layout *layout);
+/* Rows [first, first + nrows) as `type` (converted by HDF5 where it differs from the stored one). A whole data set
+ * read in its own type is compared with its CRC-32 if it has one. */
+int mige_file_read(const mige_file *f, const char *name, enum mige_type type, int64_t first, int64_t nrows,
+                   void *rows);
+/* A vector of strings, read and written (class names). Reading: *names = nrows pointers in one block, free() it. */
+int mige_file_write_names(mige_file *f, const char *name, int n, const char *const *names, const char *long_name);
+int mige_file_read_names(const mige_file *f, const char *name, int *n, char ***names);
+
+/* Calls fn for every data set with its full name ("/train/images"), in the order of names; stops at the first
+ * error, which it returns. Links other than hard ones are not followed. */
+int mige_file_each(const mige_file *f, int (*fn)(void *ctx, const char *name), void *ctx);
+
+/* Reads every data set of `f` and compares its CRC-32; a data set without one is an error. */
+int mige_file_verify(const mige_file *f);
+
+/* mkdir -p. */
+int mige_make_folder(const char *path);
+
+#endif

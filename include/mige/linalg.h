@@ -1,0 +1,98 @@
+/* Leading eigenpairs of a symmetric positive semi-definite matrix that is spread over ranks, and the process grid
+ * and block-cyclic matrix underneath (ScaLAPACK's layout; local parts are column-major).
+ *
+ * Local and global indices are told apart by name: il, ig. Orders are int, as in ScaLAPACK; their products int64_t.
+ */
+#ifndef MIGE_LINALG_H
+#define MIGE_LINALG_H
+
+#include "mige/comm.h"
+#include <stdint.h>
+
+/* A rows x cols grid of the first rows*cols ranks of a communicator; the other ranks hold nothing and join no BLACS
+ * call, but do join every collective of ours. */
+typedef struct {
+    mige_comm comm;      /* of the ranks inside; only there */
+    int inside;          /* 1 if this rank is */
+    int context, system; /* BLACS handles, inside only */
+    int rows, cols;      /* the grid, known on every rank */
+    int row, col;        /* this rank's place; -1 outside */
+    int nb;              /* square blocks of nb x nb */
+} mige_grid;
+
+/* The grid for a matrix of order m on at most `ranks` ranks of c: no rank without at least two blocks in each
+ * direction, as square as that allows. Collective on c. */
+int mige_grid_create(const mige_comm *c, int m, int ranks, mige_grid *g);
+void mige_grid_destroy(mige_grid *g);
+/* The shape that mige_grid_create would choose. Not collective. */
+void mige_grid_shape(int m, int ranks, int *rows, int *cols, int *nb);
+
+typedef struct {
+    const mige_grid *grid;
+    int m, n;   /* global */
+    int ml, nl; /* local rows and columns; 0 outside the grid */
+    int lld;    /* leading dimension of a: max(1, ml) */
+    int desc[9];
+    double *a; /* [nl][lld], owned; NULL outside */
+} mige_matrix;
+
+/* Zeros. Not collective; outside the grid it is empty. Errors: MIGE_EFAIL (memory). */
+int mige_matrix_create(const mige_grid *g, int m, int n, mige_matrix *A);
+void mige_matrix_destroy(mige_matrix *A);
+/* Global index of a local row or column. */
+int mige_row(const mige_matrix *A, int il);
+int mige_col(const mige_matrix *A, int il);
+/* How many of this rank's columns have a global index below ig: local columns of [j0, j1) are contiguous. */
+int mige_cols_below(const mige_matrix *A, int ig);
+
+enum mige_solver {
+    MIGE_SOLVER_AUTO,
+    MIGE_SOLVER_LAPACK,    /* dsyevd on one rank */
+    MIGE_SOLVER_SCALAPACK, /* pdsyevd on the grid */
+    MIGE_SOLVER_SUBSPACE   /* Chebyshev-filtered subspace iteration on pdgemm and pdgeqrf */
+};
+#define MIGE_SOLVERS "auto|lapack|scalapack|subspace"
+
+typedef struct {
+    enum mige_solver solver;
+    double
+        threshold; /* J: the leading eigenvalues whose cumulative share of the trace is strictly below this, ... */
+    int eigen;     /* ... or exactly this many, where it is above 0 */
+    double floor;  /* never past an eigenvalue below floor * lambda_1 */
+    double tolerance; /* subspace: of residuals, relative to the eigenvalue */
+    int check;        /* verify residuals and orthogonality of every solve */
+} mige_eigen_options;
+/* auto, 0.99, by threshold, 1e-10, 1e-8, no check. */
+mige_eigen_options mige_eigen_defaults(void);
+
+typedef struct mige_eigen mige_eigen;
+
+/* Takes all memory for problems of order m. Collective on c, which must outlive e. Errors, agreed: MIGE_EFAIL with
+ * what was wanted when memory or an index runs out; MIGE_EUSAGE for an option out of range. */
+int mige_eigen_create(const mige_comm *c, int m, const mige_eigen_options *o, mige_eigen **e);
+void mige_eigen_destroy(mige_eigen **e);
+/* Bytes a rank takes (the largest share), from the sizes alone. Not collective. */
+double mige_eigen_bytes(int m, int ranks, const mige_eigen_options *o);
+
+/* Where the caller puts its matrix, both triangles, before each solve; a solve may destroy it. */
+mige_matrix *mige_eigen_matrix(mige_eigen *e);
+
+typedef struct {
+    int J;
+    const double *lambda; /* [J], descending, on every rank */
+    const mige_matrix *U; /* eigenvectors are its columns [first, first + J), in ASCENDING order of eigenvalue: */
+    int first;            /* column first + J - 1 - j belongs to lambda[j] */
+    enum mige_solver solver; /* the one that did it */
+    int iterations;          /* subspace: filter passes */
+    double flops;            /* nominal, all ranks together */
+    double residual,
+        orthogonality; /* with check: max_j |K u_j - lambda_j u_j| / lambda_1, max |U'U - I|; else -1 */
+} mige_eigenpairs;
+
+/* The leading pairs of the matrix last put in; `trace` is its exact trace (M for a Gram matrix of an RBF kernel),
+ * so that a share is known without the full spectrum. Results belong to e, until the next solve. Subspace starts
+ * from the vectors of the solve before. Collective on c. Errors, agreed: MIGE_ENUMERIC when the matrix is not
+ * finite, the solver fails, or a check does. */
+int mige_eigen_solve(mige_eigen *e, double trace, mige_eigenpairs *pairs);
+
+#endif

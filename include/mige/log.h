@@ -1,0 +1,26 @@
+/* What the user sees: lines on standard output, progress, warnings and the one error line on standard error. Only
+ * the rank that is told to speaks. Not collective. */
+#ifndef MIGE_LOG_H
+#define MIGE_LOG_H
+
+enum mige_progress { MIGE_PROGRESS_AUTO, MIGE_PROGRESS_BAR, MIGE_PROGRESS_LINE, MIGE_PROGRESS_NONE };
+
+/* speaks: 1 on the rank that prints; quiet: only warnings and errors. */
+void mige_log_setup(int speaks, int quiet, enum mige_progress mode);
+
+/* A line on standard output (the newline is added). */
+void mige_say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* A result that was asked for: printed even with --quiet. */
+void mige_print(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* "mige: warning: ..." on standard error. */
+void mige_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+/* Progress of `total` items: a bar on a terminal, else a line now and then (every tenth, and not more often than
+ * every two seconds). `text` says what there is to see, may be "". One at a time. */
+void mige_progress_begin(const char *label, long total);
+void mige_progress_update(long done, const char *text);
+/* Whether the next update would show something: to spare the making of `text`. */
+int mige_progress_due(long done);
+void mige_progress_end(void);
+
+#endif

@@ -1,0 +1,68 @@
+/* One table binds each option's name, type, default, range and help to a variable; the command line, INI files,
+ * --help, --dump-config and the provenance in files all come from it. Not collective. */
+#ifndef MIGE_OPTIONS_H
+#define MIGE_OPTIONS_H
+
+#include <stddef.h>
+
+enum mige_option_type {
+    MIGE_OPT_FLAG,   /* int: 0 or 1; alone on the command line, yes/no in a file */
+    MIGE_OPT_INT,    /* int64_t */
+    MIGE_OPT_REAL,   /* double */
+    MIGE_OPT_CHOICE, /* int: index into `choices` */
+    MIGE_OPT_TEXT    /* char[MIGE_OPT_TEXT_SIZE] */
+};
+enum { MIGE_OPT_TEXT_SIZE = 1024 };
+
+typedef struct {
+    const char *name; /* without the dashes */
+    enum mige_option_type type;
+    size_t offset;       /* of the variable in the struct that all functions below get as `config` */
+    const char *value;   /* the default, as the user would write it; "" for no text */
+    double min, max;     /* of INT and REAL, inclusive; both 0: any finite number */
+    const char *choices; /* of CHOICE: "lapack|scalapack|subspace" */
+    unsigned commands;   /* bit mask of the commands that have it */
+    const char *units;   /* "images", "s", ... or "" */
+    const char *help;    /* one line */
+} mige_option;
+
+typedef struct {
+    const char *name; /* of the command: its section in INI files */
+    unsigned bit;     /* its bit in mige_option.commands */
+    const char *help; /* what it does, one line */
+    const char *usage;
+} mige_command;
+
+typedef struct {
+    const mige_option *options;
+    int noptions;
+    const mige_command *commands;
+    int ncommands;
+} mige_option_table;
+
+/* Every variable to its default. */
+int mige_options_defaults(const mige_option_table *t, void *config);
+/* Sets one option from text. `where` begins the message ("--batch", "run.ini:7: batch"). Errors: MIGE_EUSAGE:
+ * unknown name (the nearest known one is named), not an option of this command, a value that is no number or out of
+ * range. */
+int mige_options_set(const mige_option_table *t, const mige_command *cmd, void *config, const char *where,
+                     const char *name, const char *value);
+/* Reads an INI file: keys before any section or under [NAME-OF-THE-COMMAND] are set; those under another command's
+ * section are checked for their names and passed over. Errors: MIGE_EUSAGE naming file and line; MIGE_EINPUT if it
+ * cannot be read. */
+int mige_options_file(const mige_option_table *t, const mige_command *cmd, void *config, const char *path);
+/* Reads argv[0..argc): --name value, --name=value, --flag. --config FILE is read first, wherever it stands, so that
+ * the command line beats the file. *help = 1 if --help or -h is there (nothing else is then an error). */
+int mige_options_parse(const mige_option_table *t, const mige_command *cmd, void *config, int argc, char **argv,
+                       int *help);
+
+/* Texts, malloc'ed into *text. Config: all options of the command as an INI section that reads back to the same
+ * values. */
+int mige_options_config(const mige_option_table *t, const mige_command *cmd, const void *config, char **text);
+int mige_options_help(const mige_option_table *t, const mige_command *cmd, const char *program, char **text);
+/* The command called `name`, or NULL with a MIGE_EUSAGE message that names the nearest. */
+const mige_command *mige_options_command(const mige_option_table *t, const char *name);
+/* Name of value i of a choice ("lapack|scalapack", 1 -> "scalapack"), copied to text. */
+void mige_options_choice(const char *choices, int i, char *text, size_t size);
+
+#endif

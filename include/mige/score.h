@@ -1,0 +1,66 @@
+/* Scores (gradients of the log density) of a distribution from samples: the Spectral Stein Gradient Estimator (Shi,
+ * Sun, Zhu 2018) in two matrix products and J eigenpairs.
+ *
+ * Samples X [M][D], K = k(x_i, x_j) with k(x,y) = exp(-|x-y|^2 / (2 w^2)), K = U diag(lambda) U', B = (diag(K 1) X
+ * - K X) / w^2: at the samples   S = -U_J diag(1/lambda_J) U_J' B at a point q     s = -k(q,X) U_J
+ * diag(1/lambda_J^2) U_J' B X and S are double, row-major, the same on every rank; K is spread over the ranks.
+ * Memory a rank: O(M^2/P + M D). */
+#ifndef MIGE_SCORE_H
+#define MIGE_SCORE_H
+
+#include "mige/comm.h"
+#include "mige/linalg.h"
+
+typedef struct {
+    mige_eigen_options eigen;
+    double width;       /* of the kernel; 0: the median of all M^2 pairwise distances (see mige_score_info.width) */
+    double width_scale; /* factor on the median */
+} mige_score_options;
+mige_score_options mige_score_defaults(void);
+
+typedef struct mige_score mige_score;
+
+/* Takes all memory for problems of M samples in D dimensions. Collective on c, which must outlive s. Errors,
+ * agreed: MIGE_EFAIL (memory), MIGE_EUSAGE. */
+int mige_score_create(const mige_comm *c, int M, int D, const mige_score_options *o, mige_score **s);
+void mige_score_destroy(mige_score **s);
+/* Bytes the largest rank takes. Not collective. */
+double mige_score_bytes(int M, int D, int ranks, const mige_score_options *o);
+
+/* S [M][D] = the scores at the samples X [M][D]. Collective; X must be the same on every rank, S is. Errors,
+ * agreed: MIGE_EINPUT for a sample that is not finite (its row is named, from 0), MIGE_ENUMERIC when the width is 0
+ * (half of all pairs are equal), the eigensolver fails, or a score is not finite. */
+int mige_score_samples(mige_score *s, const double *X, double *S);
+
+/* S [Q][D] = the scores at other points P [Q][D] of the distribution of the last mige_score_samples. Collective; P
+ * the same on every rank. Errors as above. */
+int mige_score_points(mige_score *s, int Q, const double *P, double *S);
+
+/* What the last call found. */
+typedef struct {
+    double width; /* the upper median: sorted[floor(M^2/2)] of all M^2 distances, the M zeros and both triangles
+                   * counted, times width_scale; or the width that was given */
+    mige_eigenpairs pairs;
+} mige_score_info;
+const mige_score_info *mige_score_last(const mige_score *s);
+
+/* Several score problems of the same M, solved at once on parts of the ranks (in turn where there are fewer ranks):
+ * a step's marginal and joint do not depend on each other. */
+typedef struct mige_problems mige_problems;
+
+/* n problems, problem i in dims[i] dimensions. Collective; errors as mige_score_create. */
+int mige_problems_create(const mige_comm *c, int M, int n, const int *dims, const mige_score_options *o,
+                         mige_problems **p);
+void mige_problems_destroy(mige_problems **p);
+/* Input [M][dims[i]], to be filled on every rank, and its scores after a solve, on every rank; owned by p. */
+double *mige_problems_input(mige_problems *p, int i);
+const double *mige_problems_scores(const mige_problems *p, int i);
+/* J and width of problem i, known on every rank after a solve. */
+typedef struct {
+    double width;
+    int J;
+} mige_problem_result;
+mige_problem_result mige_problems_result(const mige_problems *p, int i);
+int mige_problems_solve(mige_problems *p);
+
+#endif

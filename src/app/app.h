@@ -1,0 +1,71 @@
+/* The program's own parts: its configuration, and what every command is given. */
+#ifndef MIGE_APP_H
+#define MIGE_APP_H
+
+#include "mige/comm.h"
+#include "mige/nn.h"
+#include "mige/options.h"
+#include "mige/score.h"
+
+/* One variable an option; see the table in config.c for meaning, units and ranges. */
+typedef struct {
+    char config[MIGE_OPT_TEXT_SIZE];
+    int64_t seed, threads;
+    int quiet, progress, log_view, dump_config, dry_run;
+    /* score estimation */
+    int estimator, solver;
+    double threshold, width_scale, tolerance;
+    int64_t eigen;
+    char width[MIGE_OPT_TEXT_SIZE], check[MIGE_OPT_TEXT_SIZE];
+    /* training */
+    int task, objective, circumstance, fresh_projection;
+    char data[MIGE_OPT_TEXT_SIZE], out[MIGE_OPT_TEXT_SIZE];
+    int64_t batch, epochs, steps, code, projection, checkpoint_every, keep_every;
+    int resume;
+    double max_hours, rate, beta1, beta2;
+    /* probe, encode */
+    char run[MIGE_OPT_TEXT_SIZE], layers[MIGE_OPT_TEXT_SIZE];
+    int untrained;
+    int64_t probe_epochs, probe_batch;
+    double probe_rate, dropout;
+    /* files */
+    char input[MIGE_OPT_TEXT_SIZE], dataset[MIGE_OPT_TEXT_SIZE], output[MIGE_OPT_TEXT_SIZE];
+    char points[MIGE_OPT_TEXT_SIZE], points_dataset[MIGE_OPT_TEXT_SIZE];
+    int format, compress;
+    char from[MIGE_OPT_TEXT_SIZE];
+    int64_t train, test;
+} config;
+
+typedef struct {
+    mige_comm comm;
+    config cfg;
+    const mige_command *command;
+    int nfiles; /* verify: the words that are not options */
+    char **files;
+} app;
+
+extern const mige_option_table option_table;
+
+/* Score options out of the configuration. Errors: MIGE_EUSAGE (a width that is neither "median" nor a positive
+ * number). */
+int config_score(const config *c, mige_score_options *o);
+/* An option that must be given. */
+int config_need(const char *option, const char *value);
+/* Path of a file in a run's folder, MIGE_OPT_TEXT_SIZE long. */
+int run_path(const char *run, const char *name, char *path);
+
+/* The commands. Collective. */
+int cmd_train(app *a);
+int cmd_probe(app *a);
+int cmd_encode(app *a);
+int cmd_score(app *a);
+int cmd_convert(app *a);
+int cmd_info(app *a);
+int cmd_verify(app *a);
+
+/* --log-view: time per phase over the ranks. Collective. */
+int print_phases(const mige_comm *c);
+/* Names of all hosts, comma separated, on every rank; malloc'ed. Collective. */
+int host_names(const mige_comm *c, char **hosts);
+
+#endif

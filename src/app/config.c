@@ -1,0 +1,145 @@
+/* The one table of options, and what is made from it. */
+#include "app/app.h"
+#include "mige/error.h"
+#include <math.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { TRAIN = 1, PROBE = 2, ENCODE = 4, SCORE = 8, CONVERT = 16, INFO = 32, VERIFY = 64, ALL = 127 };
+
+static const mige_command commands[] = {
+    {"train", TRAIN,
+     "Trains an encoder by the gradient of mutual information; keeps metrics and checkpoints in RUN.",
+     "--data F.h5 --out RUN [--OPTION VALUE]..."},
+    {"probe", PROBE, "Trains classifiers on the frozen encoder of a run; prints and keeps their test accuracy.",
+     "--run RUN [--layers conv,fc,y]"},
+    {"encode", ENCODE, "Writes the learnt features of a data file, in its order.",
+     "--run RUN --data F.h5 --output G.h5"},
+    {"score", SCORE, "Estimates the score (gradient of the log density) of anyone's samples.",
+     "--input F.h5 --dataset /NAME --output S.h5"},
+    {"convert", CONVERT, "Makes a data file from the official files of MNIST, CIFAR-10 or CIFAR-100.",
+     "--format mnist|cifar10|cifar100 --from DIR --output F.h5"},
+    {"info", INFO, "Tells versions, ranks, threads and BLAS kernels, and warns of what is slow.", ""},
+    {"verify", VERIFY, "Checks files of this program: complete, right format, sums match.", "F.h5..."},
+};
+
+#define AT(field) offsetof(config, field)
+#define FLAG MIGE_OPT_FLAG
+#define INT MIGE_OPT_INT
+#define REAL MIGE_OPT_REAL
+#define CHOICE MIGE_OPT_CHOICE
+#define TEXT MIGE_OPT_TEXT
+
+static const mige_option options[] = {
+    {"data", TEXT, AT(data), "", 0, 0, NULL, TRAIN | PROBE | ENCODE, "F.h5",
+     "the data file (probe, encode: the run's own if not given)"},
+    {"out", TEXT, AT(out), "", 0, 0, NULL, TRAIN, "RUN", "folder of the run: metrics, checkpoints, configuration"},
+    {"run", TEXT, AT(run), "", 0, 0, NULL, PROBE | ENCODE, "RUN", "folder of a trained run"},
+    {"input", TEXT, AT(input), "", 0, 0, NULL, SCORE, "F.h5", "HDF5 file with the samples"},
+    {"dataset", TEXT, AT(dataset), "/samples", 0, 0, NULL, SCORE, "/NAME",
+     "data set of the samples, [M,D], any number type"},
+    {"points", TEXT, AT(points), "", 0, 0, NULL, SCORE, "G.h5",
+     "HDF5 file with other points to give the scores at"},
+    {"points-dataset", TEXT, AT(points_dataset), "/points", 0, 0, NULL, SCORE, "/NAME",
+     "data set of the points, [Q,D]"},
+    {"format", CHOICE, AT(format), "cifar10", 0, 0, "mnist|cifar10|cifar100", CONVERT, "",
+     "format of the official files"},
+    {"from", TEXT, AT(from), "", 0, 0, NULL, CONVERT, "DIR", "folder of the official files"},
+    {"output", TEXT, AT(output), "", 0, 0, NULL, ENCODE | SCORE | CONVERT, "F.h5", "the file to write"},
+    {"train", INT, AT(train), "0", 0, 1e9, NULL, CONVERT, "N",
+     "keep this many training images, balanced over classes; 0: all"},
+    {"test", INT, AT(test), "0", 0, 1e9, NULL, CONVERT, "N", "keep this many test images; 0: all"},
+    {"compress", FLAG, AT(compress), "no", 0, 0, NULL, CONVERT, "", "deflate the images (smaller, slower to read)"},
+    {"task", CHOICE, AT(task), "infomax", 0, 0, "infomax", TRAIN, "", "what is learnt"},
+    {"objective", CHOICE, AT(objective), "mige", 0, 0, "mige", TRAIN, "", "by which gradient"},
+    {"circumstance", CHOICE, AT(circumstance), "I", 0, 0, "I|II|I+II", TRAIN, "",
+     "I: I(x;z) of image and code; II: I(h;z) of conv features and code"},
+    {"batch", INT, AT(batch), "128", 2, 1e6, NULL, TRAIN, "images", "images a step, over all ranks together"},
+    {"epochs", INT, AT(epochs), "10", 0, 1e6, NULL, TRAIN, "N", "passes over the training images"},
+    {"steps", INT, AT(steps), "0", 0, 1e12, NULL, TRAIN, "N", "stop after this many steps instead; 0: by epochs"},
+    {"learning-rate", REAL, AT(rate), "1e-4", 1e-12, 1e3, NULL, TRAIN, "X", "of Adam"},
+    {"beta1", REAL, AT(beta1), "0.5", 0, 0.999999, NULL, TRAIN, "X", "of Adam"},
+    {"beta2", REAL, AT(beta2), "0.999", 0, 0.999999, NULL, TRAIN, "X", "of Adam"},
+    {"code", INT, AT(code), "64", 1, 4096, NULL, TRAIN, "N", "dimensions of the code z (layer y)"},
+    {"projection", INT, AT(projection), "64", 1, 65536, NULL, TRAIN, "N",
+     "dimensions that images and features are projected to"},
+    {"fresh-projection", FLAG, AT(fresh_projection), "no", 0, 0, NULL, TRAIN, "",
+     "draw the projection anew each step"},
+    {"resume", FLAG, AT(resume), "no", 0, 0, NULL, TRAIN, "",
+     "go on from the newest good checkpoint, if there is one"},
+    {"max-hours", REAL, AT(max_hours), "0", 0, 1e5, NULL, TRAIN, "H",
+     "checkpoint and stop with status 75 after this time; 0: never"},
+    {"checkpoint-every", INT, AT(checkpoint_every), "500", 0, 1e12, NULL, TRAIN, "steps",
+     "write a checkpoint this often; 0: only at the end"},
+    {"keep-every", INT, AT(keep_every), "0", 0, 1e12, NULL, TRAIN, "K",
+     "keep each K-th checkpoint besides the two newest; 0: none"},
+    {"layers", TEXT, AT(layers), "conv,fc,y", 0, 0, NULL, PROBE | ENCODE, "LIST", "features, among conv, fc, y"},
+    {"untrained", FLAG, AT(untrained), "no", 0, 0, NULL, PROBE | ENCODE, "",
+     "probe: the untrained encoder too; encode: in place of the trained one"},
+    {"probe-epochs", INT, AT(probe_epochs), "20", 1, 1e5, NULL, PROBE, "N", "passes over the training features"},
+    {"probe-batch", INT, AT(probe_batch), "64", 2, 1e6, NULL, PROBE, "images", "images a step of a classifier"},
+    {"probe-rate", REAL, AT(probe_rate), "1e-4", 1e-12, 1e3, NULL, PROBE, "X",
+     "learning rate; a tenth after 1/2 and 3/4 of the epochs"},
+    {"dropout", REAL, AT(dropout), "0.1", 0, 0.99, NULL, PROBE, "X", "rate in the classifiers"},
+    {"estimator", CHOICE, AT(estimator), "ssge", 0, 0, "ssge", TRAIN | SCORE, "", "of the scores"},
+    {"threshold", REAL, AT(threshold), "0.99", 1e-6, 1, NULL, TRAIN | SCORE, "R",
+     "leading eigenvalues: those below this share of the trace"},
+    {"eigen", INT, AT(eigen), "0", 0, 1e6, NULL, TRAIN | SCORE, "J",
+     "this many leading eigenvalues instead; 0: by threshold"},
+    {"width", TEXT, AT(width), "median", 0, 0, NULL, TRAIN | SCORE, "median|W", "of the RBF kernel"},
+    {"width-scale", REAL, AT(width_scale), "1", 1e-6, 1e6, NULL, TRAIN | SCORE, "F", "factor on the median width"},
+    {"solver", CHOICE, AT(solver), "auto", 0, 0, MIGE_SOLVERS, TRAIN | SCORE, "", "of the eigenproblem"},
+    {"tolerance", REAL, AT(tolerance), "1e-8", 1e-14, 1, NULL, TRAIN | SCORE, "X",
+     "of the subspace solver's residuals"},
+    {"check", TEXT, AT(check), "", 0, 0, NULL, TRAIN | SCORE, "eigen", "verify the eigenpairs of every solve"},
+    {"config", TEXT, AT(config), "", 0, 0, NULL, ALL, "FILE", "read options from an INI file"},
+    {"seed", INT, AT(seed), "1", 0, 9e15, NULL, ALL, "N", "of all random numbers"},
+    {"threads", INT, AT(threads), "1", 1, 1024, NULL, ALL, "N", "BLAS threads a rank"},
+    {"quiet", FLAG, AT(quiet), "no", 0, 0, NULL, ALL, "", "print results, warnings and errors only"},
+    {"progress", CHOICE, AT(progress), "auto", 0, 0, "auto|bar|line|none", ALL, "",
+     "auto: a bar on a terminal, else lines"},
+    {"log-view", FLAG, AT(log_view), "no", 0, 0, NULL, ALL, "", "print time and GFLOP/s per phase at the end"},
+    {"dump-config", FLAG, AT(dump_config), "no", 0, 0, NULL, ALL, "", "print all options as an INI file and stop"},
+    {"dry-run", FLAG, AT(dry_run), "no", 0, 0, NULL, ALL, "",
+     "check inputs, print sizes and memory, write nothing"},
+};
+
+const mige_option_table option_table = {options, sizeof options / sizeof *options, commands,
+                                        sizeof commands / sizeof *commands};
+
+static int parse_checks(const char *list, int *eigen) {
+    *eigen = !strcmp(list, "eigen");
+    MIGE_CHECK(*eigen || !*list, MIGE_EUSAGE, "--check: \"%s\" is not known (eigen)", list);
+    return MIGE_OK;
+}
+
+int config_score(const config *c, mige_score_options *o) {
+    *o = mige_score_defaults();
+    o->eigen.solver = (enum mige_solver)c->solver;
+    o->eigen.threshold = c->threshold;
+    o->eigen.eigen = (int)c->eigen;
+    o->eigen.tolerance = c->tolerance;
+    o->width_scale = c->width_scale;
+    MIGE_TRY(parse_checks(c->check, &o->eigen.check));
+    if (strcmp(c->width, "median") != 0) {
+        char *end;
+        o->width = strtod(c->width, &end);
+        MIGE_CHECK(*c->width && !*end && isfinite(o->width) && o->width > 0, MIGE_EUSAGE,
+                   "--width: \"%s\" is neither median nor a positive number", c->width);
+    }
+    return MIGE_OK;
+}
+
+int config_need(const char *option, const char *value) {
+    MIGE_CHECK(*value, MIGE_EUSAGE, "--%s: must be given (see --help)", option);
+    return MIGE_OK;
+}
+
+int run_path(const char *run, const char *name, char *path) {
+    int n = snprintf(path, MIGE_OPT_TEXT_SIZE, "%s/%s", run, name);
+    MIGE_CHECK(n < MIGE_OPT_TEXT_SIZE, MIGE_EUSAGE, "%.40s...: path too long (%d characters at most)", run,
+               MIGE_OPT_TEXT_SIZE - 1);
+    return MIGE_OK;
+}

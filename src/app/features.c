@@ -1,0 +1,127 @@
+#include "app/features.h"
+#include "app/infomax.h"
+#include "mige/checkpoint.h"
+#include "mige/error.h"
+#include "mige/log.h"
+#include "mige/rng.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+int layers_parse(const char *list, layer_list *l) {
+    l->n = 0;
+    for (const char *p = list; *p;) {
+        int length = (int)strcspn(p, ",");
+        char name[16];
+        snprintf(name, sizeof name, "%.*s", length < 15 ? length : 15, p);
+        MIGE_CHECK(mige_encoder_feature(name), MIGE_EUSAGE, "--layers: \"%s\" is not a layer (conv, fc, y)", name);
+        for (int i = 0; i < l->n; i++)
+            MIGE_CHECK(strcmp(l->name[i], name) != 0, MIGE_EUSAGE, "--layers: %s is there twice", name);
+        snprintf(l->name[l->n++], sizeof l->name[0], "%s", name);
+        p += length + (p[length] == ',');
+    }
+    MIGE_CHECK(l->n > 0, MIGE_EUSAGE, "--layers: is empty (conv, fc, y)");
+    return MIGE_OK;
+}
+
+int run_config(const char *run, config *c) {
+    char path[MIGE_OPT_TEXT_SIZE];
+    MIGE_TRY(run_path(run, "config.ini", path));
+    MIGE_TRY(mige_options_defaults(&option_table, c));
+    return mige_options_file(&option_table, mige_options_command(&option_table, "train"), c, path);
+}
+
+static void say_damaged(const char *message) {
+    mige_warn("%s; the checkpoint before it is used", message);
+}
+
+static int load_weights(const app *a, mige_net *net, int64_t *step) {
+    mige_checkpoint k = {.net = net};
+    int err = a->comm.rank == 0 ? mige_checkpoint_newest(a->cfg.run, &k, say_damaged) : MIGE_OK;
+    if (!err && a->comm.rank == 0 && k.step < 0)
+        err = mige_raise(MIGE_EINPUT, "%s: no checkpoint (train first, or wait for the first one)", a->cfg.run);
+    MIGE_TRY(mige_agree(&a->comm, err));
+    *step = k.step;
+    MIGE_TRY(mige_bcast(&a->comm, 0, step, sizeof *step));
+    MIGE_TRY(mige_bcast(&a->comm, 0, mige_net_params(net), mige_net_num_params(net) * sizeof(float)));
+    return mige_bcast(&a->comm, 0, mige_net_state(net), mige_net_num_state(net) * sizeof(float));
+}
+
+int run_open(const app *a, const mige_data *d, int untrained, int max_batch, layer_list *l, mige_net **net,
+             int64_t *step) {
+    config *trained;
+    *net = NULL;
+    *step = 0;
+    int err = mige_alloc(1, sizeof *trained, &trained);
+    if (!err) err = run_config(a->cfg.run, trained);
+    if (!err) err = encoder_create(trained, d, max_batch, net);
+    if (!err) err = mige_net_init(*net, (uint64_t)trained->seed, MIGE_RNG_INIT);
+    free(trained);
+    err = mige_agree(&a->comm, err);
+    if (!err && !untrained) err = load_weights(a, *net, step);
+    if (err) mige_net_destroy(net);
+    for (int i = 0; !err && i < l->n; i++) {
+        l->layer[i] = mige_net_layer(*net, mige_encoder_feature(l->name[i]));
+        mige_shape s = mige_net_shape(*net, l->layer[i]);
+        l->width[i] = s.h * s.w * s.c;
+    }
+    return err;
+}
+
+static int encode_split(const mige_comm *c, const mige_data *d, const mige_split *s, mige_net *net, int max_batch,
+                        const layer_list *l, float *const *to) {
+    mige_pass evaluate = {0};
+    int64_t first, count, *index = NULL;
+    float *x = NULL;
+    int err = MIGE_OK;
+    mige_share(s->n, c->node_size, c->node_rank, &first, &count);
+    MIGE_TRY_GOTO(mige_alloc((size_t)max_batch, sizeof *index, &index), done);
+    MIGE_TRY_GOTO(mige_alloc((size_t)max_batch * (size_t)(d->c * d->h * d->w), sizeof *x, &x), done);
+    for (int64_t at = first; at < first + count; at += max_batch) {
+        int n = (int)(first + count - at < max_batch ? first + count - at : max_batch);
+        for (int i = 0; i < n; i++) index[i] = at + i;
+        mige_data_load(d, s, index, n, x, NULL);
+        MIGE_TRY_GOTO(mige_net_forward(net, x, n, &evaluate), done);
+        for (int k = 0; k < l->n; k++) {
+            size_t w = (size_t)l->width[k];
+            memcpy(to[k] + (size_t)at * w, mige_net_output(net, l->layer[k]), (size_t)n * w * sizeof(float));
+        }
+    }
+done:
+    free(index);
+    free(x);
+    return err;
+}
+
+int features_create(const mige_comm *c, const mige_data *d, mige_net *net, int max_batch, const layer_list *l,
+                    features *f) {
+    size_t total = 0, at = 0;
+    for (int k = 0; k < l->n; k++) total += (size_t)(d->train.n + d->test.n) * (size_t)l->width[k];
+    MIGE_TRY(mige_shared_create(c, total * sizeof(float), &f->memory));
+    for (int k = 0; k < l->n; k++) {
+        f->train[k] = (float *)f->memory.base + at;
+        f->test[k] = f->train[k] + (size_t)d->train.n * (size_t)l->width[k];
+        at += (size_t)(d->train.n + d->test.n) * (size_t)l->width[k];
+    }
+    int err = encode_split(c, d, &d->train, net, max_batch, l, f->train);
+    if (!err) err = encode_split(c, d, &d->test, net, max_batch, l, f->test);
+    err = mige_agree(c, err);
+    if (!err) err = mige_shared_sync(c, &f->memory);
+    if (err) features_destroy(f);
+    return err;
+}
+
+void features_destroy(features *f) {
+    mige_shared_destroy(&f->memory);
+}
+
+int data_of_run(app *a, mige_data *d) {
+    static config trained;
+    int err = MIGE_OK;
+    if (!*a->cfg.data) {
+        err = run_config(a->cfg.run, &trained);
+        if (!err) strcpy(a->cfg.data, trained.data);
+        MIGE_TRY(mige_agree(&a->comm, err));
+    }
+    return mige_data_open(&a->comm, a->cfg.data, d);
+}

@@ -1,0 +1,132 @@
+#include "app/app.h"
+#include "mige/blas.h"
+#include "mige/error.h"
+#include "mige/io.h"
+#include "mige/log.h"
+#include "mige/version.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct {
+    const char *name;
+    int (*run)(app *a);
+} runners[] = {
+    {"train", cmd_train},     {"probe", cmd_probe}, {"encode", cmd_encode}, {"score", cmd_score},
+    {"convert", cmd_convert}, {"info", cmd_info},   {"verify", cmd_verify},
+};
+
+static void print_help(void) {
+    mige_print("mige trains encoders by the gradient of mutual information.\n\n"
+               "usage: mige COMMAND [--config FILE] [--OPTION VALUE]...\n"
+               "       mpirun -np P mige COMMAND ...   srun mige COMMAND ...\n");
+    for (int i = 0; i < option_table.ncommands; i++)
+        mige_print("  %-9s %s", option_table.commands[i].name, option_table.commands[i].help);
+    mige_print("\nmige COMMAND --help lists its options; mige --version tells the version.");
+}
+
+/* srun without a common PMI starts N programs that each believe they are alone, and would write over each other. */
+static int check_launch(const mige_comm *c) {
+    const char *tasks = getenv("SLURM_STEP_NUM_TASKS"), *procid = getenv("SLURM_PROCID"),
+               *step = getenv("SLURM_STEP_ID");
+    int launched = tasks && procid && step && strcmp(step, "4294967291") != 0 && !getenv("OMPI_COMM_WORLD_SIZE") &&
+                   !getenv("PMI_SIZE");
+    MIGE_CHECK(!launched || c->size > 1 || atoi(tasks) <= 1, MIGE_EUSAGE,
+               "srun: started %s tasks but MPI sees one rank (try srun --mpi=pmix or --mpi=pmi2, or mpirun)",
+               tasks);
+    return MIGE_OK;
+}
+
+static int record_provenance(app *a, int argc, char **argv) {
+    char *hosts = NULL, *text = NULL, *line = NULL;
+    size_t size = 0;
+    int err = MIGE_OK;
+    MIGE_TRY_GOTO(host_names(&a->comm, &hosts), done);
+    MIGE_TRY_GOTO(mige_options_config(&option_table, a->command, &a->cfg, &text), done);
+    FILE *f = open_memstream(&line, &size);
+    MIGE_CHECK_GOTO(f, done, MIGE_EFAIL, "memory: no room for the command line");
+    fputs("mige", f);
+    for (int i = 1; i < argc; i++) fprintf(f, " %s", argv[i]);
+    fclose(f);
+    mige_provenance p = {line, text, hosts, a->comm.size, (int)a->cfg.threads, a->cfg.seed};
+    err = mige_provenance_set(&p);
+done:
+    free(hosts);
+    free(text);
+    free(line);
+    return err;
+}
+
+/* Splits off the words that are not options (the files of verify). */
+static int take_files(app *a, int *argc, char **argv) {
+    int kept = 0;
+    MIGE_TRY(mige_alloc((size_t)*argc + 1, sizeof *a->files, &a->files));
+    if (strcmp(a->command->name, "verify") != 0) return MIGE_OK;
+    for (int i = 0; i < *argc; i++) {
+        if (strncmp(argv[i], "--", 2))
+            a->files[a->nfiles++] = argv[i];
+        else
+            argv[kept++] = argv[i];
+    }
+    *argc = kept;
+    return MIGE_OK;
+}
+
+static int print_text(int err, char *text) {
+    if (!err) mige_print("%.*s", (int)strlen(text) - 1, text); /* its last newline is the printer's */
+    free(text);
+    return err;
+}
+
+static int run_command(app *a, int argc, char **argv) {
+    char *text = NULL, **words = NULL;
+    int help, count = argc - 2;
+    MIGE_TRY(mige_alloc((size_t)argc, sizeof *words, &words));
+    memcpy(words, argv + 2, (size_t)count * sizeof *words);
+    int err = take_files(a, &count, words);
+    if (!err) err = mige_options_defaults(&option_table, &a->cfg);
+    if (!err) err = mige_options_parse(&option_table, a->command, &a->cfg, count, words, &help);
+    free(words);
+    MIGE_TRY(err);
+    if (help) return print_text(mige_options_help(&option_table, a->command, "mige", &text), text);
+    if (a->cfg.dump_config) return print_text(mige_options_config(&option_table, a->command, &a->cfg, &text), text);
+    mige_log_setup(a->comm.rank == 0, a->cfg.quiet, (enum mige_progress)a->cfg.progress);
+    mige_blas_threads((int)a->cfg.threads);
+    MIGE_TRY(mige_agree(&a->comm, record_provenance(a, argc, argv)));
+    for (size_t i = 0; i < sizeof runners / sizeof *runners; i++)
+        if (!strcmp(runners[i].name, a->command->name)) MIGE_TRY(runners[i].run(a));
+    return a->cfg.log_view ? print_phases(&a->comm) : MIGE_OK;
+}
+
+static int run(app *a, int argc, char **argv) {
+    mige_log_setup(a->comm.rank == 0, 0, MIGE_PROGRESS_NONE);
+    MIGE_TRY(mige_agree(&a->comm, check_launch(&a->comm)));
+    if (argc < 2 || !strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")) {
+        print_help();
+        return argc < 2 ? MIGE_EUSAGE : MIGE_OK;
+    }
+    if (!strcmp(argv[1], "--version")) {
+        mige_print("mige %s", MIGE_VERSION);
+        return MIGE_OK;
+    }
+    a->command = mige_options_command(&option_table, argv[1]);
+    if (!a->command) return MIGE_EUSAGE;
+    return run_command(a, argc, argv);
+}
+
+int main(int argc, char **argv) {
+    mige_blas_restart(argv);
+    static app a;
+    MPI_Init(&argc, &argv);
+    mige_comm_create(MPI_COMM_WORLD, &a.comm);
+    int err = run(&a, argc, argv);
+    /* Usage errors are found by every rank alike, others are agreed; only what a rank met alone ends the others by
+     * force. */
+    int alone = err && err != MIGE_EUSAGE && !mige_agreed() && a.comm.size > 1;
+    if (err && *mige_error() && (a.comm.rank == 0 || alone)) fprintf(stderr, "mige: %s\n", mige_error());
+    if (alone) MPI_Abort(MPI_COMM_WORLD, err);
+    free(a.files);
+    mige_comm_destroy(&a.comm);
+    MPI_Finalize();
+    return err;
+}

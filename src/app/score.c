@@ -1,0 +1,105 @@
+/* mige score: the estimator as a tool. */
+#include "app/app.h"
+#include "mige/error.h"
+#include "mige/io.h"
+#include "mige/log.h"
+#include <stdlib.h>
+#include <string.h>
+
+/* A two-dimensional data set as doubles, on every rank (each reads the file itself). */
+static int read_samples(const char *path, const char *name, int *rows, int *dim, double **x) {
+    mige_file *f = NULL;
+    mige_layout layout;
+    int err = mige_file_open_any(path, &f);
+    if (!err) err = mige_file_layout(f, name, &layout);
+    if (!err && (layout.ndim != 2 || layout.dims[0] < 1 || layout.dims[1] < 1 || layout.dims[0] > 1 << 24 ||
+                 layout.dims[1] > 1 << 24))
+        err = mige_raise(MIGE_EINPUT, "%s: %s is not a matrix of samples [M,D]", path, name);
+    if (!err) {
+        *rows = (int)layout.dims[0];
+        *dim = (int)layout.dims[1];
+        err = mige_alloc((size_t)*rows * (size_t)*dim, sizeof **x, x);
+    }
+    if (!err) err = mige_file_read(f, name, MIGE_F64, 0, *rows, *x);
+    mige_file_close(&f);
+    return err;
+}
+
+typedef struct {
+    int M, Q, D;
+    double *X, *P, *S, *SP;
+} samples;
+
+static int load(const config *c, samples *s) {
+    int d;
+    MIGE_TRY(read_samples(c->input, c->dataset, &s->M, &s->D, &s->X));
+    MIGE_TRY(mige_alloc((size_t)s->M * (size_t)s->D, sizeof *s->S, &s->S));
+    MIGE_CHECK(c->eigen <= s->M, MIGE_EUSAGE, "--eigen: %lld is more than the %d samples of %s",
+               (long long)c->eigen, s->M, c->input);
+    if (!*c->points) return MIGE_OK;
+    MIGE_TRY(read_samples(c->points, c->points_dataset, &s->Q, &d, &s->P));
+    MIGE_CHECK(d == s->D, MIGE_EINPUT, "%s: points have %d dimensions, samples %d", c->points, d, s->D);
+    return mige_alloc((size_t)s->Q * (size_t)s->D, sizeof *s->SP, &s->SP);
+}
+
+static int write_scores(const config *c, const samples *s, const mige_score_info *info) {
+    mige_file *f = NULL;
+    char solver[32];
+    int err;
+    mige_options_choice(MIGE_SOLVERS, (int)info->pairs.solver, solver, sizeof solver);
+    MIGE_TRY(mige_file_create(c->output, "mige-score", &f));
+    MIGE_TRY_GOTO(mige_file_write(f, "/score", (mige_layout){MIGE_F64, 2, {s->M, s->D}}, s->S, "1/units of samples",
+                                  "gradient of the log density at the samples", 0),
+                  failed);
+    if (s->Q)
+        MIGE_TRY_GOTO(mige_file_write(f, "/score_points", (mige_layout){MIGE_F64, 2, {s->Q, s->D}}, s->SP,
+                                      "1/units of samples", "gradient of the log density at the points", 0),
+                      failed);
+    MIGE_TRY_GOTO(mige_file_write(f, "/eigenvalues", (mige_layout){MIGE_F64, 1, {info->pairs.J}},
+                                  info->pairs.lambda, "1", "leading eigenvalues of the Gram matrix, descending", 0),
+                  failed);
+    MIGE_TRY_GOTO(mige_file_set_real(f, "/", "width", info->width), failed);
+    MIGE_TRY_GOTO(mige_file_set_int(f, "/", "eigen", info->pairs.J), failed);
+    MIGE_TRY_GOTO(mige_file_set_real(f, "/", "threshold", c->threshold), failed);
+    MIGE_TRY_GOTO(mige_file_set_text(f, "/", "solver", solver), failed);
+    return mige_file_commit(&f);
+failed:
+    mige_file_discard(&f);
+    return err;
+}
+
+static int estimate(app *a, samples *s) {
+    const config *c = &a->cfg;
+    mige_score_options o;
+    mige_score *score = NULL;
+    MIGE_TRY(config_score(c, &o));
+    double bytes = mige_score_bytes(s->M, s->D, a->comm.size, &o) + 16. * (s->M + s->Q) * s->D;
+    mige_say("score: %d samples in %d dimensions%s, %d ranks, %.3g MB a rank", s->M, s->D,
+             s->Q ? " and other points" : "", a->comm.size, bytes / 1e6);
+    if (c->dry_run) return MIGE_OK;
+    int err = mige_score_create(&a->comm, s->M, s->D, &o, &score);
+    if (!err) err = mige_score_samples(score, s->X, s->S);
+    if (!err && s->Q) err = mige_score_points(score, s->Q, s->P, s->SP);
+    if (!err) {
+        const mige_score_info *info = mige_score_last(score);
+        err = mige_agree(&a->comm, a->comm.rank == 0 ? write_scores(c, s, info) : MIGE_OK);
+        if (!err) mige_say("score: width %.6g, J %d, written to %s", info->width, info->pairs.J, c->output);
+        if (!err && o.eigen.check)
+            mige_say("score: residual %.2e, orthogonality %.2e", info->pairs.residual, info->pairs.orthogonality);
+    }
+    mige_score_destroy(&score);
+    return err;
+}
+
+int cmd_score(app *a) {
+    samples s = {0};
+    MIGE_TRY(config_need("input", a->cfg.input));
+    if (!a->cfg.dry_run) MIGE_TRY(config_need("output", a->cfg.output));
+    int err = mige_agree(&a->comm, load(&a->cfg, &s));
+    if (!err) err = estimate(a, &s);
+    free(s.X);
+    free(s.P);
+    free(s.S);
+    free(s.SP);
+    return err;
+}

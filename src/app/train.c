@@ -1,0 +1,246 @@
+/* mige train: the loop around the training step, and everything that makes a run survive. */
+#include "app/infomax.h"
+#include "mige/checkpoint.h"
+#include "mige/clock.h"
+#include "mige/error.h"
+#include "mige/io.h"
+#include "mige/log.h"
+#include <math.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { METRICS_EVERY_SECONDS = 10 };
+
+static volatile sig_atomic_t asked_to_stop;
+
+/* The first signal asks for a checkpoint at the next step boundary; a second one ends the process at once. */
+static void on_signal(int number) {
+    asked_to_stop = number;
+    signal(number, SIG_DFL);
+}
+
+static void listen(void) {
+    struct sigaction s = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+    sigaction(SIGTERM, &s, NULL);
+    sigaction(SIGUSR1, &s, NULL);
+    sigaction(SIGINT, &s, NULL);
+}
+
+typedef struct {
+    app *a;
+    infomax t;
+    mige_metrics *metrics; /* rank 0 */
+    int nvalues;
+    char *trajectory;
+    int64_t step, last; /* done; the last one */
+    int64_t saved;      /* the step of the newest checkpoint, -1 */
+    double began, flushed;
+} training;
+
+/* The options that the trajectory depends on, as lines of INI text. */
+static int describe_trajectory(const app *a, char **text) {
+    static const char *const free_to_change[] = {
+        "data",    "out",    "config",    "threads", "quiet", "progress",         "log-view",   "dump-config",
+        "dry-run", "resume", "max-hours", "epochs",  "steps", "checkpoint-every", "keep-every", "check"};
+    char *all, *to;
+    MIGE_TRY(mige_options_config(&option_table, a->command, &a->cfg, &all));
+    to = *text = all;
+    for (char *line = all, *next; *line; line = next) {
+        size_t length = strcspn(line, "\n") + 1, name = strcspn(line, " ");
+        int keep = line[0] != '[';
+        next = line + length;
+        for (size_t i = 0; i < sizeof free_to_change / sizeof *free_to_change; i++)
+            if (strlen(free_to_change[i]) == name && !strncmp(line, free_to_change[i], name)) keep = 0;
+        if (!keep) continue;
+        memmove(to, line, length);
+        to += length;
+    }
+    *to = 0;
+    return MIGE_OK;
+}
+
+static mige_checkpoint checkpoint_of(training *r) {
+    return (mige_checkpoint){r->t.net, r->t.m, r->t.v, r->step, r->trajectory};
+}
+
+static void say_damaged(const char *message) {
+    mige_warn("%s; the checkpoint before it is used", message);
+}
+
+/* Rank 0 reads; the others get its numbers. */
+static int restore(training *r) {
+    const mige_comm *c = r->t.c;
+    mige_checkpoint k = checkpoint_of(r);
+    int err = MIGE_OK;
+    if (c->rank == 0) err = mige_checkpoint_newest(r->a->cfg.out, &k, say_damaged);
+    if (!err && c->rank == 0 && k.step >= 0) err = mige_metrics_load(r->metrics, k.step);
+    MIGE_TRY(mige_agree(c, err));
+    MIGE_TRY(mige_bcast(c, 0, &k.step, sizeof k.step));
+    if (k.step < 0) {
+        mige_say("train: no checkpoint in %s yet, starting from the beginning", r->a->cfg.out);
+        return MIGE_OK;
+    }
+    size_t n = mige_net_num_params(r->t.net) * sizeof(float);
+    MIGE_TRY(mige_bcast(c, 0, mige_net_params(r->t.net), n));
+    MIGE_TRY(mige_bcast(c, 0, mige_net_state(r->t.net), mige_net_num_state(r->t.net) * sizeof(float)));
+    MIGE_TRY(mige_bcast(c, 0, r->t.m, n));
+    MIGE_TRY(mige_bcast(c, 0, r->t.v, n));
+    r->step = r->saved = k.step;
+    mige_say("train: resumed at step %lld", (long long)k.step);
+    return MIGE_OK;
+}
+
+static int write_metrics(training *r) {
+    r->flushed = mige_now();
+    return mige_agree(r->t.c, r->t.c->rank == 0 ? mige_metrics_write(r->metrics) : MIGE_OK);
+}
+
+static int save(training *r) {
+    if (r->saved == r->step) return MIGE_OK;
+    mige_checkpoint k = checkpoint_of(r);
+    const config *c = &r->a->cfg;
+    mige_clock_start(MIGE_PHASE_OUTPUT);
+    MIGE_TRY(write_metrics(r)); /* first: a checkpoint never is ahead of the metrics */
+    MIGE_TRY(mige_agree(r->t.c, r->t.c->rank == 0
+                                    ? mige_checkpoint_write(c->out, &k, c->keep_every * c->checkpoint_every)
+                                    : MIGE_OK));
+    mige_clock_stop(MIGE_PHASE_OUTPUT, 0);
+    r->saved = r->step;
+    return MIGE_OK;
+}
+
+/* What all ranks must decide alike at a step boundary, in one small reduction. */
+typedef struct {
+    double signal, out_of_time, flush;
+} boundary;
+
+static int meet(training *r, boundary *b) {
+    double now = mige_now(), hours = (now - r->began) / 3600;
+    *b = (boundary){asked_to_stop, r->a->cfg.max_hours > 0 && hours >= r->a->cfg.max_hours,
+                    now - r->flushed > METRICS_EVERY_SECONDS};
+    return mige_max(r->t.c, (double *)b, 3);
+}
+
+static int stop(training *r, const boundary *b) {
+    MIGE_TRY(save(r));
+    mige_raise(MIGE_ESTOPPED, "train: stopped %s at step %lld of %lld (the same command with --resume goes on)",
+               b->signal > 0 ? "by a signal" : "after --max-hours", (long long)r->step, (long long)r->last);
+    return mige_agree(r->t.c, MIGE_ESTOPPED);
+}
+
+static void show(const training *r, const double *v) {
+    char text[128];
+    if (!mige_progress_due((long)r->step)) return;
+    snprintf(text, sizeof text, "loss %.4g  |g| %.3g  %.0f images/s", v[0], v[1], v[4]);
+    mige_progress_update((long)r->step, text);
+}
+
+static int loop(training *r) {
+    double values[64];
+    boundary b;
+    while (r->step < r->last) {
+        MIGE_TRY(infomax_step(&r->t, r->step + 1, values));
+        r->step++;
+        if (r->metrics) MIGE_TRY(mige_metrics_append(r->metrics, r->step, values));
+        show(r, values);
+        MIGE_TRY(meet(r, &b));
+        if (b.signal > 0 || b.out_of_time > 0) return stop(r, &b);
+        int64_t every = r->a->cfg.checkpoint_every;
+        if (every && r->step % every == 0)
+            MIGE_TRY(save(r));
+        else if (b.flush > 0)
+            MIGE_TRY(write_metrics(r));
+    }
+    return save(r);
+}
+
+/* A folder of our own, without an earlier run's files unless this one goes on with them; then the configuration. */
+static int prepare_folder(const app *a) {
+    const config *c = &a->cfg;
+    char path[MIGE_OPT_TEXT_SIZE], part[MIGE_OPT_TEXT_SIZE], *text;
+    MIGE_TRY(mige_make_folder(c->out));
+    MIGE_TRY(run_path(c->out, "metrics.h5", path));
+    MIGE_CHECK(c->resume || access(path, F_OK) != 0, MIGE_EUSAGE,
+               "%s: holds a run already (--resume goes on with it; or give another --out)", c->out);
+    MIGE_TRY(run_path(c->out, "config.ini", path));
+    MIGE_TRY(run_path(c->out, "config.ini.part", part));
+    MIGE_TRY(mige_options_config(&option_table, a->command, c, &text));
+    FILE *f = fopen(part, "w");
+    int good = f && fputs(text, f) >= 0;
+    good = f && fclose(f) == 0 && good && rename(part, path) == 0;
+    free(text);
+    MIGE_CHECK(good, MIGE_EOUTPUT, "%s: could not be written (check space and permission)", path);
+    return MIGE_OK;
+}
+
+static int check_sizes(const app *a, const mige_data *d) {
+    long long B = a->cfg.batch, n = d->train.n;
+    MIGE_CHECK(B <= n, MIGE_EUSAGE, "--batch: %lld is more than the %lld training images", B, n);
+    MIGE_CHECK(a->comm.size <= B, MIGE_EUSAGE, "--batch: %lld images are too few for %d ranks", B, a->comm.size);
+    MIGE_CHECK(a->cfg.eigen <= B, MIGE_EUSAGE, "--eigen: %lld is more than the batch of %lld",
+               (long long)a->cfg.eigen, B);
+    return MIGE_OK;
+}
+
+static int train(app *a, training *r) {
+    const config *c = &a->cfg;
+    const mige_series *series;
+    char path[MIGE_OPT_TEXT_SIZE];
+    int err = a->comm.rank == 0 ? prepare_folder(a) : MIGE_OK;
+    if (!err) err = describe_trajectory(a, &r->trajectory);
+    MIGE_TRY(mige_agree(&a->comm, err));
+    r->nvalues = infomax_series(&r->t, &series);
+    MIGE_TRY(run_path(c->out, "metrics.h5", path));
+    if (a->comm.rank == 0) err = mige_metrics_create(path, r->nvalues, series, &r->metrics);
+    MIGE_TRY(mige_agree(&a->comm, err));
+    if (c->resume) MIGE_TRY(restore(r));
+    MIGE_TRY(write_metrics(r)); /* what cannot be written is known before the first step, not after hours */
+    if (!c->quiet && r->step >= r->last) mige_say("train: nothing left to do");
+    mige_clock_reset();
+    mige_progress_begin("train", (long)r->last);
+    err = loop(r);
+    mige_progress_end();
+    if (!err) mige_say("train: done, %lld steps; next: mige probe --run %s", (long long)r->step, c->out);
+    return err;
+}
+
+static int plan(app *a, const mige_data *d, training *r) {
+    const config *c = &a->cfg;
+    mige_score_options o;
+    char name[32];
+    MIGE_TRY(config_score(c, &o));
+    int64_t per_epoch = d->train.n / c->batch;
+    r->last = c->steps ? c->steps : c->epochs * per_epoch;
+    mige_options_choice("I|II|I+II", c->circumstance, name, sizeof name);
+    mige_say("train: %lld images of %d x %d x %d, %lld steps of %lld images (%.4g epochs), %d ranks x %d threads",
+             (long long)d->train.n, d->c, d->h, d->w, (long long)r->last, (long long)c->batch,
+             (double)r->last / (double)per_epoch, a->comm.size, (int)c->threads);
+    mige_say(
+        "train: MIGE, circumstance %s, code %lld, projection %lld, threshold %g, about %.3g MB a rank, into %s",
+        name, (long long)c->code, (long long)c->projection, c->threshold,
+        infomax_bytes(c, d, a->comm.size, &o) / 1e6, *c->out ? c->out : "(nowhere)");
+    return MIGE_OK;
+}
+
+int cmd_train(app *a) {
+    mige_data d = {0};
+    training r = {.a = a, .saved = -1, .began = mige_now()};
+    MIGE_TRY(config_need("data", a->cfg.data));
+    if (!a->cfg.dry_run) MIGE_TRY(config_need("out", a->cfg.out));
+    MIGE_TRY(mige_data_open(&a->comm, a->cfg.data, &d));
+    int err = check_sizes(a, &d);
+    if (!err) err = plan(a, &d, &r);
+    if (!err && !a->cfg.dry_run) {
+        listen();
+        err = infomax_create(a, &d, &r.t);
+        if (!err) err = train(a, &r);
+        mige_metrics_destroy(&r.metrics);
+        infomax_destroy(&r.t);
+        free(r.trajectory);
+    }
+    mige_data_close(&d);
+    return err;
+}

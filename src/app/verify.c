@@ -1,0 +1,31 @@
+/* mige verify: any of our files. One rank works; every file is told of, the worst decides. */
+#include "app/app.h"
+#include "mige/error.h"
+#include "mige/io.h"
+#include "mige/log.h"
+
+static int verify(const char *path) {
+    mige_file *f;
+    char format[64] = "";
+    MIGE_TRY(mige_file_open(path, NULL, &f));
+    int err = mige_file_verify(f);
+    if (!err) err = mige_file_get_text(f, "/", "format", format, sizeof format);
+    mige_file_close(&f);
+    if (!err) mige_print("%s: good (%s)", path, format);
+    return err;
+}
+
+static int verify_all(const app *a) {
+    int bad = 0;
+    for (int i = 0; i < a->nfiles; i++)
+        if (verify(a->files[i])) {
+            if (bad++ || a->nfiles > 1) mige_print("%s", mige_error());
+        }
+    if (bad && a->nfiles > 1) return mige_raise(MIGE_EINPUT, "verify: %d of %d files are not good", bad, a->nfiles);
+    return bad ? MIGE_EINPUT : MIGE_OK;
+}
+
+int cmd_verify(app *a) {
+    MIGE_CHECK(a->nfiles > 0, MIGE_EUSAGE, "verify: no file given (mige verify F.h5...)");
+    return mige_agree(&a->comm, a->comm.rank == 0 ? verify_all(a) : MIGE_OK);
+}

@@ -1,0 +1,42 @@
+#include "mige/error.h"
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static _Thread_local char message[1024];
+
+int mige_raise(int code, const char *fmt, ...) {
+    char text[sizeof message];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    mige_error_set(text);
+    return code;
+}
+
+const char *mige_error(void) {
+    return message;
+}
+
+void mige_error_set(const char *text) {
+    snprintf(message, sizeof message, "%s", text);
+    /* One line, whatever a file name or a library's text contained. */
+    for (char *p = message; *p; p++)
+        if ((unsigned char)*p < ' ') *p = ' ';
+}
+
+int mige_alloc(size_t count, size_t size, void *out) {
+    void *p = NULL;
+    size_t bytes = count * size;
+    int overflow = size != 0 && count > (SIZE_MAX - 64) / size;
+    if (!overflow) p = aligned_alloc(64, (bytes / 64 + 1) * 64);
+    if (p) memset(p, 0, bytes);
+    memcpy(out, &p, sizeof p);
+    if (!p)
+        return mige_raise(MIGE_EFAIL, "memory: %.3g GB could not be had (use more ranks or a smaller problem)",
+                          (double)count * (double)size / 1e9);
+    return MIGE_OK;
+}

@@ -1,0 +1,125 @@
+#include "mige/log.h"
+#include "mige/clock.h"
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static struct {
+    int speaks, quiet;
+    enum mige_progress mode;
+} out = {1, 0, MIGE_PROGRESS_NONE};
+
+static struct {
+    const char *label;
+    long total, shown;
+    double began, last;
+    int drawn; /* a bar is on the screen */
+} bar;
+
+/* mpirun gives its ranks a terminal of their own even when its output goes to a file; then its own output decides.
+ */
+static int on_terminal(void) {
+    char link[64], to[256] = "";
+    if (!isatty(STDOUT_FILENO)) return 0;
+    if (!getenv("OMPI_COMM_WORLD_SIZE")) return 1;
+    snprintf(link, sizeof link, "/proc/%d/fd/1", (int)getppid());
+    ssize_t n = readlink(link, to, sizeof to - 1);
+    return n > 0 && (!strncmp(to, "/dev/pts/", 9) || !strncmp(to, "/dev/tty", 8));
+}
+
+void mige_log_setup(int speaks, int quiet, enum mige_progress mode) {
+    out.speaks = speaks;
+    out.quiet = quiet;
+    if (mode == MIGE_PROGRESS_AUTO) mode = on_terminal() ? MIGE_PROGRESS_BAR : MIGE_PROGRESS_LINE;
+    out.mode = quiet ? MIGE_PROGRESS_NONE : mode;
+}
+
+/* A line must not end up behind a bar. */
+static void wipe_bar(void) {
+    if (bar.drawn) fputs("\r\033[K", stdout);
+    bar.drawn = 0;
+}
+
+static void line(FILE *to, const char *before, const char *fmt, va_list ap) {
+    wipe_bar();
+    fflush(stdout);
+    fputs(before, to);
+    vfprintf(to, fmt, ap);
+    fputc('\n', to);
+    fflush(to);
+}
+
+void mige_say(const char *fmt, ...) {
+    if (!out.speaks || out.quiet) return;
+    va_list ap;
+    va_start(ap, fmt);
+    line(stdout, "", fmt, ap);
+    va_end(ap);
+}
+
+void mige_print(const char *fmt, ...) {
+    if (!out.speaks) return;
+    va_list ap;
+    va_start(ap, fmt);
+    line(stdout, "", fmt, ap);
+    va_end(ap);
+}
+
+void mige_warn(const char *fmt, ...) {
+    if (!out.speaks) return;
+    va_list ap;
+    va_start(ap, fmt);
+    line(stderr, "mige: warning: ", fmt, ap);
+    va_end(ap);
+}
+
+void mige_progress_begin(const char *label, long total) {
+    bar.label = label;
+    bar.total = total > 0 ? total : 1;
+    bar.shown = 0;
+    bar.began = bar.last = mige_now();
+    bar.drawn = 0;
+}
+
+int mige_progress_due(long done) {
+    if (!out.speaks || !bar.label || out.mode == MIGE_PROGRESS_NONE) return 0;
+    double since = mige_now() - bar.last;
+    if (done >= bar.total) return done != bar.shown;
+    if (out.mode == MIGE_PROGRESS_BAR) return since > 0.1;
+    return since > 2 && (done - bar.shown >= bar.total / 10 || since > 30);
+}
+
+static void clock_text(double seconds, char text[32]) {
+    long s = (long)(seconds + 0.5);
+    if (s < 3600)
+        snprintf(text, 32, "%ld:%02ld", s / 60, s % 60);
+    else
+        snprintf(text, 32, "%ld:%02ld:%02ld", s / 3600, s / 60 % 60, s % 60);
+}
+
+void mige_progress_update(long done, const char *text) {
+    if (!mige_progress_due(done)) return;
+    bar.last = mige_now();
+    bar.shown = done;
+    double used = bar.last - bar.began;
+    char left[32];
+    clock_text(done > 0 ? used * (double)(bar.total - done) / (double)done : 0, left);
+    if (out.mode == MIGE_PROGRESS_BAR) {
+        int full = (int)(30 * done / bar.total);
+        printf("\r\033[K%s [%.*s%*s] %ld/%ld  %s  %s left", bar.label, full,
+               "==============================", 30 - full, "", done, bar.total, text, left);
+        bar.drawn = 1;
+    } else {
+        printf("%s %ld/%ld  %s  %s left\n", bar.label, done, bar.total, text, left);
+    }
+    fflush(stdout);
+}
+
+void mige_progress_end(void) {
+    if (bar.drawn) fputc('\n', stdout);
+    fflush(stdout);
+    bar.drawn = 0;
+    bar.label = NULL;
+}

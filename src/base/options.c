@@ -1,0 +1,312 @@
+#include "mige/options.h"
+#include "mige/error.h"
+#include <errno.h>
+#include <ini.h>
+#include <math.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+static void *variable(const mige_option *o, void *config) {
+    return (char *)config + o->offset;
+}
+
+static const mige_option *find(const mige_option_table *t, const char *name) {
+    for (int i = 0; i < t->noptions; i++)
+        if (!strcmp(t->options[i].name, name)) return &t->options[i];
+    return NULL;
+}
+
+/* Levenshtein distance; names are short. */
+static int distance(const char *a, const char *b) {
+    enum { LONGEST = 64 };
+    int row[LONGEST + 1], n = (int)strlen(b);
+    if (n > LONGEST || strlen(a) > LONGEST) return LONGEST;
+    for (int j = 0; j <= n; j++) row[j] = j;
+    for (int i = 1; a[i - 1]; i++) {
+        int diagonal = row[0];
+        row[0] = i;
+        for (int j = 1; j <= n; j++) {
+            int change = diagonal + (a[i - 1] != b[j - 1]), gap = 1 + (row[j] < row[j - 1] ? row[j] : row[j - 1]);
+            diagonal = row[j];
+            row[j] = change < gap ? change : gap;
+        }
+    }
+    return row[n];
+}
+
+static const char *nearest_option(const mige_option_table *t, const mige_command *cmd, const char *name) {
+    const char *best = "help";
+    int least = distance(name, best);
+    for (int i = 0; i < t->noptions; i++) {
+        int d = distance(name, t->options[i].name);
+        if ((t->options[i].commands & cmd->bit) && d < least) {
+            least = d;
+            best = t->options[i].name;
+        }
+    }
+    return best;
+}
+
+const mige_command *mige_options_command(const mige_option_table *t, const char *name) {
+    const mige_command *best = &t->commands[0];
+    for (int i = 0; i < t->ncommands; i++) {
+        if (!strcmp(t->commands[i].name, name)) return &t->commands[i];
+        if (distance(name, t->commands[i].name) < distance(name, best->name)) best = &t->commands[i];
+    }
+    mige_raise(MIGE_EUSAGE, "%s: unknown command (nearest: %s; see mige --help)", name, best->name);
+    return NULL;
+}
+
+void mige_options_choice(const char *choices, int i, char *text, size_t size) {
+    while (i-- > 0 && strchr(choices, '|')) choices = strchr(choices, '|') + 1;
+    snprintf(text, size, "%.*s", (int)strcspn(choices, "|"), choices);
+}
+
+static int set_choice(const mige_option *o, const char *where, const char *value, int *out) {
+    char name[64];
+    int n = 1;
+    for (const char *p = o->choices; *p; p++) n += *p == '|';
+    for (int i = 0; i < n; i++) {
+        mige_options_choice(o->choices, i, name, sizeof name);
+        if (!strcmp(name, value)) {
+            *out = i;
+            return MIGE_OK;
+        }
+    }
+    return mige_raise(MIGE_EUSAGE, "%s: \"%s\" is not a choice (one of %s)", where, value, o->choices);
+}
+
+static int set_flag(const char *where, const char *value, int *out) {
+    static const char *const yes[] = {"yes", "true", "on", "1"}, *const no[] = {"no", "false", "off", "0"};
+    for (int i = 0; i < 4; i++) {
+        if (!strcasecmp(value, yes[i])) {
+            *out = 1;
+            return MIGE_OK;
+        }
+        if (!strcasecmp(value, no[i])) {
+            *out = 0;
+            return MIGE_OK;
+        }
+    }
+    return mige_raise(MIGE_EUSAGE, "%s: \"%s\" is not yes or no", where, value);
+}
+
+static int in_range(const mige_option *o, double x) {
+    return isfinite(x) && ((o->min == 0 && o->max == 0) || (x >= o->min && x <= o->max));
+}
+
+static int set_number(const mige_option *o, const char *where, const char *value, void *out) {
+    char *end;
+    errno = 0;
+    double x = strtod(value, &end);
+    int whole = o->type == MIGE_OPT_INT;
+    MIGE_CHECK(*value && !*end && errno != ERANGE, MIGE_EUSAGE, "%s: \"%s\" is not a number", where, value);
+    /* Beyond 2^53 a double skips whole numbers. */
+    MIGE_CHECK(!whole || (x == floor(x) && fabs(x) <= 0x1p53), MIGE_EUSAGE, "%s: \"%s\" is not a whole number",
+               where, value);
+    MIGE_CHECK(in_range(o, x), MIGE_EUSAGE, "%s: %s is out of range (%.10g to %.10g)", where, value, o->min,
+               o->max);
+    if (whole)
+        *(int64_t *)out = (int64_t)x;
+    else
+        *(double *)out = x;
+    return MIGE_OK;
+}
+
+static int set_value(const mige_option *o, void *config, const char *where, const char *value) {
+    void *v = variable(o, config);
+    switch (o->type) {
+    case MIGE_OPT_FLAG:
+        return set_flag(where, value, v);
+    case MIGE_OPT_CHOICE:
+        return set_choice(o, where, value, v);
+    case MIGE_OPT_INT:
+    case MIGE_OPT_REAL:
+        return set_number(o, where, value, v);
+    case MIGE_OPT_TEXT:
+        break;
+    }
+    MIGE_CHECK(strlen(value) < MIGE_OPT_TEXT_SIZE, MIGE_EUSAGE, "%s: longer than %d characters", where,
+               MIGE_OPT_TEXT_SIZE - 1);
+    strcpy(v, value);
+    return MIGE_OK;
+}
+
+int mige_options_defaults(const mige_option_table *t, void *config) {
+    for (int i = 0; i < t->noptions; i++)
+        MIGE_TRY(set_value(&t->options[i], config, t->options[i].name, t->options[i].value));
+    return MIGE_OK;
+}
+
+static int lookup(const mige_option_table *t, const mige_command *cmd, const char *where, const char *name,
+                  const mige_option **o) {
+    *o = find(t, name);
+    MIGE_CHECK(*o, MIGE_EUSAGE, "%s: unknown option (nearest: %s; see mige %s --help)", where,
+               nearest_option(t, cmd, name), cmd->name);
+    MIGE_CHECK((*o)->commands & cmd->bit, MIGE_EUSAGE, "%s: not an option of %s (see mige %s --help)", where,
+               cmd->name, cmd->name);
+    return MIGE_OK;
+}
+
+int mige_options_set(const mige_option_table *t, const mige_command *cmd, void *config, const char *where,
+                     const char *name, const char *value) {
+    const mige_option *o;
+    MIGE_TRY(lookup(t, cmd, where, name, &o));
+    return set_value(o, config, where, value);
+}
+
+struct reading {
+    const mige_option_table *table;
+    const mige_command *cmd;
+    void *config;
+    const char *path;
+    FILE *f;
+    int line, err;
+};
+
+/* inih does not tell its handler the line, so the reader counts; a line that inih would cut in two is refused. */
+static char *read_line(char *text, int size, void *user) {
+    struct reading *r = user;
+    char *got = fgets(text, size, r->f);
+    r->line += got != NULL;
+    if (got && !r->err && !strchr(got, '\n') && !feof(r->f))
+        r->err = mige_raise(MIGE_EUSAGE, "%s:%d: longer than %d characters", r->path, r->line, size - 2);
+    return got;
+}
+
+static int on_key(void *user, const char *section, const char *name, const char *value) {
+    struct reading *r = user;
+    if (r->err) return 0; /* the first error is the one to tell */
+    char where[MIGE_OPT_TEXT_SIZE + 128];
+    int line = r->line;
+    snprintf(where, sizeof where, "%s:%d: %s", r->path, line, name);
+    const mige_command *cmd = r->cmd;
+    if (*section && strcmp(section, cmd->name)) {
+        cmd = mige_options_command(r->table, section);
+        if (!cmd) {
+            r->err = mige_raise(MIGE_EUSAGE, "%s:%d: [%s] is no command's section", r->path, line, section);
+            return 0;
+        }
+    }
+    const mige_option *o;
+    r->err = lookup(r->table, cmd, where, name, &o);
+    if (!r->err && cmd == r->cmd) r->err = set_value(o, r->config, where, value ? value : "");
+    return r->err == MIGE_OK;
+}
+
+int mige_options_file(const mige_option_table *t, const mige_command *cmd, void *config, const char *path) {
+    struct reading r = {t, cmd, config, path, fopen(path, "r"), 0, MIGE_OK};
+    MIGE_CHECK(r.f, MIGE_EINPUT, "%s: %s (give the path of an INI file)", path, strerror(errno));
+    int line = ini_parse_stream(read_line, &r, on_key, &r);
+    int unreadable = ferror(r.f);
+    fclose(r.f);
+    MIGE_CHECK(!unreadable, MIGE_EINPUT, "%s: could not be read (give the path of an INI file)", path);
+    if (r.err) return r.err;
+    MIGE_CHECK(line == 0, MIGE_EUSAGE, "%s:%d: not \"name = value\" nor \"[section]\"", path, line);
+    return MIGE_OK;
+}
+
+/* Splits argv[*i] into name and value, taking the next word as value where it must; *value = NULL for a lone flag.
+ */
+static int split(const mige_option_table *t, int argc, char **argv, int *i, char name[64], const char **value) {
+    const char *word = argv[*i];
+    MIGE_CHECK(!strncmp(word, "--", 2) && word[2], MIGE_EUSAGE, "%s: not an option (options begin with --)", word);
+    size_t length = strcspn(word + 2, "=");
+    snprintf(name, 64, "%.*s", (int)(length < 63 ? length : 63), word + 2);
+    *value = word[2 + length] == '=' ? word + 3 + length : NULL;
+    const mige_option *o = find(t, name);
+    if (*value || !o || o->type == MIGE_OPT_FLAG) return MIGE_OK;
+    MIGE_CHECK(*i + 1 < argc && strncmp(argv[*i + 1], "--", 2), MIGE_EUSAGE, "--%s: a value is missing", name);
+    *value = argv[++*i];
+    return MIGE_OK;
+}
+
+int mige_options_parse(const mige_option_table *t, const mige_command *cmd, void *config, int argc, char **argv,
+                       int *help) {
+    *help = 0;
+    for (int i = 0; i < argc; i++)
+        if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h")) *help = 1;
+    if (*help) return MIGE_OK;
+    for (int file = 1; file >= 0; file--) /* the file first, so that the command line beats it */
+        for (int i = 0; i < argc; i++) {
+            char name[64], where[72];
+            const char *value;
+            MIGE_TRY(split(t, argc, argv, &i, name, &value));
+            snprintf(where, sizeof where, "--%s", name);
+            if (file && !strcmp(name, "config") && value) MIGE_TRY(mige_options_file(t, cmd, config, value));
+            if (!file) MIGE_TRY(mige_options_set(t, cmd, config, where, name, value ? value : "yes"));
+        }
+    return MIGE_OK;
+}
+
+static void value_text(const mige_option *o, const void *config, char *text, size_t size) {
+    const void *v = (const char *)config + o->offset;
+    switch (o->type) {
+    case MIGE_OPT_FLAG:
+        snprintf(text, size, "%s", *(const int *)v ? "yes" : "no");
+        break;
+    case MIGE_OPT_INT:
+        snprintf(text, size, "%lld", (long long)*(const int64_t *)v);
+        break;
+    case MIGE_OPT_REAL:
+        snprintf(text, size, "%.17g", *(const double *)v);
+        break;
+    case MIGE_OPT_CHOICE:
+        mige_options_choice(o->choices, *(const int *)v, text, size);
+        break;
+    case MIGE_OPT_TEXT:
+        snprintf(text, size, "%s", (const char *)v);
+        break;
+    }
+    /* 17 digits read back exactly; fewer read better where they do too. */
+    if (o->type == MIGE_OPT_REAL) {
+        char brief[32];
+        snprintf(brief, sizeof brief, "%.6g", *(const double *)v);
+        if (strtod(brief, NULL) == *(const double *)v) snprintf(text, size, "%s", brief);
+    }
+}
+
+int mige_options_config(const mige_option_table *t, const mige_command *cmd, const void *config, char **text) {
+    size_t size = 0;
+    FILE *f = open_memstream(text, &size);
+    MIGE_CHECK(f, MIGE_EFAIL, "memory: no room for the configuration's text");
+    fprintf(f, "[%s]\n", cmd->name);
+    for (int i = 0; i < t->noptions; i++) {
+        const mige_option *o = &t->options[i];
+        char value[MIGE_OPT_TEXT_SIZE];
+        value_text(o, config, value, sizeof value);
+        if ((o->commands & cmd->bit) && strcmp(o->name, "config")) fprintf(f, "%s = %s\n", o->name, value);
+    }
+    fclose(f);
+    return MIGE_OK;
+}
+
+static void help_line(FILE *f, const mige_option *o) {
+    static const char *const kinds[] = {"", "N", "X", "", "TEXT"};
+    char left[160], range[80] = "";
+    const char *kind = o->type == MIGE_OPT_CHOICE ? o->choices : o->units[0] ? o->units : kinds[o->type];
+    snprintf(left, sizeof left, "  --%s %s", o->name, o->type == MIGE_OPT_FLAG ? "" : kind);
+    if (o->min != 0 || o->max != 0) snprintf(range, sizeof range, "; %.10g to %.10g", o->min, o->max);
+    fprintf(f, strlen(left) > 33 ? "%s\n%-34s%s" : "%-34s%s%s", left, strlen(left) > 33 ? "" : o->help,
+            strlen(left) > 33 ? o->help : "");
+    if (o->type != MIGE_OPT_FLAG && o->value[0])
+        fprintf(f, " (default %s%s)", o->value, range);
+    else if (range[0])
+        fprintf(f, " (%s)", range + 2);
+    fputc('\n', f);
+}
+
+int mige_options_help(const mige_option_table *t, const mige_command *cmd, const char *program, char **text) {
+    size_t size = 0;
+    FILE *f = open_memstream(text, &size);
+    MIGE_CHECK(f, MIGE_EFAIL, "memory: no room for the help's text");
+    fprintf(f, "%s %s %s\n%s\n\nOptions (also as `name = value` in an INI file given by --config):\n", program,
+            cmd->name, cmd->usage, cmd->help);
+    for (int i = 0; i < t->noptions; i++)
+        if (t->options[i].commands & cmd->bit) help_line(f, &t->options[i]);
+    fclose(f);
+    return MIGE_OK;
+}

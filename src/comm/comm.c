@@ -1,0 +1,131 @@
+#include "mige/comm.h"
+#include "mige/error.h"
+#include <stdlib.h>
+#include <string.h>
+
+static int agreed;
+
+static int describe(mige_comm *c) {
+    MPI_Comm_rank(c->mpi, &c->rank);
+    MPI_Comm_size(c->mpi, &c->size);
+    MPI_Comm_split_type(c->mpi, MPI_COMM_TYPE_SHARED, c->rank, MPI_INFO_NULL, &c->node);
+    MPI_Comm_rank(c->node, &c->node_rank);
+    MPI_Comm_size(c->node, &c->node_size);
+    int first = c->node_rank == 0;
+    MPI_Allreduce(&first, &c->nodes, 1, MPI_INT, MPI_SUM, c->mpi);
+    return MIGE_OK;
+}
+
+int mige_comm_create(MPI_Comm parent, mige_comm *c) {
+    MPI_Comm_dup(parent, &c->mpi);
+    return describe(c);
+}
+
+int mige_comm_split(const mige_comm *c, int color, mige_comm *part) {
+    MPI_Comm_split(c->mpi, color, c->rank, &part->mpi);
+    return describe(part);
+}
+
+void mige_comm_destroy(mige_comm *c) {
+    MPI_Comm_free(&c->node);
+    MPI_Comm_free(&c->mpi);
+}
+
+int mige_agree(const mige_comm *c, int err) {
+    struct {
+        int code, rank;
+    } mine = {err, c->rank}, worst;
+    /* MAXLOC: the largest code and, among its ranks, the lowest. */
+    MPI_Allreduce(&mine, &worst, 1, MPI_2INT, MPI_MAXLOC, c->mpi);
+    if (!worst.code) return MIGE_OK;
+    char text[1024] = "";
+    if (c->rank == worst.rank) strncpy(text, mige_error(), sizeof text - 1);
+    MPI_Bcast(text, sizeof text, MPI_CHAR, worst.rank, c->mpi);
+    mige_error_set(text);
+    agreed = 1;
+    return worst.code;
+}
+
+int mige_agreed(void) {
+    return agreed;
+}
+
+/* MPI counts are ints; a piece is well below their limit. */
+enum { PIECE = 1 << 28 };
+
+static int reduce(const mige_comm *c, void *x, size_t n, size_t size, MPI_Datatype type, MPI_Op op) {
+    for (size_t at = 0; at < n; at += PIECE) {
+        int count = (int)(n - at < PIECE ? n - at : PIECE);
+        MPI_Allreduce(MPI_IN_PLACE, (char *)x + at * size, count, type, op, c->mpi);
+    }
+    return MIGE_OK;
+}
+
+int mige_sum(const mige_comm *c, double *x, size_t n) {
+    return c->size == 1 ? MIGE_OK : reduce(c, x, n, sizeof *x, MPI_DOUBLE, MPI_SUM);
+}
+
+int mige_sum_float(const mige_comm *c, float *x, size_t n) {
+    return c->size == 1 ? MIGE_OK : reduce(c, x, n, sizeof *x, MPI_FLOAT, MPI_SUM);
+}
+
+int mige_max(const mige_comm *c, double *x, size_t n) {
+    return c->size == 1 ? MIGE_OK : reduce(c, x, n, sizeof *x, MPI_DOUBLE, MPI_MAX);
+}
+
+int mige_bcast(const mige_comm *c, int root, void *x, size_t bytes) {
+    for (size_t at = 0; c->size > 1 && at < bytes; at += PIECE) {
+        int count = (int)(bytes - at < PIECE ? bytes - at : PIECE);
+        MPI_Bcast((char *)x + at, count, MPI_BYTE, root, c->mpi);
+    }
+    return MIGE_OK;
+}
+
+void mige_share(int64_t total, int P, int r, int64_t *first, int64_t *count) {
+    int64_t base = total / P, rest = total % P;
+    *first = base * r + (r < rest ? r : rest);
+    *count = base + (r < rest);
+}
+
+int mige_gather_rows(const mige_comm *c, int64_t rows, int64_t width, const double *mine, double *all) {
+    MPI_Datatype row;
+    MPI_Type_contiguous((int)width, MPI_DOUBLE, &row);
+    MPI_Type_commit(&row);
+    int *counts = NULL, *offsets = NULL, err = MIGE_OK;
+    MIGE_TRY_GOTO(mige_alloc((size_t)c->size, sizeof *counts, &counts), done);
+    MIGE_TRY_GOTO(mige_alloc((size_t)c->size, sizeof *offsets, &offsets), done);
+    for (int r = 0; r < c->size; r++) {
+        int64_t first, count;
+        mige_share(rows, c->size, r, &first, &count);
+        counts[r] = (int)count;
+        offsets[r] = (int)first;
+    }
+    MPI_Allgatherv(mine, counts[c->rank], row, all, counts, offsets, row, c->mpi);
+done:
+    free(counts);
+    free(offsets);
+    MPI_Type_free(&row);
+    return err;
+}
+
+int mige_shared_create(const mige_comm *c, size_t bytes, mige_shared *s) {
+    MPI_Aint size = c->node_rank == 0 ? (MPI_Aint)bytes : 0, whole;
+    void *mine;
+    int unit;
+    MPI_Win_allocate_shared(size, 1, MPI_INFO_NULL, c->node, &mine, &s->win);
+    MPI_Win_shared_query(s->win, 0, &whole, &unit, &s->base);
+    MPI_Win_fence(0, s->win);
+    return MIGE_OK;
+}
+
+int mige_shared_sync(const mige_comm *c, mige_shared *s) {
+    (void)c;
+    MPI_Win_fence(0, s->win);
+    return MIGE_OK;
+}
+
+void mige_shared_destroy(mige_shared *s) {
+    if (!s->base) return;
+    MPI_Win_free(&s->win);
+    s->base = NULL;
+}

@@ -1,0 +1,123 @@
+#include "io/file.h"
+#include <stdlib.h>
+#include <string.h>
+
+/* No text of ours is longer; a damaged file's may claim to be. */
+enum { MAX_TEXT = 1 << 26 };
+
+int mige_io_has_attribute(const mige_file *f, const char *object, const char *name) {
+    return H5Aexists_by_name(f->id, object, name, H5P_DEFAULT) > 0;
+}
+
+static int set_attribute(mige_file *f, const char *object, const char *name, hid_t type, hid_t memory,
+                         const void *value) {
+    hid_t space = H5Screate(H5S_SCALAR), a = -1;
+    int bad = space < 0;
+    if (!bad && mige_io_has_attribute(f, object, name))
+        bad = H5Adelete_by_name(f->id, object, name, H5P_DEFAULT) < 0;
+    if (!bad) a = H5Acreate_by_name(f->id, object, name, type, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+    bad = bad || a < 0 || H5Awrite(a, memory, value) < 0;
+    int err = mige_io_written(f, name, bad);
+    if (a >= 0 && H5Aclose(a) < 0 && !err) err = mige_io_written(f, name, 1);
+    if (space >= 0) H5Sclose(space);
+    return err;
+}
+
+int mige_file_set_int(mige_file *f, const char *object, const char *name, int64_t value) {
+    return set_attribute(f, object, name, H5T_STD_I64LE, H5T_NATIVE_INT64, &value);
+}
+
+int mige_file_set_real(mige_file *f, const char *object, const char *name, double value) {
+    return set_attribute(f, object, name, H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE, &value);
+}
+
+int mige_io_set_crc(mige_file *f, const char *object, uint32_t crc) {
+    return set_attribute(f, object, "crc32", H5T_STD_U32LE, H5T_NATIVE_UINT32, &crc);
+}
+
+int mige_file_set_text(mige_file *f, const char *object, const char *name, const char *text) {
+    size_t n = strlen(text);
+    hid_t type = H5Tcopy(H5T_C_S1);
+    /* Fixed length: no heap that a damaged file could lead astray. Length 0 is not allowed. */
+    int bad = type < 0 || H5Tset_size(type, n ? n : 1) < 0 || H5Tset_strpad(type, H5T_STR_NULLPAD) < 0 ||
+              H5Tset_cset(type, H5T_CSET_UTF8) < 0;
+    int err = bad ? mige_io_written(f, name, 1) : set_attribute(f, object, name, type, type, text);
+    if (type >= 0) H5Tclose(type);
+    return err;
+}
+
+/* One item, of a kind that `class_a` or `class_b` names. */
+static int open_attribute(const mige_file *f, const char *object, const char *name, H5T_class_t class_a,
+                          H5T_class_t class_b, hid_t *attribute, hid_t *type) {
+    hid_t a = -1, t = -1, space = -1;
+    int err = MIGE_OK;
+    *attribute = *type = -1;
+    MIGE_CHECK(mige_io_has_attribute(f, object, name), MIGE_EINPUT, "%s: %s has no attribute `%s`", f->path, object,
+               name);
+    a = H5Aopen_by_name(f->id, object, name, H5P_DEFAULT, H5P_DEFAULT);
+    if (a >= 0) t = H5Aget_type(a);
+    if (t >= 0) space = H5Aget_space(a);
+    if (space < 0) {
+        err = mige_io_unread(f, name);
+        goto failed;
+    }
+    H5T_class_t found = H5Tget_class(t);
+    MIGE_CHECK_GOTO((found == class_a || found == class_b) && H5Sget_simple_extent_npoints(space) == 1, failed,
+                    MIGE_EINPUT, "%s: attribute `%s` of %s is not of the right type", f->path, name, object);
+    H5Sclose(space);
+    *attribute = a;
+    *type = t;
+    return MIGE_OK;
+failed:
+    if (space >= 0) H5Sclose(space);
+    if (t >= 0) H5Tclose(t);
+    if (a >= 0) H5Aclose(a);
+    return err;
+}
+
+static int get_number(const mige_file *f, const char *object, const char *name, H5T_class_t other, hid_t memory,
+                      void *value) {
+    hid_t a, t;
+    MIGE_TRY(open_attribute(f, object, name, H5T_INTEGER, other, &a, &t));
+    int err = H5Aread(a, memory, value) < 0 ? mige_io_unread(f, name) : MIGE_OK;
+    H5Tclose(t);
+    H5Aclose(a);
+    return err;
+}
+
+int mige_file_get_int(const mige_file *f, const char *object, const char *name, int64_t *value) {
+    *value = 0;
+    return get_number(f, object, name, H5T_INTEGER, H5T_NATIVE_INT64, value);
+}
+
+int mige_file_get_real(const mige_file *f, const char *object, const char *name, double *value) {
+    *value = 0;
+    return get_number(f, object, name, H5T_FLOAT, H5T_NATIVE_DOUBLE, value);
+}
+
+int mige_file_get_text(const mige_file *f, const char *object, const char *name, char *text, size_t size) {
+    hid_t a, t;
+    char *stored = NULL;
+    int err = MIGE_OK;
+    text[0] = 0;
+    MIGE_TRY(open_attribute(f, object, name, H5T_STRING, H5T_STRING, &a, &t));
+    size_t n = H5Tget_size(t);
+    MIGE_CHECK_GOTO(H5Tis_variable_str(t) == 0, done, MIGE_EINPUT,
+                    "%s: attribute `%s` of %s is a string of variable length (store it with a fixed one)", f->path,
+                    name, object);
+    MIGE_CHECK_GOTO(n > 0 && n <= MAX_TEXT, done, MIGE_EINPUT, "%s: attribute `%s` of %s is damaged", f->path, name,
+                    object);
+    MIGE_TRY_GOTO(mige_alloc(n + 1, 1, &stored), done);
+    if (H5Aread(a, t, stored) < 0) {
+        err = mige_io_unread(f, name);
+        goto done;
+    }
+    MIGE_CHECK_GOTO(strlen(stored) < size, done, MIGE_EINPUT, "%s: attribute `%s` of %s is too long", f->path, name,
+                    object);
+    strcpy(text, stored);
+done:
+    free(stored);
+    H5Tclose(t);
+    H5Aclose(a);
+    return err;
+}

@@ -1,0 +1,293 @@
+#include "io/file.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+void mige_io_start(void) {
+    static int started;
+    if (started) return;
+    started = 1;
+    /* Its exit handler would close, and so write, files that are open when the program gives up. */
+    H5dont_atexit();
+    H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
+}
+
+/* Keeps the system's own words where the stack has them, else the innermost description. */
+static herr_t find_reason(unsigned n, const H5E_error2_t *e, void *ctx) {
+    char *why = ctx;
+    const char *text = e->desc ? e->desc : "", *system = strstr(text, "error message = '");
+    if (system) {
+        system = strchr(system, '\'') + 1;
+        snprintf(why, 200, "%.*s", (int)strcspn(system, "'"), system);
+        return 1;
+    }
+    if (n == 0) snprintf(why, 200, "%s", text);
+    return 0;
+}
+
+static void reason(char why[200]) {
+    why[0] = 0;
+    H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, find_reason, why);
+    if (!why[0]) snprintf(why, 200, "unknown error of HDF5");
+}
+
+int mige_io_written(mige_file *f, const char *name, int bad) {
+    char why[200];
+    if (!bad && !f->sink.why) return MIGE_OK;
+    if (f->sink.why)
+        snprintf(why, sizeof why, "%s", strerror(f->sink.why));
+    else
+        reason(why);
+    f->broken = 1;
+    return mige_raise(MIGE_EOUTPUT, "%s: %s could not be written: %s (free some space, or choose another folder)",
+                      f->path, name, why);
+}
+
+int mige_io_unread(const mige_file *f, const char *name) {
+    char why[200];
+    reason(why);
+    return mige_raise(MIGE_EINPUT, "%s: %s could not be read: %s (is the file damaged?)", f->path, name, why);
+}
+
+size_t mige_type_size(enum mige_type type) {
+    static const size_t size[] = {1, 4, 8, 4, 8};
+    return size[type];
+}
+
+const char *mige_file_path(const mige_file *f) {
+    return f->path;
+}
+
+static void file_free(mige_file *f) {
+    free(f->path);
+    free(f->part);
+    free(f->set_name);
+    free(f);
+}
+
+static int file_new(const char *path, mige_file **out) {
+    mige_io_start();
+    MIGE_TRY(mige_alloc(1, sizeof **out, out));
+    mige_file *f = *out;
+    f->id = f->set = f->sink.fd = -1;
+    f->path = strdup(path);
+    if (f->path) return MIGE_OK;
+    file_free(f);
+    *out = NULL;
+    return mige_raise(MIGE_EFAIL, "%s: out of memory", path);
+}
+
+static hid_t access_list(mige_sink *sink) {
+    hid_t a = H5Pcreate(H5P_FILE_ACCESS);
+    if (a < 0) return a;
+    /* The newest format all of its metadata carries checksums in, and that 1.10 still reads. */
+    H5Pset_libver_bounds(a, H5F_LIBVER_V110, sink ? H5F_LIBVER_V110 : H5F_LIBVER_LATEST);
+    H5Pset_fclose_degree(a, H5F_CLOSE_STRONG);
+#if H5_VERSION_GE(1, 10, 7)
+    /* Some cluster file systems have no locks; a finished file does not change, a .part has one writer. */
+    H5Pset_file_locking(a, 0, 1);
+#endif
+    if (!sink || mige_io_set_driver(a, sink) == 0) return a;
+    H5Pclose(a);
+    return -1;
+}
+
+static int create_part(mige_file *f) {
+    struct stat st;
+    MIGE_CHECK(stat(f->path, &st) != 0 || !S_ISDIR(st.st_mode), MIGE_EOUTPUT, "%s: is a folder (name a file)",
+               f->path);
+    if (asprintf(&f->part, "%s.part", f->path) < 0) {
+        f->part = NULL;
+        return mige_raise(MIGE_EFAIL, "%s: out of memory", f->path);
+    }
+    f->sink.fd = open(f->part, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (f->sink.fd < 0) {
+        int why = errno;
+        free(f->part); /* not ours to delete */
+        f->part = NULL;
+        return mige_raise(MIGE_EOUTPUT, "%s: cannot be written: %s (choose another folder, or make it)", f->path,
+                          strerror(why));
+    }
+    hid_t a = access_list(&f->sink);
+    if (a >= 0) f->id = H5Fcreate(f->part, H5F_ACC_TRUNC, H5P_DEFAULT, a);
+    int err = mige_io_written(f, "its beginning", f->id < 0);
+    if (a >= 0) H5Pclose(a);
+    return err;
+}
+
+int mige_file_create(const char *path, const char *format, mige_file **out) {
+    mige_file *f = NULL;
+    *out = NULL;
+    MIGE_TRY(file_new(path, &f));
+    int err = create_part(f);
+    if (!err) err = mige_io_stamp(f, format);
+    if (err)
+        mige_file_discard(&f);
+    else
+        *out = f;
+    return err;
+}
+
+void mige_file_discard(mige_file **pf) {
+    mige_file *f = *pf;
+    *pf = NULL;
+    if (!f) return;
+    f->sink.why = ECANCELED; /* what the library still holds need not be written */
+    if (f->id >= 0) H5Fclose(f->id);
+    if (f->sink.fd >= 0) close(f->sink.fd);
+    if (f->part) unlink(f->part);
+    H5garbage_collect(); /* without the exit handler its lists of free memory would count as leaks */
+    file_free(f);
+}
+
+/* The folder's entry is synced too; -1 where the folder cannot be opened, which some systems do not allow. */
+static int folder_of(const char *path) {
+    char *copy = strdup(path);
+    int fd = copy ? open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    free(copy);
+    return fd;
+}
+
+static int publish(mige_file *f) {
+    int folder = folder_of(f->path), why = 0;
+    if (rename(f->part, f->path) != 0) why = errno;
+    if (!why) {
+        free(f->part);
+        f->part = NULL;
+    }
+    /* Not every file system can sync a folder; only a failing device counts. */
+    if (!why && folder >= 0 && fsync(folder) != 0 && errno == EIO) why = EIO;
+    if (folder >= 0) close(folder);
+    MIGE_CHECK(!why, MIGE_EOUTPUT, "%s: could not be put in place: %s (choose another name or folder)", f->path,
+               strerror(why));
+    return MIGE_OK;
+}
+
+static int finish(mige_file *f) {
+    MIGE_CHECK(!f->broken, MIGE_EOUTPUT, "%s: given up after an earlier failure to write", f->path);
+    MIGE_CHECK(f->set < 0, MIGE_EFAIL, "%s: %s has fewer rows than it was begun for", f->path, f->set_name);
+    MIGE_TRY(mige_io_written(f, "its contents", H5Fflush(f->id, H5F_SCOPE_GLOBAL) < 0));
+    MIGE_TRY(mige_file_set_int(f, "/", "complete", 1));
+    int bad = H5Fclose(f->id) < 0;
+    f->id = -1;
+    MIGE_TRY(mige_io_written(f, "its end", bad));
+    MIGE_TRY(mige_io_seal(f->path, f->sink.fd));
+    /* Network file systems may report here what did not fit. */
+    int why = close(f->sink.fd) == 0 ? 0 : errno;
+    f->sink.fd = -1;
+    MIGE_CHECK(!why, MIGE_EOUTPUT, "%s: could not be written: %s", f->path, strerror(why));
+    return MIGE_OK;
+}
+
+int mige_file_commit(mige_file **pf) {
+    mige_file *f = *pf;
+    *pf = NULL;
+    int err = finish(f);
+    if (!err) err = publish(f);
+    mige_file_discard(&f);
+    return err;
+}
+
+/* What can be told before the library sees the file. */
+static int check_bytes(mige_file *f, int *sealed) {
+    static const unsigned char signature[8] = {0x89, 'H', 'D', 'F', '\r', '\n', 0x1a, '\n'};
+    unsigned char head[8] = {0};
+    struct stat st;
+    int err = MIGE_OK, fd = open(f->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    MIGE_CHECK(fd >= 0, MIGE_EINPUT, "%s: cannot be read: %s (is the path right?)", f->path, strerror(errno));
+    MIGE_CHECK_GOTO(fstat(fd, &st) == 0, done, MIGE_EINPUT, "%s: cannot be read: %s", f->path, strerror(errno));
+    MIGE_CHECK_GOTO(S_ISREG(st.st_mode), done, MIGE_EINPUT, "%s: is not a regular file (name an HDF5 file)",
+                    f->path);
+    MIGE_CHECK_GOTO(st.st_size > 0, done, MIGE_EINPUT, "%s: is empty (make it again)", f->path);
+    /* Files of others may have a block of their own before the signature. */
+    MIGE_CHECK_GOTO((pread(fd, head, 8, 0) == 8 && memcmp(head, signature, 8) == 0) || H5Fis_hdf5(f->path) > 0,
+                    done, MIGE_EINPUT, "%s: is not an HDF5 file (is the path right?)", f->path);
+    f->bytes = st.st_size;
+    MIGE_TRY_GOTO(mige_io_check_seal(f->path, fd, f->bytes, sealed), done);
+done:
+    close(fd);
+    return err;
+}
+
+static int check_format(const mige_file *f, const char *format, int sealed) {
+    char found[64];
+    int64_t version = 0, complete = 0;
+    MIGE_CHECK(mige_io_has_attribute(f, "/", "format"), MIGE_EINPUT,
+               "%s: was not written by mige (it has no attribute `format`)", f->path);
+    MIGE_TRY(mige_file_get_text(f, "/", "format", found, sizeof found));
+    MIGE_CHECK(strncmp(found, "mige-", 5) == 0, MIGE_EINPUT, "%s: was not written by mige (its format is `%s`)",
+               f->path, found);
+    MIGE_CHECK(!format || strcmp(found, format) == 0, MIGE_EINPUT, "%s: is a %s file, not %s (is the path right?)",
+               f->path, found, format);
+    MIGE_TRY(mige_file_get_int(f, "/", "format_version", &version));
+    MIGE_CHECK(version >= 1 && version <= MIGE_FORMAT_VERSION, MIGE_EINPUT,
+               "%s: has format version %lld, this program knows 1 to %d (take a newer mige)", f->path,
+               (long long)version, MIGE_FORMAT_VERSION);
+    if (mige_io_has_attribute(f, "/", "complete")) MIGE_TRY(mige_file_get_int(f, "/", "complete", &complete));
+    MIGE_CHECK(complete == 1, MIGE_EINPUT, "%s: is not complete: its writer was stopped (make it again)", f->path);
+    MIGE_CHECK(sealed || !mige_io_has_attribute(f, "/", "sealed"), MIGE_EINPUT,
+               "%s: was cut or changed after it was written (make it again; if you changed it yourself, delete its "
+               "attribute `sealed`)",
+               f->path);
+    return MIGE_OK;
+}
+
+static int open_id(mige_file *f) {
+    hid_t a = access_list(NULL);
+    f->id = H5Fopen(f->path, H5F_ACC_RDONLY, a);
+    int err = f->id < 0 ? mige_io_unread(f, "its beginning") : MIGE_OK;
+    H5Pclose(a);
+    return err;
+}
+
+static int open_file(const char *path, int ours, const char *format, mige_file **out) {
+    mige_file *f = NULL;
+    int sealed = 0;
+    *out = NULL;
+    MIGE_TRY(file_new(path, &f));
+    int err = check_bytes(f, &sealed);
+    if (!err) err = open_id(f);
+    if (!err && ours) err = check_format(f, format, sealed);
+    if (err)
+        mige_file_discard(&f);
+    else
+        *out = f;
+    return err;
+}
+
+int mige_file_open(const char *path, const char *format, mige_file **f) {
+    return open_file(path, 1, format, f);
+}
+
+int mige_file_open_any(const char *path, mige_file **f) {
+    return open_file(path, 0, NULL, f);
+}
+
+void mige_file_close(mige_file **f) {
+    mige_file_discard(f);
+}
+
+int mige_make_folder(const char *path) {
+    struct stat st;
+    char *part = strdup(path);
+    MIGE_CHECK(part, MIGE_EFAIL, "%s: out of memory", path);
+    int why = 0;
+    for (char *p = part; *p && !why; p++) {
+        if (p[1] && (p[1] != '/' || p == part)) continue;
+        char next = p[1];
+        p[1] = 0;
+        /* Not the answer of mkdir: a folder on a read-only file system is one all the same. */
+        if (stat(part, &st) != 0 && mkdir(part, 0777) != 0 && errno != EEXIST) why = errno;
+        p[1] = next;
+    }
+    free(part);
+    MIGE_CHECK(!why, MIGE_EOUTPUT, "%s: the folder cannot be made: %s (choose another)", path, strerror(why));
+    MIGE_CHECK(stat(path, &st) == 0 && S_ISDIR(st.st_mode), MIGE_EOUTPUT, "%s: is not a folder (choose another)",
+               path);
+    return MIGE_OK;
+}

@@ -1,0 +1,80 @@
+/* Private to io: the open file, and what its parts share. */
+#ifndef MIGE_IO_FILE_H
+#define MIGE_IO_FILE_H
+
+#define H5_USE_110_API 1 /* the same calls whatever the library's version */
+#include <hdf5.h>
+
+#include "mige/error.h"
+#include "mige/io.h"
+
+enum { MIGE_FORMAT_VERSION = 1 };
+
+/* Where a file that is written goes to, and the errno of the first write that failed. */
+typedef struct {
+    int fd, why;
+} mige_sink;
+
+struct mige_file {
+    hid_t id;
+    mige_sink sink;
+    char *path;
+    char *part;    /* what is written to; NULL when reading */
+    int64_t bytes; /* size of a file that is read */
+    int broken;    /* a write has failed: never to be committed */
+    hid_t set;     /* the data set that mige_file_append goes on with, or -1 */
+    char *set_name;
+    mige_layout layout;
+    int64_t rows; /* appended so far */
+    uint32_t crc; /* of those */
+};
+
+/* A stored data set, checked so far that reading it cannot ask for absurd memory. */
+typedef struct {
+    hid_t id, type; /* type: as stored */
+    mige_layout layout;
+    int text;  /* fixed-length strings; layout.type means nothing then */
+    int exact; /* stored as layout.type is in memory */
+    size_t size;
+    int64_t row_bytes; /* as stored, as is bytes */
+    int64_t bytes;
+} mige_set;
+
+int mige_set_open(const mige_file *f, const char *name, mige_set *s);
+void mige_set_close(mige_set *s);
+/* Rows as `type`; not more than the set has. */
+int mige_set_read(const mige_file *f, const mige_set *s, const char *name, hid_t type, int64_t first, int64_t nrows,
+                  void *rows);
+
+/* `type` is the stored type, `size` that of an item in it; mige_file_begin for any kind of item. */
+int mige_set_begin(mige_file *f, const char *name, hid_t type, size_t size, mige_layout layout, const char *units,
+                   const char *long_name, int options);
+int mige_set_append(mige_file *f, hid_t type, size_t size, const void *rows, int64_t nrows);
+
+/* After calls that write: `bad` when the library failed, or it is found that the disk did. */
+int mige_io_written(mige_file *f, const char *name, int bad);
+/* The error of the library's last call, to be raised before any other call to it. */
+int mige_io_unread(const mige_file *f, const char *name);
+
+/* Silences the library and leaves its end to the system. Before any other call to it. */
+void mige_io_start(void);
+
+/* Lets HDF5 write to the sink, which must outlive the file; 0 when that was done. */
+int mige_io_set_driver(hid_t access, mige_sink *sink);
+/* All of it, or an errno. */
+int mige_io_write_at(int fd, int64_t at, const void *bytes, size_t size);
+
+int mige_io_has_attribute(const mige_file *f, const char *object, const char *name);
+int mige_io_set_crc(mige_file *f, const char *object, uint32_t crc);
+uint32_t mige_io_crc(uint32_t crc, const void *bytes, size_t size);
+
+/* The attributes that every file begins with. */
+int mige_io_stamp(mige_file *f, const char *format);
+
+/* The seal is one line of text behind the last byte that HDF5 knows of: length and CRC-32 of all before it. So a
+ * damaged file is known before the library, which can crash on one, sees it. Sealing syncs as well. */
+int mige_io_seal(const char *path, int fd);
+/* *sealed = whether there is one; MIGE_EINPUT when it does not match. */
+int mige_io_check_seal(const char *path, int fd, int64_t bytes, int *sealed);
+
+#endif

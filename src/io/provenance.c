@@ -1,0 +1,74 @@
+#include "io/file.h"
+#include "mige/version.h"
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#ifndef MIGE_REVISION
+#define MIGE_REVISION "unknown"
+#endif
+
+static struct {
+    char *command_line, *config, *hosts;
+    int ranks, threads;
+    int64_t seed;
+} now = {NULL, NULL, NULL, 1, 1, 0};
+
+const char *mige_hdf5_version(void) {
+    static char text[32];
+    unsigned major, minor, release;
+    H5get_libversion(&major, &minor, &release);
+    snprintf(text, sizeof text, "%u.%u.%u", major, minor, release);
+    return text;
+}
+
+const char *mige_revision(void) {
+    return MIGE_REVISION;
+}
+
+static int keep(char **to, const char *text) {
+    char *copy = strdup(text ? text : "");
+    MIGE_CHECK(copy, MIGE_EFAIL, "provenance: out of memory");
+    free(*to);
+    *to = copy;
+    return MIGE_OK;
+}
+
+int mige_provenance_set(const mige_provenance *p) {
+    MIGE_TRY(keep(&now.command_line, p->command_line));
+    MIGE_TRY(keep(&now.config, p->config));
+    MIGE_TRY(keep(&now.hosts, p->hosts));
+    now.ranks = p->ranks;
+    now.threads = p->threads;
+    now.seed = p->seed;
+    return MIGE_OK;
+}
+
+int mige_io_stamp(mige_file *f, const char *format) {
+    char created[32] = "";
+    time_t t = time(NULL);
+    struct tm utc;
+    if (gmtime_r(&t, &utc)) strftime(created, sizeof created, "%Y-%m-%dT%H:%M:%SZ", &utc);
+    const struct {
+        const char *name, *text;
+    } texts[] = {{"format", format},
+                 {"software", "mige " MIGE_VERSION},
+                 {"git_revision", MIGE_REVISION},
+                 {"command_line", now.command_line},
+                 {"config", now.config},
+                 {"created", created},
+                 {"hosts", now.hosts}};
+    const struct {
+        const char *name;
+        int64_t value;
+    } numbers[] = {{"format_version", MIGE_FORMAT_VERSION},
+                   {"ranks", now.ranks},
+                   {"threads", now.threads},
+                   {"seed", now.seed},
+                   {"sealed", 1}};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        MIGE_TRY(mige_file_set_text(f, "/", texts[i].name, texts[i].text ? texts[i].text : ""));
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        MIGE_TRY(mige_file_set_int(f, "/", numbers[i].name, numbers[i].value));
+    return MIGE_OK;
+}

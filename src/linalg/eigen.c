@@ -1,0 +1,187 @@
+#include "linalg/eigen.h"
+#include "linalg/scalapack.h"
+#include "mige/error.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+mige_eigen_options mige_eigen_defaults(void) {
+    return (mige_eigen_options){MIGE_SOLVER_AUTO, 0.99, 0, 1e-10, 1e-8, 0};
+}
+
+/* auto: below this order one rank's dsyevd is as fast as the grid's pdsyevd (`make bench` prints both). */
+enum { WORTH_DISTRIBUTING = 768, WORTH_SUBSPACE = 2048 };
+
+static int solver_ranks(int m, int ranks, const mige_eigen_options *o) {
+    if (o->solver == MIGE_SOLVER_LAPACK) return 1;
+    if (o->solver == MIGE_SOLVER_AUTO && m < WORTH_DISTRIBUTING) return 1;
+    return ranks;
+}
+
+double mige_eigen_bytes(int m, int ranks, const mige_eigen_options *o) {
+    return direct_bytes(m, solver_ranks(m, ranks, o)) + 16. * m;
+}
+
+static int take_memory(mige_eigen *e) {
+    MIGE_TRY(mige_alloc((size_t)e->m, sizeof *e->values, &e->values));
+    MIGE_TRY(mige_alloc((size_t)e->m, sizeof *e->lambda, &e->lambda));
+    MIGE_TRY(mige_matrix_create(&e->grid, e->m, e->m, &e->K));
+    if (e->o.check) MIGE_TRY(mige_matrix_create(&e->grid, e->m, e->m, &e->copy));
+    /* Subspace iteration needs the direct solver's workspace only where it gives up. */
+    return e->grid.inside && e->o.solver != MIGE_SOLVER_SUBSPACE ? direct_workspace(e) : MIGE_OK;
+}
+
+int mige_eigen_create(const mige_comm *c, int m, const mige_eigen_options *o, mige_eigen **out) {
+    mige_eigen *e = NULL;
+    *out = NULL;
+    int err = mige_alloc(1, sizeof *e, &e);
+    if (!err && (m < 1 || !(o->threshold > 0 && o->threshold <= 1) || o->eigen < 0 || o->eigen > m))
+        err = mige_raise(MIGE_EUSAGE, "eigenproblem: order %d, threshold %g, %d pairs are not possible", m,
+                         o->threshold, o->eigen);
+    err = mige_agree(c, err);
+    if (err) {
+        free(e);
+        return err;
+    }
+    e->c = c;
+    e->o = *o;
+    e->m = m;
+    MIGE_TRY(mige_grid_create(c, m, solver_ranks(m, c->size, o), &e->grid));
+    err = mige_agree(c, take_memory(e));
+    if (err) mige_eigen_destroy(&e);
+    *out = e;
+    return err;
+}
+
+void mige_eigen_destroy(mige_eigen **out) {
+    mige_eigen *e = *out;
+    if (!e) return;
+    subspace_destroy(e);
+    mige_matrix_destroy(&e->K);
+    mige_matrix_destroy(&e->Z);
+    mige_matrix_destroy(&e->copy);
+    mige_grid_destroy(&e->grid);
+    free(e->values);
+    free(e->lambda);
+    free(e->work);
+    free(e->iwork);
+    free(e);
+    *out = NULL;
+}
+
+mige_matrix *mige_eigen_matrix(mige_eigen *e) {
+    return &e->K;
+}
+
+int choose_J(const mige_eigen_options *o, int n, const double *lambda, double trace, int *more) {
+    int J = 0;
+    double sum = 0;
+    while (J < n && (o->eigen ? J < o->eigen : (sum += lambda[J]) < o->threshold * trace) &&
+           lambda[J] >= o->floor * lambda[0] && lambda[J] > 0)
+        J++;
+    *more = J == n;
+    return J > 0 ? J : 1;
+}
+
+static int direct(mige_eigen *e, double trace, mige_eigenpairs *p) {
+    int more;
+    double m = e->m;
+    MIGE_TRY(direct_solve(e, &p->U));
+    for (int j = 0; j < e->m; j++) e->lambda[j] = e->values[e->m - 1 - j];
+    MIGE_CHECK(isfinite(e->lambda[0]) && e->lambda[0] > 0, MIGE_ENUMERIC,
+               "eigenproblem: the largest of %d eigenvalues is %g (the matrix is not a Gram matrix)", e->m,
+               e->lambda[0]);
+    p->J = choose_J(&e->o, e->m, e->lambda, trace, &more);
+    p->first = e->m - p->J;
+    p->solver = e->grid.rows * e->grid.cols == 1 ? MIGE_SOLVER_LAPACK : MIGE_SOLVER_SCALAPACK;
+    p->flops = 4. / 3 * m * m * m + 4. / 3 * m * m * m + 2 * m * m * m; /* tridiagonal, divide and conquer, back */
+    return MIGE_OK;
+}
+
+static int all_finite(const mige_matrix *K) {
+    double sum = 0;
+    size_t n = (size_t)K->lld * (size_t)K->nl;
+#pragma omp simd reduction(+ : sum)
+    for (size_t i = 0; i < n; i++) sum += K->a[i];
+    MIGE_CHECK(isfinite(sum), MIGE_ENUMERIC,
+               "eigenproblem: the matrix has entries that are not finite (check the samples)");
+    return MIGE_OK;
+}
+
+/* Whether subspace iteration is tried: asked for, or probably faster (J below a quarter of M, from the solve
+ * before). */
+static int try_subspace(const mige_eigen *e) {
+    if (e->o.solver == MIGE_SOLVER_SUBSPACE) return 1;
+    return e->o.solver == MIGE_SOLVER_AUTO && e->m >= WORTH_SUBSPACE && e->expected > 0 && e->expected < e->m / 4;
+}
+
+static int solve(mige_eigen *e, double trace, mige_eigenpairs *p) {
+    int enough = 0;
+    if (e->o.check) memcpy(e->copy.a, e->K.a, (size_t)e->K.lld * (size_t)e->K.nl * sizeof *e->K.a);
+    if (try_subspace(e)) MIGE_TRY(subspace_solve(e, trace, p, &enough));
+    if (!enough) MIGE_TRY(direct(e, trace, p));
+    return MIGE_OK;
+}
+
+/* R = copy * U_J - U_J diag(lambda), then U_J' U_J - I; their largest column norm and entry. */
+static int check_pairs(mige_eigen *e, mige_eigenpairs *p, double worst[2]) {
+    const double one = 1, zero = 0;
+    const int i1 = 1, m = e->m, J = p->J, j1 = p->first + 1;
+    mige_matrix R = {0}, G = {0};
+    double *norms = NULL;
+    int err = MIGE_OK, more = p->U->n;
+    MIGE_TRY_GOTO(mige_matrix_create(&e->grid, m, more, &R), done);
+    MIGE_TRY_GOTO(mige_matrix_create(&e->grid, J, J, &G), done);
+    MIGE_TRY_GOTO(mige_alloc((size_t)more, sizeof *norms, &norms), done);
+    pdgemm_("N", "N", &m, &J, &m, &one, e->copy.a, &i1, &i1, e->copy.desc, p->U->a, &i1, &j1, p->U->desc, &zero,
+            R.a, &i1, &j1, R.desc);
+    pdgemm_("T", "N", &J, &J, &m, &one, p->U->a, &i1, &j1, p->U->desc, p->U->a, &i1, &j1, p->U->desc, &zero, G.a,
+            &i1, &i1, G.desc);
+    for (int jl = mige_cols_below(&R, p->first); jl < mige_cols_below(&R, p->first + J); jl++) {
+        double lambda = e->lambda[J - 1 - (mige_col(&R, jl) - p->first)];
+        const double *r = R.a + (size_t)jl * (size_t)R.lld, *u = p->U->a + (size_t)jl * (size_t)p->U->lld;
+        for (int il = 0; il < R.ml; il++)
+            norms[mige_col(&R, jl)] += (r[il] - lambda * u[il]) * (r[il] - lambda * u[il]);
+    }
+    mige_sum(&e->grid.comm, norms, (size_t)more);
+    for (int j = 0; j < more; j++) worst[0] = fmax(worst[0], sqrt(norms[j]) / e->lambda[0]);
+    for (int jl = 0; jl < G.nl; jl++)
+        for (int il = 0; il < G.ml; il++)
+            worst[1] = fmax(worst[1], fabs(G.a[(size_t)jl * (size_t)G.lld + (size_t)il] -
+                                           (mige_row(&G, il) == mige_col(&G, jl))));
+done:
+    mige_matrix_destroy(&R);
+    mige_matrix_destroy(&G);
+    free(norms);
+    return err;
+}
+
+static int check(mige_eigen *e, mige_eigenpairs *p) {
+    double worst[2] = {0, 0};
+    MIGE_TRY(mige_agree(e->c, e->grid.inside ? check_pairs(e, p, worst) : MIGE_OK));
+    MIGE_TRY(mige_max(e->c, worst, 2));
+    p->residual = worst[0];
+    p->orthogonality = worst[1];
+    int good = worst[0] <= 1e-10 * sqrt(e->m) && worst[1] <= 1e-10 * sqrt(e->m);
+    return mige_agree(e->c, good ? MIGE_OK
+                                 : mige_raise(MIGE_ENUMERIC,
+                                              "eigenproblem: residual %.1e, orthogonality %.1e are too large "
+                                              "(try another --solver)",
+                                              worst[0], worst[1]));
+}
+
+int mige_eigen_solve(mige_eigen *e, double trace, mige_eigenpairs *p) {
+    *p = (mige_eigenpairs){.U = &e->K, .lambda = e->lambda, .residual = -1, .orthogonality = -1};
+    MIGE_TRY(mige_agree(e->c, e->grid.inside ? all_finite(&e->K) : MIGE_OK));
+    MIGE_TRY(mige_agree(e->c, e->grid.inside ? solve(e, trace, p) : MIGE_OK));
+    if (e->grid.rows * e->grid.cols < e->c->size) { /* tell those outside the grid */
+        mige_eigenpairs told = *p;
+        MIGE_TRY(mige_bcast(e->c, 0, &told, sizeof told));
+        told.U = p->U;
+        told.lambda = e->lambda;
+        *p = told;
+        MIGE_TRY(mige_bcast(e->c, 0, e->lambda, (size_t)p->J * sizeof *e->lambda));
+    }
+    e->expected = p->J;
+    return e->o.check ? check(e, p) : MIGE_OK;
+}

@@ -1,0 +1,38 @@
+/* What the eigensolvers of this room share. */
+#ifndef MIGE_EIGEN_H
+#define MIGE_EIGEN_H
+
+#include "mige/linalg.h"
+
+struct mige_eigen {
+    const mige_comm *c;
+    mige_eigen_options o;
+    int m;
+    mige_grid grid;
+    mige_matrix K, Z; /* the matrix; its vectors where a solver does not put them over K */
+    mige_matrix copy; /* of K, for the check */
+    double *values;   /* [m], ascending, from a direct solver */
+    double *lambda;   /* [m], the result, descending */
+    double *work;     /* of the direct solver */
+    int *iwork;
+    int lwork, liwork;
+    int expected;              /* J of the solve before, 0 before the first */
+    struct subspace *subspace; /* made when first used */
+};
+
+/* All eigenpairs, ascending, by dsyevd (grid of one) or pdsyevd. Inside the grid only; error codes are this rank's
+ * own. */
+int direct_workspace(mige_eigen *e);
+int direct_solve(mige_eigen *e, const mige_matrix **U);
+double direct_bytes(int m, int ranks);
+
+/* Leading pairs, ascending in the columns of U. *enough = 0: it would need too large a part of the spectrum, or did
+ * not converge; K is as it was. Inside the grid only. */
+int subspace_solve(mige_eigen *e, double trace, mige_eigenpairs *pairs, int *enough);
+void subspace_destroy(mige_eigen *e);
+
+/* J by the rule of mige_eigen_options for `n` known leading eigenvalues, descending. *more = 1 if J might grow with
+ * more. */
+int choose_J(const mige_eigen_options *o, int n, const double *lambda, double trace, int *more);
+
+#endif

@@ -1,0 +1,85 @@
+#include "linalg/scalapack.h"
+#include "mige/error.h"
+#include "mige/linalg.h"
+#include <stdlib.h>
+#include <string.h>
+
+/* At most `ranks` ranks, each with two blocks or more in each direction (fewer have hung solvers, and gain
+ * nothing); the most ranks wins, then the squarer grid. rows <= cols, as the solvers like it. */
+void mige_grid_shape(int m, int ranks, int *rows, int *cols, int *nb) {
+    *nb = m >= 1024 ? 64 : m >= 256 ? 32 : 16;
+    int most = m / *nb / 2;
+    if (most < 1) most = 1;
+    *rows = *cols = 1;
+    for (int p = 1; p <= most && p * p <= ranks; p++) {
+        int q = ranks / p < most ? ranks / p : most;
+        if (p * q >= *rows * *cols) {
+            *rows = p;
+            *cols = q;
+        }
+    }
+}
+
+int mige_grid_create(const mige_comm *c, int m, int ranks, mige_grid *g) {
+    memset(g, 0, sizeof *g);
+    mige_grid_shape(m, ranks < c->size ? ranks : c->size, &g->rows, &g->cols, &g->nb);
+    g->inside = c->rank < g->rows * g->cols;
+    g->row = g->col = -1;
+    MIGE_TRY(mige_comm_split(c, !g->inside, &g->comm));
+    if (!g->inside) return MIGE_OK;
+    g->row = c->rank / g->cols;
+    g->col = c->rank % g->cols;
+    g->system = g->context = Csys2blacs_handle(g->comm.mpi);
+    Cblacs_gridinit(&g->context, "Row", g->rows, g->cols);
+    return MIGE_OK;
+}
+
+void mige_grid_destroy(mige_grid *g) {
+    if (!g->rows) return;
+    if (g->inside) {
+        Cblacs_gridexit(g->context);
+        Cfree_blacs_system_handle(g->system);
+    }
+    mige_comm_destroy(&g->comm);
+    memset(g, 0, sizeof *g);
+}
+
+int mige_matrix_create(const mige_grid *g, int m, int n, mige_matrix *A) {
+    memset(A, 0, sizeof *A);
+    A->grid = g;
+    A->m = m;
+    A->n = n;
+    A->lld = 1;
+    if (!g->inside) return MIGE_OK;
+    const int zero = 0;
+    A->ml = numroc_(&m, &g->nb, &g->row, &zero, &g->rows);
+    A->nl = numroc_(&n, &g->nb, &g->col, &zero, &g->cols);
+    if (A->ml > 1) A->lld = A->ml;
+    int info;
+    descinit_(A->desc, &m, &n, &g->nb, &g->nb, &zero, &zero, &g->context, &A->lld, &info);
+    MIGE_CHECK(!info, MIGE_EFAIL, "ScaLAPACK: no descriptor for a %d x %d matrix on a %d x %d grid (descinit: %d)",
+               m, n, g->rows, g->cols, info);
+    return mige_alloc((size_t)A->lld * (size_t)A->nl, sizeof *A->a, &A->a);
+}
+
+void mige_matrix_destroy(mige_matrix *A) {
+    free(A->a);
+    memset(A, 0, sizeof *A);
+}
+
+static int to_global(int il, int nb, int proc, int procs) {
+    return (il / nb * procs + proc) * nb + il % nb;
+}
+
+int mige_row(const mige_matrix *A, int il) {
+    return to_global(il, A->grid->nb, A->grid->row, A->grid->rows);
+}
+int mige_col(const mige_matrix *A, int il) {
+    return to_global(il, A->grid->nb, A->grid->col, A->grid->cols);
+}
+
+int mige_cols_below(const mige_matrix *A, int ig) {
+    const int zero = 0;
+    if (!A->grid->inside) return 0;
+    return numroc_(&ig, &A->grid->nb, &A->grid->col, &zero, &A->grid->cols);
+}

@@ -1,0 +1,180 @@
+/* A network's life: creation, and the way of a batch up and down its layers. */
+#include "net.h"
+#include "mige/rng.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A network without memory for samples: enough to know its sizes. */
+static int blueprint(mige_shape in, const mige_layer_spec *spec, int nlayers, int max_batch, int input_gradient,
+                     mige_net **out) {
+    int err = MIGE_OK;
+    mige_net *net = NULL;
+    *out = NULL;
+    MIGE_CHECK(nlayers > 0 && max_batch > 0, MIGE_EUSAGE, "network: %d layers, batch %d (both must be positive)",
+               nlayers, max_batch);
+    MIGE_TRY(mige_alloc(1, sizeof *net, &net));
+    net->num_layers = nlayers;
+    net->max_batch = max_batch;
+    net->input_gradient = input_gradient;
+    MIGE_TRY_GOTO(mige_alloc((size_t)nlayers, sizeof *net->layers, &net->layers), fail);
+    MIGE_TRY_GOTO(mige_alloc((size_t)nlayers * MAX_LAYER_TENSORS, sizeof *net->tensors, &net->tensors), fail);
+    MIGE_TRY_GOTO(mige_net_plan(net, in, spec), fail);
+    *out = net;
+    return MIGE_OK;
+fail:
+    mige_net_destroy(&net);
+    return err;
+}
+
+int mige_net_create(mige_shape in, const mige_layer_spec *spec, int nlayers, int max_batch, int input_gradient,
+                    mige_net **out) {
+    int err = MIGE_OK;
+    mige_net *net = NULL;
+    *out = NULL;
+    MIGE_TRY(blueprint(in, spec, nlayers, max_batch, input_gradient, &net));
+    MIGE_TRY_GOTO(mige_alloc(mige_net_place(net, NULL), 1, &net->memory), fail);
+    mige_net_place(net, net->memory);
+    for (int i = 0; i < nlayers; i++) {
+        const layer *l = &net->layers[i];
+        if (l->spec.kind != MIGE_NORM) continue;
+        for (int j = 0; j < l->in.c; j++) net->state[l->state + (size_t)(l->in.c + j)] = 1;
+    }
+    *out = net;
+    return MIGE_OK;
+fail:
+    mige_net_destroy(&net);
+    return err;
+}
+
+void mige_net_destroy(mige_net **net) {
+    if (!*net) return;
+    free((*net)->memory);
+    free((*net)->tensors);
+    free((*net)->layers);
+    free(*net);
+    *net = NULL;
+}
+
+size_t mige_net_bytes(mige_shape in, const mige_layer_spec *spec, int nlayers, int max_batch) {
+    mige_net *net = NULL;
+    if (blueprint(in, spec, nlayers, max_batch, 0, &net)) return 0;
+    size_t bytes = mige_net_place(net, NULL);
+    mige_net_destroy(&net);
+    return bytes;
+}
+
+float *mige_net_params(const mige_net *net) {
+    return net->params;
+}
+float *mige_net_grads(const mige_net *net) {
+    return net->grads;
+}
+float *mige_net_state(const mige_net *net) {
+    return net->state;
+}
+size_t mige_net_num_params(const mige_net *net) {
+    return net->num_params;
+}
+size_t mige_net_num_state(const mige_net *net) {
+    return net->num_state;
+}
+int mige_net_num_tensors(const mige_net *net) {
+    return net->num_tensors;
+}
+void mige_net_tensor(const mige_net *net, int i, mige_tensor *tensor) {
+    *tensor = net->tensors[i];
+}
+
+int mige_net_layer(const mige_net *net, const char *name) {
+    for (int i = 0; i < net->num_layers; i++)
+        if (strcmp(net->layers[i].name, name) == 0) return i;
+    return -1;
+}
+
+mige_shape mige_net_shape(const mige_net *net, int i) {
+    return i < 0 ? net->in : net->layers[i].out;
+}
+
+int mige_net_init(mige_net *net, uint64_t seed, uint32_t purpose) {
+    for (int i = 0; i < net->num_layers; i++) {
+        const layer *l = &net->layers[i];
+        float *p = net->params + l->param, *s = net->state + l->state;
+        if (l->spec.kind == MIGE_NORM) {
+            for (size_t j = 0; j < l->num_params; j++) p[j] = j < l->num_params / 2;
+            for (size_t j = 0; j < l->num_state; j++) s[j] = j >= l->num_state / 2;
+            continue;
+        }
+        size_t fan_in = l->spec.kind == MIGE_CONV ? mige_conv_patch(l) : l->in_size;
+        double bound = 1 / sqrt((double)fan_in), u;
+        for (size_t j = 0; j < l->num_params; j++) {
+            mige_rng_uniform(seed, purpose, 0, l->param + j, 1, &u);
+            p[j] = (float)((2 * u - 1) * bound);
+        }
+    }
+    return MIGE_OK;
+}
+
+int mige_net_forward(mige_net *net, const float *x, int n, const mige_pass *pass) {
+    net->trained = 0;
+    MIGE_CHECK(n >= 0 && n <= net->max_batch, MIGE_EUSAGE, "network: %d samples (it was made for at most %d)", n,
+               net->max_batch);
+    net->x = x;
+    net->n = n;
+    for (int i = 0; i < net->num_layers; i++) {
+        layer *l = &net->layers[i];
+        MIGE_TRY(mige_layer_ops(l)->forward(net, l, x, n, pass));
+        x = l->y;
+    }
+    net->trained = pass->train;
+    return MIGE_OK;
+}
+
+const float *mige_net_output(const mige_net *net, int i) {
+    return net->layers[i].y;
+}
+
+/* Adds what enters the network at layer l's output to what comes from above, if anything does. */
+static void merge(size_t size, const float *upstream, int from_above, float *restrict dy) {
+    if (!from_above) {
+        if (upstream && size > 0)
+            memcpy(dy, upstream, size * sizeof *dy);
+        else
+            memset(dy, 0, size * sizeof *dy);
+    } else if (upstream) {
+        for (size_t i = 0; i < size; i++) dy[i] += upstream[i];
+    }
+}
+
+int mige_net_backward(mige_net *net, const float *const *upstream, const mige_pass *pass) {
+    MIGE_CHECK(net->trained, MIGE_EUSAGE, "network: backward without a forward in training before it");
+    int now = 0, last = net->num_layers - 1;
+    for (int i = last; i >= net->first; i--) {
+        layer *l = &net->layers[i];
+        const layer_ops *ops = mige_layer_ops(l);
+        const float *x = i ? net->layers[i - 1].y : net->x;
+        int next = ops->in_place ? now : 1 - now, wanted = i > net->first || net->input_gradient;
+        merge((size_t)net->n * l->out_size, upstream[i], i < last, net->flow[now]);
+        float *dx = wanted ? net->flow[next] : NULL;
+        MIGE_TRY(ops->backward(net, l, x, net->flow[now], dx, net->n, pass));
+        if (pass->ready && l->num_params > 0) MIGE_TRY(pass->ready(pass->ready_ctx, l->param, l->num_params));
+        now = next;
+    }
+    net->input_grad = net->flow[now];
+    return MIGE_OK;
+}
+
+const float *mige_net_input_gradient(const mige_net *net) {
+    return net->input_gradient ? net->input_grad : NULL;
+}
+
+double mige_net_flops(const mige_net *net, int backward) {
+    double sum = 0;
+    for (int i = backward ? net->first : 0; i < net->num_layers; i++) {
+        const layer *l = &net->layers[i];
+        const layer_ops *ops = mige_layer_ops(l);
+        int gemms = backward ? 1 + (i > net->first || net->input_gradient) : 1;
+        if (ops->flops) sum += gemms * ops->flops(l);
+    }
+    return sum;
+}

@@ -1,0 +1,69 @@
+/* What the files of this room share: a layer, the network, and the table of what each kind of layer does. */
+#ifndef MIGE_NN_NET_H
+#define MIGE_NN_NET_H
+
+#include "mige/error.h"
+#include "mige/nn.h"
+
+enum { MAX_LAYER_TENSORS = 4, MAX_LAYER_NAME = 40 };
+
+typedef struct {
+    mige_layer_spec spec; /* spec.name points to `name` */
+    char name[MAX_LAYER_NAME];
+    int index;
+    mige_shape in, out;
+    size_t in_size, out_size; /* floats of one sample */
+    size_t param, num_params; /* offset and length in the flat vectors */
+    size_t state, num_state;
+    int chunk;      /* conv: images turned into patches at once */
+    float *y;       /* output [max_batch][out] */
+    uint32_t *bits; /* dropout: random words behind the mask, [max_batch][out] */
+    double *sums;   /* norm: sums over the batch and their count, [2c + 1] */
+    double count;   /* norm: rows of the batch on all ranks, in the last forward */
+    float *coef;    /* norm: NORM_COEFS vectors [c] */
+} layer;
+
+struct mige_net {
+    mige_shape in;
+    int num_layers, max_batch, input_gradient, num_tensors;
+    int first; /* lowest layer that backward reaches: those below have nothing to learn */
+    layer *layers;
+    mige_tensor *tensors;
+    size_t num_params, num_state;
+    float *params, *grads, *state;
+    float *patches;    /* conv: patch matrix of one chunk */
+    float *flow[2];    /* gradients on their way down, [max_batch][largest layer] each */
+    float *input_grad; /* the one of flow that holds it after backward */
+    void *memory;      /* all of the arrays */
+    const float *x;    /* of the last forward */
+    int n, trained;
+};
+
+/* What a kind of layer does. x is the layer's input, dy the gradient of its output [n][out]; dx is where the
+ * gradient of its input goes, NULL if nobody wants it. A kind that is in place gets dx = dy. */
+typedef struct {
+    const char *name;
+    int in_place;
+    int (*plan)(layer *l); /* checks the spec; sets out, num_params, num_state */
+    int (*forward)(mige_net *net, layer *l, const float *x, int n, const mige_pass *pass);
+    int (*backward)(mige_net *net, layer *l, const float *x, float *dy, float *dx, int n, const mige_pass *pass);
+    double (*flops)(const layer *l); /* of one GEMM over the layer, one sample; NULL: none */
+} layer_ops;
+
+extern const layer_ops mige_conv_ops, mige_linear_ops, mige_norm_ops, mige_relu_ops, mige_dropout_ops;
+const layer_ops *mige_layer_ops(const layer *l);
+
+enum { NORM_COEFS = 6 };
+
+/* Fills net's layers, tensors and sizes from the table; takes no memory for samples. */
+int mige_net_plan(mige_net *net, mige_shape in, const mige_layer_spec *spec);
+/* Places the arrays from `base` on (NULL: only counts) and returns their bytes, SIZE_MAX if beyond counting. */
+size_t mige_net_place(mige_net *net, char *base);
+
+/* Length of a patch: kernel * kernel * channels. */
+size_t mige_conv_patch(const layer *l);
+/* y[r][:] = bias for all rows; bias[:] = sum over rows of dy[r][:], summed in double. */
+void mige_bias_fill(size_t rows, int c, const float *bias, float *y);
+void mige_bias_grad(size_t rows, int c, const float *dy, float *bias);
+
+#endif

@@ -1,0 +1,139 @@
+#include "mige/mi.h"
+#include "mige/error.h"
+#include <stdlib.h>
+#include <string.h>
+
+/* Which of x, h, z a score problem is about, in the order of its columns. */
+enum { X, H, Z, VARIABLES };
+typedef struct {
+    const char *name;
+    int circumstances; /* needed by any of these */
+    int has[VARIABLES];
+} shape;
+static const shape shapes[] = {
+    {"z", MIGE_CIRCUMSTANCE_I | MIGE_CIRCUMSTANCE_II, {0, 0, 1}},
+    {"xz", MIGE_CIRCUMSTANCE_I, {1, 0, 1}},
+    {"h", MIGE_CIRCUMSTANCE_II, {0, 1, 0}},
+    {"hz", MIGE_CIRCUMSTANCE_II, {0, 1, 1}},
+};
+enum { SHAPES = sizeof shapes / sizeof *shapes };
+
+struct mige_mi {
+    int circumstances, M, n;
+    int dim[VARIABLES];
+    const shape *shape[SHAPES]; /* of each problem */
+    int dims[SHAPES];
+    mige_problems *problems;
+};
+
+static int list_problems(mige_mi *m) {
+    m->n = 0;
+    for (int i = 0; i < SHAPES; i++) {
+        if (!(shapes[i].circumstances & m->circumstances)) continue;
+        m->shape[m->n] = &shapes[i];
+        m->dims[m->n] = 0;
+        for (int v = 0; v < VARIABLES; v++) m->dims[m->n] += shapes[i].has[v] ? m->dim[v] : 0;
+        m->n++;
+    }
+    return m->n;
+}
+
+int mige_mi_create(const mige_comm *c, int circumstances, int M, int dx, int dh, int dz,
+                   const mige_score_options *o, mige_mi **out) {
+    mige_mi *m = NULL;
+    *out = NULL;
+    MIGE_TRY(mige_agree(c, mige_alloc(1, sizeof *m, &m)));
+    *m = (mige_mi){.circumstances = circumstances, .M = M, .dim = {dx, dh, dz}};
+    list_problems(m);
+    int err = mige_problems_create(c, M, m->n, m->dims, o, &m->problems);
+    if (err) mige_mi_destroy(&m);
+    *out = m;
+    return err;
+}
+
+void mige_mi_destroy(mige_mi **m) {
+    if (!*m) return;
+    mige_problems_destroy(&(*m)->problems);
+    free(*m);
+    *m = NULL;
+}
+
+double mige_mi_bytes(int circumstances, int M, int dx, int dh, int dz, int ranks, const mige_score_options *o) {
+    mige_mi m = {.circumstances = circumstances, .dim = {dx, dh, dz}};
+    int n = list_problems(&m), groups = ranks < n ? ranks : n;
+    double bytes = 0;
+    for (int i = 0; i < n; i++) {
+        bytes += 16. * M * m.dims[i];
+        if (i % groups == 0) bytes += mige_score_bytes(M, m.dims[i], (ranks + groups - 1) / groups, o);
+    }
+    return bytes;
+}
+
+/* Copies between a variable [M][dim] and its columns of a problem's array; adds factor * the columns where to is a
+ * gradient. */
+static int column_of(const mige_mi *m, int i, int v) {
+    int at = 0;
+    for (int u = 0; u < v; u++) at += m->shape[i]->has[u] ? m->dim[u] : 0;
+    return at;
+}
+
+static void put(mige_mi *m, int i, int v, const double *x) {
+    double *to = mige_problems_input(m->problems, i) + column_of(m, i, v);
+    for (int r = 0; r < m->M; r++)
+        memcpy(to + (size_t)r * (size_t)m->dims[i], x + (size_t)r * (size_t)m->dim[v],
+               (size_t)m->dim[v] * sizeof *x);
+}
+
+static void add(const mige_mi *m, int i, int v, double factor, double *dx) {
+    const double *from = mige_problems_scores(m->problems, i) + column_of(m, i, v);
+    for (int r = 0; r < m->M; r++)
+        for (int d = 0; d < m->dim[v]; d++)
+            dx[(size_t)r * (size_t)m->dim[v] + (size_t)d] +=
+                factor * from[(size_t)r * (size_t)m->dims[i] + (size_t)d];
+}
+
+int mige_mi_gradient(mige_mi *m, const double *x, const double *h, const double *z, double *dZ, double *dH) {
+    const double *in[VARIABLES] = {x, h, z};
+    double *out[VARIABLES] = {NULL, dH, dZ}; /* x is given: no gradient */
+    for (int i = 0; i < m->n; i++)
+        for (int v = 0; v < VARIABLES; v++)
+            if (m->shape[i]->has[v]) put(m, i, v, in[v]);
+    MIGE_TRY(mige_problems_solve(m->problems));
+    int both = m->circumstances == (MIGE_CIRCUMSTANCE_I | MIGE_CIRCUMSTANCE_II);
+    for (int v = 0; v < VARIABLES; v++)
+        if (out[v]) memset(out[v], 0, (size_t)m->M * (size_t)m->dim[v] * sizeof *out[v]);
+    for (int i = 0; i < m->n; i++) {
+        int joint = m->shape[i]->has[X] + m->shape[i]->has[H] + m->shape[i]->has[Z] > 1;
+        /* z's own entropy counts once in each information that holds z. */
+        double factor = (joint ? 1. : both && m->shape[i]->has[Z] ? -2. : -1.) / m->M;
+        for (int v = 0; v < VARIABLES; v++)
+            if (m->shape[i]->has[v] && out[v]) add(m, i, v, factor, out[v]);
+    }
+    return MIGE_OK;
+}
+
+int mige_mi_num_problems(const mige_mi *m) {
+    return m->n;
+}
+
+/* -(1/D) mean of s(x)'(x - mean): Stein's identity says 1. */
+static double stein_share(const mige_mi *m, int i) {
+    const double *x = mige_problems_input(m->problems, i), *s = mige_problems_scores(m->problems, i);
+    size_t D = (size_t)m->dims[i], M = (size_t)m->M;
+    double total = 0;
+    for (size_t d = 0; d < D; d++) {
+        double xs = 0, sx = 0, ss = 0;
+        for (size_t r = 0; r < M; r++) {
+            xs += x[r * D + d] * s[r * D + d];
+            sx += x[r * D + d];
+            ss += s[r * D + d];
+        }
+        total += xs - sx * ss / (double)M;
+    }
+    return -total / (double)(M * D);
+}
+
+mige_mi_problem mige_mi_get_problem(const mige_mi *m, int i) {
+    mige_problem_result r = mige_problems_result(m->problems, i);
+    return (mige_mi_problem){m->shape[i]->name, m->dims[i], r.J, r.width, stein_share(m, i)};
+}

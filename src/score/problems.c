@@ -1,0 +1,105 @@
+/* Independent score problems, at once on parts of the ranks. */
+#include "mige/clock.h"
+#include "mige/error.h"
+#include "mige/score.h"
+#include <stdlib.h>
+
+typedef struct {
+    int dim, group;
+    double *input, *scores;
+    mige_score *score; /* only on the ranks of its group */
+    mige_problem_result result;
+} problem;
+
+struct mige_problems {
+    const mige_comm *c;
+    mige_comm part; /* this rank's group */
+    int M, n, groups, group;
+    problem *problems;
+};
+
+/* Lowest rank of a group: groups are blocks of ranks. */
+static int group_root(const mige_problems *p, int group) {
+    int64_t first, count;
+    mige_share(p->c->size, p->groups, group, &first, &count);
+    return (int)first;
+}
+
+static int setup(mige_problems *p, const int *dims, const mige_score_options *o) {
+    int err = mige_alloc((size_t)p->n, sizeof *p->problems, &p->problems);
+    for (int i = 0; !err && i < p->n; i++) {
+        problem *q = &p->problems[i];
+        size_t size = (size_t)p->M * (size_t)dims[i];
+        q->dim = dims[i];
+        q->group = i % p->groups;
+        err = mige_alloc(size, sizeof *q->input, &q->input);
+        if (!err) err = mige_alloc(size, sizeof *q->scores, &q->scores);
+    }
+    MIGE_TRY(mige_agree(p->c, err));
+    for (int i = 0; !err && i < p->n; i++) /* an error here is agreed within the group only */
+        if (p->problems[i].group == p->group)
+            err = mige_score_create(&p->part, p->M, dims[i], o, &p->problems[i].score);
+    return mige_agree(p->c, err);
+}
+
+int mige_problems_create(const mige_comm *c, int M, int n, const int *dims, const mige_score_options *o,
+                         mige_problems **out) {
+    mige_problems *p = NULL;
+    *out = NULL;
+    MIGE_TRY(mige_agree(c, mige_alloc(1, sizeof *p, &p)));
+    p->c = c;
+    p->M = M;
+    p->n = n;
+    p->groups = c->size < n ? c->size : n;
+    for (p->group = 0; p->group + 1 < p->groups && c->rank >= group_root(p, p->group + 1);) p->group++;
+    MIGE_TRY(mige_comm_split(c, p->group, &p->part));
+    int err = setup(p, dims, o);
+    if (err) mige_problems_destroy(&p);
+    *out = p;
+    return err;
+}
+
+void mige_problems_destroy(mige_problems **out) {
+    mige_problems *p = *out;
+    if (!p) return;
+    for (int i = 0; p->problems && i < p->n; i++) {
+        mige_score_destroy(&p->problems[i].score);
+        free(p->problems[i].input);
+        free(p->problems[i].scores);
+    }
+    free(p->problems);
+    mige_comm_destroy(&p->part);
+    free(p);
+    *out = NULL;
+}
+
+double *mige_problems_input(mige_problems *p, int i) {
+    return p->problems[i].input;
+}
+const double *mige_problems_scores(const mige_problems *p, int i) {
+    return p->problems[i].scores;
+}
+mige_problem_result mige_problems_result(const mige_problems *p, int i) {
+    return p->problems[i].result;
+}
+
+int mige_problems_solve(mige_problems *p) {
+    int err = MIGE_OK;
+    mige_clock_start(MIGE_PHASE_SCORE);
+    for (int i = 0; !err && i < p->n; i++) {
+        problem *q = &p->problems[i];
+        if (q->group != p->group) continue;
+        err = mige_score_samples(q->score, q->input, q->scores);
+        if (!err)
+            q->result = (mige_problem_result){mige_score_last(q->score)->width, mige_score_last(q->score)->pairs.J};
+    }
+    MIGE_TRY(mige_agree(p->c, err));
+    for (int i = 0; p->groups > 1 && i < p->n; i++) {
+        problem *q = &p->problems[i];
+        int root = group_root(p, q->group);
+        MIGE_TRY(mige_bcast(p->c, root, q->scores, (size_t)p->M * (size_t)q->dim * sizeof *q->scores));
+        MIGE_TRY(mige_bcast(p->c, root, &q->result, sizeof q->result));
+    }
+    mige_clock_stop(MIGE_PHASE_SCORE, 0);
+    return MIGE_OK;
+}

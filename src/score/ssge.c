@@ -1,0 +1,291 @@
+#include "mige/clock.h"
+#include "mige/error.h"
+#include "mige/score.h"
+#include "score/kernel.h"
+#include <cblas.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct mige_score {
+    const mige_comm *c;
+    mige_score_options o;
+    int M, D;
+    mige_eigen *eigen;
+    mige_score_info info;
+    double *X;           /* [M][D] the samples, centred */
+    double *shift;       /* [D] the point subtracted */
+    double *rows, *cols; /* [ml][D + 1], [nl][D + 1] of K's rows and columns */
+    double *norms;       /* [ml + nl] */
+    double *B;           /* [M][D + 1]: K X and K 1, then B in the first D of each row's own [D] */
+    double *W;           /* [M][D]: U_J' B in its first J rows */
+    double *part;        /* [max(ml, nl)][D + 1] a local product */
+    double *C;           /* [M][D]: U_J diag(1/lambda^2) U_J' B, for other points; made when first asked for */
+    int has_C;
+};
+
+mige_score_options mige_score_defaults(void) {
+    return (mige_score_options){mige_eigen_defaults(), 0, 1};
+}
+
+double mige_score_bytes(int M, int D, int ranks, const mige_score_options *o) {
+    return mige_eigen_bytes(M, ranks, &o->eigen) + 8. * M * (3. * D + 3 * (D + 1)) + 16. * M;
+}
+
+static int take_memory(mige_score *s) {
+    const mige_matrix *K = mige_eigen_matrix(s->eigen);
+    size_t M = (size_t)s->M, D = (size_t)s->D, ml = (size_t)K->ml, nl = (size_t)K->nl;
+    MIGE_TRY(mige_alloc(M * D, sizeof *s->X, &s->X));
+    MIGE_TRY(mige_alloc(D, sizeof *s->shift, &s->shift));
+    MIGE_TRY(mige_alloc(ml * (D + 1), sizeof *s->rows, &s->rows));
+    MIGE_TRY(mige_alloc(nl * (D + 1), sizeof *s->cols, &s->cols));
+    MIGE_TRY(mige_alloc(ml + nl, sizeof *s->norms, &s->norms));
+    MIGE_TRY(mige_alloc(M * (D + 1), sizeof *s->B, &s->B));
+    MIGE_TRY(mige_alloc(M * D, sizeof *s->W, &s->W));
+    return mige_alloc((ml > nl ? ml : nl) * (D + 1), sizeof *s->part, &s->part);
+}
+
+int mige_score_create(const mige_comm *c, int M, int D, const mige_score_options *o, mige_score **out) {
+    mige_score *s = NULL;
+    *out = NULL;
+    int err = mige_alloc(1, sizeof *s, &s);
+    if (!err && (M < 1 || D < 1 || o->width < 0 || !(o->width_scale > 0)))
+        err = mige_raise(MIGE_EUSAGE, "score: %d samples in %d dimensions, width %g x %g are not possible", M, D,
+                         o->width, o->width_scale);
+    err = mige_agree(c, err);
+    if (err) {
+        free(s);
+        return err;
+    }
+    s->c = c;
+    s->o = *o;
+    s->M = M;
+    s->D = D;
+    err = mige_eigen_create(c, M, &o->eigen, &s->eigen);
+    if (!err) err = mige_agree(c, take_memory(s));
+    if (err) mige_score_destroy(&s);
+    *out = s;
+    return err;
+}
+
+void mige_score_destroy(mige_score **out) {
+    mige_score *s = *out;
+    if (!s) return;
+    mige_eigen_destroy(&s->eigen);
+    free(s->X);
+    free(s->shift);
+    free(s->rows);
+    free(s->cols);
+    free(s->norms);
+    free(s->B);
+    free(s->W);
+    free(s->part);
+    free(s->C);
+    free(s);
+    *out = NULL;
+}
+
+static int compare(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* Distances are differences of products, so that the samples are first moved to about the origin: to the median of
+ * a few of them, dimension by dimension, which no outlier can carry off. */
+static void centre(mige_score *s, const double *X) {
+    enum { FEW = 31 };
+    int n = s->M < FEW ? s->M : FEW;
+    for (int d = 0; d < s->D; d++) {
+        double v[FEW];
+        for (int i = 0; i < n; i++) v[i] = X[(size_t)((int64_t)i * s->M / n) * (size_t)s->D + (size_t)d];
+        qsort(v, (size_t)n, sizeof *v, compare);
+        s->shift[d] = v[n / 2];
+    }
+    for (int m = 0; m < s->M; m++)
+        for (int d = 0; d < s->D; d++) {
+            size_t i = (size_t)m * (size_t)s->D + (size_t)d;
+            s->X[i] = X[i] - s->shift[d];
+        }
+}
+
+static int check_rows(int n, int D, const double *X, const char *what) {
+    for (int m = 0; m < n; m++) {
+        double sum = 0;
+        for (int d = 0; d < D; d++) sum += X[(size_t)m * (size_t)D + (size_t)d] * 0;
+        MIGE_CHECK(sum == 0, MIGE_EINPUT, "score: %s row %d is not finite (remove it or mend it)", what, m);
+    }
+    return MIGE_OK;
+}
+
+/* K, its width, and what every rank of the grid adds to K [X 1] in B. */
+static int gram(mige_score *s) {
+    mige_matrix *K = mige_eigen_matrix(s->eigen);
+    int D = s->D;
+    kernel_gather_rows(K, s->X, D, s->rows, D);
+    kernel_gather_cols(K, s->X, D, s->cols, D);
+    kernel_distances(K, D, s->rows, s->cols, s->norms);
+    double d2;
+    s->info.width = s->o.width;
+    if (s->o.width == 0) {
+        MIGE_TRY(kernel_median(s->c, K, &d2));
+        s->info.width = s->M == 1 ? 1 : sqrt(d2) * s->o.width_scale; /* one sample: its score is 0 at any width */
+    }
+    double w2 = s->info.width * s->info.width;
+    MIGE_CHECK(w2 > 0 && isfinite(w2), MIGE_ENUMERIC,
+               "score: the median distance of %d samples in %d dimensions is %g (samples collapsed, or huge; a "
+               "fixed --width goes on)",
+               s->M, D, s->info.width);
+    kernel_exp((size_t)K->lld * (size_t)K->nl, 1 / (2 * w2), K->a);
+    return MIGE_OK;
+}
+
+/* B = (diag(K 1) X - K X) / w^2, [M][D], on every rank. */
+static int rhs(mige_score *s) {
+    const mige_matrix *K = mige_eigen_matrix(s->eigen);
+    int D = s->D, E = D + 1;
+    size_t M = (size_t)s->M;
+    memset(s->B, 0, M * (size_t)E * sizeof *s->B);
+    if (K->ml && K->nl) {
+        kernel_gather_cols(K, s->X, D, s->cols, E);
+        for (int jl = 0; jl < K->nl; jl++) s->cols[(size_t)jl * (size_t)E + (size_t)D] = 1;
+        cblas_dgemm(CblasColMajor, CblasNoTrans, CblasTrans, E, K->ml, K->nl, 1, s->cols, E, K->a, K->lld, 0,
+                    s->part, E);
+        for (int il = 0; il < K->ml; il++)
+            memcpy(s->B + (size_t)mige_row(K, il) * (size_t)E, s->part + (size_t)il * (size_t)E,
+                   (size_t)E * sizeof *s->B);
+    }
+    MIGE_TRY(mige_sum(s->c, s->B, M * (size_t)E));
+    double w2 = s->info.width * s->info.width;
+    for (size_t m = 0; m < M; m++) { /* rows shrink from D + 1 to D in place */
+        double k1 = s->B[m * (size_t)E + (size_t)D];
+        for (size_t d = 0; d < (size_t)D; d++)
+            s->B[m * (size_t)D + d] = (k1 * s->X[m * (size_t)D + d] - s->B[m * (size_t)E + d]) / w2;
+    }
+    return MIGE_OK;
+}
+
+/* out [M][D] = U_J diag(1/lambda^power) W, on every rank; W [J][D] in the order of lambda. */
+static int combine(mige_score *s, int power, double factor, double *out) {
+    const mige_eigenpairs *p = &s->info.pairs;
+    const mige_matrix *U = p->U;
+    size_t D = (size_t)s->D;
+    memset(out, 0, (size_t)s->M * D * sizeof *out);
+    int j0 = mige_cols_below(U, p->first), n = mige_cols_below(U, p->first + p->J) - j0;
+    if (n > 0 && U->ml > 0) {
+        for (int j = 0; j < n; j++) {
+            int k = p->first + p->J - 1 - mige_col(U, j0 + j);
+            double f = factor / (power == 1 ? p->lambda[k] : p->lambda[k] * p->lambda[k]);
+            for (size_t d = 0; d < D; d++) s->cols[(size_t)j * D + d] = f * s->W[(size_t)k * D + d];
+        }
+        cblas_dgemm(CblasColMajor, CblasNoTrans, CblasTrans, s->D, U->ml, n, 1, s->cols, s->D,
+                    U->a + (size_t)j0 * (size_t)U->lld, U->lld, 0, s->part, s->D);
+        for (int il = 0; il < U->ml; il++)
+            memcpy(out + (size_t)mige_row(U, il) * D, s->part + (size_t)il * D, D * sizeof *out);
+    }
+    return mige_sum(s->c, out, (size_t)s->M * D);
+}
+
+/* W [J][D] = U_J' B, on every rank. */
+static int project(mige_score *s) {
+    const mige_eigenpairs *p = &s->info.pairs;
+    const mige_matrix *U = p->U;
+    size_t D = (size_t)s->D;
+    memset(s->W, 0, (size_t)p->J * D * sizeof *s->W);
+    int j0 = mige_cols_below(U, p->first), n = mige_cols_below(U, p->first + p->J) - j0;
+    if (n > 0 && U->ml > 0) {
+        kernel_gather_rows(U, s->B, s->D, s->rows, s->D);
+        cblas_dgemm(CblasColMajor, CblasNoTrans, CblasNoTrans, s->D, n, U->ml, 1, s->rows, s->D,
+                    U->a + (size_t)j0 * (size_t)U->lld, U->lld, 0, s->part, s->D);
+        for (int j = 0; j < n; j++)
+            memcpy(s->W + (size_t)(p->first + p->J - 1 - mige_col(U, j0 + j)) * D, s->part + (size_t)j * D,
+                   D * sizeof *s->W);
+    }
+    return mige_sum(s->c, s->W, (size_t)p->J * D);
+}
+
+static int check_scores(const mige_score *s, size_t n, const double *S) {
+    double sum = 0;
+    for (size_t i = 0; i < n; i++) sum += S[i] * 0;
+    MIGE_CHECK(sum == 0, MIGE_ENUMERIC, "score: not finite, with J %d and width %g (a lower --threshold may help)",
+               s->info.pairs.J, s->info.width);
+    return MIGE_OK;
+}
+
+int mige_score_samples(mige_score *s, const double *X, double *S) {
+    double M = s->M, D = s->D;
+    MIGE_TRY(mige_agree(s->c, check_rows(s->M, s->D, X, "sample")));
+    s->has_C = 0;
+    centre(s, X);
+    mige_clock_start(MIGE_PHASE_GRAM);
+    MIGE_TRY(gram(s));
+    MIGE_TRY(rhs(s));
+    mige_clock_stop(MIGE_PHASE_GRAM, 4 * M * M * D / s->c->size);
+    mige_clock_start(MIGE_PHASE_EIGEN);
+    MIGE_TRY(mige_eigen_solve(s->eigen, M, &s->info.pairs));
+    mige_clock_stop(MIGE_PHASE_EIGEN, s->info.pairs.flops / s->c->size);
+    mige_clock_start(MIGE_PHASE_APPLY);
+    MIGE_TRY(project(s));
+    MIGE_TRY(combine(s, 1, -1, S));
+    mige_clock_stop(MIGE_PHASE_APPLY, 4 * M * D * s->info.pairs.J / s->c->size);
+    return mige_agree(s->c, check_scores(s, (size_t)s->M * (size_t)s->D, S));
+}
+
+/* Points [first, first + n) in pieces of a bounded kernel matrix k(q, X) [piece][M]. */
+static int points_piece(mige_score *s, int n, const double *P, double *k, double *q, double *norms, double *S) {
+    int M = s->M, D = s->D;
+    for (int i = 0; i < n; i++)
+        for (int d = 0; d < D; d++)
+            q[(size_t)i * (size_t)D + (size_t)d] = P[(size_t)i * (size_t)D + (size_t)d] - s->shift[d];
+    kernel_norms(n, D, q, norms);
+    cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, n, M, D, -2, q, D, s->X, D, 0, k, M);
+    for (int i = 0; i < n; i++)
+        for (int m = 0; m < M; m++) {
+            double *d2 = &k[(size_t)i * (size_t)M + (size_t)m];
+            *d2 = fmax(0, *d2 + norms[i] + norms[n + m]);
+        }
+    kernel_exp((size_t)n * (size_t)M, 1 / (2 * s->info.width * s->info.width), k);
+    cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, n, D, M, 1, k, M, s->C, D, 0, S, D);
+    return MIGE_OK;
+}
+
+static int my_points(mige_score *s, int n, const double *P, double *S) {
+    enum { PIECE = 256 };
+    int piece = n < PIECE ? n : PIECE, err = MIGE_OK;
+    double *k = NULL, *q = NULL, *norms = NULL;
+    size_t M = (size_t)s->M, D = (size_t)s->D;
+    MIGE_TRY_GOTO(mige_alloc((size_t)piece * M, sizeof *k, &k), done);
+    MIGE_TRY_GOTO(mige_alloc((size_t)piece * D, sizeof *q, &q), done);
+    MIGE_TRY_GOTO(mige_alloc((size_t)piece + M, sizeof *norms, &norms), done);
+    for (int i = 0; i < n; i += PIECE) {
+        int count = n - i < PIECE ? n - i : PIECE;
+        kernel_norms(s->M, s->D, s->X, norms + count);
+        MIGE_TRY_GOTO(points_piece(s, count, P + (size_t)i * D, k, q, norms, S + (size_t)i * D), done);
+    }
+done:
+    free(k);
+    free(q);
+    free(norms);
+    return err;
+}
+
+int mige_score_points(mige_score *s, int Q, const double *P, double *S) {
+    size_t D = (size_t)s->D;
+    double *mine = NULL;
+    int64_t first, count;
+    mige_share(Q, s->c->size, s->c->rank, &first, &count);
+    int err = check_rows(Q, s->D, P, "point");
+    if (!err && !s->C) err = mige_alloc((size_t)s->M * D, sizeof *s->C, &s->C);
+    if (!err) err = mige_alloc((size_t)count * D, sizeof *mine, &mine);
+    err = mige_agree(s->c, err);
+    if (!err && !s->has_C) err = combine(s, 2, -1, s->C);
+    s->has_C = !err;
+    if (!err) err = mige_agree(s->c, my_points(s, (int)count, P + (size_t)first * D, mine));
+    if (!err) err = mige_gather_rows(s->c, Q, s->D, mine, S);
+    if (!err) err = mige_agree(s->c, check_scores(s, (size_t)Q * D, S));
+    free(mine);
+    return err;
+}
+
+const mige_score_info *mige_score_last(const mige_score *s) {
+    return &s->info;
+}

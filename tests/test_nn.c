@@ -1,0 +1,453 @@
+/* np: 1 2 3 */
+/* Networks against PyTorch (tests/ref/make_nn.py), the batch spread over the ranks, and what layers must hold to.
+ */
+#include "mige/error.h"
+#include "mige/nn.h"
+#include "mige/rng.h"
+#include "ref.h"
+#include <mpi.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+enum { MAX_LAYERS = 9, X1 = 1, UPSTREAM, PARAMS, INNER, X2 }; /* the last five: salts of the formula */
+
+typedef struct {
+    const char *name;
+    mige_shape in;
+    int batch, layers;
+    mige_layer_spec spec[MAX_LAYERS];
+} net_case;
+
+#define CONV(NAME, OUT, K, S, P, BIAS)                                                                             \
+    { .kind = MIGE_CONV, .name = NAME, .out = OUT, .kernel = K, .stride = S, .pad = P, .bias = BIAS }
+#define LINEAR(NAME, OUT, BIAS)                                                                                    \
+    { .kind = MIGE_LINEAR, .name = NAME, .out = OUT, .bias = BIAS }
+#define NORM(NAME, RELU)                                                                                           \
+    { .kind = MIGE_NORM, .name = NAME, .relu = RELU }
+#define RELU(NAME)                                                                                                 \
+    { .kind = MIGE_RELU, .name = NAME }
+
+/* The same rows as in make_nn.py. */
+static const net_case cases[] = {
+    {"conv_k4s2p1", {8, 6, 3}, 7, 1, {CONV("a", 5, 4, 2, 1, 0)}},
+    {"conv_k3s1p1", {5, 7, 2}, 7, 1, {CONV("a", 4, 3, 1, 1, 1)}},
+    {"conv_k5s3p2", {9, 4, 3}, 7, 1, {CONV("a", 3, 5, 3, 2, 1)}},
+    {"norm", {3, 5, 4}, 7, 1, {NORM("a", 0)}},
+    {"norm_relu", {3, 5, 4}, 7, 1, {NORM("a", 1)}},
+    {"norm_vector", {1, 1, 6}, 7, 1, {NORM("a", 0)}},
+    {"linear", {2, 3, 4}, 7, 1, {LINEAR("a", 5, 0)}},
+    {"linear_bias", {2, 3, 4}, 7, 1, {LINEAR("a", 5, 1)}},
+    {"mixed",
+     {7, 9, 3},
+     7,
+     9,
+     {CONV("a", 6, 3, 1, 1, 1), RELU("b"), CONV("c", 8, 4, 2, 1, 0), NORM("d", 0), CONV("e", 5, 3, 2, 1, 0),
+      NORM("f", 1), LINEAR("g", 10, 1), RELU("h"), LINEAR("i", 4, 0)}},
+    {"few", {4, 4, 3}, 2, 3, {CONV("a", 4, 3, 1, 1, 0), NORM("b", 1), LINEAR("c", 3, 1)}},
+};
+
+static int rank, ranks;
+static ref_file ref;
+
+static int sum_over_ranks(void *ctx, double *buf, int n) {
+    (void)ctx;
+    return MPI_Allreduce(MPI_IN_PLACE, buf, n, MPI_DOUBLE, MPI_SUM, MPI_COMM_WORLD) ? MIGE_EFAIL : MIGE_OK;
+}
+
+static float *floats(size_t n) {
+    float *a = NULL;
+    assert_int_equal(mige_alloc(n, sizeof *a, &a), MIGE_OK);
+    return a;
+}
+
+static size_t volume(mige_shape s) {
+    return (size_t)(s.h * s.w * s.c);
+}
+static int share(int batch, int r) {
+    return batch * r / ranks;
+}
+
+static void check(const char *name, const char *what, const char *item, const float *a, size_t n) {
+    char key[96];
+    snprintf(key, sizeof key, "%s/%s%s", name, what, item);
+    double error = ref_error(&ref, key, a, n);
+    if (!(error < 1e-4)) fail_msg("%s: relative error %.3g", key, error);
+}
+
+/* Compares a tensor of which every rank has the samples from `first` on, or (first < 0) a term of the sum. */
+static void check_global(const char *name, const char *what, const char *item, const float *local, int first,
+                         size_t local_size, size_t size) {
+    float *whole = floats(size);
+    if (local_size) memcpy(whole + (first > 0 ? first : 0), local, local_size * sizeof *whole);
+    MPI_Allreduce(MPI_IN_PLACE, whole, (int)size, MPI_FLOAT, MPI_SUM, MPI_COMM_WORLD);
+    check(name, what, item, whole, size);
+    free(whole);
+}
+
+/* Weights scaled by a power of two to about 1 / sqrt(fan in), gamma about 1. */
+static void set_params(mige_net *net) {
+    float *p = mige_net_params(net);
+    ref_fill(p, 0, mige_net_num_params(net), PARAMS);
+    for (int i = 0; i < mige_net_num_tensors(net); i++) {
+        mige_tensor t;
+        mige_net_tensor(net, i, &t);
+        float scale = 1, fan_in = (float)(t.count / (size_t)t.dims[0]);
+        while (scale * scale * fan_in > 4) scale /= 2;
+        int gamma = !t.is_state && t.ndim == 1 && strstr(t.name, ".weight");
+        for (size_t j = t.offset; !t.is_state && j < t.offset + t.count; j++)
+            p[j] = gamma ? p[j] + 1 : p[j] * scale;
+    }
+}
+
+/* This rank's samples, first .. first + n, of the batch given by the formula. */
+static float *samples(mige_shape s, int first, int n, uint32_t salt, float scale) {
+    size_t size = volume(s);
+    float *x = floats((size_t)n * size);
+    ref_fill(x, (size_t)first * size, (size_t)n * size, salt);
+    for (size_t i = 0; i < (size_t)n * size; i++) x[i] *= scale;
+    return x;
+}
+
+static void check_tensors(const net_case *k, const mige_net *net, int is_state) {
+    for (int i = 0; i < mige_net_num_tensors(net); i++) {
+        mige_tensor t;
+        mige_net_tensor(net, i, &t);
+        if (t.is_state != is_state) continue;
+        if (is_state)
+            check(k->name, "state.", t.name, mige_net_state(net) + t.offset, t.count);
+        else
+            check_global(k->name, "grad.", t.name, mige_net_grads(net) + t.offset, -1, t.count, t.count);
+    }
+}
+
+static void check_samples(const net_case *k, const char *what, const char *item, mige_shape s, const float *local) {
+    int first = share(k->batch, rank), n = share(k->batch, rank + 1) - first;
+    size_t size = volume(s);
+    check_global(k->name, what, item, local, first * (int)size, (size_t)n * size, (size_t)k->batch * size);
+}
+
+static void run_case(const net_case *k) {
+    const int first = share(k->batch, rank), n = share(k->batch, rank + 1) - first, last = k->layers - 1;
+    mige_pass train = {.train = 1, .reduce = sum_over_ranks}, eval = {0};
+    const float *upstream[MAX_LAYERS] = {NULL};
+    mige_net *net = NULL;
+    assert_int_equal(mige_net_create(k->in, k->spec, k->layers, n > 0 ? n : 1, 1, &net), MIGE_OK);
+    set_params(net);
+    float *x1 = samples(k->in, first, n, X1, 2), *x2 = samples(k->in, first, n, X2, 2);
+    float *top = samples(mige_net_shape(net, last), first, n, UPSTREAM, 1), *inner = NULL;
+    upstream[last] = top;
+    if (strcmp(k->name, "mixed") == 0) upstream[2] = inner = samples(mige_net_shape(net, 2), first, n, INNER, 1);
+
+    assert_int_equal(mige_net_forward(net, x1, n, &train), MIGE_OK);
+    assert_int_equal(mige_net_backward(net, upstream, &train), MIGE_OK);
+    for (int i = 0; i < k->layers; i++)
+        check_samples(k, "out.", k->spec[i].name, mige_net_shape(net, i), mige_net_output(net, i));
+    check_samples(k, "dx", "", k->in, mige_net_input_gradient(net));
+    check_tensors(k, net, 0);
+    assert_int_equal(mige_net_forward(net, x2, n, &train), MIGE_OK);
+    check_tensors(k, net, 1);
+    assert_int_equal(mige_net_forward(net, x1, n, &eval), MIGE_OK);
+    check_samples(k, "eval", "", mige_net_shape(net, last), mige_net_output(net, last));
+    check_tensors(k, net, 1);
+    free(x1), free(x2), free(top), free(inner);
+    mige_net_destroy(&net);
+}
+
+static void test_layers(void **state) {
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) run_case(&cases[i]);
+}
+
+static void test_encoder(void **state) {
+    (void)state;
+    net_case k = {"encoder", {32, 32, 3}, 7, MIGE_ENCODER_LAYERS, {{0}}};
+    mige_encoder_spec(64, k.spec);
+    run_case(&k);
+    mige_net *net = NULL;
+    assert_int_equal(mige_net_create(k.in, k.spec, k.layers, 2, 0, &net), MIGE_OK);
+    assert_int_equal(mige_net_num_params(net), 4921280);
+    const char *features[] = {"conv", "fc", "y"};
+    const size_t sizes[] = {4096, 1024, 64};
+    for (int i = 0; i < 3; i++) {
+        int l = mige_net_layer(net, mige_encoder_feature(features[i]));
+        assert_int_equal(volume(mige_net_shape(net, l)), sizes[i]);
+    }
+    assert_null(mige_encoder_feature("conv1"));
+    /* conv: 2 * output * patch; dX of conv1 is not computed. */
+    const double conv1 = 2. * 16384 * 48, rest = 2. * (8192 * 1024 + 4096 * 2048 + 1024 * 4096 + 64 * 1024);
+    assert_true(mige_net_flops(net, 0) == conv1 + rest);
+    assert_true(mige_net_flops(net, 1) == conv1 + 2 * rest);
+    mige_net_destroy(&net);
+}
+
+/* Ranges as told by `ready`: from the top down, end to end. */
+typedef struct {
+    size_t end;
+    int calls;
+} ready_log;
+
+static int log_ready(void *ctx, size_t offset, size_t count) {
+    ready_log *log = ctx;
+    if (offset + count != log->end) return MIGE_EFAIL;
+    log->end = offset;
+    log->calls++;
+    return MIGE_OK;
+}
+
+static int refuse(void *ctx, double *buf, int n) {
+    (void)ctx, (void)buf, (void)n;
+    return MIGE_ENUMERIC;
+}
+
+static void test_passes(void **state) {
+    (void)state;
+    const net_case *k = &cases[8];
+    const float *upstream[MAX_LAYERS] = {NULL};
+    mige_net *with = NULL, *without = NULL;
+    assert_int_equal(mige_net_create(k->in, k->spec, k->layers, 7, 1, &with), MIGE_OK);
+    assert_int_equal(mige_net_create(k->in, k->spec, k->layers, 7, 0, &without), MIGE_OK);
+    size_t n = mige_net_num_params(with);
+    ready_log log = {n, 0};
+    mige_pass plain = {.train = 1}, told = {.train = 1, .ready = log_ready, .ready_ctx = &log};
+    mige_pass eval = {0}, refused = {.train = 1, .reduce = refuse};
+    set_params(with), set_params(without);
+    float *x = samples(k->in, 0, 7, X1, 2), *dy = samples(mige_net_shape(with, 8), 0, 7, UPSTREAM, 1);
+    upstream[8] = dy;
+    assert_int_equal(mige_net_backward(with, upstream, &plain), MIGE_EUSAGE);
+    assert_int_equal(mige_net_forward(with, x, 7, &plain), MIGE_OK);
+    assert_int_equal(mige_net_forward(without, x, 7, &plain), MIGE_OK);
+    assert_int_equal(mige_net_backward(with, upstream, &plain), MIGE_OK);
+    memset(mige_net_grads(without), 0xff, n * sizeof(float)); /* gradients overwrite, NaN or not */
+    assert_int_equal(mige_net_backward(without, upstream, &told), MIGE_OK);
+    assert_memory_equal(mige_net_grads(with), mige_net_grads(without), n * sizeof(float));
+    assert_null(mige_net_input_gradient(without));
+    assert_int_equal(log.end, 0);
+    assert_int_equal(log.calls, 7);
+    assert_int_equal(mige_net_forward(with, x, 8, &plain), MIGE_EUSAGE);
+    assert_int_equal(mige_net_forward(with, x, 7, &eval), MIGE_OK);
+    assert_int_equal(mige_net_backward(with, upstream, &plain), MIGE_EUSAGE);
+    assert_int_equal(mige_net_forward(with, x, 7, &refused), MIGE_ENUMERIC);
+    mige_net_destroy(&with), mige_net_destroy(&without);
+    free(x), free(dy);
+}
+
+static void test_specs(void **state) {
+    (void)state;
+    const mige_shape in = {8, 8, 3}, huge = {1 << 15, 1 << 15, 1};
+    const mige_layer_spec bad[] = {CONV("bad", 4, 12, 1, 1, 0),
+                                   CONV("bad", 4, 3, 0, 1, 0),
+                                   CONV("bad", 4, 3, 1, 3, 0),
+                                   CONV("bad", 0, 3, 1, 1, 0),
+                                   CONV("bad", 1 << 30, 3, 1, 1, 0),
+                                   LINEAR("bad", -1, 0),
+                                   LINEAR("bad", 1 << 30, 0),
+                                   {.kind = MIGE_DROPOUT, .name = "bad", .rate = 1},
+                                   {.kind = MIGE_DROPOUT, .name = "bad", .rate = NAN},
+                                   {.kind = (enum mige_layer_kind)17, .name = "bad"}};
+    mige_net *net = NULL;
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_int_equal(mige_net_create(in, &bad[i], 1, 4, 0, &net), MIGE_EUSAGE);
+        assert_null(net);
+        assert_non_null(strstr(mige_error(), "bad"));
+        assert_int_equal(mige_net_bytes(in, &bad[i], 1, 4), 0);
+    }
+    const mige_layer_spec twice[] = {RELU("r"), RELU("r")}, one = RELU("r");
+    assert_int_equal(mige_net_create(in, twice, 2, 4, 0, &net), MIGE_EUSAGE);
+    assert_int_equal(mige_net_create(huge, &one, 1, 4, 0, &net), MIGE_EUSAGE);
+    /* More bytes than a size_t counts are refused, not wrapped round. */
+    enum { MANY = 40 };
+    const mige_shape largest = {1 << 13, 1 << 13, 1};
+    mige_layer_spec many[MANY];
+    char names[MANY][16];
+    for (int i = 0; i < MANY; i++) {
+        snprintf(names[i], sizeof names[i], "r%d", i);
+        many[i] = (mige_layer_spec){.kind = MIGE_RELU, .name = names[i]};
+    }
+    assert_int_equal(mige_net_create(largest, many, MANY, INT32_MAX, 0, &net), MIGE_EFAIL);
+    /* Sizes: batch 2 * (16 output + 2 * 192 flow) floats, 2 * 16 * 192 parameters and gradients, rounded up. */
+    const mige_layer_spec linear = LINEAR("l", 16, 0);
+    assert_int_equal(mige_net_bytes(in, &linear, 1, 2), 4 * (2 * (16 + 2 * 192) + 2 * 16 * 192));
+}
+
+static void test_init(void **state) {
+    (void)state;
+    const net_case *k = &cases[8];
+    mige_net *net = NULL;
+    assert_int_equal(mige_net_create(k->in, k->spec, k->layers, 1, 0, &net), MIGE_OK);
+    assert_int_equal(mige_net_init(net, 7, MIGE_RNG_INIT), MIGE_OK);
+    for (int i = 0; i < mige_net_num_tensors(net); i++) {
+        mige_tensor t;
+        mige_net_tensor(net, i, &t);
+        const float *p = (t.is_state ? mige_net_state(net) : mige_net_params(net)) + t.offset;
+        int norm = strchr("df", t.name[0]) != NULL;
+        if (norm) {
+            float want = strstr(t.name, "weight") || strstr(t.name, "var") ? 1 : 0;
+            for (size_t j = 0; j < t.count; j++) assert_true(p[j] == want);
+            continue;
+        }
+        mige_tensor w = t;
+        if (strstr(t.name, "bias")) mige_net_tensor(net, i - 1, &w);
+        double bound = 1 / sqrt((double)w.count / (double)w.dims[0]), u;
+        for (size_t j = 0; j < t.count; j++) {
+            mige_rng_uniform(7, MIGE_RNG_INIT, 0, t.offset + j, 1, &u);
+            assert_true(fabs((double)p[j] - (2 * u - 1) * bound) < 1e-7);
+        }
+    }
+    mige_net_destroy(&net);
+}
+
+static void test_dropout(void **state) {
+    (void)state;
+    enum { BATCH = 13, SIZE = 1000 };
+    const mige_shape in = {1, 1, SIZE};
+    const mige_layer_spec spec[] = {{.kind = MIGE_DROPOUT, .name = "a", .rate = 0.25},
+                                    {.kind = MIGE_DROPOUT, .name = "b", .rate = 0.5}};
+    mige_net *net = NULL;
+    assert_int_equal(mige_net_create(in, spec, 2, BATCH, 1, &net), MIGE_OK);
+    float *x = floats(BATCH * SIZE), *whole = floats(BATCH * SIZE);
+    for (int i = 0; i < BATCH * SIZE; i++) x[i] = 3;
+    mige_pass pass = {.train = 1, .seed = 5, .step = 9};
+    assert_int_equal(mige_net_forward(net, x, BATCH, &pass), MIGE_OK);
+    memcpy(whole, mige_net_output(net, 1), BATCH * SIZE * sizeof *x);
+    int kept_a = 0, kept_both = 0;
+    for (int i = 0; i < BATCH * SIZE; i++) {
+        float a = mige_net_output(net, 0)[i], b = whole[i];
+        assert_true(a == 0 || a == 4);
+        assert_true(b == 0 || b == 8);
+        kept_a += a > 0, kept_both += b > 0;
+    }
+    /* Five standard deviations; the two layers' masks are independent. */
+    assert_true(abs(kept_a - 9750) < 5 * 50 && abs(kept_both - 4875) < 5 * 56);
+    const float *upstream[2] = {NULL, x};
+    assert_int_equal(mige_net_backward(net, upstream, &pass), MIGE_OK);
+    assert_memory_equal(mige_net_input_gradient(net), whole, BATCH * SIZE * sizeof *x);
+    /* A rank's share of the batch gets the same mask as in the whole. */
+    int first = share(BATCH, rank), n = share(BATCH, rank + 1) - first;
+    pass.first_sample = first;
+    assert_int_equal(mige_net_forward(net, x, n, &pass), MIGE_OK);
+    assert_memory_equal(mige_net_output(net, 1), whole + first * SIZE, (size_t)n * SIZE * sizeof *x);
+    pass.first_sample = 0, pass.step = 10;
+    assert_int_equal(mige_net_forward(net, x, BATCH, &pass), MIGE_OK);
+    assert_memory_not_equal(mige_net_output(net, 1), whole, BATCH * SIZE * sizeof *x);
+    pass.train = 0;
+    assert_int_equal(mige_net_forward(net, x, BATCH, &pass), MIGE_OK);
+    assert_memory_equal(mige_net_output(net, 1), x, BATCH * SIZE * sizeof *x);
+    free(x), free(whole);
+    mige_net_destroy(&net);
+}
+
+/* Channels of no variance, a batch of one, a mean far from zero, and a NaN that must not vanish in a ReLU. */
+static void test_norm_edges(void **state) {
+    (void)state;
+    enum { BATCH = 500 };
+    const mige_layer_spec spec = NORM("n", 1);
+    mige_net *net = NULL;
+    assert_int_equal(mige_net_create((mige_shape){1, 1, 2}, &spec, 1, BATCH, 1, &net), MIGE_OK);
+    assert_int_equal(mige_net_init(net, 0, MIGE_RNG_INIT), MIGE_OK);
+    float *x = floats(2 * BATCH), *dy = floats(2 * BATCH), *running = mige_net_state(net);
+    const float *upstream[1] = {dy}, *y = mige_net_output(net, 0);
+    mige_pass pass = {.train = 1};
+    double mean = 0, square = 0;
+    for (int i = 0; i < BATCH; i++) {
+        x[2 * i] = 1234.567f;
+        x[2 * i + 1] = 1000 + ref_value((size_t)i, X1);
+        dy[2 * i] = dy[2 * i + 1] = 1;
+        mean += (double)x[2 * i + 1] / BATCH;
+    }
+    for (int i = 0; i < BATCH; i++) square += ((double)x[2 * i + 1] - mean) * ((double)x[2 * i + 1] - mean);
+    assert_int_equal(mige_net_forward(net, x, BATCH, &pass), MIGE_OK);
+    assert_int_equal(mige_net_backward(net, upstream, &pass), MIGE_OK);
+    for (int i = 0; i < BATCH; i++) {
+        assert_true(fabsf(y[2 * i]) < 0.1f && isfinite(mige_net_input_gradient(net)[2 * i]));
+        double want = ((double)x[2 * i + 1] - mean) / sqrt(square / BATCH + 1e-5);
+        assert_true(fabs((double)y[2 * i + 1] - (want > 0 ? want : 0)) < 3e-4);
+    }
+    assert_true(fabs((double)running[1] - 0.1 * mean) < 1e-6 * 100);
+    assert_true(fabs((double)running[3] - (0.9 + 0.1 * square / (BATCH - 1))) < 1e-6);
+    assert_true(fabs((double)running[2] - 0.9) < 1e-6);
+    assert_int_equal(mige_net_forward(net, x, 1, &pass), MIGE_OK);
+    assert_int_equal(mige_net_backward(net, upstream, &pass), MIGE_OK);
+    for (int j = 0; j < 2; j++) assert_true(isfinite(y[j]) && mige_net_input_gradient(net)[j] == 0);
+    assert_int_equal(mige_net_forward(net, x, 0, &pass), MIGE_OK);
+    for (int j = 0; j < 4; j++) assert_true(isfinite(running[j]));
+    x[0] = NAN;
+    pass.train = 0;
+    assert_int_equal(mige_net_forward(net, x, 1, &pass), MIGE_OK);
+    assert_true(isnan(y[0]));
+    free(x), free(dy);
+    mige_net_destroy(&net);
+}
+
+/* A sum of 20,000 floats: naive single precision would be off by 1e-5 and more. */
+static void test_bias_sum(void **state) {
+    (void)state;
+    enum { BATCH = 20000 };
+    const mige_layer_spec spec = LINEAR("l", 3, 1);
+    mige_net *net = NULL;
+    assert_int_equal(mige_net_create((mige_shape){1, 1, 1}, &spec, 1, BATCH, 0, &net), MIGE_OK);
+    float *x = floats(BATCH), *dy = floats(3 * BATCH);
+    const float *upstream[1] = {dy};
+    mige_pass pass = {.train = 1};
+    double want[3] = {0};
+    for (int i = 0; i < 3 * BATCH; i++) want[i % 3] += (double)(dy[i] = 1 + ref_value((size_t)i, UPSTREAM));
+    assert_int_equal(mige_net_forward(net, x, BATCH, &pass), MIGE_OK);
+    assert_int_equal(mige_net_backward(net, upstream, &pass), MIGE_OK);
+    for (int j = 0; j < 3; j++) assert_true(fabs((double)mige_net_grads(net)[3 + j] - want[j]) < 1e-7 * want[j]);
+    free(x), free(dy);
+    mige_net_destroy(&net);
+}
+
+static void test_adam(void **state) {
+    (void)state;
+    enum { N = 37 };
+    const char *names[] = {"adam_dim", "adam_default"};
+    const mige_adam settings[] = {{1e-2, 0.5, 0.999, 1e-8}, {1e-3, 0.9, 0.999, 1e-8}};
+    for (int k = 0; k < 2; k++) {
+        float start[N], p[N], g[N], m[N] = {0}, v[N] = {0};
+        ref_fill(start, 0, N, 10), ref_fill(p, 0, N, 10);
+        for (uint32_t t = 1; t <= 5; t++) {
+            ref_fill(g, 0, N, 10 + t);
+            mige_adam_step(&settings[k], t, N, p, g, m, v);
+        }
+        for (int i = 0; i < N; i++) p[i] -= start[i];
+        check(names[k], "moved", "", p, N);
+        check(names[k], "m", "", m, N);
+        check(names[k], "v", "", v, N);
+    }
+}
+
+static void test_cross_entropy(void **state) {
+    (void)state;
+    float z[90], d[90];
+    int32_t labels[9];
+    int64_t correct;
+    ref_fill(z, 0, 90, 20);
+    for (int i = 0; i < 90; i++) z[i] *= 20;
+    for (int i = 0; i < 9; i++) labels[i] = 7 * i % 10;
+    float loss = (float)mige_cross_entropy(z, labels, 9, 10, 0.25, d, &correct), hits = (float)correct;
+    check("cross_entropy", "loss", "", &loss, 1);
+    check("cross_entropy", "dlogits", "", d, 90);
+    check("cross_entropy", "correct", "", &hits, 1);
+    const float far[] = {-1000, 1000};
+    assert_true(mige_cross_entropy(far, (int32_t[]){0}, 1, 2, 1, NULL, NULL) == 2000);
+    assert_true(mige_cross_entropy(far, (int32_t[]){1}, 1, 2, 1, NULL, NULL) == 0);
+}
+
+int main(int argc, char **argv) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_layers),     cmocka_unit_test(test_encoder),
+                                       cmocka_unit_test(test_passes),     cmocka_unit_test(test_specs),
+                                       cmocka_unit_test(test_init),       cmocka_unit_test(test_dropout),
+                                       cmocka_unit_test(test_norm_edges), cmocka_unit_test(test_bias_sum),
+                                       cmocka_unit_test(test_adam),       cmocka_unit_test(test_cross_entropy)};
+    MPI_Init(&argc, &argv);
+    MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+    MPI_Comm_size(MPI_COMM_WORLD, &ranks);
+    ref = ref_load("tests/ref/nn_layers.txt");
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    ref_free(&ref);
+    MPI_Finalize();
+    return failed;
+}
