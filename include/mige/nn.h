@@ -75,6 +75,10 @@ size_t mige_net_num_state(const mige_net *net);
 int mige_net_num_tensors(const mige_net *net);
 void mige_net_tensor(const mige_net *net, int i, mige_tensor *tensor);
 
+/* From now on parameters and gradients live at `params` and `grads` (each of mige_net_num_params floats), which belong to the
+ * caller and outlive the network: memory that ranks share. What params holds is taken as it is. */
+void mige_net_move(mige_net *net, float *params, float *grads);
+
 /* Index of the layer called `name`, -1 if there is none; shape of a layer's output (layer -1: the input's). */
 int mige_net_layer(const mige_net *net, const char *name);
 mige_shape mige_net_shape(const mige_net *net, int layer);

@@ -29,15 +29,15 @@ static int draw_projections(infomax *t, int64_t step) {
     int k = (int)t->cfg->projection;
     mige_projection_destroy(&t->of_x);
     mige_projection_destroy(&t->of_h);
-    MIGE_TRY(mige_projection_create(seed, stream, k, size_of(mige_net_shape(t->net, -1)), &t->of_x));
-    return mige_projection_create(seed, stream + 1, k, size_of(mige_net_shape(t->net, t->h_layer)), &t->of_h);
+    int d = size_of(mige_net_shape(t->net, -1)), dh = size_of(mige_net_shape(t->net, t->h_layer)),
+        which = circumstances(t->cfg);
+    if (which & MIGE_CIRCUMSTANCE_I) MIGE_TRY(mige_projection_create(seed, stream, k, d, &t->of_x));
+    return which & MIGE_CIRCUMSTANCE_II ? mige_projection_create(seed, stream + 1, k, dh, &t->of_h) : MIGE_OK;
 }
 
 static int take_memory(infomax *t) {
     size_t n = (size_t)t->count, B = (size_t)t->cfg->batch;
     size_t widest = (size_t)(t->dx > t->dh ? t->dx : t->dh), most = widest > (size_t)t->dz ? widest : (size_t)t->dz;
-    MIGE_TRY(mige_alloc(mige_net_num_params(t->net), sizeof *t->m, &t->m));
-    MIGE_TRY(mige_alloc(mige_net_num_params(t->net), sizeof *t->v, &t->v));
     MIGE_TRY(mige_alloc((size_t)t->data->train.n, sizeof *t->order, &t->order));
     MIGE_TRY(mige_alloc(n * (size_t)size_of(mige_net_shape(t->net, -1)), sizeof *t->x, &t->x));
     MIGE_TRY(mige_alloc(n * most, sizeof *t->scratch, &t->scratch));
@@ -63,8 +63,8 @@ static int setup(infomax *t) {
     t->layers = MIGE_ENCODER_LAYERS;
     t->order_epoch = -1;
     MIGE_TRY(draw_projections(t, 0));
-    t->dx = circumstances(c) & MIGE_CIRCUMSTANCE_I ? t->of_x.k : 0;
-    t->dh = circumstances(c) & MIGE_CIRCUMSTANCE_II ? t->of_h.k : 0;
+    t->dx = t->of_x.k;
+    t->dh = t->of_h.k;
     t->dz = (int)c->code;
     return take_memory(t);
 }
@@ -74,16 +74,18 @@ int infomax_create(const app *a, const mige_data *d, infomax *t) {
     *t = (infomax){.c = &a->comm, .cfg = &a->cfg, .data = d};
     MIGE_TRY(config_score(&a->cfg, &o));
     MIGE_TRY(mige_agree(t->c, setup(t)));
+    MIGE_TRY(update_create(t->c, t->net, &t->update));
     return mige_mi_create(t->c, circumstances(t->cfg), (int)t->cfg->batch, t->dx, t->dh, t->dz, &o, &t->mi);
 }
 
 void infomax_destroy(infomax *t) {
-    void *blocks[] = {t->m,    t->v, t->order, t->x, t->scratch, t->dz_local, t->dh_local, (void *)t->upstream,
-                      t->mine, t->X, t->H,     t->Z, t->dH,      t->dZ};
+    void *blocks[] = {t->order, t->x, t->scratch, t->dz_local, t->dh_local, (void *)t->upstream,
+                      t->mine,  t->X, t->H,       t->Z,        t->dH,       t->dZ};
     for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) free(blocks[i]);
     mige_projection_destroy(&t->of_x);
     mige_projection_destroy(&t->of_h);
     mige_mi_destroy(&t->mi);
+    update_destroy(&t->update);
     mige_net_destroy(&t->net);
 }
 
@@ -93,8 +95,10 @@ double infomax_bytes(const config *c, const mige_data *d, int ranks, const mige_
     int n = (int)((c->batch + ranks - 1) / ranks), k = (int)c->projection, which = circumstances(c);
     int dx = which & MIGE_CIRCUMSTANCE_I ? k : 0, dh = which & MIGE_CIRCUMSTANCE_II ? k : 0;
     double net = (double)mige_net_bytes((mige_shape){d->h, d->w, d->c}, spec, MIGE_ENCODER_LAYERS, n);
+    /* Parameters, moments and gradient in shared memory: twice what a network without samples takes, at most. */
+    double shared = 2 * (double)mige_net_bytes((mige_shape){d->h, d->w, d->c}, spec, MIGE_ENCODER_LAYERS, 0);
     double images = 4. * n * d->h * d->w * d->c + 8. * (double)d->train.n;
-    return net * 1.5 + images + mige_mi_bytes(which, (int)c->batch, dx, dh, (int)c->code, ranks, o) +
+    return net + shared + images + mige_mi_bytes(which, (int)c->batch, dx, dh, (int)c->code, ranks, o) +
            8. * (double)c->batch * (dx + 2 * dh + 2 * c->code);
 }
 
@@ -171,16 +175,8 @@ static double code_deviation(const infomax *t) {
 }
 
 static int apply_gradient(infomax *t, int64_t step, double *norm) {
-    size_t n = mige_net_num_params(t->net);
-    float *g = mige_net_grads(t->net);
-    mige_clock_start(MIGE_PHASE_REDUCE);
-    MIGE_TRY(mige_sum_float(t->c, g, n));
-    mige_clock_stop(MIGE_PHASE_REDUCE, 0);
-    mige_clock_start(MIGE_PHASE_UPDATE);
-    *norm = cblas_snrm2((int)n, g, 1);
     mige_adam adam = {t->cfg->rate, t->cfg->beta1, t->cfg->beta2, 1e-8};
-    mige_adam_step(&adam, step, n, mige_net_params(t->net), g, t->m, t->v);
-    mige_clock_stop(MIGE_PHASE_UPDATE, 0);
+    MIGE_TRY(update_step(&t->update, &adam, step, norm));
     MIGE_CHECK(
         isfinite(*norm), MIGE_ENUMERIC,
         "training: the gradient is not finite at step %lld (a lower --learning-rate; the last checkpoint is kept)",

@@ -3,6 +3,7 @@
 #define MIGE_INFOMAX_H
 
 #include "app/app.h"
+#include "app/update.h"
 #include "mige/data.h"
 #include "mige/metrics.h"
 #include "mige/mi.h"
@@ -14,7 +15,7 @@ typedef struct {
     mige_net *net;
     mige_mi *mi;
     mige_projection of_x, of_h;
-    float *m, *v;   /* Adam's moments, [parameters] */
+    update update;  /* parameters, Adam's moments, gradients */
     int64_t *order; /* [n] the epoch's order of the training images */
     int64_t order_epoch;
     int64_t first, count; /* this rank's share of the batch */

@@ -63,7 +63,7 @@ static int describe_trajectory(const app *a, char **text) {
 }
 
 static mige_checkpoint checkpoint_of(training *r) {
-    return (mige_checkpoint){r->t.net, r->t.m, r->t.v, r->step, r->trajectory};
+    return (mige_checkpoint){r->t.net, r->t.update.m, r->t.update.v, r->step, r->trajectory};
 }
 
 static void say_damaged(const char *message) {
@@ -83,11 +83,8 @@ static int restore(training *r) {
         mige_say("train: no checkpoint in %s yet, starting from the beginning", r->a->cfg.out);
         return MIGE_OK;
     }
-    size_t n = mige_net_num_params(r->t.net) * sizeof(float);
-    MIGE_TRY(mige_bcast(c, 0, mige_net_params(r->t.net), n));
     MIGE_TRY(mige_bcast(c, 0, mige_net_state(r->t.net), mige_net_num_state(r->t.net) * sizeof(float)));
-    MIGE_TRY(mige_bcast(c, 0, r->t.m, n));
-    MIGE_TRY(mige_bcast(c, 0, r->t.v, n));
+    MIGE_TRY(update_spread(&r->t.update));
     r->step = r->saved = k.step;
     mige_say("train: resumed at step %lld", (long long)k.step);
     return MIGE_OK;

@@ -64,6 +64,11 @@ size_t mige_net_bytes(mige_shape in, const mige_layer_spec *spec, int nlayers, i
     return bytes;
 }
 
+void mige_net_move(mige_net *net, float *params, float *grads) {
+    net->params = params;
+    net->grads = grads;
+}
+
 float *mige_net_params(const mige_net *net) {
     return net->params;
 }
