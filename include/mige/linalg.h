@@ -23,6 +23,8 @@ typedef struct {
 /* The grid for a matrix of order m on at most `ranks` ranks of c: no rank without at least two blocks in each
  * direction, as square as that allows. Collective on c. */
 int mige_grid_create(const mige_comm *c, int m, int ranks, mige_grid *g);
+/* A 1 x q grid: whole columns on each rank, in blocks of nb; two blocks or more for each. */
+int mige_grid_create_row(const mige_comm *c, int m, int ranks, int nb, mige_grid *g);
 void mige_grid_destroy(mige_grid *g);
 /* The shape that mige_grid_create would choose. Not collective. */
 void mige_grid_shape(int m, int ranks, int *rows, int *cols, int *nb);
@@ -49,9 +51,10 @@ enum mige_solver {
     MIGE_SOLVER_AUTO,
     MIGE_SOLVER_LAPACK,    /* dsyevd on one rank */
     MIGE_SOLVER_SCALAPACK, /* pdsyevd on the grid */
-    MIGE_SOLVER_SUBSPACE   /* Chebyshev-filtered subspace iteration on pdgemm and pdgeqrf */
+    MIGE_SOLVER_SUBSPACE,  /* Chebyshev-filtered subspace iteration on pdgemm and pdgeqrf */
+    MIGE_SOLVER_FILTER     /* tridiagonal form and a rational filter: no eigenvectors, only their products */
 };
-#define MIGE_SOLVERS "auto|lapack|scalapack|subspace"
+#define MIGE_SOLVERS "auto|lapack|scalapack|subspace|filter"
 
 typedef struct {
     enum mige_solver solver;
@@ -94,5 +97,9 @@ typedef struct {
  * from the vectors of the solve before. Collective on c. Errors, agreed: MIGE_ENUMERIC when the matrix is not
  * finite, the solver fails, or a check does. */
 int mige_eigen_solve(mige_eigen *e, double trace, mige_eigenpairs *pairs);
+
+/* F [M][D] = U_J diag(1/lambda_J^power) U_J' B for the pairs of the last solve, power 1 or 2; B [M][D], both row-major and the same
+ * on every rank. Takes memory when D grows. Collective on c. Errors, agreed: MIGE_EFAIL (memory). */
+int mige_eigen_apply(mige_eigen *e, int power, int D, const double *B, double *F);
 
 #endif

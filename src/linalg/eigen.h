@@ -16,8 +16,12 @@ struct mige_eigen {
     double *work;     /* of the direct solver */
     int *iwork;
     int lwork, liwork;
-    int expected;              /* J of the solve before, 0 before the first */
+    int expected; /* J of the solve before, 0 before the first */
+    mige_eigenpairs last;
     struct subspace *subspace; /* made when first used */
+    struct filter *filter;     /* the same */
+    double *W, *part, *rows;   /* mige_eigen_apply: [m][D] and two local products, for `width` columns */
+    int width;
 };
 
 /* All eigenpairs, ascending, by dsyevd (grid of one) or pdsyevd. Inside the grid only; error codes are this rank's
@@ -30,6 +34,15 @@ double direct_bytes(int m, int ranks);
  * not converge; K is as it was. Inside the grid only. */
 int subspace_solve(mige_eigen *e, double trace, mige_eigenpairs *pairs, int *enough);
 void subspace_destroy(mige_eigen *e);
+
+/* Tridiagonal form, eigenvalues and the poles of the cut; no vectors. Inside the grid only, which is a row. */
+int filter_solve(mige_eigen *e, double trace, mige_eigenpairs *pairs);
+/* X [n][m] <- U_J diag(1/lambda_J^power) U_J' X for this rank's own columns. Inside the grid only. */
+int filter_apply(mige_eigen *e, int power, int n, double *X);
+void filter_destroy(mige_eigen *e);
+double filter_bytes(int m, int ranks);
+/* Blocks of its columns. */
+enum { FILTER_NB = 32 };
 
 /* J by the rule of mige_eigen_options for `n` known leading eigenvalues, descending. *more = 1 if J might grow with
  * more. */

@@ -20,9 +20,8 @@ void mige_grid_shape(int m, int ranks, int *rows, int *cols, int *nb) {
     }
 }
 
-int mige_grid_create(const mige_comm *c, int m, int ranks, mige_grid *g) {
-    memset(g, 0, sizeof *g);
-    mige_grid_shape(m, ranks < c->size ? ranks : c->size, &g->rows, &g->cols, &g->nb);
+static int create(const mige_comm *c, int rows, int cols, int nb, mige_grid *g) {
+    *g = (mige_grid){.rows = rows, .cols = cols, .nb = nb};
     g->inside = c->rank < g->rows * g->cols;
     g->row = g->col = -1;
     MIGE_TRY(mige_comm_split(c, !g->inside, &g->comm));
@@ -32,6 +31,17 @@ int mige_grid_create(const mige_comm *c, int m, int ranks, mige_grid *g) {
     g->system = g->context = Csys2blacs_handle(g->comm.mpi);
     Cblacs_gridinit(&g->context, "Row", g->rows, g->cols);
     return MIGE_OK;
+}
+
+int mige_grid_create(const mige_comm *c, int m, int ranks, mige_grid *g) {
+    int rows, cols, nb;
+    mige_grid_shape(m, ranks < c->size ? ranks : c->size, &rows, &cols, &nb);
+    return create(c, rows, cols, nb, g);
+}
+
+int mige_grid_create_row(const mige_comm *c, int m, int ranks, int nb, mige_grid *g) {
+    int most = m / nb / 2 > 1 ? m / nb / 2 : 1, cols = ranks < c->size ? ranks : c->size;
+    return create(c, 1, cols < most ? cols : most, nb, g);
 }
 
 void mige_grid_destroy(mige_grid *g) {

@@ -18,7 +18,6 @@ struct mige_score {
     double *rows, *cols; /* [ml][D + 1], [nl][D + 1] of K's rows and columns */
     double *norms;       /* [ml + nl] */
     double *B;           /* [M][D + 1]: K X and K 1, then B in the first D of each row's own [D] */
-    double *W;           /* [M][D]: U_J' B in its first J rows */
     double *part;        /* [max(ml, nl)][D + 1] a local product */
     double *C;           /* [M][D]: U_J diag(1/lambda^2) U_J' B, for other points; made when first asked for */
     int has_C;
@@ -41,7 +40,6 @@ static int take_memory(mige_score *s) {
     MIGE_TRY(mige_alloc(nl * (D + 1), sizeof *s->cols, &s->cols));
     MIGE_TRY(mige_alloc(ml + nl, sizeof *s->norms, &s->norms));
     MIGE_TRY(mige_alloc(M * (D + 1), sizeof *s->B, &s->B));
-    MIGE_TRY(mige_alloc(M * D, sizeof *s->W, &s->W));
     return mige_alloc((ml > nl ? ml : nl) * (D + 1), sizeof *s->part, &s->part);
 }
 
@@ -78,7 +76,6 @@ void mige_score_destroy(mige_score **out) {
     free(s->cols);
     free(s->norms);
     free(s->B);
-    free(s->W);
     free(s->part);
     free(s->C);
     free(s);
@@ -164,45 +161,6 @@ static int rhs(mige_score *s) {
     return MIGE_OK;
 }
 
-/* out [M][D] = U_J diag(1/lambda^power) W, on every rank; W [J][D] in the order of lambda. */
-static int combine(mige_score *s, int power, double factor, double *out) {
-    const mige_eigenpairs *p = &s->info.pairs;
-    const mige_matrix *U = p->U;
-    size_t D = (size_t)s->D;
-    memset(out, 0, (size_t)s->M * D * sizeof *out);
-    int j0 = mige_cols_below(U, p->first), n = mige_cols_below(U, p->first + p->J) - j0;
-    if (n > 0 && U->ml > 0) {
-        for (int j = 0; j < n; j++) {
-            int k = p->first + p->J - 1 - mige_col(U, j0 + j);
-            double f = factor / (power == 1 ? p->lambda[k] : p->lambda[k] * p->lambda[k]);
-            for (size_t d = 0; d < D; d++) s->cols[(size_t)j * D + d] = f * s->W[(size_t)k * D + d];
-        }
-        cblas_dgemm(CblasColMajor, CblasNoTrans, CblasTrans, s->D, U->ml, n, 1, s->cols, s->D,
-                    U->a + (size_t)j0 * (size_t)U->lld, U->lld, 0, s->part, s->D);
-        for (int il = 0; il < U->ml; il++)
-            memcpy(out + (size_t)mige_row(U, il) * D, s->part + (size_t)il * D, D * sizeof *out);
-    }
-    return mige_sum(s->c, out, (size_t)s->M * D);
-}
-
-/* W [J][D] = U_J' B, on every rank. */
-static int project(mige_score *s) {
-    const mige_eigenpairs *p = &s->info.pairs;
-    const mige_matrix *U = p->U;
-    size_t D = (size_t)s->D;
-    memset(s->W, 0, (size_t)p->J * D * sizeof *s->W);
-    int j0 = mige_cols_below(U, p->first), n = mige_cols_below(U, p->first + p->J) - j0;
-    if (n > 0 && U->ml > 0) {
-        kernel_gather_rows(U, s->B, s->D, s->rows, s->D);
-        cblas_dgemm(CblasColMajor, CblasNoTrans, CblasNoTrans, s->D, n, U->ml, 1, s->rows, s->D,
-                    U->a + (size_t)j0 * (size_t)U->lld, U->lld, 0, s->part, s->D);
-        for (int j = 0; j < n; j++)
-            memcpy(s->W + (size_t)(p->first + p->J - 1 - mige_col(U, j0 + j)) * D, s->part + (size_t)j * D,
-                   D * sizeof *s->W);
-    }
-    return mige_sum(s->c, s->W, (size_t)p->J * D);
-}
-
 static int check_scores(const mige_score *s, size_t n, const double *S) {
     double sum = 0;
     for (size_t i = 0; i < n; i++) sum += S[i] * 0;
@@ -224,8 +182,8 @@ int mige_score_samples(mige_score *s, const double *X, double *S) {
     MIGE_TRY(mige_eigen_solve(s->eigen, M, &s->info.pairs));
     mige_clock_stop(MIGE_PHASE_EIGEN, s->info.pairs.flops / s->c->size);
     mige_clock_start(MIGE_PHASE_APPLY);
-    MIGE_TRY(project(s));
-    MIGE_TRY(combine(s, 1, -1, S));
+    MIGE_TRY(mige_eigen_apply(s->eigen, 1, s->D, s->B, S));
+    for (size_t i = 0; i < (size_t)s->M * (size_t)s->D; i++) S[i] = -S[i];
     mige_clock_stop(MIGE_PHASE_APPLY, 4 * M * D * s->info.pairs.J / s->c->size);
     return mige_agree(s->c, check_scores(s, (size_t)s->M * (size_t)s->D, S));
 }
@@ -244,7 +202,7 @@ static int points_piece(mige_score *s, int n, const double *P, double *k, double
             *d2 = fmax(0, *d2 + norms[i] + norms[n + m]);
         }
     kernel_exp((size_t)n * (size_t)M, 1 / (2 * s->info.width * s->info.width), k);
-    cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, n, D, M, 1, k, M, s->C, D, 0, S, D);
+    cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, n, D, M, -1, k, M, s->C, D, 0, S, D);
     return MIGE_OK;
 }
 
@@ -277,7 +235,7 @@ int mige_score_points(mige_score *s, int Q, const double *P, double *S) {
     if (!err && !s->C) err = mige_alloc((size_t)s->M * D, sizeof *s->C, &s->C);
     if (!err) err = mige_alloc((size_t)count * D, sizeof *mine, &mine);
     err = mige_agree(s->c, err);
-    if (!err && !s->has_C) err = combine(s, 2, -1, s->C);
+    if (!err && !s->has_C) err = mige_eigen_apply(s->eigen, 2, s->D, s->B, s->C);
     s->has_C = !err;
     if (!err) err = mige_agree(s->c, my_points(s, (int)count, P + (size_t)first * D, mine));
     if (!err) err = mige_gather_rows(s->c, Q, s->D, mine, S);

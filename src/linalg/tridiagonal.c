@@ -1,0 +1,201 @@
+/* Panels of nb columns, as in LAPACK's dsytrd (Dongarra, Sorensen, Hammarling 1989), over column blocks dealt out
+ * to the ranks. A panel belongs to one rank, which makes the reflectors; the product with the trailing matrix, half
+ * of all arithmetic, reads each rank's part of the lower triangle once a column, both as rows and as columns; the
+ * rank-2nb update is one GEMM a block column. */
+#include "linalg/tridiagonal.h"
+#include "base/simd.h"
+#include "linalg/scalapack.h"
+#include "mige/blas.h"
+#include "mige/error.h"
+#include <stdlib.h>
+#include <string.h>
+
+enum { MOST_NB = 64 };
+
+double tridiagonal_bytes(int m, int nb) {
+    return 8. * m * (4. * nb + nb + 4);
+}
+
+int tridiagonal_create(const mige_grid *grid, int m, tridiagonal *t) {
+    size_t n = (size_t)m, nb = (size_t)grid->nb, panels = n / nb + 1;
+    *t = (tridiagonal){.grid = grid, .m = m};
+    MIGE_TRY(mige_alloc(n, sizeof *t->d, &t->d));
+    MIGE_TRY(mige_alloc(n, sizeof *t->e, &t->e));
+    MIGE_TRY(mige_alloc(panels * nb * nb, sizeof *t->T, &t->T));
+    MIGE_TRY(mige_alloc(2 * nb * n, sizeof *t->VW, &t->VW));
+    MIGE_TRY(mige_alloc(2 * nb * n, sizeof *t->WV, &t->WV));
+    MIGE_TRY(mige_alloc(n + 3, sizeof *t->line, &t->line));
+    return mige_alloc(n, sizeof *t->y, &t->y);
+}
+
+void tridiagonal_destroy(tridiagonal *t) {
+    double *blocks[] = {t->d, t->e, t->T, t->VW, t->WV, t->line, t->y, t->C};
+    for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) free(blocks[i]);
+    *t = (tridiagonal){0};
+}
+
+/* y += A v and sums = A' v for rows [0, n) of four columns a, a + lda, ... at once: their one pass through memory.
+ */
+MIGE_CLONES static void four_columns(int n, const double *restrict a, size_t lda, const double *restrict v,
+                                     const double x[4], double *restrict y, double sums[4]) {
+    const double *restrict b = a + lda, *restrict c = b + lda, *restrict d = c + lda;
+    double s0 = 0, s1 = 0, s2 = 0, s3 = 0, x0 = x[0], x1 = x[1], x2 = x[2], x3 = x[3];
+#pragma omp simd reduction(+ : s0, s1, s2, s3)
+    for (int i = 0; i < n; i++) {
+        y[i] += a[i] * x0 + b[i] * x1 + c[i] * x2 + d[i] * x3;
+        s0 += a[i] * v[i];
+        s1 += b[i] * v[i];
+        s2 += c[i] * v[i];
+        s3 += d[i] * v[i];
+    }
+    sums[0] = s0;
+    sums[1] = s1;
+    sums[2] = s2;
+    sums[3] = s3;
+}
+
+/* One column from its diagonal down to row `end`, both ways. */
+static void short_column(int from, int end, const double *a, const double *v, double *y) {
+    double sum = a[from] * v[from];
+    for (int i = from + 1; i < end; i++) {
+        y[i] += a[i] * v[from];
+        sum += a[i] * v[i];
+    }
+    y[from] += sum;
+}
+
+/* y += (this rank's columns from global `from` on, as lower triangle of a symmetric matrix) v; v, y [m]. */
+static void multiply_lower(const mige_matrix *K, int from, const double *v, double *y) {
+    int m = K->m, nl = K->nl;
+    size_t lda = (size_t)K->lld;
+    for (int jl = mige_cols_below(K, from); jl < nl;) {
+        int jg = mige_col(K, jl), left = K->grid->nb - jg % K->grid->nb;
+        const double *a = K->a + (size_t)jl * lda;
+        if (left >= 4 && jl + 4 <= nl) {
+            double sums[4];
+            for (int q = 0; q < 4; q++) short_column(jg + q, jg + 4, a + (size_t)q * lda, v, y);
+            four_columns(m - jg - 4, a + jg + 4, lda, v + jg + 4, v + jg, y + jg + 4, sums);
+            for (int q = 0; q < 4; q++) y[jg + q] += sums[q];
+            jl += 4;
+        } else {
+            short_column(jg, m, a, v, y);
+            jl++;
+        }
+    }
+}
+
+/* The column k brought up to date with the panel's j reflectors so far, then its own reflector: line = v, with tau,
+ * the diagonal and the subdiagonal entry behind it. On the owner. */
+static void make_reflector(tridiagonal *t, mige_matrix *K, int k, int j) {
+    int m = t->m, n = m - k - 1, one = 1;
+    double *a = K->a + (size_t)mige_cols_below(K, k) * (size_t)K->lld;
+    if (j) cblas_dgemv(CblasColMajor, CblasNoTrans, m - k, 2 * j, -1, t->VW + k, m, t->WV + k, m, 1, a + k, 1);
+    double *tail = t->line + n, tau;
+    dlarfg_(&n, &a[k + 1], &a[k + 2 < m ? k + 2 : k + 1], &one, &tau);
+    tail[0] = tau;
+    tail[1] = a[k];
+    tail[2] = a[k + 1];
+    a[k + 1] = 1;
+    memcpy(t->line, a + k + 1, (size_t)n * sizeof *a);
+}
+
+/* Column j of the panel from reflector line: v, and w = tau (A v - V W'v - W V'v) + alpha v, the rank-2 update's
+ * other half. */
+static int make_w(tridiagonal *t, const mige_matrix *K, int k, int j) {
+    int m = t->m, n = m - k - 1;
+    size_t ld = (size_t)m;
+    double *v = t->VW + (size_t)(2 * j) * ld, *w = v + ld, tau = t->line[n], coef[2 * MOST_NB];
+    memset(v, 0, (size_t)(k + 1) * sizeof *v);
+    memcpy(v + k + 1, t->line, (size_t)n * sizeof *v);
+    memset(t->y, 0, ld * sizeof *t->y);
+    if (tau != 0) multiply_lower(K, k + 1, v, t->y);
+    MIGE_TRY(mige_sum(&t->grid->comm, t->y + k + 1, (size_t)n));
+    double *y = t->y + k + 1;
+    if (j) {
+        cblas_dgemv(CblasColMajor, CblasTrans, n, 2 * j, 1, t->WV + k + 1, m, v + k + 1, 1, 0, coef, 1);
+        cblas_dgemv(CblasColMajor, CblasNoTrans, n, 2 * j, -1, t->VW + k + 1, m, coef, 1, 1, y, 1);
+    }
+    double alpha = -0.5 * tau * tau * cblas_ddot(n, y, 1, v + k + 1, 1);
+    memset(w, 0, (size_t)(k + 1) * sizeof *w);
+    for (int i = 0; i < n; i++) w[k + 1 + i] = tau * y[i] + alpha * v[k + 1 + i];
+    double *wv = t->WV + (size_t)(2 * j) * ld;
+    memcpy(wv, w, ld * sizeof *w);
+    memcpy(wv + ld, v, ld * sizeof *v);
+    return MIGE_OK;
+}
+
+/* Trailing columns from `from` on: A -= V W' + W V', below the diagonal, a block column at a time. */
+static void update_trailing(tridiagonal *t, mige_matrix *K, int from, int width) {
+    int m = t->m, nb = t->grid->nb;
+    for (int jl = mige_cols_below(K, from); jl < K->nl; jl += nb) {
+        int jg = mige_col(K, jl), n = K->nl - jl < nb ? K->nl - jl : nb;
+        cblas_dgemm(CblasColMajor, CblasNoTrans, CblasTrans, m - jg, n, 2 * width, -1, t->VW + jg, m, t->WV + jg, m,
+                    1, K->a + (size_t)jl * (size_t)K->lld + jg, K->lld);
+    }
+}
+
+static int owner(const tridiagonal *t, int k) {
+    return k / t->grid->nb % t->grid->cols;
+}
+
+static int reduce_panel(tridiagonal *t, mige_matrix *K, int p, int width) {
+    int m = t->m, nb = t->grid->nb, stride = 2 * m, rows = m - p - 1;
+    double tau[MOST_NB];
+    for (int j = 0; j < width; j++) {
+        int k = p + j, n = m - k - 1;
+        if (t->grid->col == owner(t, k)) make_reflector(t, K, k, j);
+        MIGE_TRY(mige_bcast(&t->grid->comm, owner(t, k), t->line, (size_t)(n + 3) * sizeof *t->line));
+        tau[j] = t->line[n];
+        t->d[k] = t->line[n + 1];
+        t->e[k] = t->line[n + 2];
+        MIGE_TRY(make_w(t, K, k, j));
+    }
+    dlarft_("F", "C", &rows, &width, t->VW + p + 1, &stride, tau, t->T + (size_t)(p / nb) * (size_t)(nb * nb), &nb);
+    update_trailing(t, K, p + width, width);
+    return MIGE_OK;
+}
+
+int tridiagonal_reduce(tridiagonal *t, mige_matrix *K) {
+    int m = t->m, nb = t->grid->nb;
+    for (int p = 0; p < m - 1; p += nb) MIGE_TRY(reduce_panel(t, K, p, m - 1 - p < nb ? m - 1 - p : nb));
+    int last = owner(t, m - 1);
+    if (t->grid->col == last) t->d[m - 1] = K->a[(size_t)(K->nl - 1) * (size_t)K->lld + (size_t)(m - 1)];
+    return mige_bcast(&t->grid->comm, last, &t->d[m - 1], sizeof *t->d);
+}
+
+/* The panel's V [width][m - p - 1] to every rank of the grid, in VW. */
+static int spread_panel(tridiagonal *t, const mige_matrix *K, int p, int width) {
+    size_t rows = (size_t)(t->m - p - 1);
+    if (t->grid->col == owner(t, p)) {
+        const double *a = K->a + (size_t)mige_cols_below(K, p) * (size_t)K->lld + p + 1;
+        for (int j = 0; j < width; j++) {
+            double *v = t->VW + (size_t)j * rows;
+            memset(v, 0, (size_t)j * sizeof *v);
+            memcpy(v + j, a + (size_t)j * (size_t)K->lld + j, (rows - (size_t)j) * sizeof *v);
+        }
+    }
+    return mige_bcast(&t->grid->comm, owner(t, p), t->VW, rows * (size_t)width * sizeof(double));
+}
+
+int tridiagonal_multiply(tridiagonal *t, const mige_matrix *K, int transposed, int n, double *X) {
+    int m = t->m, nb = t->grid->nb, panels = (m - 1 + nb - 1) / nb;
+    if ((size_t)n > t->room) {
+        free(t->C);
+        MIGE_TRY(mige_alloc((size_t)nb * (size_t)n, sizeof *t->C, &t->C));
+        t->room = (size_t)n;
+    }
+    for (int i = 0; i < panels; i++) {
+        int panel = transposed ? i : panels - 1 - i, p = panel * nb, width = m - 1 - p < nb ? m - 1 - p : nb,
+            rows = m - p - 1;
+        MIGE_TRY(spread_panel(t, K, p, width));
+        if (!n) continue;
+        /* X -= V op(T) V' X */
+        cblas_dgemm(CblasColMajor, CblasTrans, CblasNoTrans, width, n, rows, 1, t->VW, rows, X + p + 1, m, 0, t->C,
+                    nb);
+        cblas_dtrmm(CblasColMajor, CblasLeft, CblasUpper, transposed ? CblasTrans : CblasNoTrans, CblasNonUnit,
+                    width, n, 1, t->T + (size_t)panel * (size_t)(nb * nb), nb, t->C, nb);
+        cblas_dgemm(CblasColMajor, CblasNoTrans, CblasNoTrans, rows, n, width, -1, t->VW, rows, t->C, nb, 1,
+                    X + p + 1, m);
+    }
+    return MIGE_OK;
+}
