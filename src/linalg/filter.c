@@ -14,15 +14,26 @@
 struct filter {
     tridiagonal t;
     poles p;
-    double *scratch;
+    double *scratch; /* of poles_apply, for `columns` of them */
+    int columns;
 };
+
+static int make_room(mige_eigen *e, int columns) {
+    struct filter *f = e->filter;
+    if (columns <= f->columns) return MIGE_OK;
+    free(f->scratch);
+    f->columns = 0;
+    MIGE_TRY(mige_alloc(poles_scratch(e->m, columns), sizeof *f->scratch, &f->scratch));
+    f->columns = columns;
+    return MIGE_OK;
+}
 
 static int create(mige_eigen *e) {
     struct filter *f;
     MIGE_TRY(mige_alloc(1, sizeof *f, &e->filter));
     f = e->filter;
     MIGE_TRY(tridiagonal_create(&e->grid, e->m, &f->t));
-    return mige_alloc(poles_scratch(e->m), sizeof *f->scratch, &f->scratch);
+    return make_room(e, 1);
 }
 
 void filter_destroy(mige_eigen *e) {
@@ -36,7 +47,7 @@ void filter_destroy(mige_eigen *e) {
 double filter_bytes(int m, int ranks) {
     int most = m / FILTER_NB / 2 > 1 ? m / FILTER_NB / 2 : 1, q = ranks < most ? ranks : most;
     double columns = fmin(m, (m / FILTER_NB / q + 1) * FILTER_NB);
-    return 8. * m * columns + tridiagonal_bytes(m, FILTER_NB) + 8. * (double)poles_scratch(m);
+    return 8. * m * columns + tridiagonal_bytes(m, FILTER_NB) + 8. * (double)poles_scratch(m, 64);
 }
 
 /* Eigenvalues of T, ascending, by the QR iteration without roots; one rank's are everyone's. */
@@ -76,6 +87,7 @@ int filter_solve(mige_eigen *e, double trace, mige_eigenpairs *p) {
 
 int filter_apply(mige_eigen *e, int power, int n, double *X) {
     tridiagonal *t = &e->filter->t;
+    MIGE_TRY(make_room(e, n));
     MIGE_TRY(tridiagonal_multiply(t, &e->K, 1, n, X));
     for (int i = 0; i < power && n; i++) poles_apply(&e->filter->p, e->m, t->d, t->e, n, X, X, e->filter->scratch);
     return tridiagonal_multiply(t, &e->K, 0, n, X);

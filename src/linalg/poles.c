@@ -77,124 +77,146 @@ void poles_make(double cut, double gap, double least, double most, poles *p) {
     }
 }
 
-/* Columns that are solved for together: their parts of a row fill vector registers. */
-enum { W = 16 };
+/* Columns that are solved for together, in two vectors: enough independent work to hide the latency of the
+ * recurrences. */
+enum { HALF = 8, W = 2 * HALF };
+typedef double vec __attribute__((vector_size(HALF * sizeof(double))));
 
-unsigned long poles_scratch(int m) {
-    return (unsigned long)m * (4 * W + 10);
+static int chunks(int n) {
+    return (n + W - 1) / W;
 }
 
-/* (T - z) = L U with row interchanges; per row the multiplier, whether it was interchanged, 1/u0, u1, u2. */
+unsigned long poles_scratch(int m, int n) {
+    return (unsigned long)m * ((unsigned long)(2 * W * chunks(n)) + 2 * W + 8) + 64;
+}
+
+/* (T - z) = L U with row interchanges; one row of it. u2 is an entry of T, so real. */
 typedef struct {
-    double *l, *u0, *u1, *u2; /* [m][2] each: real, imaginary */
-    double *swapped;          /* [m] */
-} factors;
+    double l_re, l_im, inverse_re, inverse_im, u1_re, u1_im, u2, swapped;
+} row;
+
+/* a / b without the care for overflow that complex division takes: pivots are of T's size. */
+static double complex quotient(double complex a, double complex b) {
+    double br = creal(b), bi = cimag(b), norm = 1 / (br * br + bi * bi);
+    double ar = creal(a), ai = cimag(a);
+    return (ar * br + ai * bi) * norm + I * ((ai * br - ar * bi) * norm);
+}
 
 static double size1(double complex z) {
     return fabs(creal(z)) + fabs(cimag(z));
 }
-static void put(double *x, int k, double complex z) {
-    x[2 * k] = creal(z);
-    x[2 * k + 1] = cimag(z);
+
+static double complex product(double complex a, double complex b) {
+    return creal(a) * creal(b) - cimag(a) * cimag(b) + I * (creal(a) * cimag(b) + cimag(a) * creal(b));
 }
 
-static void factor(int m, const double *d, const double *e, double complex z, factors *f) {
+static void factor(int m, const double *d, const double *e, double complex z, row *rows) {
     double complex diagonal = d[0] - z, above = m > 1 ? e[0] : 0; /* of the row that is being eliminated from */
     for (int k = 0; k + 1 < m; k++) {
-        double complex below = e[k], next = d[k + 1] - z, far = k + 2 < m ? e[k + 1] : 0;
-        int swap = size1(below) > size1(diagonal);
-        double complex l = swap ? diagonal / below : below / diagonal;
-        f->swapped[k] = swap;
-        put(f->l, k, l);
-        put(f->u0, k, 1 / (swap ? below : diagonal));
-        put(f->u1, k, swap ? next : above);
-        put(f->u2, k, swap ? far : 0);
-        diagonal = swap ? above - l * next : next - l * above;
-        above = swap ? -l * far : far;
+        double below = e[k], far = k + 2 < m ? e[k + 1] : 0;
+        double complex next = d[k + 1] - z;
+        int swap = fabs(below) > size1(diagonal);
+        double complex inverse = swap ? 1 / below : quotient(1, diagonal),
+                       l = product(swap ? diagonal : below, inverse);
+        double complex u1 = swap ? next : above, eliminated = product(l, u1);
+        rows[k] =
+            (row){creal(l), cimag(l), creal(inverse), cimag(inverse), creal(u1), cimag(u1), swap ? far : 0, swap};
+        diagonal = (swap ? above : next) - eliminated;
+        above = swap ? -far * l : far;
     }
-    put(f->u0, m - 1, 1 / diagonal);
+    double complex inverse = quotient(1, diagonal);
+    rows[m - 1] = (row){0, 0, creal(inverse), cimag(inverse), 0, 0, 0, 0};
 }
 
-/* y [m][2][W] = L^-1 of the real right-hand sides x [m][W]. */
-MIGE_CLONES static void forward(int m, const factors *f, const double *restrict x, double *restrict y) {
-    double r[W], i[W]; /* the row that is being eliminated from */
-    for (int w = 0; w < W; w++) {
-        r[w] = x[w];
-        i[w] = 0;
-    }
+/* y [m][re, im][W] = L^-1 of the real right-hand sides x [m][W]. */
+MIGE_CLONES static void forward(int m, const row *rows, const vec *restrict x, vec *restrict y) {
+    vec r0 = x[0], r1 = x[1], i0 = {0}, i1 = {0}; /* the row that is being eliminated from */
     for (int k = 0; k + 1 < m; k++) {
-        double lr = f->l[2 * k], li = f->l[2 * k + 1], *to = y + (size_t)k * 2 * W;
-        const double *next = x + (size_t)(k + 1) * W;
-        if (f->swapped[k] != 0) {
-#pragma omp simd
-            for (int w = 0; w < W; w++) {
-                to[w] = next[w];
-                to[W + w] = 0;
-                r[w] -= lr * next[w];
-                i[w] -= li * next[w];
-            }
+        double lr = rows[k].l_re, li = rows[k].l_im;
+        const vec *next = x + 2 * (size_t)(k + 1);
+        vec *to = y + 4 * (size_t)k, n0 = next[0], n1 = next[1];
+        if (rows[k].swapped != 0) {
+            to[0] = n0;
+            to[1] = n1;
+            to[2] = to[3] = (vec){0};
+            r0 -= lr * n0;
+            r1 -= lr * n1;
+            i0 -= li * n0;
+            i1 -= li * n1;
         } else {
-#pragma omp simd
-            for (int w = 0; w < W; w++) {
-                double a = r[w], b = i[w];
-                to[w] = a;
-                to[W + w] = b;
-                r[w] = next[w] - (lr * a - li * b);
-                i[w] = -(lr * b + li * a);
-            }
+            to[0] = r0;
+            to[1] = r1;
+            to[2] = i0;
+            to[3] = i1;
+            n0 -= lr * r0 - li * i0;
+            n1 -= lr * r1 - li * i1;
+            i0 = -(lr * i0 + li * r0);
+            i1 = -(lr * i1 + li * r1);
+            r0 = n0;
+            r1 = n1;
         }
     }
-    double *to = y + (size_t)(m - 1) * 2 * W;
-    for (int w = 0; w < W; w++) {
-        to[w] = r[w];
-        to[W + w] = i[w];
-    }
+    vec *to = y + 4 * (size_t)(m - 1);
+    to[0] = r0;
+    to[1] = r1;
+    to[2] = i0;
+    to[3] = i1;
 }
 
 /* sum [m][W] += Re(weight U^-1 y). */
-MIGE_CLONES static void backward(int m, const factors *f, double wr, double wi, const double *restrict y,
-                                 double *restrict sum) {
-    double r1[W] = {0}, i1[W] = {0}, r2[W] = {0}, i2[W] = {0}; /* the two rows below */
+MIGE_CLONES static void backward(int m, const row *rows, double wr, double wi, const vec *restrict y,
+                                 vec *restrict sum) {
+    vec p0 = {0}, p1 = {0}, q0 = {0}, q1 = {0};     /* the row below: real, imaginary */
+    vec pp0 = {0}, pp1 = {0}, qq0 = {0}, qq1 = {0}; /* the one below that */
     for (int k = m - 1; k >= 0; k--) {
-        const double *from = y + (size_t)k * 2 * W;
-        double *to = sum + (size_t)k * W;
-        double ar = f->u1[2 * k], ai = f->u1[2 * k + 1], br = f->u2[2 * k], dr = f->u0[2 * k],
-               di = f->u0[2 * k + 1];
-        if (k == m - 1) ar = ai = br = 0;
-#pragma omp simd
-        for (int w = 0; w < W; w++) {
-            double a = from[w] - (ar * r1[w] - ai * i1[w]) - br * r2[w]; /* u2 is real: an entry of T */
-            double b = from[W + w] - (ar * i1[w] + ai * r1[w]) - br * i2[w];
-            double xr = dr * a - di * b, xi = dr * b + di * a;
-            r2[w] = r1[w];
-            i2[w] = i1[w];
-            r1[w] = xr;
-            i1[w] = xi;
-            to[w] += wr * xr - wi * xi;
+        const row *u = &rows[k];
+        const vec *from = y + 4 * (size_t)k;
+        vec *to = sum + 2 * (size_t)k;
+        vec a0 = from[0] - (u->u1_re * p0 - u->u1_im * q0), a1 = from[1] - (u->u1_re * p1 - u->u1_im * q1);
+        vec b0 = from[2] - (u->u1_re * q0 + u->u1_im * p0), b1 = from[3] - (u->u1_re * q1 + u->u1_im * p1);
+        if (u->swapped != 0) {
+            a0 -= u->u2 * pp0;
+            a1 -= u->u2 * pp1;
+            b0 -= u->u2 * qq0;
+            b1 -= u->u2 * qq1;
         }
+        pp0 = p0;
+        pp1 = p1;
+        qq0 = q0;
+        qq1 = q1;
+        p0 = u->inverse_re * a0 - u->inverse_im * b0;
+        p1 = u->inverse_re * a1 - u->inverse_im * b1;
+        q0 = u->inverse_re * b0 + u->inverse_im * a0;
+        q1 = u->inverse_re * b1 + u->inverse_im * a1;
+        to[0] += wr * p0 - wi * q0;
+        to[1] += wr * p1 - wi * q1;
     }
 }
 
+/* Columns of X [n][m] into x [chunks][m][W], zeros behind the last. */
 static void pack(int m, int n, const double *X, double *x) {
-    for (int k = 0; k < m; k++)
-        for (int w = 0; w < W; w++) x[(size_t)k * W + (size_t)w] = w < n ? X[(size_t)w * (size_t)m + (size_t)k] : 0;
+    for (int c = 0; c < chunks(n); c++)
+        for (int k = 0; k < m; k++)
+            for (int w = 0; w < W; w++)
+                x[((size_t)c * (size_t)m + (size_t)k) * W + (size_t)w] =
+                    c * W + w < n ? X[(size_t)(c * W + w) * (size_t)m + (size_t)k] : 0;
 }
 
 void poles_apply(const poles *p, int m, const double *d, const double *e, int n, const double *X, double *Y,
                  double *scratch) {
-    size_t M = (size_t)m;
-    double *x = scratch, *sum = x + M * W, *y = sum + M * W, *rest = y + 2 * M * W;
-    factors f = {rest, rest + 2 * M, rest + 4 * M, rest + 6 * M, rest + 8 * M};
-    for (int at = 0; at < n; at += W) {
-        int some = n - at < W ? n - at : W;
-        pack(m, some, X + (size_t)at * M, x);
-        for (size_t i = 0; i < M * W; i++) sum[i] = p->direct * x[i];
-        for (int j = 0; j < p->n; j++) {
-            factor(m, d, e, p->cut + I * p->shift[j], &f);
-            forward(m, &f, x, y);
-            backward(m, &f, p->weight_re[j], p->weight_im[j], y, sum);
+    size_t M = (size_t)m, all = (size_t)chunks(n) * M * W;
+    double *x = scratch, *sum = x + all, *y = sum + all;
+    row *rows = (row *)(y + 2 * M * W);
+    pack(m, n, X, x);
+    for (size_t i = 0; i < all; i++) sum[i] = p->direct * x[i];
+    for (int j = 0; j < p->n; j++) {
+        factor(m, d, e, p->cut + I * p->shift[j], rows);
+        for (int c = 0; c < chunks(n); c++) {
+            forward(m, rows, (const vec *)(x + (size_t)c * M * W), (vec *)y);
+            backward(m, rows, p->weight_re[j], p->weight_im[j], (const vec *)y, (vec *)(sum + (size_t)c * M * W));
         }
-        for (int w = 0; w < some; w++)
-            for (int k = 0; k < m; k++) Y[(size_t)(at + w) * M + (size_t)k] = sum[(size_t)k * W + (size_t)w];
     }
+    for (int i = 0; i < n; i++)
+        for (int k = 0; k < m; k++)
+            Y[(size_t)i * M + (size_t)k] = sum[((size_t)(i / W) * M + (size_t)k) * W + (size_t)(i % W)];
 }

@@ -17,10 +17,10 @@ void poles_make(double cut, double gap, double least, double most, poles *p);
 /* f at a point: for tests and for the choice of n. */
 double poles_value(const poles *p, double lambda);
 
-/* Scratch of poles_apply for order m, in doubles. */
-unsigned long poles_scratch(int m);
+/* Scratch of poles_apply for n columns of order m, in doubles. */
+unsigned long poles_scratch(int m, int n);
 /* Y = f(T) X for the symmetric tridiagonal T (d [m], e [m - 1]); X, Y [n][m], column-major; they may be the same.
- */
+ * scratch is aligned to 64 bytes. */
 void poles_apply(const poles *p, int m, const double *d, const double *e, int n, const double *X, double *Y,
                  double *scratch);
 

@@ -1,0 +1,113 @@
+/* Times score problems; a line `NAME seconds ...` each, the median of repetitions. Run by bench/run, at any number
+ * of ranks.
+ *
+ *   score M D SOLVER [THRESHOLD]      one problem on all ranks
+ *   score pair M SOLVER [THRESHOLD]   a step's two problems, 64 and 128 dimensions, as mige_problems deals them out
+ */
+#include "mige/score.h"
+#include "mige/blas.h"
+#include "mige/clock.h"
+#include "mige/error.h"
+#include "mige/options.h"
+#include "mige/rng.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MOST = 200 };
+
+static int ascending(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static void normal(size_t n, uint64_t stream, double *x) {
+    mige_rng_normal(1, MIGE_RNG_SAMPLE, stream, 0, n, x);
+}
+
+static int choice(const char *name) {
+    char known[32];
+    for (int i = 0; i < 5; i++) {
+        mige_options_choice(MIGE_SOLVERS, i, known, sizeof known);
+        if (!strcmp(known, name)) return i;
+    }
+    return 0;
+}
+
+/* One solve, whichever is asked for. */
+typedef struct {
+    mige_score *one;
+    mige_problems *pair;
+    double *X, *S;
+} work;
+
+static int once(work *w) {
+    return w->pair ? mige_problems_solve(w->pair) : mige_score_samples(w->one, w->X, w->S);
+}
+
+static int measure(const mige_comm *c, work *w, double *median) {
+    double times[MOST], total = 0;
+    int n = 0;
+    MIGE_TRY(once(w)); /* warm up */
+    mige_clock_reset();
+    while (n < MOST && (n < 3 || total < 2)) {
+        MPI_Barrier(c->mpi);
+        double began = mige_now();
+        MIGE_TRY(once(w));
+        times[n] = mige_now() - began;
+        MIGE_TRY(mige_max(c, &times[n], 1));
+        total += times[n++];
+    }
+    qsort(times, (size_t)n, sizeof *times, ascending);
+    *median = times[n / 2];
+    return MIGE_OK;
+}
+
+static double phase(enum mige_phase p) {
+    return mige_clock_count(p) ? mige_clock_seconds(p) / (double)mige_clock_count(p) : 0;
+}
+
+static int run(const mige_comm *c, int argc, char **argv) {
+    work w = {0};
+    double median;
+    int pair = !strcmp(argv[1], "pair"), M = atoi(argv[pair ? 2 : 1]), D = pair ? 64 : atoi(argv[2]),
+        dims[] = {64, 128};
+    mige_score_options o = mige_score_defaults();
+    o.eigen.solver = (enum mige_solver)choice(argv[3]);
+    if (argc > 4) o.eigen.threshold = atof(argv[4]);
+    if (pair) {
+        MIGE_TRY(mige_problems_create(c, M, 2, dims, &o, &w.pair));
+        for (int i = 0; i < 2; i++)
+            normal((size_t)M * (size_t)dims[i], (uint64_t)i, mige_problems_input(w.pair, i));
+    } else {
+        MIGE_TRY(mige_alloc((size_t)M * (size_t)D, sizeof *w.X, &w.X));
+        MIGE_TRY(mige_alloc((size_t)M * (size_t)D, sizeof *w.S, &w.S));
+        normal((size_t)M * (size_t)D, 0, w.X);
+        MIGE_TRY(mige_score_create(c, M, D, &o, &w.one));
+    }
+    MIGE_TRY(measure(c, &w, &median));
+    int J = pair ? mige_problems_result(w.pair, 0).J : mige_score_last(w.one)->pairs.J;
+    if (c->rank == 0)
+        printf("%s-%d-%s-%d %.6f J %d gram %.6f eigen %.6f apply %.6f\n", pair ? "pair" : "score", M, argv[3],
+               c->size, median, J, phase(MIGE_PHASE_GRAM), phase(MIGE_PHASE_EIGEN), phase(MIGE_PHASE_APPLY));
+    mige_problems_destroy(&w.pair);
+    mige_score_destroy(&w.one);
+    free(w.X);
+    free(w.S);
+    return MIGE_OK;
+}
+
+int main(int argc, char **argv) {
+    mige_comm c;
+    mige_blas_restart(argv);
+    MPI_Init(&argc, &argv);
+    mige_comm_create(MPI_COMM_WORLD, &c);
+    mige_blas_threads(1);
+    int err = argc < 4
+                  ? mige_raise(MIGE_EUSAGE, "usage: score M D SOLVER [THRESHOLD] | score pair M SOLVER [THRESHOLD]")
+                  : run(&c, argc, argv);
+    if (err) fprintf(stderr, "score: %s\n", mige_error());
+    mige_comm_destroy(&c);
+    MPI_Finalize();
+    return err;
+}
