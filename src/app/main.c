@@ -72,14 +72,23 @@ static int take_files(app *a, int *argc, char **argv) {
     return MIGE_OK;
 }
 
-static int print_text(int err, char *text) {
-    if (!err) mige_print("%.*s", (int)strlen(text) - 1, text); /* its last newline is the printer's */
+static int print_text(int (*make)(const app *a, char **text), const app *a) {
+    char *text;
+    MIGE_TRY(make(a, &text));
+    mige_print("%.*s", (int)strlen(text) - 1, text); /* its last newline is the printer's */
     free(text);
-    return err;
+    return MIGE_OK;
+}
+
+static int help_text(const app *a, char **text) {
+    return mige_options_help(&option_table, a->command, "mige", text);
+}
+static int config_text(const app *a, char **text) {
+    return mige_options_config(&option_table, a->command, &a->cfg, text);
 }
 
 static int run_command(app *a, int argc, char **argv) {
-    char *text = NULL, **words = NULL;
+    char **words = NULL;
     int help, count = argc - 2;
     MIGE_TRY(mige_alloc((size_t)argc, sizeof *words, &words));
     memcpy(words, argv + 2, (size_t)count * sizeof *words);
@@ -88,8 +97,8 @@ static int run_command(app *a, int argc, char **argv) {
     if (!err) err = mige_options_parse(&option_table, a->command, &a->cfg, count, words, &help);
     free(words);
     MIGE_TRY(err);
-    if (help) return print_text(mige_options_help(&option_table, a->command, "mige", &text), text);
-    if (a->cfg.dump_config) return print_text(mige_options_config(&option_table, a->command, &a->cfg, &text), text);
+    if (help) return print_text(help_text, a);
+    if (a->cfg.dump_config) return print_text(config_text, a);
     mige_log_setup(a->comm.rank == 0, a->cfg.quiet, (enum mige_progress)a->cfg.progress);
     mige_blas_threads((int)a->cfg.threads);
     MIGE_TRY(mige_agree(&a->comm, record_provenance(a, argc, argv)));

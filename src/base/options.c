@@ -211,14 +211,18 @@ int mige_options_file(const mige_option_table *t, const mige_command *cmd, void 
 
 /* Splits argv[*i] into name and value, taking the next word as value where it must; *value = NULL for a lone flag.
  */
-static int split(const mige_option_table *t, int argc, char **argv, int *i, char name[64], const char **value) {
+static int split(const mige_option_table *t, const mige_command *cmd, int argc, char **argv, int *i, char name[64],
+                 const char **value) {
     const char *word = argv[*i];
     MIGE_CHECK(!strncmp(word, "--", 2) && word[2], MIGE_EUSAGE, "%s: not an option (options begin with --)", word);
     size_t length = strcspn(word + 2, "=");
     snprintf(name, 64, "%.*s", (int)(length < 63 ? length : 63), word + 2);
     *value = word[2 + length] == '=' ? word + 3 + length : NULL;
-    const mige_option *o = find(t, name);
-    if (*value || !o || o->type == MIGE_OPT_FLAG) return MIGE_OK;
+    const mige_option *o;
+    char where[72];
+    snprintf(where, sizeof where, "--%s", name);
+    MIGE_TRY(lookup(t, cmd, where, name, &o));
+    if (*value || o->type == MIGE_OPT_FLAG) return MIGE_OK;
     MIGE_CHECK(*i + 1 < argc && strncmp(argv[*i + 1], "--", 2), MIGE_EUSAGE, "--%s: a value is missing", name);
     *value = argv[++*i];
     return MIGE_OK;
@@ -234,7 +238,7 @@ int mige_options_parse(const mige_option_table *t, const mige_command *cmd, void
         for (int i = 0; i < argc; i++) {
             char name[64], where[72];
             const char *value;
-            MIGE_TRY(split(t, argc, argv, &i, name, &value));
+            MIGE_TRY(split(t, cmd, argc, argv, &i, name, &value));
             snprintf(where, sizeof where, "--%s", name);
             if (file && !strcmp(name, "config") && value) MIGE_TRY(mige_options_file(t, cmd, config, value));
             if (!file) MIGE_TRY(mige_options_set(t, cmd, config, where, name, value ? value : "yes"));

@@ -31,6 +31,7 @@ void mige_comm_destroy(mige_comm *c) {
     MPI_Comm_free(&c->mpi);
 }
 
+#undef mige_agree /* the static analyzer's view of it */
 int mige_agree(const mige_comm *c, int err) {
     struct {
         int code, rank;

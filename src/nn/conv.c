@@ -31,7 +31,19 @@ static int conv_plan(layer *l) {
     l->num_params = (size_t)s->out * patch + (s->bias ? (size_t)s->out : 0);
     size_t bytes = (size_t)l->out.h * (size_t)l->out.w * patch * sizeof(float), chunk = CHUNK_BYTES / bytes;
     l->chunk = chunk < 1 ? 1 : chunk > CHUNK_IMAGES ? CHUNK_IMAGES : (int)chunk;
+    l->winograd = mige_winograd_fits(l);
+    if (l->winograd) l->chunk = mige_winograd_chunk(l);
     return MIGE_OK;
+}
+
+size_t mige_conv_scratch(const layer *l) {
+    if (l->winograd) return mige_winograd_scratch(l);
+    return (size_t)l->chunk * (size_t)l->out.h * (size_t)l->out.w * mige_conv_patch(l);
+}
+
+int mige_conv_part(const layer *l, int left) {
+    int parts = left / l->chunk + (left % l->chunk > 0);
+    return left / parts + (left % parts > 0);
 }
 
 /* The part [*from, *to) of a patch's `kernel` rows or columns, the first at `at`, that lies inside 0 .. side. */
@@ -87,16 +99,24 @@ static void gather(const layer *l, const float *x, int images, float *patches) {
     for (int i = 0; i < images; i++) image_to_patches(l, x + (size_t)i * l->in_size, patches + (size_t)i * block);
 }
 
+/* y[r][:] = bias for all rows. */
+static void bias_fill(size_t rows, int c, const float *bias, float *y) {
+    for (size_t r = 0; r < rows; r++) memcpy(y + r * (size_t)c, bias, (size_t)c * sizeof *y);
+}
+
 static int conv_forward(mige_net *net, layer *l, const float *x, int n, const mige_pass *pass) {
     const float *weight = net->params + l->param;
     const int out = l->out.c, area = l->out.h * l->out.w, patch = (int)mige_conv_patch(l);
     (void)pass;
+    if (l->winograd) {
+        mige_winograd_forward(net, l, x, n);
+        return MIGE_OK;
+    }
     for (int done = 0, images; done < n; done += images) {
-        images = n - done < l->chunk ? n - done : l->chunk;
+        images = mige_conv_part(l, n - done);
         float *y = l->y + (size_t)done * l->out_size;
         gather(l, x + (size_t)done * l->in_size, images, net->patches);
-        if (l->spec.bias)
-            mige_bias_fill((size_t)images * (size_t)area, out, weight + (size_t)out * (size_t)patch, y);
+        if (l->spec.bias) bias_fill((size_t)images * (size_t)area, out, weight + (size_t)out * (size_t)patch, y);
         cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, images * area, out, patch, 1, net->patches, patch,
                     weight, patch, (float)(l->spec.bias != 0), y, out);
     }
@@ -110,10 +130,14 @@ static int conv_backward(mige_net *net, layer *l, const float *x, float *dy, flo
     const int out = l->out.c, area = l->out.h * l->out.w, patch = (int)mige_conv_patch(l);
     const size_t weights = (size_t)out * (size_t)patch, block = (size_t)area * (size_t)patch;
     (void)pass;
-    memset(grad, 0, weights * sizeof *grad);
     if (l->spec.bias) mige_bias_grad((size_t)n * (size_t)area, out, dy, grad + weights);
+    if (l->winograd) {
+        mige_winograd_backward(net, l, x, dy, dx, n);
+        return MIGE_OK;
+    }
+    memset(grad, 0, weights * sizeof *grad);
     for (int done = 0, images; done < n; done += images) {
-        images = n - done < l->chunk ? n - done : l->chunk;
+        images = mige_conv_part(l, n - done);
         const float *d = dy + (size_t)done * l->out_size;
         /* Gathered again: cheaper than keeping every patch of the batch, which would not stay in cache. */
         gather(l, x + (size_t)done * l->in_size, images, net->patches);

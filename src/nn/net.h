@@ -15,7 +15,8 @@ typedef struct {
     size_t in_size, out_size; /* floats of one sample */
     size_t param, num_params; /* offset and length in the flat vectors */
     size_t state, num_state;
-    int chunk;      /* conv: images turned into patches at once */
+    int chunk;      /* conv: images turned into patches, or into Winograd's terms, at once */
+    int winograd;   /* conv: by the fast algorithm */
     float *y;       /* output [max_batch][out] */
     uint32_t *bits; /* dropout: random words behind the mask, [max_batch][out] */
     double *sums;   /* norm: sums over the batch and their count, [2c + 1] */
@@ -31,8 +32,8 @@ struct mige_net {
     mige_tensor *tensors;
     size_t num_params, num_state;
     float *params, *grads, *state;
-    float *patches;    /* conv: patch matrix of one chunk */
-    float *flow[2];    /* gradients on their way down, [max_batch][largest layer] each */
+    float *patches;    /* conv: patch matrix, or Winograd's terms, of one chunk */
+    float *flow[2];    /* gradients on their way down, [max_batch][largest layer] each; linear: work in forward */
     float *input_grad; /* the one of flow that holds it after backward */
     void *memory;      /* all of the arrays */
     const float *x;    /* of the last forward */
@@ -60,10 +61,20 @@ int mige_net_plan(mige_net *net, mige_shape in, const mige_layer_spec *spec);
 /* Places the arrays from `base` on (NULL: only counts) and returns their bytes, SIZE_MAX if beyond counting. */
 size_t mige_net_place(mige_net *net, char *base);
 
-/* Length of a patch: kernel * kernel * channels. */
+/* Length of a patch: kernel * kernel * channels. Floats of net->patches that the layer needs. How many images to
+ * take when `left` > 0 are: at most the chunk, and no small rest, on which GEMM would be slow, at the end. */
 size_t mige_conv_patch(const layer *l);
-/* y[r][:] = bias for all rows; bias[:] = sum over rows of dy[r][:], summed in double. */
-void mige_bias_fill(size_t rows, int c, const float *bias, float *y);
+size_t mige_conv_scratch(const layer *l);
+int mige_conv_part(const layer *l, int left);
+
+/* Winograd's algorithm: whether it applies to a layer, the images of a chunk, floats of scratch for them, and the
+ * passes; backward overwrites the gradient of the filters unless n is 0, and leaves that of the bias alone. */
+int mige_winograd_fits(const layer *l);
+int mige_winograd_chunk(const layer *l);
+size_t mige_winograd_scratch(const layer *l);
+void mige_winograd_forward(mige_net *net, const layer *l, const float *x, int n);
+void mige_winograd_backward(mige_net *net, const layer *l, const float *x, const float *dy, float *dx, int n);
+/* bias[:] = sum over rows of dy[r][:], summed in double. */
 void mige_bias_grad(size_t rows, int c, const float *dy, float *bias);
 
 #endif

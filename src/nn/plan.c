@@ -79,6 +79,7 @@ static int plan_layer(mige_net *net, layer *l, const mige_layer_spec *spec) {
     l->spec.name = l->name;
     l->in_size = shape_size(l->in);
     MIGE_TRY(mige_layer_ops(l)->plan(l));
+    if (l->chunk > net->max_batch) l->chunk = net->max_batch;
     l->out_size = shape_size(l->out);
     MIGE_CHECK(l->out_size > 0, MIGE_EUSAGE, "layer %s: output %d x %d x %d too large (at most %d values a sample)",
                l->name, l->out.h, l->out.w, l->out.c, MAX_SAMPLE);
@@ -132,11 +133,8 @@ size_t mige_net_place(mige_net *net, char *base) {
     for (int i = 0; i < net->num_layers; i++) {
         layer *l = &net->layers[i];
         if (l->out_size > widest) widest = l->out_size;
-        if (l->spec.kind == MIGE_CONV) {
-            size_t rows = (size_t)l->chunk * (size_t)l->out.h * (size_t)l->out.w,
-                   floats = rows * mige_conv_patch(l);
-            if (floats > patches) patches = floats;
-        }
+        size_t scratch = l->spec.kind == MIGE_CONV ? mige_conv_scratch(l) : 0;
+        if (scratch > patches) patches = scratch;
     }
     net->params = place(base, &used, net->num_params, sizeof(float));
     net->grads = place(base, &used, net->num_params, sizeof(float));
