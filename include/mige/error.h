@@ -18,6 +18,9 @@ enum {
 
 /* Remembers a message and returns `code`. The message is one line, "WHAT: WHY (what to do)". Not collective. */
 int mige_raise(int code, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+#ifdef __clang_analyzer__ /* does not see that it returns no success */
+#define mige_raise(code, ...) (mige_raise(code, __VA_ARGS__), (code))
+#endif
 
 /* The last message raised on this rank (or taken over from another by mige_agree); "" when there is none. */
 const char *mige_error(void);

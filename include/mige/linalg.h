@@ -98,8 +98,15 @@ typedef struct {
  * finite, the solver fails, or a check does. */
 int mige_eigen_solve(mige_eigen *e, double trace, mige_eigenpairs *pairs);
 
-/* F [M][D] = U_J diag(1/lambda_J^power) U_J' B for the pairs of the last solve, power 1 or 2; B [M][D], both row-major and the same
- * on every rank. Takes memory when D grows. Collective on c. Errors, agreed: MIGE_EFAIL (memory). */
+/* F [M][D] = U_J diag(1/lambda_J^power) U_J' B for the pairs of the last solve, power 1 or 2; B [M][D], both
+ * row-major and the same on every rank. Takes memory when D grows. Collective on c. Errors, agreed: MIGE_EFAIL
+ * (memory). */
 int mige_eigen_apply(mige_eigen *e, int power, int D, const double *B, double *F);
+
+/* A + shift I = L L', L over A's lower triangle. Collective on c, which A's grid is part of. Errors, agreed:
+ * MIGE_ENUMERIC when it is not positive definite. */
+int mige_cholesky_factor(const mige_comm *c, mige_matrix *A, double shift);
+/* X [M][D], row-major, the same on every rank <- (L L')^-1 X, on every rank. Collective on c. */
+int mige_cholesky_solve(const mige_comm *c, const mige_matrix *A, int D, double *X);
 
 #endif

@@ -75,8 +75,8 @@ size_t mige_net_num_state(const mige_net *net);
 int mige_net_num_tensors(const mige_net *net);
 void mige_net_tensor(const mige_net *net, int i, mige_tensor *tensor);
 
-/* From now on parameters and gradients live at `params` and `grads` (each of mige_net_num_params floats), which belong to the
- * caller and outlive the network: memory that ranks share. What params holds is taken as it is. */
+/* From now on parameters and gradients live at `params` and `grads` (each of mige_net_num_params floats), which
+ * belong to the caller and outlive the network: memory that ranks share. What params holds is taken as it is. */
 void mige_net_move(mige_net *net, float *params, float *grads);
 
 /* Index of the layer called `name`, -1 if there is none; shape of a layer's output (layer -1: the input's). */
@@ -105,7 +105,8 @@ int mige_net_backward(mige_net *net, const float *const *upstream, const mige_pa
 /* Gradient of the input after backward, valid until the next one, or NULL if not asked for at creation. */
 const float *mige_net_input_gradient(const mige_net *net);
 
-/* Multiplications and additions of one sample's forward (backward 0) or backward (1) pass through its GEMMs. */
+/* Multiplications and additions of one sample's forward (backward 0) or backward (1) pass through convolutions and
+ * linear layers, of the direct algorithm: some convolutions are computed with fewer. */
 double mige_net_flops(const mige_net *net, int backward);
 
 /* Adam (Kingma, Ba 2015), t = 1, 2, ...: with g the gradient of what is minimised,

@@ -11,8 +11,22 @@
 #include "mige/comm.h"
 #include "mige/linalg.h"
 
+enum mige_estimator { MIGE_ESTIMATOR_SSGE, MIGE_ESTIMATOR_STEIN };
+#define MIGE_ESTIMATORS "ssge|stein"
+/* Stein's identity restored: not at all, by one factor, by a matrix. */
+enum mige_calibrate { MIGE_CALIBRATE_NONE, MIGE_CALIBRATE_SCALE, MIGE_CALIBRATE_STEIN };
+#define MIGE_CALIBRATIONS "none|scale|stein"
+
+/* Estimator stein is iterated Tikhonov, by one Cholesky factorisation in place of the eigenproblem:
+ *   S = -Y_k, Y_0 = 0, Y_(i+1) = Y_i + (K + eta I)^-1 (B - K Y_i);  k = 1 is the Stein estimator of Li and Turner
+ * (2018); at a point q  s = -(k b(q) - k(q,X) sum_i (k - i) Z_i) / eta,  Z_i = eta^i (K + eta I)^-(i+1) B,  b(q) =
+ * (k(q,X) 1 q - k(q,X) X) / w^2 (Zhou, Shi, Zhu 2020: nonparametric score estimators). */
 typedef struct {
     mige_eigen_options eigen;
+    enum mige_estimator estimator;
+    double eta;     /* stein: the ridge */
+    int iterations; /* stein: k */
+    enum mige_calibrate calibrate;
     double width;       /* of the kernel; 0: the median of all M^2 pairwise distances (see mige_score_info.width) */
     double width_scale; /* factor on the median */
 } mige_score_options;

@@ -13,9 +13,9 @@ typedef struct {
     int64_t seed, threads;
     int quiet, progress, log_view, dump_config, dry_run;
     /* score estimation */
-    int estimator, solver;
-    double threshold, width_scale, tolerance;
-    int64_t eigen;
+    int estimator, solver, calibrate;
+    double threshold, width_scale, tolerance, eta;
+    int64_t eigen, iterations;
     char width[MIGE_OPT_TEXT_SIZE], check[MIGE_OPT_TEXT_SIZE];
     /* training */
     int task, objective, circumstance, fresh_projection;

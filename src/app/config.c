@@ -83,7 +83,13 @@ static const mige_option options[] = {
     {"probe-rate", REAL, AT(probe_rate), "1e-4", 1e-12, 1e3, NULL, PROBE, "X",
      "learning rate; a tenth after 1/2 and 3/4 of the epochs"},
     {"dropout", REAL, AT(dropout), "0.1", 0, 0.99, NULL, PROBE, "X", "rate in the classifiers"},
-    {"estimator", CHOICE, AT(estimator), "ssge", 0, 0, "ssge", TRAIN | SCORE, "", "of the scores"},
+    {"estimator", CHOICE, AT(estimator), "ssge", 0, 0, MIGE_ESTIMATORS, TRAIN | SCORE, "",
+     "of the scores: spectral Stein, or iterated Tikhonov by one Cholesky"},
+    {"eta", REAL, AT(eta), "0.01", 1e-12, 1e6, NULL, TRAIN | SCORE, "E", "ridge of estimator stein"},
+    {"iterations", INT, AT(iterations), "3", 1, 1000, NULL, TRAIN | SCORE, "K",
+     "of estimator stein; 1: Li and Turner's"},
+    {"calibrate", CHOICE, AT(calibrate), "none", 0, 0, MIGE_CALIBRATIONS, TRAIN | SCORE, "",
+     "scores restored to Stein's identity by a factor or a matrix"},
     {"threshold", REAL, AT(threshold), "0.99", 1e-6, 1, NULL, TRAIN | SCORE, "R",
      "leading eigenvalues: those below this share of the trace"},
     {"eigen", INT, AT(eigen), "0", 0, 1e6, NULL, TRAIN | SCORE, "J",
@@ -121,6 +127,10 @@ int config_score(const config *c, mige_score_options *o) {
     o->eigen.threshold = c->threshold;
     o->eigen.eigen = (int)c->eigen;
     o->eigen.tolerance = c->tolerance;
+    o->estimator = (enum mige_estimator)c->estimator;
+    o->eta = c->eta;
+    o->iterations = (int)c->iterations;
+    o->calibrate = (enum mige_calibrate)c->calibrate;
     o->width_scale = c->width_scale;
     MIGE_TRY(parse_checks(c->check, &o->eigen.check));
     if (strcmp(c->width, "median") != 0) {

@@ -3,6 +3,7 @@
 #include "mige/error.h"
 #include "mige/io.h"
 #include "mige/log.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -46,7 +47,10 @@ static int write_scores(const config *c, const samples *s, const mige_score_info
     mige_file *f = NULL;
     char solver[32];
     int err;
-    mige_options_choice(MIGE_SOLVERS, (int)info->pairs.solver, solver, sizeof solver);
+    if (c->estimator == MIGE_ESTIMATOR_STEIN)
+        snprintf(solver, sizeof solver, "cholesky");
+    else
+        mige_options_choice(MIGE_SOLVERS, (int)info->pairs.solver, solver, sizeof solver);
     MIGE_TRY(mige_file_create(c->output, "mige-score", &f));
     MIGE_TRY_GOTO(mige_file_write(f, "/score", (mige_layout){MIGE_F64, 2, {s->M, s->D}}, s->S, "1/units of samples",
                                   "gradient of the log density at the samples", 0),
@@ -55,9 +59,11 @@ static int write_scores(const config *c, const samples *s, const mige_score_info
         MIGE_TRY_GOTO(mige_file_write(f, "/score_points", (mige_layout){MIGE_F64, 2, {s->Q, s->D}}, s->SP,
                                       "1/units of samples", "gradient of the log density at the points", 0),
                       failed);
-    MIGE_TRY_GOTO(mige_file_write(f, "/eigenvalues", (mige_layout){MIGE_F64, 1, {info->pairs.J}},
-                                  info->pairs.lambda, "1", "leading eigenvalues of the Gram matrix, descending", 0),
-                  failed);
+    if (info->pairs.J)
+        MIGE_TRY_GOTO(mige_file_write(f, "/eigenvalues", (mige_layout){MIGE_F64, 1, {info->pairs.J}},
+                                      info->pairs.lambda, "1", "leading eigenvalues of the Gram matrix, descending",
+                                      0),
+                      failed);
     MIGE_TRY_GOTO(mige_file_set_real(f, "/", "width", info->width), failed);
     MIGE_TRY_GOTO(mige_file_set_int(f, "/", "eigen", info->pairs.J), failed);
     MIGE_TRY_GOTO(mige_file_set_real(f, "/", "threshold", c->threshold), failed);

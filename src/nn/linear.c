@@ -1,4 +1,4 @@
-/* Linear layers, and the bias that they share with convolutions. */
+/* Linear layers, and the bias gradient that they share with convolutions. */
 #include "base/simd.h"
 #include "net.h"
 #include <cblas.h>

@@ -68,12 +68,13 @@ size_t mige_conv_scratch(const layer *l);
 int mige_conv_part(const layer *l, int left);
 
 /* Winograd's algorithm: whether it applies to a layer, the images of a chunk, floats of scratch for them, and the
- * passes; backward overwrites the gradient of the filters unless n is 0, and leaves that of the bias alone. */
+ * passes; backward overwrites the gradient of the filters and leaves that of the bias alone. */
 int mige_winograd_fits(const layer *l);
 int mige_winograd_chunk(const layer *l);
 size_t mige_winograd_scratch(const layer *l);
 void mige_winograd_forward(mige_net *net, const layer *l, const float *x, int n);
 void mige_winograd_backward(mige_net *net, const layer *l, const float *x, const float *dy, float *dx, int n);
+
 /* bias[:] = sum over rows of dy[r][:], summed in double. */
 void mige_bias_grad(size_t rows, int c, const float *dy, float *bias);
 

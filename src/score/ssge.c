@@ -1,6 +1,7 @@
 #include "mige/clock.h"
 #include "mige/error.h"
 #include "mige/score.h"
+#include "score/calibrate.h"
 #include "score/kernel.h"
 #include <cblas.h>
 #include <math.h>
@@ -11,7 +12,9 @@ struct mige_score {
     const mige_comm *c;
     mige_score_options o;
     int M, D;
-    mige_eigen *eigen;
+    mige_eigen *eigen; /* ssge: has the Gram matrix */
+    mige_grid grid;    /* stein: has it itself */
+    mige_matrix gram;
     mige_score_info info;
     double *X;           /* [M][D] the samples, centred */
     double *shift;       /* [D] the point subtracted */
@@ -19,12 +22,19 @@ struct mige_score {
     double *norms;       /* [ml + nl] */
     double *B;           /* [M][D + 1]: K X and K 1, then B in the first D of each row's own [D] */
     double *part;        /* [max(ml, nl)][D + 1] a local product */
-    double *C;           /* [M][D]: U_J diag(1/lambda^2) U_J' B, for other points; made when first asked for */
+    double *C; /* [M][D]: what k(q,X) is multiplied by for other points: ssge -U_J diag(1/lambda^2) U_J' B, made
+                * when first asked for; stein sum_i (k - i) Z_i */
     int has_C;
+    double *A, *work; /* calibration: [D][D], its scratch [max(M, D + 2)][D] */
+    int *pivots;
 };
 
+static mige_matrix *gram_matrix(mige_score *s) {
+    return s->eigen ? mige_eigen_matrix(s->eigen) : &s->gram;
+}
+
 mige_score_options mige_score_defaults(void) {
-    return (mige_score_options){mige_eigen_defaults(), 0, 1};
+    return (mige_score_options){.eigen = mige_eigen_defaults(), .eta = 0.01, .iterations = 3, .width_scale = 1};
 }
 
 double mige_score_bytes(int M, int D, int ranks, const mige_score_options *o) {
@@ -32,7 +42,8 @@ double mige_score_bytes(int M, int D, int ranks, const mige_score_options *o) {
 }
 
 static int take_memory(mige_score *s) {
-    const mige_matrix *K = mige_eigen_matrix(s->eigen);
+    if (!s->eigen) MIGE_TRY(mige_matrix_create(&s->grid, s->M, s->M, &s->gram));
+    const mige_matrix *K = gram_matrix(s);
     size_t M = (size_t)s->M, D = (size_t)s->D, ml = (size_t)K->ml, nl = (size_t)K->nl;
     MIGE_TRY(mige_alloc(M * D, sizeof *s->X, &s->X));
     MIGE_TRY(mige_alloc(D, sizeof *s->shift, &s->shift));
@@ -40,8 +51,17 @@ static int take_memory(mige_score *s) {
     MIGE_TRY(mige_alloc(nl * (D + 1), sizeof *s->cols, &s->cols));
     MIGE_TRY(mige_alloc(ml + nl, sizeof *s->norms, &s->norms));
     MIGE_TRY(mige_alloc(M * (D + 1), sizeof *s->B, &s->B));
+    if (!s->eigen) MIGE_TRY(mige_alloc(M * D, sizeof *s->C, &s->C));
+    if (s->o.calibrate) {
+        MIGE_TRY(mige_alloc(D * D, sizeof *s->A, &s->A));
+        MIGE_TRY(mige_alloc((M > D + 2 ? M : D + 2) * D, sizeof *s->work, &s->work));
+        MIGE_TRY(mige_alloc(D, sizeof *s->pivots, &s->pivots));
+    }
     return mige_alloc((ml > nl ? ml : nl) * (D + 1), sizeof *s->part, &s->part);
 }
+
+/* stein: below this order one rank's Cholesky is as fast as many ranks'. */
+enum { WORTH_DISTRIBUTING = 1024 };
 
 int mige_score_create(const mige_comm *c, int M, int D, const mige_score_options *o, mige_score **out) {
     mige_score *s = NULL;
@@ -59,7 +79,10 @@ int mige_score_create(const mige_comm *c, int M, int D, const mige_score_options
     s->o = *o;
     s->M = M;
     s->D = D;
-    err = mige_eigen_create(c, M, &o->eigen, &s->eigen);
+    if (o->estimator == MIGE_ESTIMATOR_STEIN)
+        err = mige_grid_create(c, M, M < WORTH_DISTRIBUTING ? 1 : c->size, &s->grid);
+    else
+        err = mige_eigen_create(c, M, &o->eigen, &s->eigen);
     if (!err) err = mige_agree(c, take_memory(s));
     if (err) mige_score_destroy(&s);
     *out = s;
@@ -70,6 +93,8 @@ void mige_score_destroy(mige_score **out) {
     mige_score *s = *out;
     if (!s) return;
     mige_eigen_destroy(&s->eigen);
+    mige_matrix_destroy(&s->gram);
+    mige_grid_destroy(&s->grid);
     free(s->X);
     free(s->shift);
     free(s->rows);
@@ -78,6 +103,9 @@ void mige_score_destroy(mige_score **out) {
     free(s->B);
     free(s->part);
     free(s->C);
+    free(s->A);
+    free(s->work);
+    free(s->pivots);
     free(s);
     *out = NULL;
 }
@@ -116,7 +144,7 @@ static int check_rows(int n, int D, const double *X, const char *what) {
 
 /* K, its width, and what every rank of the grid adds to K [X 1] in B. */
 static int gram(mige_score *s) {
-    mige_matrix *K = mige_eigen_matrix(s->eigen);
+    mige_matrix *K = gram_matrix(s);
     int D = s->D;
     kernel_gather_rows(K, s->X, D, s->rows, D);
     kernel_gather_cols(K, s->X, D, s->cols, D);
@@ -138,7 +166,7 @@ static int gram(mige_score *s) {
 
 /* B = (diag(K 1) X - K X) / w^2, [M][D], on every rank. */
 static int rhs(mige_score *s) {
-    const mige_matrix *K = mige_eigen_matrix(s->eigen);
+    const mige_matrix *K = gram_matrix(s);
     int D = s->D, E = D + 1;
     size_t M = (size_t)s->M;
     memset(s->B, 0, M * (size_t)E * sizeof *s->B);
@@ -169,6 +197,52 @@ static int check_scores(const mige_score *s, size_t n, const double *S) {
     return MIGE_OK;
 }
 
+static int by_eigenpairs(mige_score *s, double *S) {
+    double M = s->M, D = s->D;
+    mige_clock_start(MIGE_PHASE_EIGEN);
+    MIGE_TRY(mige_eigen_solve(s->eigen, M, &s->info.pairs));
+    mige_clock_stop(MIGE_PHASE_EIGEN, s->info.pairs.flops / s->c->size);
+    mige_clock_start(MIGE_PHASE_APPLY);
+    MIGE_TRY(mige_eigen_apply(s->eigen, 1, s->D, s->B, S));
+    mige_clock_stop(MIGE_PHASE_APPLY, 4 * M * D * s->info.pairs.J / s->c->size);
+    return MIGE_OK;
+}
+
+/* Z_0 = (K + eta)^-1 B, Z_i = eta (K + eta)^-1 Z_(i-1), since B - K Y_i = eta Z_(i-1); S = sum of Z_i. */
+static int by_cholesky(mige_score *s, double *S) {
+    double M = s->M, D = s->D, eta = s->o.eta;
+    int k = s->o.iterations;
+    size_t n = (size_t)s->M * (size_t)s->D;
+    mige_clock_start(MIGE_PHASE_EIGEN);
+    MIGE_TRY(mige_cholesky_factor(s->c, &s->gram, eta));
+    mige_clock_stop(MIGE_PHASE_EIGEN, M * M * M / 3 / s->c->size);
+    mige_clock_start(MIGE_PHASE_APPLY);
+    double *Z = s->B; /* b(q) at other points comes from k(q,X) itself */
+    memset(S, 0, n * sizeof *S);
+    memset(s->C, 0, n * sizeof *S);
+    for (int i = 0; i < k; i++) {
+        MIGE_TRY(mige_cholesky_solve(s->c, &s->gram, s->D, Z));
+        cblas_daxpy((int)n, 1, Z, 1, S, 1);
+        cblas_daxpy((int)n, k - i, Z, 1, s->C, 1);
+        cblas_dscal((int)n, eta, Z, 1);
+    }
+    mige_clock_stop(MIGE_PHASE_APPLY, 2 * M * M * D * k / s->c->size);
+    s->info.pairs = (mige_eigenpairs){.residual = -1, .orthogonality = -1};
+    return MIGE_OK;
+}
+
+/* Fewer samples than this many a dimension leave Stein's identity near singular; then it is mixed with its scalar
+ * form. */
+static const double FEW_SAMPLES = 2.5, MIX = 0.05;
+
+static int calibrate(mige_score *s, double *S) {
+    if (!s->o.calibrate || s->M == 1) return MIGE_OK;
+    double g = s->M < FEW_SAMPLES * s->D ? MIX : 0;
+    MIGE_TRY(mige_agree(s->c, calibrate_find(s->o.calibrate, g, s->M, s->D, s->X, S, s->A, s->work, s->pivots)));
+    calibrate_apply(s->M, s->D, s->A, S, s->work);
+    return MIGE_OK;
+}
+
 int mige_score_samples(mige_score *s, const double *X, double *S) {
     double M = s->M, D = s->D;
     MIGE_TRY(mige_agree(s->c, check_rows(s->M, s->D, X, "sample")));
@@ -178,14 +252,22 @@ int mige_score_samples(mige_score *s, const double *X, double *S) {
     MIGE_TRY(gram(s));
     MIGE_TRY(rhs(s));
     mige_clock_stop(MIGE_PHASE_GRAM, 4 * M * M * D / s->c->size);
-    mige_clock_start(MIGE_PHASE_EIGEN);
-    MIGE_TRY(mige_eigen_solve(s->eigen, M, &s->info.pairs));
-    mige_clock_stop(MIGE_PHASE_EIGEN, s->info.pairs.flops / s->c->size);
-    mige_clock_start(MIGE_PHASE_APPLY);
-    MIGE_TRY(mige_eigen_apply(s->eigen, 1, s->D, s->B, S));
+    MIGE_TRY(s->eigen ? by_eigenpairs(s, S) : by_cholesky(s, S));
     for (size_t i = 0; i < (size_t)s->M * (size_t)s->D; i++) S[i] = -S[i];
-    mige_clock_stop(MIGE_PHASE_APPLY, 4 * M * D * s->info.pairs.J / s->c->size);
-    return mige_agree(s->c, check_scores(s, (size_t)s->M * (size_t)s->D, S));
+    MIGE_TRY(mige_agree(s->c, check_scores(s, (size_t)s->M * (size_t)s->D, S)));
+    return calibrate(s, S);
+}
+
+/* stein: S <- -(iterations b(q) - k C) / eta, from S = -k C; b(q) = (k(q,X) 1 q - k(q,X) X) / w^2. */
+static void add_prior(const mige_score *s, int n, const double *k, const double *q, double *S) {
+    int M = s->M, D = s->D;
+    double f = s->o.iterations / (s->info.width * s->info.width * s->o.eta);
+    cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, n, D, M, f, k, M, s->X, D, -1 / s->o.eta, S, D);
+    for (int i = 0; i < n; i++) {
+        double sum = 0;
+        for (int m = 0; m < M; m++) sum += k[(size_t)i * (size_t)M + (size_t)m];
+        cblas_daxpy(D, -f * sum, q + (size_t)i * (size_t)D, 1, S + (size_t)i * (size_t)D, 1);
+    }
 }
 
 /* Points [first, first + n) in pieces of a bounded kernel matrix k(q, X) [piece][M]. */
@@ -203,6 +285,8 @@ static int points_piece(mige_score *s, int n, const double *P, double *k, double
         }
     kernel_exp((size_t)n * (size_t)M, 1 / (2 * s->info.width * s->info.width), k);
     cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, n, D, M, -1, k, M, s->C, D, 0, S, D);
+    if (!s->eigen) add_prior(s, n, k, q, S);
+    if (s->o.calibrate && M > 1) calibrate_apply(n, D, s->A, S, q);
     return MIGE_OK;
 }
 
@@ -235,7 +319,7 @@ int mige_score_points(mige_score *s, int Q, const double *P, double *S) {
     if (!err && !s->C) err = mige_alloc((size_t)s->M * D, sizeof *s->C, &s->C);
     if (!err) err = mige_alloc((size_t)count * D, sizeof *mine, &mine);
     err = mige_agree(s->c, err);
-    if (!err && !s->has_C) err = mige_eigen_apply(s->eigen, 2, s->D, s->B, s->C);
+    if (!err && !s->has_C && s->eigen) err = mige_eigen_apply(s->eigen, 2, s->D, s->B, s->C);
     s->has_C = !err;
     if (!err) err = mige_agree(s->c, my_points(s, (int)count, P + (size_t)first * D, mine));
     if (!err) err = mige_gather_rows(s->c, Q, s->D, mine, S);
