@@ -47,6 +47,8 @@ static const net_case cases[] = {
      {CONV("a", 6, 3, 1, 1, 1), RELU("b"), CONV("c", 8, 4, 2, 1, 0), NORM("d", 0), CONV("e", 5, 3, 2, 1, 0),
       NORM("f", 1), LINEAR("g", 10, 1), RELU("h"), LINEAR("i", 4, 0)}},
     {"few", {4, 4, 3}, 2, 3, {CONV("a", 4, 3, 1, 1, 0), NORM("b", 1), LINEAR("c", 3, 1)}},
+    {"conv_fast", {32, 28, 16}, 7, 1, {CONV("a", 24, 4, 2, 1, 1)}},
+    {"conv_fast_odd", {5, 12, 20}, 2, 1, {CONV("a", 7, 4, 2, 1, 0)}},
 };
 
 static int rank, ranks;

@@ -41,6 +41,8 @@ CASES = [
                              conv("e", 5, 3, 2, 1), norm("f", 1), linear("g", 10, 1), ("relu", "h"),
                              linear("i", 4)]),
     ("few", (4, 4, 3), 2, [conv("a", 4, 3, 1, 1), norm("b", 1), linear("c", 3, 1)]),
+    ("conv_fast", (32, 28, 16), 7, [conv("a", 24, 4, 2, 1, 1)]),
+    ("conv_fast_odd", (5, 12, 20), 2, [conv("a", 7, 4, 2, 1)]),
     ("encoder", (32, 32, 3), 7, [conv("conv1", 64, 4, 2, 1), norm("norm1", 1), conv("conv2", 128, 4, 2, 1),
                                  norm("norm2", 1), conv("conv3", 256, 4, 2, 1), norm("norm3", 1),
                                  linear("fc", 1024), norm("norm4", 1), linear("y", 64, 1)]),
