@@ -60,6 +60,7 @@ int direct_solve(mige_eigen *e, const mige_matrix **U) {
         dsyevd_("V", "L", &n, e->K.a, &e->K.lld, e->values, e->work, &e->lwork, e->iwork, &e->liwork, &info);
         *U = &e->K;
     } else {
+        scalapack_same_topologies(e->grid.context);
         pdsyevd_("V", "L", &n, e->K.a, &one, &one, e->K.desc, e->values, e->Z.a, &one, &one, e->Z.desc, e->work,
                  &e->lwork, e->iwork, &e->liwork, &info);
         *U = &e->Z;

@@ -98,14 +98,18 @@ int choose_J(const mige_eigen_options *o, int n, const double *lambda, double tr
     return J > 0 ? J : 1;
 }
 
+int check_largest(const mige_eigen *e, double lambda) {
+    MIGE_CHECK(isfinite(lambda) && lambda > 0, MIGE_ENUMERIC,
+               "eigenproblem: the largest of %d eigenvalues is %g (the matrix is not a Gram matrix)", e->m, lambda);
+    return MIGE_OK;
+}
+
 static int direct(mige_eigen *e, double trace, mige_eigenpairs *p) {
     int more;
     double m = e->m;
     MIGE_TRY(direct_solve(e, &p->U));
     for (int j = 0; j < e->m; j++) e->lambda[j] = e->values[e->m - 1 - j];
-    MIGE_CHECK(isfinite(e->lambda[0]) && e->lambda[0] > 0, MIGE_ENUMERIC,
-               "eigenproblem: the largest of %d eigenvalues is %g (the matrix is not a Gram matrix)", e->m,
-               e->lambda[0]);
+    MIGE_TRY(check_largest(e, e->lambda[0]));
     p->J = choose_J(&e->o, e->m, e->lambda, trace, &more);
     p->first = e->m - p->J;
     p->solver = e->grid.rows * e->grid.cols == 1 ? MIGE_SOLVER_LAPACK : MIGE_SOLVER_SCALAPACK;
@@ -145,6 +149,7 @@ static int check_pairs(mige_eigen *e, mige_eigenpairs *p, double worst[2]) {
     mige_matrix R = {0}, G = {0};
     double *norms = NULL;
     int err = MIGE_OK, more = p->U->n;
+    scalapack_same_topologies(e->grid.context);
     MIGE_TRY_GOTO(mige_matrix_create(&e->grid, m, more, &R), done);
     MIGE_TRY_GOTO(mige_matrix_create(&e->grid, J, J, &G), done);
     MIGE_TRY_GOTO(mige_alloc((size_t)more, sizeof *norms, &norms), done);

@@ -44,6 +44,9 @@ double filter_bytes(int m, int ranks);
 /* Blocks of its columns. */
 enum { FILTER_NB = 32 };
 
+/* A largest eigenvalue that a Gram matrix can have: MIGE_ENUMERIC if not. */
+int check_largest(const mige_eigen *e, double lambda);
+
 /* J by the rule of mige_eigen_options for `n` known leading eigenvalues, descending. *more = 1 if J might grow with
  * more. */
 int choose_J(const mige_eigen_options *o, int n, const double *lambda, double trace, int *more);

@@ -73,8 +73,7 @@ int filter_solve(mige_eigen *e, double trace, mige_eigenpairs *p) {
     MIGE_TRY(eigenvalues(e, t));
     for (int j = 0; j < m; j++) e->lambda[j] = e->values[m - 1 - j];
     const double *lambda = e->lambda;
-    MIGE_CHECK(isfinite(lambda[0]) && lambda[0] > 0, MIGE_ENUMERIC,
-               "eigenproblem: the largest of %d eigenvalues is %g (the matrix is not a Gram matrix)", m, lambda[0]);
+    MIGE_TRY(check_largest(e, lambda[0]));
     int J = choose_J(&e->o, m, lambda, trace, &more);
     double last = lambda[J - 1], next = J < m ? lambda[J] : 0;
     poles_make((last + next) / 2, (last - next) / 2, lambda[m - 1], lambda[0], &e->filter->p);

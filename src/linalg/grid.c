@@ -54,6 +54,12 @@ void mige_grid_destroy(mige_grid *g) {
     memset(g, 0, sizeof *g);
 }
 
+void scalapack_same_topologies(int context) {
+    static const char *const ops[] = {"Broadcast", "Combine"}, *const scopes[] = {"Rowwise", "Columnwise", "All"};
+    for (int op = 0; op < 2; op++)
+        for (int scope = 0; scope < 3; scope++) pb_topset_(&context, ops[op], scopes[scope], " ");
+}
+
 int mige_matrix_create(const mige_grid *g, int m, int n, mige_matrix *A) {
     memset(A, 0, sizeof *A);
     A->grid = g;

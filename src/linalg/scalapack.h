@@ -9,6 +9,8 @@ void Cfree_blacs_system_handle(int handle);
 void Cblacs_gridinit(int *context, const char *order, int rows, int cols);
 void Cblacs_gridexit(int context);
 
+void pb_topset_(const int *context, const char *op, const char *scope, const char *top);
+
 int numroc_(const int *n, const int *nb, const int *proc, const int *first, const int *procs);
 void descinit_(int *desc, const int *m, const int *n, const int *mb, const int *nb, const int *irsrc,
                const int *icsrc, const int *context, const int *lld, int *info);
@@ -26,5 +28,10 @@ void pdorgqr_(const int *m, const int *n, const int *k, double *a, const int *ia
 void pdpotrf_(const char *uplo, const int *n, double *a, const int *ia, const int *ja, const int *desca, int *info);
 void pdpotrs_(const char *uplo, const int *n, const int *nrhs, const double *a, const int *ia, const int *ja,
               const int *desca, double *b, const int *ib, const int *jb, const int *descb, int *info);
+
+/* Before every call of a ScaLAPACK driver, inside its grid: the ways of broadcasting and combining are remembered
+ * by each process for all grids together, and some drivers leave them changed. Ranks that differ in the drivers
+ * they were part of would then wait for each other's messages for ever. */
+void scalapack_same_topologies(int context);
 
 #endif

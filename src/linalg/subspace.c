@@ -241,6 +241,7 @@ static int first_block(const mige_eigen *e, const struct subspace *s) {
 int subspace_solve(mige_eigen *e, double trace, mige_eigenpairs *p, int *enough) {
     *enough = 0;
     if (e->m < 2 * SMALLEST_BLOCK) return MIGE_OK;
+    scalapack_same_topologies(e->grid.context);
     if (!e->subspace) MIGE_TRY(create(e));
     struct subspace *s = e->subspace;
     int b = first_block(e, s);
@@ -250,6 +251,7 @@ int subspace_solve(mige_eigen *e, double trace, mige_eigenpairs *p, int *enough)
         s->filled = b;
         MIGE_TRY(orthonormalise(e, s, b));
         MIGE_TRY(rayleigh_ritz(e, s, b));
+        MIGE_TRY(check_largest(e, s->theta[0]));
         MIGE_TRY(residuals(e, s, b));
         int more, J = choose_J(&e->o, b, s->theta, trace, &more),
                   spare = J / 16 > OVERSAMPLING / 2 ? J / 16 : OVERSAMPLING / 2;

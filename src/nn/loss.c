@@ -3,12 +3,12 @@
 
 /* log of the sum of exponentials about the largest logit, which is returned in *top with its index in *arg. */
 static double log_partition(const float *z, int classes, double *top, int *arg) {
-    double sum = 0;
     *arg = 0;
     for (int k = 1; k < classes; k++)
         if (z[k] > z[*arg]) *arg = k;
     *top = (double)z[*arg];
-    for (int k = 0; k < classes; k++) sum += exp((double)z[k] - *top);
+    double sum = exp((double)z[0] - *top);
+    for (int k = 1; k < classes; k++) sum += exp((double)z[k] - *top);
     return log(sum);
 }
 

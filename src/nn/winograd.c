@@ -24,8 +24,8 @@ typedef struct {
     float *x, *m, *g, *dg; /* blocks [tiles][4c], products [tiles][out], filters [out][4c] and their gradient */
     size_t x_plane, m_plane, g_plane;
     float *zero, *sink; /* [2c or out]: what a pixel outside reads, and where its gradient goes */
-    size_t total;
 } pool;
+enum { X, M, G, DG, ZERO, SINK, PIECES };
 
 int mige_winograd_fits(const layer *l) {
     const mige_layer_spec *s = &l->spec;
@@ -42,29 +42,45 @@ int mige_winograd_chunk(const layer *l) {
     return images < 1 ? 1 : (int)images;
 }
 
-static float *piece(pool *p, float *base, size_t floats) {
-    float *at = base ? base + p->total : NULL;
-    p->total += (floats + STAGGER - 1) / STAGGER * STAGGER;
-    return at;
+/* Planes of the pool, and where in the scratch memory its pieces begin; floats of scratch memory. */
+static size_t lay_out(const layer *l, pool *p, size_t at[PIECES]) {
+    const size_t tiles = (size_t)l->chunk * tiles_of(l), block = 4 * (size_t)l->in.c, out = (size_t)l->spec.out;
+    const size_t edge = 2 * (size_t)l->in.c > out ? 2 * (size_t)l->in.c : out;
+    size_t total = 0;
+    p->x_plane = tiles * block + STAGGER;
+    p->m_plane = tiles * out + STAGGER;
+    p->g_plane = out * block + STAGGER;
+    const size_t floats[PIECES] = {[X] = TERMS * p->x_plane,
+                                   [M] = TERMS * p->m_plane,
+                                   [G] = TERMS * p->g_plane,
+                                   [DG] = TERMS * p->g_plane,
+                                   [ZERO] = edge,
+                                   [SINK] = edge};
+    for (int i = 0; i < PIECES; i++) {
+        at[i] = total;
+        total += (floats[i] + STAGGER - 1) / STAGGER * STAGGER;
+    }
+    return total;
 }
 
 static pool split(const layer *l, float *base) {
-    const size_t tiles = (size_t)l->chunk * tiles_of(l), block = 4 * (size_t)l->in.c, out = (size_t)l->spec.out;
-    const size_t edge = 2 * (size_t)l->in.c > out ? 2 * (size_t)l->in.c : out;
-    pool p = {
-        .x_plane = tiles * block + STAGGER, .m_plane = tiles * out + STAGGER, .g_plane = out * block + STAGGER};
-    p.x = piece(&p, base, TERMS * p.x_plane);
-    p.m = piece(&p, base, TERMS * p.m_plane);
-    p.g = piece(&p, base, TERMS * p.g_plane);
-    p.dg = piece(&p, base, TERMS * p.g_plane);
-    p.zero = piece(&p, base, edge);
-    p.sink = piece(&p, base, edge);
-    if (base) memset(p.zero, 0, edge * sizeof *p.zero);
+    pool p;
+    size_t at[PIECES];
+    lay_out(l, &p, at);
+    p.x = base + at[X];
+    p.m = base + at[M];
+    p.g = base + at[G];
+    p.dg = base + at[DG];
+    p.zero = base + at[ZERO];
+    p.sink = base + at[SINK];
+    memset(p.zero, 0, (at[SINK] - at[ZERO]) * sizeof *p.zero);
     return p;
 }
 
 size_t mige_winograd_scratch(const layer *l) {
-    return split(l, NULL).total;
+    pool p;
+    size_t at[PIECES];
+    return lay_out(l, &p, at);
 }
 
 /* From 2 x 2 vectors [n], `row` and `column` apart, to the terms of the nine planes: of a filter, or the transpose
