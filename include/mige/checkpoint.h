@@ -1,4 +1,4 @@
-/* Checkpoints of a training run: global arrays only, nothing of a rank. Not collective: one rank writes and reads. */
+/* Checkpoints of a run: global arrays only, nothing of a rank. Not collective: one rank writes and reads. */
 #ifndef MIGE_CHECKPOINT_H
 #define MIGE_CHECKPOINT_H
 
@@ -6,9 +6,9 @@
 #include <stdint.h>
 
 typedef struct {
-    const mige_net *net;    /* its parameters and running statistics, as /encoder/<tensor> */
-    float *m, *v;           /* [parameters] Adam's moments, as /adam_m/<tensor>, /adam_v/<tensor>; NULL: not wanted */
-    int64_t step;           /* steps done; all random numbers and the place in the data follow from it */
+    const mige_net *net; /* its parameters and running statistics, as /encoder/<tensor> */
+    float *m, *v;        /* [parameters] Adam's moments, as /adam_m/<tensor>, /adam_v/<tensor>; NULL: not wanted */
+    int64_t step;        /* steps done; all random numbers and the place in the data follow from it */
     const char *trajectory; /* INI text of the options that the trajectory depends on */
 } mige_checkpoint;
 
@@ -19,13 +19,12 @@ int mige_checkpoint_write(const char *run, const mige_checkpoint *k, int64_t kee
 /* Steps of the checkpoint files in a folder, newest first; *steps is to be freed. None is not an error. */
 int mige_checkpoint_list(const char *run, int64_t **steps, int *n);
 
-/* Reads RUN/checkpoint-<step>.h5 into k->net (and m, v). Every sum is compared. Errors: MIGE_EINPUT: damaged, or of another
- * architecture (the first tensor that differs is named), or of another trajectory (the first option that differs is named;
- * k->trajectory NULL: any). */
-int mige_checkpoint_read(const char *run, int64_t step, mige_checkpoint *k);
-
-/* The newest good one: one that is damaged is passed over, after `damaged(message)` was told. k->step = -1 and MIGE_OK if there is
- * none at all. Errors: as read, for one that is whole but does not fit; MIGE_EINPUT if there are some but none is good. */
+/* Reads the newest good one into k->net (and m, v), with every sum compared. One that is damaged is passed over,
+ * after `damaged(message)` was told. k->step = -1 and MIGE_OK if there is none at all. Errors: as read, for one
+ * that is whole but does not fit; MIGE_EINPUT if there are some but none is good. */
 int mige_checkpoint_newest(const char *run, mige_checkpoint *k, void (*damaged)(const char *message));
+
+/* Renames the checkpoints past `step`, known to be damaged, to NAME.damaged. Errors: MIGE_EOUTPUT. */
+int mige_checkpoint_set_aside(const char *run, int64_t step);
 
 #endif

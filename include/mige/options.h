@@ -51,6 +51,8 @@ int mige_options_set(const mige_option_table *t, const mige_command *cmd, void *
  * section are checked for their names and passed over. Errors: MIGE_EUSAGE naming file and line; MIGE_EINPUT if it
  * cannot be read. */
 int mige_options_file(const mige_option_table *t, const mige_command *cmd, void *config, const char *path);
+/* Whether the word "--NAME" is followed by a value in the next word. */
+int mige_options_takes_value(const mige_option_table *t, const char *word);
 /* Reads argv[0..argc): --name value, --name=value, --flag. --config FILE is read first, wherever it stands, so that
  * the command line beats the file. *help = 1 if --help or -h is there (nothing else is then an error). */
 int mige_options_parse(const mige_option_table *t, const mige_command *cmd, void *config, int argc, char **argv,

@@ -54,6 +54,12 @@ int config_need(const char *option, const char *value);
 /* Path of a file in a run's folder, MIGE_OPT_TEXT_SIZE long. */
 int run_path(const char *run, const char *name, char *path);
 
+/* A warning about a checkpoint that is passed over. */
+void say_damaged(const char *message);
+/* Whether an output can be written, before the work is done for it; and that it is none of the inputs (NULL or "":
+ * none). On one rank. */
+int check_output(const char *output, const char *input, const char *other);
+
 /* The commands. Collective. */
 int cmd_train(app *a);
 int cmd_probe(app *a);

@@ -1,11 +1,13 @@
 /* The one table of options, and what is made from it. */
 #include "app/app.h"
 #include "mige/error.h"
+#include "mige/io.h"
 #include <math.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 enum { TRAIN = 1, PROBE = 2, ENCODE = 4, SCORE = 8, CONVERT = 16, INFO = 32, VERIFY = 64, ALL = 127 };
 
@@ -55,11 +57,11 @@ static const mige_option options[] = {
     {"task", CHOICE, AT(task), "infomax", 0, 0, "infomax", TRAIN, "", "what is learnt"},
     {"objective", CHOICE, AT(objective), "mige", 0, 0, "mige", TRAIN, "", "by which gradient"},
     {"circumstance", CHOICE, AT(circumstance), "I", 0, 0, "I|II|I+II", TRAIN, "",
-     "I: I(x;z) of image and code; II: I(h;z) of conv features and code"},
+     "I: I(x;z) of image and code; II: I(h;z) of conv features and code; I+II: their sum"},
     {"batch", INT, AT(batch), "128", 2, 1e6, NULL, TRAIN, "images", "images a step, over all ranks together"},
     {"epochs", INT, AT(epochs), "10", 0, 1e6, NULL, TRAIN, "N", "passes over the training images"},
-    {"steps", INT, AT(steps), "0", 0, 1e12, NULL, TRAIN, "N", "stop after this many steps instead; 0: by epochs"},
-    {"learning-rate", REAL, AT(rate), "1e-4", 1e-12, 1e3, NULL, TRAIN, "X", "of Adam"},
+    {"steps", INT, AT(steps), "0", 0, 1e12, NULL, TRAIN, "N", "number of steps, in place of epochs; 0: by epochs"},
+    {"learning-rate", REAL, AT(rate), "1e-4", 1e-12, 1e3, NULL, TRAIN, "X", "learning rate of Adam"},
     {"beta1", REAL, AT(beta1), "0.5", 0, 0.999999, NULL, TRAIN, "X", "of Adam"},
     {"beta2", REAL, AT(beta2), "0.999", 0, 0.999999, NULL, TRAIN, "X", "of Adam"},
     {"code", INT, AT(code), "64", 1, 4096, NULL, TRAIN, "N", "dimensions of the code z (layer y)"},
@@ -73,8 +75,8 @@ static const mige_option options[] = {
      "checkpoint and stop with status 75 after this time; 0: never"},
     {"checkpoint-every", INT, AT(checkpoint_every), "500", 0, 1e12, NULL, TRAIN, "steps",
      "write a checkpoint this often; 0: only at the end"},
-    {"keep-every", INT, AT(keep_every), "0", 0, 1e12, NULL, TRAIN, "K",
-     "keep each K-th checkpoint besides the two newest; 0: none"},
+    {"keep-every", INT, AT(keep_every), "0", 0, 1e6, NULL, TRAIN, "K",
+     "keep each K-th periodic checkpoint besides the two newest; 0: none"},
     {"layers", TEXT, AT(layers), "conv,fc,y", 0, 0, NULL, PROBE | ENCODE, "LIST", "features, among conv, fc, y"},
     {"untrained", FLAG, AT(untrained), "no", 0, 0, NULL, PROBE | ENCODE, "",
      "probe: the untrained encoder too; encode: in place of the trained one"},
@@ -87,19 +89,21 @@ static const mige_option options[] = {
      "of the scores: spectral Stein, or iterated Tikhonov by one Cholesky"},
     {"eta", REAL, AT(eta), "0.01", 1e-12, 1e6, NULL, TRAIN | SCORE, "E", "ridge of estimator stein"},
     {"iterations", INT, AT(iterations), "3", 1, 1000, NULL, TRAIN | SCORE, "K",
-     "of estimator stein; 1: Li and Turner's"},
+     "iterations of estimator stein; 1: Li and Turner's"},
     {"calibrate", CHOICE, AT(calibrate), "none", 0, 0, MIGE_CALIBRATIONS, TRAIN | SCORE, "",
      "scores restored to Stein's identity by a factor or a matrix"},
     {"threshold", REAL, AT(threshold), "0.99", 1e-6, 1, NULL, TRAIN | SCORE, "R",
      "leading eigenvalues: those below this share of the trace"},
     {"eigen", INT, AT(eigen), "0", 0, 1e6, NULL, TRAIN | SCORE, "J",
      "this many leading eigenvalues instead; 0: by threshold"},
-    {"width", TEXT, AT(width), "median", 0, 0, NULL, TRAIN | SCORE, "median|W", "of the RBF kernel"},
-    {"width-scale", REAL, AT(width_scale), "1", 1e-6, 1e6, NULL, TRAIN | SCORE, "F", "factor on the median width"},
-    {"solver", CHOICE, AT(solver), "auto", 0, 0, MIGE_SOLVERS, TRAIN | SCORE, "", "of the eigenproblem"},
+    {"width", TEXT, AT(width), "median", 0, 0, NULL, TRAIN | SCORE, "median|W", "width of the RBF kernel"},
+    {"width-scale", REAL, AT(width_scale), "1", 1e-6, 1e6, NULL, TRAIN | SCORE, "F",
+     "factor on the median width; none on a fixed one"},
+    {"solver", CHOICE, AT(solver), "auto", 0, 0, MIGE_SOLVERS, TRAIN | SCORE, "",
+     "solver of the eigenproblem (estimator ssge)"},
     {"tolerance", REAL, AT(tolerance), "1e-8", 1e-14, 1, NULL, TRAIN | SCORE, "X",
-     "of the subspace solver's residuals"},
-    {"check", TEXT, AT(check), "", 0, 0, NULL, TRAIN | SCORE, "eigen", "verify the eigenpairs of every solve"},
+     "tolerance of the residuals of --solver subspace"},
+    {"check", TEXT, AT(check), "", 0, 0, NULL, TRAIN | SCORE, "eigen", "verify every solve of the eigenproblem"},
     {"config", TEXT, AT(config), "", 0, 0, NULL, ALL, "FILE", "read options from an INI file"},
     {"seed", INT, AT(seed), "1", 0, 9e15, NULL, ALL, "N", "of all random numbers"},
     {"threads", INT, AT(threads), "1", 1, 1024, NULL, ALL, "N", "BLAS threads a rank"},
@@ -144,6 +148,20 @@ int config_score(const config *c, mige_score_options *o) {
 
 int config_need(const char *option, const char *value) {
     MIGE_CHECK(*value, MIGE_EUSAGE, "--%s: must be given (see --help)", option);
+    return MIGE_OK;
+}
+
+static int same_file(const char *a, const char *b) {
+    struct stat x, y;
+    return a && b && *a && *b && !stat(a, &x) && !stat(b, &y) && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+int check_output(const char *output, const char *input, const char *other) {
+    mige_file *f;
+    MIGE_CHECK(!same_file(output, input) && !same_file(output, other), MIGE_EUSAGE,
+               "--output: %s is also read (give another name)", output);
+    MIGE_TRY(mige_file_create(output, "mige-data", &f));
+    mige_file_discard(&f);
     return MIGE_OK;
 }
 

@@ -60,7 +60,9 @@ int cmd_encode(app *a) {
     if (!a->cfg.dry_run) MIGE_TRY(config_need("output", a->cfg.output));
     MIGE_TRY(layers_parse(a->cfg.layers, &l));
     MIGE_TRY(data_of_run(a, &d));
-    int err = encode(a, &d, &l);
+    int fits = a->comm.rank == 0 && !a->cfg.dry_run ? check_output(a->cfg.output, a->cfg.data, NULL) : MIGE_OK;
+    int err = mige_agree(&a->comm, fits);
+    if (!err) err = encode(a, &d, &l);
     mige_data_close(&d);
     return err;
 }

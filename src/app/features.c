@@ -31,8 +31,8 @@ int run_config(const char *run, config *c) {
     return mige_options_file(&option_table, mige_options_command(&option_table, "train"), c, path);
 }
 
-static void say_damaged(const char *message) {
-    mige_warn("%s; the checkpoint before it is used", message);
+void say_damaged(const char *message) {
+    mige_warn("%s; looking for an earlier one", message);
 }
 
 static int load_weights(const app *a, mige_net *net, int64_t *step) {

@@ -18,7 +18,7 @@ typedef struct {
 int layers_parse(const char *list, layer_list *l);
 
 /* The encoder of a run as it was trained (its newest good checkpoint) or, untrained, as it began, for batches of at
- * most max_batch; fills in layer and width. trained (may be NULL) = its configuration. Collective, errors agreed.
+ * most max_batch; fills in layer and width. Collective, errors agreed.
  */
 int run_open(const app *a, const mige_data *d, int untrained, int max_batch, layer_list *l, mige_net **net,
              int64_t *step);

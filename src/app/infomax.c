@@ -95,8 +95,9 @@ double infomax_bytes(const config *c, const mige_data *d, int ranks, const mige_
     int n = (int)((c->batch + ranks - 1) / ranks), k = (int)c->projection, which = circumstances(c);
     int dx = which & MIGE_CIRCUMSTANCE_I ? k : 0, dh = which & MIGE_CIRCUMSTANCE_II ? k : 0;
     double net = (double)mige_net_bytes((mige_shape){d->h, d->w, d->c}, spec, MIGE_ENCODER_LAYERS, n);
-    /* Parameters, moments and gradient in shared memory: twice what a network without samples takes, at most. */
-    double shared = 2 * (double)mige_net_bytes((mige_shape){d->h, d->w, d->c}, spec, MIGE_ENCODER_LAYERS, 0);
+    size_t parameters =
+        mige_net_bytes((mige_shape){d->h, d->w, d->c}, spec, MIGE_ENCODER_LAYERS, 0) / (2 * sizeof(float));
+    double shared = update_bytes(parameters, 1);
     double images = 4. * n * d->h * d->w * d->c + 8. * (double)d->train.n;
     return net + shared + images + mige_mi_bytes(which, (int)c->batch, dx, dh, (int)c->code, ranks, o) +
            8. * (double)c->batch * (dx + 2 * dh + 2 * c->code);
@@ -253,7 +254,7 @@ int infomax_step(infomax *t, int64_t step, double *values) {
     mige_clock_start(MIGE_PHASE_STEP);
     mige_clock_start(MIGE_PHASE_LOAD);
     load_batch(t, step);
-    if (t->cfg->fresh_projection) MIGE_TRY(draw_projections(t, step));
+    if (t->cfg->fresh_projection) MIGE_TRY(mige_agree(t->c, draw_projections(t, step)));
     mige_clock_stop(MIGE_PHASE_LOAD, 0);
     mige_clock_start(MIGE_PHASE_FORWARD);
     MIGE_TRY(mige_net_forward(t->net, t->x, (int)t->count, &pass));

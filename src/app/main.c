@@ -63,10 +63,13 @@ static int take_files(app *a, int *argc, char **argv) {
     MIGE_TRY(mige_alloc((size_t)*argc + 1, sizeof *a->files, &a->files));
     if (strcmp(a->command->name, "verify") != 0) return MIGE_OK;
     for (int i = 0; i < *argc; i++) {
-        if (strncmp(argv[i], "--", 2))
+        if (strncmp(argv[i], "--", 2) != 0) {
             a->files[a->nfiles++] = argv[i];
-        else
-            argv[kept++] = argv[i];
+            continue;
+        }
+        int value = mige_options_takes_value(&option_table, argv[i]) && i + 1 < *argc;
+        argv[kept++] = argv[i];
+        if (value) argv[kept++] = argv[++i];
     }
     *argc = kept;
     return MIGE_OK;
@@ -96,7 +99,7 @@ static int run_command(app *a, int argc, char **argv) {
     if (!err) err = mige_options_defaults(&option_table, &a->cfg);
     if (!err) err = mige_options_parse(&option_table, a->command, &a->cfg, count, words, &help);
     free(words);
-    MIGE_TRY(err);
+    MIGE_TRY(mige_agree(&a->comm, err));
     if (help) return print_text(help_text, a);
     if (a->cfg.dump_config) return print_text(config_text, a);
     mige_log_setup(a->comm.rank == 0, a->cfg.quiet, (enum mige_progress)a->cfg.progress);

@@ -88,9 +88,11 @@ static int estimate(app *a, samples *s) {
     if (!err && s->Q) err = mige_score_points(score, s->Q, s->P, s->SP);
     if (!err) {
         const mige_score_info *info = mige_score_last(score);
+        char pairs[32] = "";
+        if (info->pairs.J) snprintf(pairs, sizeof pairs, ", J %d", info->pairs.J);
         err = mige_agree(&a->comm, a->comm.rank == 0 ? write_scores(c, s, info) : MIGE_OK);
-        if (!err) mige_say("score: width %.6g, J %d, written to %s", info->width, info->pairs.J, c->output);
-        if (!err && o.eigen.check)
+        if (!err) mige_say("score: width %.6g%s, written to %s", info->width, pairs, c->output);
+        if (!err && o.eigen.check && info->pairs.J)
             mige_say("score: residual %.2e, orthogonality %.2e", info->pairs.residual, info->pairs.orthogonality);
     }
     mige_score_destroy(&score);
@@ -101,7 +103,10 @@ int cmd_score(app *a) {
     samples s = {0};
     MIGE_TRY(config_need("input", a->cfg.input));
     if (!a->cfg.dry_run) MIGE_TRY(config_need("output", a->cfg.output));
-    int err = mige_agree(&a->comm, load(&a->cfg, &s));
+    const config *c = &a->cfg;
+    int err = a->comm.rank == 0 && !c->dry_run ? check_output(c->output, c->input, c->points) : MIGE_OK;
+    err = mige_agree(&a->comm, err);
+    if (!err) err = mige_agree(&a->comm, load(&a->cfg, &s));
     if (!err) err = estimate(a, &s);
     free(s.X);
     free(s.P);

@@ -40,17 +40,27 @@ typedef struct {
     double began, flushed;
 } training;
 
-/* The options that the trajectory depends on, as lines of INI text. */
-static int describe_trajectory(const app *a, char **text) {
+static int add_images(int64_t images, char **text) {
+    char *whole;
+    if (asprintf(&whole, "%simages = %lld\n", *text, (long long)images) < 0)
+        return mige_raise(MIGE_EFAIL, "memory: no room for the configuration");
+    free(*text);
+    *text = whole;
+    return MIGE_OK;
+}
+
+/* What the trajectory depends on, the options and the number of images, as lines of INI text. */
+static int describe_trajectory(const app *a, int64_t images, char **text) {
     static const char *const free_to_change[] = {
         "data",    "out",    "config",    "threads", "quiet", "progress",         "log-view",   "dump-config",
         "dry-run", "resume", "max-hours", "epochs",  "steps", "checkpoint-every", "keep-every", "check"};
     char *all, *to;
     MIGE_TRY(mige_options_config(&option_table, a->command, &a->cfg, &all));
     to = *text = all;
+    int keep = 0;
     for (char *line = all, *next; *line; line = next) {
         size_t length = strcspn(line, "\n") + 1, name = strcspn(line, " ");
-        int keep = line[0] != '[';
+        keep = line[0] == ' ' ? keep : line[0] != '['; /* an indented line goes on with the one before */
         next = line + length;
         for (size_t i = 0; i < sizeof free_to_change / sizeof *free_to_change; i++)
             if (strlen(free_to_change[i]) == name && !strncmp(line, free_to_change[i], name)) keep = 0;
@@ -59,15 +69,11 @@ static int describe_trajectory(const app *a, char **text) {
         to += length;
     }
     *to = 0;
-    return MIGE_OK;
+    return add_images(images, text);
 }
 
 static mige_checkpoint checkpoint_of(training *r) {
     return (mige_checkpoint){r->t.net, r->t.update.m, r->t.update.v, r->step, r->trajectory};
-}
-
-static void say_damaged(const char *message) {
-    mige_warn("%s; the checkpoint before it is used", message);
 }
 
 /* Rank 0 reads; the others get its numbers. */
@@ -76,6 +82,7 @@ static int restore(training *r) {
     mige_checkpoint k = checkpoint_of(r);
     int err = MIGE_OK;
     if (c->rank == 0) err = mige_checkpoint_newest(r->a->cfg.out, &k, say_damaged);
+    if (!err && c->rank == 0 && k.step >= 0) err = mige_checkpoint_set_aside(r->a->cfg.out, k.step);
     if (!err && c->rank == 0 && k.step >= 0) err = mige_metrics_load(r->metrics, k.step);
     MIGE_TRY(mige_agree(c, err));
     MIGE_TRY(mige_bcast(c, 0, &k.step, sizeof k.step));
@@ -141,10 +148,10 @@ static int loop(training *r) {
     while (r->step < r->last) {
         MIGE_TRY(infomax_step(&r->t, r->step + 1, values));
         r->step++;
-        if (r->metrics) MIGE_TRY(mige_metrics_append(r->metrics, r->step, values));
+        MIGE_TRY(mige_agree(r->t.c, r->metrics ? mige_metrics_append(r->metrics, r->step, values) : MIGE_OK));
         show(r, values);
         MIGE_TRY(meet(r, &b));
-        if (b.signal > 0 || b.out_of_time > 0) return stop(r, &b);
+        if (r->step < r->last && (b.signal > 0 || b.out_of_time > 0)) return stop(r, &b);
         int64_t every = r->a->cfg.checkpoint_every;
         if (every && r->step % every == 0)
             MIGE_TRY(save(r));
@@ -154,14 +161,22 @@ static int loop(training *r) {
     return save(r);
 }
 
-/* A folder of our own, without an earlier run's files unless this one goes on with them; then the configuration. */
-static int prepare_folder(const app *a) {
+/* A run is gone on with only when that is asked for. */
+static int check_folder(const app *a) {
+    char path[MIGE_OPT_TEXT_SIZE];
+    int64_t *steps;
+    int n;
+    MIGE_TRY(run_path(a->cfg.out, "metrics.h5", path));
+    MIGE_TRY(mige_checkpoint_list(a->cfg.out, &steps, &n));
+    free(steps);
+    MIGE_CHECK(a->cfg.resume || (n == 0 && access(path, F_OK) != 0), MIGE_EUSAGE,
+               "%s: holds a run already (--resume goes on with it; or give another --out)", a->cfg.out);
+    return MIGE_OK;
+}
+
+static int write_config(const app *a) {
     const config *c = &a->cfg;
     char path[MIGE_OPT_TEXT_SIZE], part[MIGE_OPT_TEXT_SIZE], *text;
-    MIGE_TRY(mige_make_folder(c->out));
-    MIGE_TRY(run_path(c->out, "metrics.h5", path));
-    MIGE_CHECK(c->resume || access(path, F_OK) != 0, MIGE_EUSAGE,
-               "%s: holds a run already (--resume goes on with it; or give another --out)", c->out);
     MIGE_TRY(run_path(c->out, "config.ini", path));
     MIGE_TRY(run_path(c->out, "config.ini.part", part));
     MIGE_TRY(mige_options_config(&option_table, a->command, c, &text));
@@ -186,16 +201,18 @@ static int train(app *a, training *r) {
     const config *c = &a->cfg;
     const mige_series *series;
     char path[MIGE_OPT_TEXT_SIZE];
-    int err = a->comm.rank == 0 ? prepare_folder(a) : MIGE_OK;
-    if (!err) err = describe_trajectory(a, &r->trajectory);
+    int err = a->comm.rank == 0 ? mige_make_folder(c->out) : MIGE_OK;
+    if (!err) err = describe_trajectory(a, r->t.data->train.n, &r->trajectory);
     MIGE_TRY(mige_agree(&a->comm, err));
     r->nvalues = infomax_series(&r->t, &series);
     MIGE_TRY(run_path(c->out, "metrics.h5", path));
     if (a->comm.rank == 0) err = mige_metrics_create(path, r->nvalues, series, &r->metrics);
     MIGE_TRY(mige_agree(&a->comm, err));
     if (c->resume) MIGE_TRY(restore(r));
+    MIGE_TRY(
+        mige_agree(&a->comm, a->comm.rank == 0 ? write_config(a) : MIGE_OK)); /* not before it is known to fit */
     MIGE_TRY(write_metrics(r)); /* what cannot be written is known before the first step, not after hours */
-    if (!c->quiet && r->step >= r->last) mige_say("train: nothing left to do");
+    if (r->step >= r->last) mige_say("train: nothing left to do");
     mige_clock_reset();
     mige_progress_begin("train", (long)r->last);
     err = loop(r);
@@ -229,6 +246,7 @@ int cmd_train(app *a) {
     if (!a->cfg.dry_run) MIGE_TRY(config_need("out", a->cfg.out));
     MIGE_TRY(mige_data_open(&a->comm, a->cfg.data, &d));
     int err = check_sizes(a, &d);
+    if (!err && *a->cfg.out) err = mige_agree(&a->comm, a->comm.rank == 0 ? check_folder(a) : MIGE_OK);
     if (!err) err = plan(a, &d, &r);
     if (!err && !a->cfg.dry_run) {
         listen();

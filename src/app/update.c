@@ -35,6 +35,7 @@ int update_create(const mige_comm *c, mige_net *net, update *u) {
         mige_share(lines, u->slices, c->node_rank, &first, &count);
         u->first = 16 * (size_t)first;
         u->count = 16 * (size_t)count;
+        if (u->first > n) u->first = n;
         if (u->first + u->count > n) u->count = n - u->first;
     }
     MPI_Comm_split(c->mpi, c->node_rank < u->slices ? c->node_rank : MPI_UNDEFINED, c->rank, &u->owners);

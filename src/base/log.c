@@ -13,7 +13,7 @@ static struct {
 
 static struct {
     const char *label;
-    long total, shown;
+    long total, shown, first; /* first: done before the clock began, -1 until it is known */
     double began, last;
     int drawn; /* a bar is on the screen */
 } bar;
@@ -79,6 +79,7 @@ void mige_progress_begin(const char *label, long total) {
     bar.label = label;
     bar.total = total > 0 ? total : 1;
     bar.shown = 0;
+    bar.first = -1;
     bar.began = bar.last = mige_now();
     bar.drawn = 0;
 }
@@ -86,6 +87,7 @@ void mige_progress_begin(const char *label, long total) {
 int mige_progress_due(long done) {
     if (!out.speaks || !bar.label || out.mode == MIGE_PROGRESS_NONE) return 0;
     double since = mige_now() - bar.last;
+    if (bar.first < 0) bar.first = done - 1;
     if (done >= bar.total) return done != bar.shown;
     if (out.mode == MIGE_PROGRESS_BAR) return since > 0.1;
     return since > 2 && (done - bar.shown >= bar.total / 10 || since > 30);
@@ -105,7 +107,7 @@ void mige_progress_update(long done, const char *text) {
     bar.shown = done;
     double used = bar.last - bar.began;
     char left[32];
-    clock_text(done > 0 ? used * (double)(bar.total - done) / (double)done : 0, left);
+    clock_text(used * (double)(bar.total - done) / (double)(done - bar.first), left);
     if (out.mode == MIGE_PROGRESS_BAR) {
         int full = (int)(30 * done / bar.total);
         printf("\r\033[K%s [%.*s%*s] %ld/%ld  %s  %s left", bar.label, full,

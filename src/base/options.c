@@ -1,5 +1,6 @@
 #include "mige/options.h"
 #include "mige/error.h"
+#include <ctype.h>
 #include <errno.h>
 #include <ini.h>
 #include <math.h>
@@ -116,6 +117,18 @@ static int set_number(const mige_option *o, const char *where, const char *value
     return MIGE_OK;
 }
 
+/* What an INI file would not give back: inih takes " ;" for a comment and spaces at the ends for none. */
+static int check_text(const char *where, const char *value) {
+    size_t n = strlen(value);
+    int kept = !n || (!isspace((unsigned char)value[0]) && !isspace((unsigned char)value[n - 1]));
+    for (size_t i = 0; i < n; i++)
+        kept = kept && value[i] != '\n' && !(value[i] == ';' && i > 0 && isspace((unsigned char)value[i - 1]));
+    MIGE_CHECK(kept, MIGE_EUSAGE,
+               "%s: \"%s\" begins or ends with a space or holds \" ;\" (which an INI file cannot keep)", where,
+               value);
+    return MIGE_OK;
+}
+
 static int set_value(const mige_option *o, void *config, const char *where, const char *value) {
     void *v = variable(o, config);
     switch (o->type) {
@@ -131,6 +144,7 @@ static int set_value(const mige_option *o, void *config, const char *where, cons
     }
     MIGE_CHECK(strlen(value) < MIGE_OPT_TEXT_SIZE, MIGE_EUSAGE, "%s: longer than %d characters", where,
                MIGE_OPT_TEXT_SIZE - 1);
+    MIGE_TRY(check_text(where, value));
     strcpy(v, value);
     return MIGE_OK;
 }
@@ -165,6 +179,7 @@ struct reading {
     const char *path;
     FILE *f;
     int line, err;
+    int continued; /* the line is indented: the value of the one before goes on */
 };
 
 /* inih does not tell its handler the line, so the reader counts; a line that inih would cut in two is refused. */
@@ -172,9 +187,19 @@ static char *read_line(char *text, int size, void *user) {
     struct reading *r = user;
     char *got = fgets(text, size, r->f);
     r->line += got != NULL;
+    if (got && *got) r->continued = isspace((unsigned char)*got);
     if (got && !r->err && !strchr(got, '\n') && !feof(r->f))
         r->err = mige_raise(MIGE_EUSAGE, "%s:%d: longer than %d characters", r->path, r->line, size - 2);
     return got;
+}
+
+/* A long text is written in several lines, since inih reads no more than 198 characters of one. */
+static int go_on(const mige_option *o, void *config, const char *where, const char *value) {
+    char whole[2 * MIGE_OPT_TEXT_SIZE];
+    MIGE_CHECK(o->type == MIGE_OPT_TEXT, MIGE_EUSAGE, "%s: the line is indented, as if the value before went on",
+               where);
+    snprintf(whole, sizeof whole, "%s%s", (const char *)variable(o, config), value);
+    return set_value(o, config, where, whole);
 }
 
 static int on_key(void *user, const char *section, const char *name, const char *value) {
@@ -193,12 +218,14 @@ static int on_key(void *user, const char *section, const char *name, const char 
     }
     const mige_option *o;
     r->err = lookup(r->table, cmd, where, name, &o);
-    if (!r->err && cmd == r->cmd) r->err = set_value(o, r->config, where, value ? value : "");
+    if (!r->err && cmd == r->cmd)
+        r->err =
+            r->continued ? go_on(o, r->config, where, value) : set_value(o, r->config, where, value ? value : "");
     return r->err == MIGE_OK;
 }
 
 int mige_options_file(const mige_option_table *t, const mige_command *cmd, void *config, const char *path) {
-    struct reading r = {t, cmd, config, path, fopen(path, "r"), 0, MIGE_OK};
+    struct reading r = {t, cmd, config, path, fopen(path, "r"), 0, MIGE_OK, 0};
     MIGE_CHECK(r.f, MIGE_EINPUT, "%s: %s (give the path of an INI file)", path, strerror(errno));
     int line = ini_parse_stream(read_line, &r, on_key, &r);
     int unreadable = ferror(r.f);
@@ -207,6 +234,11 @@ int mige_options_file(const mige_option_table *t, const mige_command *cmd, void 
     if (r.err) return r.err;
     MIGE_CHECK(line == 0, MIGE_EUSAGE, "%s:%d: not \"name = value\" nor \"[section]\"", path, line);
     return MIGE_OK;
+}
+
+int mige_options_takes_value(const mige_option_table *t, const char *word) {
+    const mige_option *o = strncmp(word, "--", 2) ? NULL : find(t, word + 2);
+    return o && o->type != MIGE_OPT_FLAG;
 }
 
 /* Splits argv[*i] into name and value, taking the next word as value where it must; *value = NULL for a lone flag.
@@ -273,6 +305,22 @@ static void value_text(const mige_option *o, const void *config, char *text, siz
     }
 }
 
+/* NAME = VALUE, its end on indented lines where it is long; a piece never begins with a space or with what inih
+ * takes for a comment. */
+static void write_line(FILE *f, const char *name, const char *value) {
+    enum { PIECE = 100 };
+    fprintf(f, "%s = ", name);
+    while (strlen(value) > PIECE) {
+        int n = PIECE;
+        while (n > 1 && (isspace((unsigned char)value[n]) || isspace((unsigned char)value[n - 1]) ||
+                         strchr(";#[", value[n])))
+            n--;
+        fprintf(f, "%.*s\n  ", n, value);
+        value += n;
+    }
+    fprintf(f, "%s\n", value);
+}
+
 int mige_options_config(const mige_option_table *t, const mige_command *cmd, const void *config, char **text) {
     size_t size = 0;
     FILE *f = open_memstream(text, &size);
@@ -282,7 +330,7 @@ int mige_options_config(const mige_option_table *t, const mige_command *cmd, con
         const mige_option *o = &t->options[i];
         char value[MIGE_OPT_TEXT_SIZE];
         value_text(o, config, value, sizeof value);
-        if ((o->commands & cmd->bit) && strcmp(o->name, "config")) fprintf(f, "%s = %s\n", o->name, value);
+        if ((o->commands & cmd->bit) && strcmp(o->name, "config")) write_line(f, o->name, value);
     }
     fclose(f);
     return MIGE_OK;

@@ -75,13 +75,14 @@ int mige_checkpoint_list(const char *run, int64_t **steps, int *n) {
     return MIGE_OK;
 }
 
-/* A file that cannot be deleted is no reason to stop. */
-static int forget_old(const char *run, int64_t keep_every) {
+/* Of the checkpoints up to the one just written. A file that cannot be deleted is no reason to stop. */
+static int forget_old(const char *run, int64_t newest, int64_t keep_every) {
     int64_t *steps;
     int n;
     char path[PATH_SIZE];
     MIGE_TRY(mige_checkpoint_list(run, &steps, &n));
-    for (int i = 2; i < n; i++) {
+    for (int i = 0, good = 0; i < n; i++) {
+        if (steps[i] > newest || ++good <= 2) continue;
         file_path(run, steps[i], path);
         if (!keep_every || steps[i] % keep_every) unlink(path);
     }
@@ -100,7 +101,7 @@ int mige_checkpoint_write(const char *run, const mige_checkpoint *k, int64_t kee
         return err;
     }
     MIGE_TRY(mige_file_commit(&f));
-    return forget_old(run, keep_every);
+    return forget_old(run, k->step, keep_every);
 }
 
 /* The first line that differs, and what it is in the other text. */
@@ -167,9 +168,21 @@ static int read_one(const char *run, int64_t step, mige_checkpoint *k, int *whol
     return err;
 }
 
-int mige_checkpoint_read(const char *run, int64_t step, mige_checkpoint *k) {
-    int whole;
-    return read_one(run, step, k, &whole);
+int mige_checkpoint_set_aside(const char *run, int64_t step) {
+    int64_t *steps;
+    int n;
+    char path[PATH_SIZE], aside[PATH_SIZE + 16];
+    MIGE_TRY(mige_checkpoint_list(run, &steps, &n));
+    for (int i = 0; i < n && steps[i] > step; i++) {
+        file_path(run, steps[i], path);
+        snprintf(aside, sizeof aside, "%s.damaged", path);
+        if (rename(path, aside) != 0 && errno != ENOENT) {
+            free(steps);
+            return mige_raise(MIGE_EOUTPUT, "%s: could not be set aside: %s", path, strerror(errno));
+        }
+    }
+    free(steps);
+    return MIGE_OK;
 }
 
 int mige_checkpoint_newest(const char *run, mige_checkpoint *k, void (*damaged)(const char *message)) {

@@ -64,10 +64,6 @@ int mige_metrics_append(mige_metrics *m, int64_t step, const double *values) {
     return MIGE_OK;
 }
 
-int64_t mige_metrics_rows(const mige_metrics *m) {
-    return m->rows;
-}
-
 static void series_path(const char *name, char path[128]) {
     snprintf(path, 128, "/train/%s", name);
 }

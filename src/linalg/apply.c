@@ -76,7 +76,9 @@ static int by_filter(mige_eigen *e, int power, int D, const double *B, double *F
 }
 
 int mige_eigen_apply(mige_eigen *e, int power, int D, const double *B, double *F) {
-    MIGE_TRY(mige_agree(e->c, make_room(e, D)));
+    int err = make_room(e, D);
+    if (!err && e->grid.inside && e->last.solver == MIGE_SOLVER_FILTER) err = filter_room(e, D / e->grid.cols + 1);
+    MIGE_TRY(mige_agree(e->c, err));
     if (e->last.solver == MIGE_SOLVER_FILTER) return by_filter(e, power, D, B, F);
     MIGE_TRY(project(e, power, D, B));
     return combine(e, D, F);

@@ -36,7 +36,7 @@ static int solve(const mige_matrix *A, int D, double *X) {
     const int one = 1;
     int info;
     mige_matrix R;
-    MIGE_TRY(mige_matrix_create(A->grid, A->m, D, &R));
+    MIGE_TRY(mige_agree(&A->grid->comm, mige_matrix_create(A->grid, A->m, D, &R)));
     for (int jl = 0; jl < R.nl; jl++)
         for (int il = 0; il < R.ml; il++)
             R.a[(size_t)jl * (size_t)R.lld + (size_t)il] =

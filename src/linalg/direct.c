@@ -55,7 +55,7 @@ double direct_bytes(int m, int ranks) {
 int direct_solve(mige_eigen *e, const mige_matrix **U) {
     const int one = 1, n = e->m;
     int info;
-    if (!e->work) MIGE_TRY(direct_workspace(e));
+    if (!e->work) MIGE_TRY(mige_agree(&e->grid.comm, direct_workspace(e)));
     if (alone(e)) {
         dsyevd_("V", "L", &n, e->K.a, &e->K.lld, e->values, e->work, &e->lwork, e->iwork, &e->liwork, &info);
         *U = &e->K;

@@ -39,6 +39,9 @@ void subspace_destroy(mige_eigen *e);
 int filter_solve(mige_eigen *e, double trace, mige_eigenpairs *pairs);
 /* X [n][m] <- U_J diag(1/lambda_J^power) U_J' X for this rank's own columns. Inside the grid only. */
 int filter_apply(mige_eigen *e, int power, int n, double *X);
+/* Its memory, and room for filter_apply with up to `columns`; not collective. */
+int filter_create(mige_eigen *e);
+int filter_room(mige_eigen *e, int columns);
 void filter_destroy(mige_eigen *e);
 double filter_bytes(int m, int ranks);
 /* Blocks of its columns. */

@@ -18,8 +18,9 @@ struct filter {
     int columns;
 };
 
-static int make_room(mige_eigen *e, int columns) {
+int filter_room(mige_eigen *e, int columns) {
     struct filter *f = e->filter;
+    MIGE_TRY(tridiagonal_room(&f->t, columns));
     if (columns <= f->columns) return MIGE_OK;
     free(f->scratch);
     f->columns = 0;
@@ -28,12 +29,12 @@ static int make_room(mige_eigen *e, int columns) {
     return MIGE_OK;
 }
 
-static int create(mige_eigen *e) {
+int filter_create(mige_eigen *e) {
     struct filter *f;
     MIGE_TRY(mige_alloc(1, sizeof *f, &e->filter));
     f = e->filter;
     MIGE_TRY(tridiagonal_create(&e->grid, e->m, &f->t));
-    return make_room(e, 1);
+    return filter_room(e, 1);
 }
 
 void filter_destroy(mige_eigen *e) {
@@ -67,7 +68,6 @@ static int eigenvalues(mige_eigen *e, const tridiagonal *t) {
 
 int filter_solve(mige_eigen *e, double trace, mige_eigenpairs *p) {
     int more, m = e->m;
-    if (!e->filter) MIGE_TRY(create(e));
     tridiagonal *t = &e->filter->t;
     MIGE_TRY(tridiagonal_reduce(t, &e->K));
     MIGE_TRY(eigenvalues(e, t));
@@ -86,7 +86,6 @@ int filter_solve(mige_eigen *e, double trace, mige_eigenpairs *p) {
 
 int filter_apply(mige_eigen *e, int power, int n, double *X) {
     tridiagonal *t = &e->filter->t;
-    MIGE_TRY(make_room(e, n));
     MIGE_TRY(tridiagonal_multiply(t, &e->K, 1, n, X));
     for (int i = 0; i < power && n; i++) poles_apply(&e->filter->p, e->m, t->d, t->e, n, X, X, e->filter->scratch);
     return tridiagonal_multiply(t, &e->K, 0, n, X);

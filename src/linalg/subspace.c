@@ -242,12 +242,12 @@ int subspace_solve(mige_eigen *e, double trace, mige_eigenpairs *p, int *enough)
     *enough = 0;
     if (e->m < 2 * SMALLEST_BLOCK) return MIGE_OK;
     scalapack_same_topologies(e->grid.context);
-    if (!e->subspace) MIGE_TRY(create(e));
+    if (!e->subspace) MIGE_TRY(mige_agree(&e->grid.comm, create(e)));
     struct subspace *s = e->subspace;
     int b = first_block(e, s);
     double m = e->m;
     for (int pass = 0; pass < MOST_PASSES && b <= s->most; pass++) {
-        if (b > s->filled) MIGE_TRY(randomise(&s->V, s->filled, b));
+        if (b > s->filled) MIGE_TRY(mige_agree(&e->grid.comm, randomise(&s->V, s->filled, b)));
         s->filled = b;
         MIGE_TRY(orthonormalise(e, s, b));
         MIGE_TRY(rayleigh_ritz(e, s, b));

@@ -28,6 +28,15 @@ int tridiagonal_create(const mige_grid *grid, int m, tridiagonal *t) {
     return mige_alloc(n, sizeof *t->y, &t->y);
 }
 
+int tridiagonal_room(tridiagonal *t, int n) {
+    if (n <= t->room) return MIGE_OK;
+    free(t->C);
+    t->room = 0;
+    MIGE_TRY(mige_alloc((size_t)t->grid->nb * (size_t)n, sizeof *t->C, &t->C));
+    t->room = n;
+    return MIGE_OK;
+}
+
 void tridiagonal_destroy(tridiagonal *t) {
     double *blocks[] = {t->d, t->e, t->T, t->VW, t->WV, t->line, t->y, t->C};
     for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) free(blocks[i]);
@@ -179,11 +188,6 @@ static int spread_panel(tridiagonal *t, const mige_matrix *K, int p, int width) 
 
 int tridiagonal_multiply(tridiagonal *t, const mige_matrix *K, int transposed, int n, double *X) {
     int m = t->m, nb = t->grid->nb, panels = (m - 1 + nb - 1) / nb;
-    if ((size_t)n > t->room) {
-        free(t->C);
-        MIGE_TRY(mige_alloc((size_t)nb * (size_t)n, sizeof *t->C, &t->C));
-        t->room = (size_t)n;
-    }
     for (int i = 0; i < panels; i++) {
         int panel = transposed ? i : panels - 1 - i, p = panel * nb, width = m - 1 - p < nb ? m - 1 - p : nb,
             rows = m - p - 1;

@@ -13,11 +13,13 @@ typedef struct {
     double *line;    /* [m + 3] a reflector on its way */
     double *y;       /* [m] */
     double *C;       /* [nb][room] products with a panel */
-    size_t room;     /* columns that C has room for */
+    int room;        /* columns that C has room for */
 } tridiagonal;
 
 /* Inside the grid only; error codes are this rank's own. */
 int tridiagonal_create(const mige_grid *grid, int m, tridiagonal *t);
+/* Memory for tridiagonal_multiply with up to n columns. Not collective. */
+int tridiagonal_room(tridiagonal *t, int n);
 void tridiagonal_destroy(tridiagonal *t);
 double tridiagonal_bytes(int m, int nb);
 

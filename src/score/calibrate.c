@@ -31,10 +31,10 @@ int calibrate_find(enum mige_calibrate kind, double g, int M, int D, const doubl
     for (size_t i = 0; i < d; i++) C[i * d + i] += g * trace / D;
     /* Row-major C is C' to LAPACK, and so is its inverse. */
     dgesv_(&D, &D, C, &D, pivots, A, &D, &info);
-    MIGE_CHECK(
-        info == 0, MIGE_ENUMERIC,
-        "score: Stein's identity is singular with %d samples in %d dimensions (more samples, or --calibrate scale)",
-        M, D);
+    MIGE_CHECK(info == 0, MIGE_ENUMERIC,
+               "score: Stein's identity is singular, %d samples in %d dimensions: too few, or one constant or "
+               "repeated (--calibrate scale)",
+               M, D);
     return MIGE_OK;
 }
 
