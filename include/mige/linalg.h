@@ -58,10 +58,10 @@ enum mige_solver {
 
 typedef struct {
     enum mige_solver solver;
-    double
-        threshold; /* J: the leading eigenvalues whose cumulative share of the trace is strictly below this, ... */
-    int eigen;     /* ... or exactly this many, where it is above 0 */
-    double floor;  /* never past an eigenvalue below floor * lambda_1 */
+    double threshold; /* J: the leading eigenvalues whose cumulative share of the trace is strictly below this (1:
+                         all), ... */
+    int eigen;        /* ... or exactly this many, where it is above 0 */
+    double floor;     /* never past an eigenvalue below floor * lambda_1 */
     double tolerance; /* subspace: of residuals, relative to the eigenvalue */
     int check;        /* verify residuals and orthogonality of every solve */
 } mige_eigen_options;

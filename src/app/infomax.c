@@ -134,11 +134,12 @@ static int gather(infomax *t, int64_t step) {
     MIGE_TRY(gather_floats(t, t->dz, mige_net_output(t->net, t->layers - 1), t->Z));
     double sum = 0;
     for (int64_t i = 0; i < t->cfg->batch * t->dz; i++) sum += t->Z[i] * 0;
-    MIGE_CHECK(sum == 0, MIGE_ENUMERIC,
-               "training: the representation is not finite at step %lld (a lower --learning-rate; the last "
-               "checkpoint is kept)",
-               (long long)step);
-    return MIGE_OK;
+    if (!(sum == 0))
+        mige_raise(MIGE_ENUMERIC,
+                   "training: the representation is not finite at step %lld (a lower --learning-rate; the last "
+                   "checkpoint is kept)",
+                   (long long)step);
+    return mige_agree(t->c, sum == 0 ? MIGE_OK : MIGE_ENUMERIC);
 }
 
 /* Upstream gradients of this rank's samples: minus the gradient of I, since Adam goes downhill. */
@@ -182,7 +183,7 @@ static int apply_gradient(infomax *t, int64_t step, double *norm) {
         isfinite(*norm), MIGE_ENUMERIC,
         "training: the gradient is not finite at step %lld (a lower --learning-rate; the last checkpoint is kept)",
         (long long)step);
-    return MIGE_OK;
+    return mige_agree(t->c, isfinite(*norm) ? MIGE_OK : MIGE_ENUMERIC);
 }
 
 enum { LOSS, GRADIENT_NORM, EPOCH, RATE, SPEED, DEVIATION, FIXED };

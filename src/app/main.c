@@ -115,7 +115,7 @@ static int run(app *a, int argc, char **argv) {
     MIGE_TRY(mige_agree(&a->comm, check_launch(&a->comm)));
     if (argc < 2 || !strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")) {
         print_help();
-        return argc < 2 ? MIGE_EUSAGE : MIGE_OK;
+        return argc < 2 ? mige_raise(MIGE_EUSAGE, "no command given (one of the above)") : MIGE_OK;
     }
     if (!strcmp(argv[1], "--version")) {
         mige_print("mige %s", MIGE_VERSION);

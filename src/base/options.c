@@ -122,7 +122,7 @@ static int check_text(const char *where, const char *value) {
     size_t n = strlen(value);
     int kept = !n || (!isspace((unsigned char)value[0]) && !isspace((unsigned char)value[n - 1]));
     for (size_t i = 0; i < n; i++)
-        kept = kept && value[i] != '\n' && !(value[i] == ';' && i > 0 && isspace((unsigned char)value[i - 1]));
+        kept = kept && value[i] != '\n' && !(value[i] == ';' && (i == 0 || isspace((unsigned char)value[i - 1])));
     MIGE_CHECK(kept, MIGE_EUSAGE,
                "%s: \"%s\" begins or ends with a space or holds \" ;\" (which an INI file cannot keep)", where,
                value);

@@ -142,6 +142,15 @@ static int check_rows(int n, int D, const double *X, const char *what) {
     return MIGE_OK;
 }
 
+static int check_width(const mige_score *s, double w2) {
+    MIGE_CHECK(
+        w2 > 0 && isfinite(w2), MIGE_ENUMERIC,
+        "score: the median distance of %d samples in %d dimensions is %g (samples collapsed, or huge; a fixed "
+        "--width goes on)",
+        s->M, s->D, s->info.width);
+    return MIGE_OK;
+}
+
 /* K, its width, and what every rank of the grid adds to K [X 1] in B. */
 static int gram(mige_score *s) {
     mige_matrix *K = gram_matrix(s);
@@ -156,10 +165,7 @@ static int gram(mige_score *s) {
         s->info.width = s->M == 1 ? 1 : sqrt(d2) * s->o.width_scale; /* one sample: its score is 0 at any width */
     }
     double w2 = s->info.width * s->info.width;
-    MIGE_CHECK(w2 > 0 && isfinite(w2), MIGE_ENUMERIC,
-               "score: the median distance of %d samples in %d dimensions is %g (samples collapsed, or huge; a "
-               "fixed --width goes on)",
-               s->M, D, s->info.width);
+    MIGE_TRY(mige_agree(s->c, check_width(s, w2)));
     kernel_exp((size_t)K->lld * (size_t)K->nl, 1 / (2 * w2), K->a);
     return MIGE_OK;
 }
