@@ -1,12 +1,18 @@
-# mige: `make` builds build/mige; `make help` lists the rest.
+# mige: `make` builds build/mige; `make help` lists the rest. Long recipes are in scripts/.
+#
+# Choices, on the command line (each set of choices wants a build folder B of its own):
+#   make MPICC=mpicc.mpich B=build-mpich       another MPI; MPIRUN= where its mpirun has an unusual name
+#   make BLAS_LIBS=... SCALAPACK_LIBS=...      other libraries, for example MKL's
+#   make HDF5_DIR=/opt/hdf5                    an HDF5 of one's own (the serial library; HDF5_CFLAGS=, HDF5_LIBS=)
+#   make CFLAGS='-O2 -march=native'            V=1 shows the commands
 MPICC ?= mpicc
+MPIRUN ?= $(if $(findstring mpicc,$(MPICC)),$(subst mpicc,mpirun,$(MPICC)),mpirun)
 CC = $(MPICC)
-OPT ?= -O3
 B := build
+PREFIX ?= /usr/local
+OPT ?= -O3
 V ?= 0
-ifeq ($(V),0)
-Q := @
-endif
+Q := $(if $(filter 0,$(V)),@)
 
 HDF5_DIR ?=
 ifneq ($(HDF5_DIR),)
@@ -21,7 +27,6 @@ SCALAPACK_LIBS ?= $(if $(findstring mpich,$(MPICC)),-lscalapack-mpich,-lscalapac
 LIBS = $(SCALAPACK_LIBS) $(BLAS_LIBS) $(HDF5_LIBS) -linih -lz -lm
 
 WARN := -Wall -Wextra -Wstrict-prototypes -Wwrite-strings -Wshadow -Werror
-REVISION := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
 CFLAGS ?= $(OPT) -g
 override CFLAGS += -std=c11 $(WARN) -fopenmp-simd -fno-math-errno
 override CPPFLAGS += -D_GNU_SOURCE -Iinclude -Isrc $(HDF5_CFLAGS)
@@ -31,9 +36,73 @@ SRC := $(foreach r,$(ROOMS),$(wildcard src/$(r)/*.c))
 OBJ := $(SRC:src/%.c=$(B)/obj/%.o)
 LIBOBJ := $(filter-out $(B)/obj/app/main.o,$(OBJ))
 TESTS := $(patsubst tests/%.c,$(B)/tests/%,$(wildcard tests/test_*.c))
+BENCHES := $(patsubst bench/%.c,$(B)/bench/%,$(wildcard bench/*.c))
 
-.PHONY: all clean
-all: $(B)/mige
+# What scripts are told. $(run) starts a command with the surroundings that mpirun wants on one machine.
+told = B='$(B)' MPICC='$(MPICC)' MPIRUN='$(MPIRUN)' CPPFLAGS='$(CPPFLAGS)'
+setup = $(told) HDF5_CFLAGS='$(HDF5_CFLAGS)' HDF5_LIBS='$(HDF5_LIBS)' BLAS_LIBS='$(BLAS_LIBS)' \
+	SCALAPACK_LIBS='$(SCALAPACK_LIBS)' LDFLAGS='$(LDFLAGS)' scripts/setup
+run = $(told) PYTHON="$$(B='$(B)' scripts/python)" scripts/mpi-env
+
+# As many jobs as cores unless -j says otherwise; but the targets that start make again do it one after the other.
+ifeq ($(MAKELEVEL)$(filter -j%,$(MAKEFLAGS)),0)
+MAKEFLAGS += -j$(shell nproc 2>/dev/null || echo 2)
+endif
+MAKEFLAGS += --no-print-directory
+ifneq ($(filter demo test bench lint sanitize valgrind setup clean install,$(MAKECMDGOALS)),)
+.NOTPARALLEL:
+endif
+
+.PHONY: all tests demo test bench lint sanitize valgrind install clean info setup help FORCE
+.PHONY: demo-run test-run bench-run
+.DELETE_ON_ERROR:
+
+all: $(B)/mige ## the program, build/mige
+
+demo: $(B)/setup-demo ## set-up, training on two ranks, and a picture (about three minutes)
+	@$(MAKE) demo-run
+demo-run: $(B)/mige
+	@$(run) scripts/demo
+
+test: $(B)/setup-test ## set-up and all tests; T="NAME..." runs some
+	@$(MAKE) test-run
+test-run: $(B)/mige tests
+	@$(run) tests/run $(T)
+
+tests: $(TESTS) ## the test programs, not run
+
+bench: $(B)/setup-demo ## measurements
+	@$(MAKE) bench-run
+bench-run: $(B)/mige $(BENCHES)
+	@$(run) bench/run
+
+lint: $(B)/setup-lint ## clang-tidy, cppcheck, clang-format, order of the includes
+	@$(told) scripts/lint
+
+SANITIZE := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
+sanitize: $(B)/setup-test ## the unit tests under address and undefined-behaviour sanitizers
+	@$(MAKE) B='$(B)/sanitize' CFLAGS='$(SANITIZE)' tests
+	@B='$(B)/sanitize' MPICC='$(MPICC)' MPIRUN='$(MPIRUN)' scripts/mpi-env scripts/sanitize $(T)
+
+valgrind: $(B)/setup-valgrind ## the unit tests under valgrind
+	@$(MAKE) tests
+	@$(run) scripts/valgrind $(T)
+
+setup: ## installs what is missing: by apt-get, as root or through sudo
+	@$(setup) build test demo
+
+# Stamps of set-ups that found or made everything; they are tried again when the libraries or the script change.
+$(B)/setup-%: scripts/setup $(B)/flags
+	@$(setup) build $* && touch $@
+$(B)/found: scripts/setup $(B)/flags
+	@$(setup) --check build && touch $@
+
+# A stamp is written only when its text changes, and so makes what depends on it old.
+stamp = @mkdir -p $(@D); echo '$(subst ','\'',$(1))' | cmp -s - $@ || echo '$(subst ','\'',$(1))' >$@
+$(B)/flags: FORCE
+	$(call stamp,$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) $(LIBS))
+$(B)/revision: FORCE
+	$(call stamp,$(shell git describe --always --dirty 2>/dev/null || echo unknown))
 
 $(B)/mige: $(B)/obj/app/main.o $(B)/libmige.a
 	$(Q)echo "  LINK  $@"; $(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
@@ -41,18 +110,45 @@ $(B)/mige: $(B)/obj/app/main.o $(B)/libmige.a
 $(B)/libmige.a: $(LIBOBJ)
 	$(Q)echo "  AR    $@"; rm -f $@; ar rcs $@ $^
 
-$(B)/obj/%.o: src/%.c
+$(B)/obj/%.o: src/%.c $(B)/flags | $(B)/found
 	$(Q)mkdir -p $(@D); echo "  CC    $<"; $(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
-$(B)/tests/%: tests/%.c $(B)/libmige.a
-	$(Q)mkdir -p $(@D); echo "  TEST  $<"; $(CC) $(CPPFLAGS) -Itests $(CFLAGS) -MMD -MP -o $@ $< $(B)/libmige.a $(LDFLAGS) -lcmocka $(LIBS)
+$(B)/tests/%: tests/%.c $(B)/libmige.a $(B)/flags
+	$(Q)mkdir -p $(@D); echo "  TEST  $<"; \
+	$(CC) $(CPPFLAGS) -Itests $(CFLAGS) -MMD -MP -o $@ $< $(B)/libmige.a $(LDFLAGS) -lcmocka $(LIBS)
 
-tests: $(TESTS)
-
-clean:
-	$(Q)rm -rf $(B)
-
-$(B)/obj/io/provenance.o: override CPPFLAGS += -DMIGE_REVISION=\"$(REVISION)\"
--include $(OBJ:.o=.d) $(TESTS:=.d)
+$(B)/bench/%: bench/%.c $(B)/libmige.a $(B)/flags
+	$(Q)mkdir -p $(@D); echo "  BENCH $<"; \
+	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -o $@ $< $(B)/libmige.a $(LDFLAGS) $(LIBS)
 
 $(B)/obj/score/exp.o: override CFLAGS += -ffast-math
+$(B)/obj/io/provenance.o: override CPPFLAGS += -DMIGE_REVISION='"$(shell cat $(B)/revision)"'
+$(B)/obj/io/provenance.o: $(B)/revision
+
+install: $(B)/mige ## PREFIX=/usr/local, DESTDIR=
+	install -d $(addprefix '$(DESTDIR)$(PREFIX)'/,bin lib include/mige share/mige/analysis share/mige/jobs)
+	install -m 755 $(B)/mige '$(DESTDIR)$(PREFIX)/bin'
+	install -m 644 $(B)/libmige.a '$(DESTDIR)$(PREFIX)/lib'
+	install -m 644 include/mige/*.h '$(DESTDIR)$(PREFIX)/include/mige'
+	install -m 644 README.md LICENSE '$(DESTDIR)$(PREFIX)/share/mige'
+	install -m 755 analysis/*.py '$(DESTDIR)$(PREFIX)/share/mige/analysis'
+	install -m 644 jobs/* '$(DESTDIR)$(PREFIX)/share/mige/jobs'
+
+clean: ## removes build/
+	rm -rf $(B)
+
+info: ## what the program is built with
+	@echo "compiler   $(MPICC): $$($(MPICC) --version 2>&1 | head -1)"
+	@echo "MPI        $$($(MPICC) -show 2>&1 | head -1)"
+	@echo "mpirun     $(MPIRUN): $$($(MPIRUN) --version 2>&1 | sed '/^$$/d' | head -1)"
+	@echo "CPPFLAGS   $(CPPFLAGS)"; echo "CFLAGS     $(CFLAGS)"; echo "LDFLAGS    $(LDFLAGS)"
+	@echo "ScaLAPACK  $(SCALAPACK_LIBS)"; echo "BLAS       $(BLAS_LIBS)"; echo "HDF5       $(HDF5_LIBS)"
+	@echo "revision   $$(git describe --always --dirty 2>/dev/null || echo unknown)"
+	@echo "Python     $$(B='$(B)' scripts/python --find || echo none with h5py, numpy and matplotlib)"
+	@echo "folder     $(B)"
+
+help:
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@echo; sed -n '/^# Choices/,/^[^#]/s/^# \?//p' Makefile
+
+-include $(OBJ:.o=.d) $(TESTS:=.d) $(BENCHES:=.d)

@@ -1,0 +1,169 @@
+#!/usr/bin/env python3
+"""Draws training runs of mige: the curves of RUN/metrics.h5 and, where RUN/probe.h5 is, the accuracies of the probe.
+
+A run can still be going on. Several runs are drawn over each other."""
+import argparse
+import os
+import sys
+
+import h5py
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt  # noqa: E402
+import numpy as np  # noqa: E402
+
+# The panels: title, and the series in them by their ends; problems are the score problems z, xz, h, hz.
+PANELS = [
+    ("Surrogate loss, not an estimate of I", ["loss"]),
+    ("Standard deviation of the code z", ["code_deviation"]),
+    ("Share of Stein's identity kept", ["z_stein", "xz_stein", "h_stein", "hz_stein"]),
+    ("Eigenpairs kept, J", ["z_eigen", "xz_eigen", "h_eigen", "hz_eigen"]),
+]
+PROBLEMS = {"z": ("score of z", "-"), "xz": ("score of (x, z)", "--"), "h": ("score of h", ":"), "hz": ("score of (h, z)", "-.")}
+LAYERS = ["conv", "fc", "y"]
+GREYS = ["0.72", "0.85", "0.6", "0.8"]  # of untrained encoders
+
+
+def text(value):
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def options(config):
+    """{name: value} of the INI text kept in a file."""
+    lines = (line.split("=", 1) for line in config.splitlines() if "=" in line)
+    return {name.strip(): value.strip() for name, value in lines}
+
+
+class Run:
+    def __init__(self, folder):
+        self.name = os.path.basename(os.path.normpath(folder))
+        self.accuracy, self.test_images = {}, 0
+        metrics = os.path.join(folder, "metrics.h5")
+        if not os.path.exists(metrics):
+            raise OSError(f"{metrics}: no such file")
+        with h5py.File(metrics, "r") as f:
+            self.series = {name: d[()] for name, d in f["train"].items()}
+            self.units = {name: text(d.attrs["units"]) for name, d in f["train"].items()}
+            self.options = options(text(f.attrs["config"]))
+            self.ranks = int(f.attrs["ranks"])
+        probe = os.path.join(folder, "probe.h5")
+        if os.path.exists(probe):
+            with h5py.File(probe, "r") as f:
+                self.test_images = int(f.attrs["test_images"])
+                for kind in ("untrained", "trained"):
+                    for layer in f.get(kind, {}):
+                        self.accuracy[kind, layer] = float(f[kind][layer]["accuracy"][-1])
+
+    def settings(self):
+        o = self.options
+        data = os.path.splitext(os.path.basename(o["data"]))[0]
+        epochs = self.series["epoch"][-1] if len(self.series["epoch"]) else 0
+        return (f"{data}, circumstance {o['circumstance']}, batch {o['batch']}, code {o['code']}, projection {o['projection']}"
+                f"{', drawn anew each step' if o['fresh-projection'] == 'yes' else ''}\n"
+                f"{epochs:.4g} epochs, learning rate {float(o['learning-rate']):g}, threshold {o['threshold']}, "
+                f"seed {o['seed']}, {self.ranks} rank{'s' * (self.ranks > 1)}")
+
+
+def smooth(y):
+    """Running mean over about a fiftieth of the run, so that several curves can be told apart."""
+    n = max(1, len(y) // 50)
+    if n == 1:
+        return y
+    sums = np.cumsum(np.concatenate([[0.0], y]))
+    low = np.maximum(np.arange(len(y)) - n // 2, 0)
+    high = np.minimum(np.arange(len(y)) + n - n // 2, len(y))
+    return (sums[high] - sums[low]) / (high - low)
+
+
+def draw_curves(ax, title, names, runs):
+    unit, lines, shown = "1", 0, {}
+    for k, run in enumerate(runs):
+        x = run.series["step"]
+        for name in names:
+            if name not in run.series:
+                continue
+            problem = name.split("_")[0] if len(names) > 1 else ""
+            label, style = PROBLEMS.get(problem, (run.name, "-"))
+            color = f"C{k}" if len(runs) > 1 else f"C{lines}"
+            y = run.series[name]
+            ax.plot(x, y, color=color, alpha=0.2, lw=0.8)
+            line = ax.plot(x, smooth(y), style, color=color, lw=1.6)[0]
+            if problem and label not in shown:
+                shown[label] = line if len(runs) == 1 else plt.Line2D([], [], color="0.3", ls=style)
+            unit = run.units[name]
+            lines += 1
+    ax.set_title(f"{title} [{unit}]" if unit not in ("1", "") else title, fontsize=11)
+    ax.grid(alpha=0.25)
+    if names == PANELS[3][1]:
+        ax.set_ylim(0, 1.1 * ax.get_ylim()[1])
+    elif len(names) > 1:
+        ax.set_ylim(0, 1.05)
+    if shown:
+        ax.legend(shown.values(), shown.keys(), fontsize=9, framealpha=0.85)
+
+
+def draw_accuracy(ax, runs):
+    runs = [r for r in runs if r.accuracy]
+    layers = [layer for layer in LAYERS if any(layer in key for r in runs for key in r.accuracy)]
+    bars, untrained = [], []  # label, colour, run, kind; the accuracies of untrained encoders so far
+    for k, run in enumerate(runs):
+        alone = len(runs) == 1
+        # With one --seed the untrained encoder is the same in each run; it is drawn where it is another.
+        values = [run.accuracy.get(("untrained", layer)) for layer in layers]
+        if any(v is not None for v in values) and values not in untrained:
+            label = f"untrained, {run.name}" if untrained else "untrained"
+            bars.append((label, GREYS[len(untrained) % len(GREYS)], run, "untrained"))
+            untrained.append(values)
+        bars.append(("trained" if alone else run.name, f"C{k}", run, "trained"))
+    width = 0.8 / len(bars)
+    for i, (label, color, run, kind) in enumerate(bars):
+        at = [j + (i - (len(bars) - 1) / 2) * width for j in range(len(layers))]
+        y = np.array([run.accuracy.get((kind, layer), np.nan) for layer in layers])
+        error = np.sqrt(y * (100 - y) / max(run.test_images, 1))
+        ax.bar(at, y, width * 0.94, color=color, label=label, yerr=error, ecolor="0.35", capsize=2.5, error_kw={"lw": 0.9})
+        for x, value, e in zip(at, y, error):
+            if np.isfinite(value):
+                ax.text(x, value + e + 0.6, f"{value:.1f}", ha="center", va="bottom", fontsize=10 if len(bars) < 4 else 8)
+    ax.set_xticks(range(len(layers)), layers)
+    ax.set_ylim(0, 1.18 * max(v for r in runs for v in r.accuracy.values()))
+    ax.set_title("Test accuracy of a classifier\non the frozen features [%]", fontsize=11)
+    ax.set_xlabel(f"layer of the encoder ({runs[0].test_images} test images; bars: standard error)", fontsize=9)
+    ax.grid(axis="y", alpha=0.25)
+    ax.set_axisbelow(True)
+    ax.legend(fontsize=9, loc="upper right", framealpha=0.85)
+
+
+def draw(runs, output):
+    probed = any(r.accuracy for r in runs)
+    fig = plt.figure(figsize=(12.5 if probed else 8.5, 6.8), layout="constrained")
+    grid = fig.add_gridspec(2, 3 if probed else 2, width_ratios=[1, 1, 1.15][: 3 if probed else 2])
+    for k, (title, names) in enumerate(PANELS):
+        ax = fig.add_subplot(grid[k // 2, k % 2])
+        draw_curves(ax, title, names, runs)
+        if k >= 2:
+            ax.set_xlabel("training step")
+    if probed:
+        draw_accuracy(fig.add_subplot(grid[:, 2]), runs)
+    if len(runs) > 1:
+        lines = [plt.Line2D([], [], color=f"C{k}", lw=2) for k in range(len(runs))]
+        fig.axes[0].legend(lines, [r.name for r in runs], fontsize=9, framealpha=0.85)
+        fig.suptitle("Encoders trained by the gradient of mutual information (MIGE)", fontsize=12)
+    else:
+        fig.suptitle("Encoder trained by the gradient of mutual information (MIGE)\n" + runs[0].settings(), fontsize=12)
+    fig.savefig(output, dpi=120)
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("runs", nargs="+", metavar="RUN", help="folder of a run")
+    p.add_argument("-o", "--output", required=True, metavar="PNG", help="picture to write (or .pdf, .svg)")
+    o = p.parse_args()
+    try:
+        draw([Run(folder) for folder in o.runs], o.output)
+    except (OSError, KeyError) as e:
+        sys.exit(f"plot_run.py: {e} (is each RUN a folder that `mige train` wrote?)")
+
+
+if __name__ == "__main__":
+    main()

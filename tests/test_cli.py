@@ -1,0 +1,446 @@
+#!/usr/bin/env python3
+"""The command line: exit statuses, one message a failure, and what is left behind; alone and on three ranks."""
+import os
+import shutil
+import signal
+import sys
+import time
+
+import h5py
+import numpy as np
+
+sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "ref"))
+import make_score
+from program import (CLASSES, Cases, Program, fails, good, mige, mount, path, pictures, unmount, write_cifar, write_data,
+                     write_records)
+
+COMMANDS = ("train", "probe", "encode", "score", "convert", "info", "verify")
+DATA = path("data.h5")
+RUN = path("run")  # two steps, a checkpoint each; kept as it is
+SHORT = ("--batch", 16, "--code", 4, "--projection", 4, "--quiet")
+
+
+def train(out, *more, data=DATA):
+    return ("train", "--data", data, "--out", out, *SHORT, *more)
+
+
+def fresh(name, ranks):
+    folder = path(f"{name}-{ranks}")
+    shutil.rmtree(folder, ignore_errors=True)
+    return folder
+
+
+def copy_of_run(name, ranks):
+    folder = fresh(name, ranks)
+    shutil.copytree(RUN, folder)
+    return folder
+
+
+def contents(folder):
+    found = {}
+    for root, _, files in os.walk(folder):
+        for f in files:
+            with open(os.path.join(root, f), "rb") as g:
+                found[os.path.relpath(os.path.join(root, f), folder)] = g.read()
+    return found
+
+
+def prepare():
+    write_cifar(path("cifar"))
+    good("convert", "--format", "cifar10", "--from", path("cifar"), "--output", DATA)
+    good(*train(RUN, "--steps", 2, "--checkpoint-every", 1))
+    rng = np.random.default_rng(3)
+    with h5py.File(path("samples.h5"), "w") as f:
+        x = rng.normal(size=(150, 4))
+        f["samples"] = x
+        f["crooked"] = np.c_[x[:, 0], x[:, 1] + x[:, 0] ** 2, np.exp(x[:, 2])].astype(np.float32)
+        f["points"] = rng.normal(size=(9, 4))
+        f["line"] = np.arange(5.0)
+        f["same"] = np.ones((40, 3))
+        x = x.copy()
+        x[17, 2] = np.nan
+        f["nan"] = x
+
+
+# ---- what is only asked
+
+
+def version(ranks):
+    r = good("--version", ranks=ranks)
+    assert r.out.startswith("mige ") and len(r.out.splitlines()) == 1 and not r.err.strip(), str(r)
+
+
+def help_text(ranks):
+    r = good("--help", ranks=ranks)
+    assert all(f"  {c} " in r.out for c in COMMANDS) and not r.err.strip(), str(r)
+    assert r.out.count("usage") == 1, "said more than once"
+    good("-h", ranks=ranks)
+    for c in COMMANDS if ranks == 1 else ("train",):
+        r = good(c, "--help", ranks=ranks)
+        assert not r.err.strip() and f"mige {c}" in r.out and "--seed" in r.out and "--dry-run" in r.out, str(r)
+    r = good("train", "--batch", "no", "--help", ranks=ranks)
+    assert "--batch" in r.out and "default 128" in r.out and "--learning-rate" in r.out, str(r)
+
+
+def config_text(ranks):
+    """What --dump-config prints, read back, is printed again; and so with changed values."""
+    for c, more in (("train", ["--learning-rate", 0.1234567890123456, "--data", "a b=c;d.h5"]), ("score", ["--eigen", 7])):
+        first = good(c, *more, "--dump-config", ranks=ranks).out
+        with open(path("dumped.ini"), "w") as f:
+            f.write(first)
+        again = good(c, "--config", path("dumped.ini"), "--dump-config", ranks=ranks).out
+        wanted = first.replace("dump-config = no", "dump-config = yes")
+        assert again.replace("dump-config = no", "dump-config = yes") == wanted, f"{first} became {again}"
+        values = dict(line.split(" = ", 1) for line in first.splitlines() if " = " in line)
+        assert all(values[k[2:]] == v if isinstance(v, str) else float(values[k[2:]]) == v
+                   for k, v in zip(more[::2], more[1::2])), first
+
+
+def info(ranks):
+    r = good("info", ranks=ranks)
+    assert "BLAS" in r.out and "kernels" in r.out and f"{ranks} x 1 threads" in r.out, str(r)
+    assert "mige" in r.out and "MPI" in r.out and "HDF5" in r.out and "hosts" in r.out, str(r)
+
+
+# ---- usage
+
+
+def usage(ranks):
+    fails(2, "command", ranks=ranks)
+    fails(2, "trian.*train", "trian", ranks=ranks)
+    fails(2, "--bach.*batch", "train", "--bach", 64, ranks=ranks)
+    fails(2, "--batch.*range", "train", "--batch", 1, ranks=ranks)
+    fails(2, "--batch.*number", "train", "--batch", "many", ranks=ranks)
+    fails(2, "--layers.*not an option of train", "train", "--layers", "conv", ranks=ranks)
+    fails(2, "--data.*missing", "train", "--data", ranks=ranks)
+    fails(2, "--data.*given", "train", "--out", path("x"), ranks=ranks)
+    fails(2, "--out.*given", "train", "--data", DATA, ranks=ranks)
+    fails(2, "--solver.*lapack", "score", "--solver", "qr", ranks=ranks)
+    fails(2, "--width.*abc", "score", "--input", path("samples.h5"), "--output", path("x.h5"), "--width", "abc", ranks=ranks)
+    fails(2, "--check.*foo", "score", "--input", path("samples.h5"), "--output", path("x.h5"), "--check", "foo", ranks=ranks)
+    fails(2, "--eigen.*151", "score", "--input", path("samples.h5"), "--output", path("x.h5"), "--eigen", 151, ranks=ranks)
+    fails(2, "--layers.*fd", "probe", "--run", RUN, "--layers", "conv,fd", ranks=ranks)
+    fails(2, "--format.*mnist", "convert", "--format", "jpeg", ranks=ranks)
+    fails(2, "verify", "verify", ranks=ranks)
+
+
+def ini_file(ranks):
+    with open(path("bad.ini"), "w") as f:
+        f.write("[train]\nbatch = 16\n\ncuont = 3\n")
+    fails(2, r"bad\.ini:4: cuont", "train", "--config", path("bad.ini"), ranks=ranks)
+    with open(path("bad.ini"), "w") as f:
+        f.write("seed = 1\nbatch = 1\n")
+    fails(2, r"bad\.ini:2: batch.*range", "train", "--config", path("bad.ini"), ranks=ranks)
+    fails(3, r"none\.ini", "train", "--config", path("none.ini"), ranks=ranks)
+
+
+def sizes(ranks):
+    fails(2, "--batch.*640", *train(path("x"), "--batch", 641), ranks=ranks)
+    fails(2, "--eigen.*batch", *train(path("x"), "--eigen", 17), ranks=ranks)
+    if ranks > 2:
+        fails(2, f"--batch.*{ranks} ranks", *train(path("x"), "--batch", 2), ranks=ranks)
+    assert not os.path.exists(path("x"))
+
+
+# ---- input
+
+
+def bad_data(ranks):
+    fails(3, r"none\.h5", *train(path("x"), data=path("none.h5")), ranks=ranks)
+    with open(path("text.h5"), "w") as f:
+        f.write("no HDF5 at all\n" * 100)
+    fails(3, r"text\.h5.*HDF5", *train(path("x"), data=path("text.h5")), ranks=ranks)
+    with open(DATA, "rb") as f:
+        whole = f.read()
+    for size in 0, 7, 100, 5000, len(whole) // 2, len(whole) - 1:
+        with open(path("cut.h5"), "wb") as f:
+            f.write(whole[:size])
+        fails(3, r"cut\.h5", *train(path("x"), data=path("cut.h5")), ranks=ranks)
+        if ranks > 1 and size > 7:
+            break
+    fails(3, r"samples\.h5.*mige", *train(path("x"), data=path("samples.h5")), ranks=ranks)
+    fails(3, "mige-checkpoint", *train(path("x"), data=os.path.join(RUN, "checkpoint-1.h5")), ranks=ranks)
+    assert not os.path.exists(path("x"))
+
+
+def bad_labels(ranks):
+    images, labels = pictures(40, 1)
+    write_data(path("labels.h5"), images, labels)
+    good(*train(path("x"), "--dry-run", data=path("labels.h5")), ranks=ranks)
+    labels[23] = CLASSES
+    write_data(path("labels.h5"), images, labels)
+    fails(3, r"labels\.h5.*23.*10", *train(path("x"), data=path("labels.h5")), ranks=ranks)
+    assert not os.path.exists(path("x"))
+
+
+def bad_samples(ranks):
+    def score(status, part, *more):
+        fails(status, part, "score", "--input", path("samples.h5"), "--output", path("x.h5"), *more, ranks=ranks)
+
+    score(3, r"/none", "--dataset", "/none")
+    score(3, r"/line.*\[M,D\]", "--dataset", "/line")
+    score(3, "row 17 ", "--dataset", "/nan")
+    score(4, "distance", "--dataset", "/same")
+    score(3, "row 17 ", "--points", path("samples.h5"), "--points-dataset", "/nan")
+    score(3, "dimensions", "--points", path("samples.h5"), "--points-dataset", "/crooked")
+    score(3, r"none\.h5", "--points", path("none.h5"))
+    assert not os.path.exists(path("x.h5"))
+
+
+def bad_run(ranks):
+    fails(3, "none", "probe", "--run", path("none"), ranks=ranks)
+    folder = copy_of_run("unfinished", ranks)
+    for step in 1, 2:
+        os.remove(os.path.join(folder, f"checkpoint-{step}.h5"))
+    fails(3, "no checkpoint", "probe", "--run", folder, ranks=ranks)
+    fails(3, "no checkpoint", "encode", "--run", folder, "--output", path("x.h5"), ranks=ranks)
+    assert not os.path.exists(path("x.h5"))
+
+
+def bad_archive(ranks):
+    fails(3, "nowhere", "convert", "--from", path("nowhere"), "--output", path("x.h5"), ranks=ranks)
+    folder = fresh("cifar-bad", ranks)
+    shutil.copytree(path("cifar"), folder)
+    images, labels = pictures(20, 1)
+    labels[3] = CLASSES
+    write_records(os.path.join(folder, "data_batch_2.bin"), images, labels)
+    fails(3, r"data_batch_2\.bin.*10", "convert", "--from", folder, "--output", path("x.h5"), ranks=ranks)
+    assert not os.path.exists(path("x.h5"))
+
+
+def verify(ranks):
+    checkpoint = os.path.join(RUN, "checkpoint-2.h5")
+    r = good("verify", DATA, checkpoint, os.path.join(RUN, "metrics.h5"), ranks=ranks)
+    assert r.out.count(": good") == 3 and r.err.strip() == "", str(r)
+    good("verify", "--threads", 1, DATA, ranks=ranks)
+    good("verify", DATA, "--seed", 1, ranks=ranks)
+    with open(DATA, "rb") as f:
+        bytes_ = bytearray(f.read())
+    bytes_[len(bytes_) // 2] ^= 1
+    with open(path("flipped.h5"), "wb") as f:
+        f.write(bytes_)
+    fails(3, r"flipped\.h5", "verify", path("flipped.h5"), ranks=ranks)
+    fails(3, "1 of 2", "verify", DATA, path("flipped.h5"), ranks=ranks)
+    fails(3, r"none\.h5", "verify", path("none.h5"), ranks=ranks)
+
+
+# ---- output
+
+
+def not_writable(ranks):
+    with open(path("file"), "w") as f:
+        f.write("in the way")
+    score = ("score", "--input", path("samples.h5"), "--output")
+    for folder in path("file", "below"), "/proc/here":
+        fails(5, folder, *train(folder, "--steps", 1), ranks=ranks)
+        fails(5, folder, *score, os.path.join(folder, "s.h5"), ranks=ranks)
+    fails(5, "missing", *score, path("missing", "s.h5"), ranks=ranks)
+    fails(5, "missing", "encode", "--run", RUN, "--layers", "y", "--output", path("missing", "g.h5"), ranks=ranks)
+    fails(5, "missing", "convert", "--from", path("cifar"), "--output", path("missing", "d.h5"), ranks=ranks)
+    fails(5, "folder", *score, path("cifar"), ranks=ranks)
+
+
+def read_only(ranks):
+    folder = path("read-only")
+    mount(folder, "ro,size=1m")
+    try:
+        fails(5, "read-only", *train(folder, "--steps", 1), ranks=ranks)
+        fails(5, "read-only", *train(os.path.join(folder, "run"), "--steps", 1), ranks=ranks)
+        fails(5, "read-only", "score", "--input", path("samples.h5"), "--output", os.path.join(folder, "s.h5"), ranks=ranks)
+    finally:
+        unmount(folder)
+
+
+def disk_full(ranks):
+    """The checkpoint that still fitted is kept, and is good."""
+    folder = path("full")
+    mount(folder, "size=90m")
+    try:
+        run = os.path.join(folder, "run")
+        fails(5, r"checkpoint-2\.h5.*[Nn]o space", *train(run, "--steps", 3, "--checkpoint-every", 1), ranks=ranks)
+        assert sorted(f for f in os.listdir(run) if f.startswith("checkpoint")) == ["checkpoint-1.h5"], os.listdir(run)
+        good("verify", os.path.join(run, "checkpoint-1.h5"), os.path.join(run, "metrics.h5"))
+        with open(os.path.join(folder, "rest"), "wb", buffering=0) as f:
+            try:
+                while True:
+                    f.write(b"x" * 4096)
+            except OSError:
+                pass
+        fails(5, r"s\.h5.*[Nn]o space", "score", "--input", path("samples.h5"), "--output", os.path.join(folder, "s.h5"), ranks=ranks)
+        fails(5, "config.ini", *train(os.path.join(folder, "other"), "--steps", 1), ranks=ranks)
+        assert not [f for f in os.listdir(folder) if f.startswith("s.h5")]
+    finally:
+        unmount(folder)
+
+
+def dry_run(ranks):
+    before = set(os.listdir(path()))
+    r = good("train", "--data", DATA, "--out", path("dry"), "--dry-run", ranks=ranks)
+    assert "MB a rank" in r.out and "640 images" in r.out, str(r)
+    good("train", "--data", DATA, "--dry-run", ranks=ranks)
+    good("score", "--input", path("samples.h5"), "--output", path("dry.h5"), "--dry-run", ranks=ranks)
+    good("convert", "--from", path("cifar"), "--output", path("dry.h5"), "--dry-run", ranks=ranks)
+    good("encode", "--run", RUN, "--output", path("dry.h5"), "--dry-run", ranks=ranks)
+    kept = contents(RUN)
+    good("probe", "--run", RUN, "--dry-run", ranks=ranks)
+    assert set(os.listdir(path())) == before and contents(RUN) == kept, "something was written"
+    fails(3, r"none\.h5", "train", "--data", path("none.h5"), "--dry-run", ranks=ranks)
+
+
+# ---- runs
+
+
+def run_there_already(ranks):
+    kept = contents(RUN)
+    fails(2, "holds a run.*--resume", *train(RUN, "--steps", 3), ranks=ranks)
+    assert contents(RUN) == kept
+
+
+def other_options(ranks):
+    folder = copy_of_run("other", ranks)
+    kept = contents(folder)
+    fails(3, "code = 4.*code = 8", *train(folder, "--steps", 4, "--resume", "--code", 8), ranks=ranks)
+    images, labels = pictures(40, 1)
+    write_data(path("few.h5"), images, labels)
+    fails(3, "images = 640.*images = 40", *train(folder, "--steps", 4, "--resume", data=path("few.h5")), ranks=ranks)
+    fails(3, "learning-rate", *train(folder, "--steps", 4, "--resume", "--learning-rate", 0.5), ranks=ranks)
+    now = contents(folder)
+    changed = [f for f in kept if now.get(f) != kept[f]]
+    assert not changed and len(now) == len(kept), f"changed: {changed}"
+
+
+def damaged_checkpoint(ranks):
+    folder = copy_of_run("damaged", ranks)
+    newest = os.path.join(folder, "checkpoint-2.h5")
+    with open(newest, "r+b") as f:
+        f.truncate(os.path.getsize(newest) // 2)
+    r = good(*train(folder, "--steps", 3, "--resume"), ranks=ranks)
+    assert len(r.warnings) == 1 and "checkpoint-2.h5" in r.warnings[0], str(r)
+    with h5py.File(os.path.join(folder, "metrics.h5")) as f:
+        assert list(f["train/step"]) == [1, 2, 3]
+    for f in os.listdir(folder):
+        if f.startswith("checkpoint"):
+            with open(os.path.join(folder, f), "r+b") as g:
+                g.seek(3000)
+                g.write(b"damage")
+    kept = contents(folder)
+    fails(3, "checkpoint", *train(folder, "--steps", 4, "--resume"), ranks=ranks)
+    now = contents(folder)
+    assert all(now.get(f) == kept[f] for f in kept), "something was changed"
+
+
+def resume_from_nothing(ranks):
+    folder = fresh("nothing", ranks)
+    good(*train(folder, "--steps", 1, "--resume"), ranks=ranks)
+    assert os.path.exists(os.path.join(folder, "checkpoint-1.h5"))
+    good(*train(folder, "--steps", 1, "--resume"), ranks=ranks)
+
+
+def checkpoints_kept(ranks):
+    folder = fresh("kept", ranks)
+    good(*train(folder, "--steps", 7, "--checkpoint-every", 1, "--keep-every", 3), ranks=ranks)
+    found = sorted(f for f in os.listdir(folder) if f.startswith("checkpoint"))
+    assert found == [f"checkpoint-{s}.h5" for s in (3, 6, 7)], found
+
+
+def out_of_time(ranks):
+    folder = fresh("time", ranks)
+    fails(75, "--max-hours.*--resume", *train(folder, "--steps", 100, "--max-hours", 1e-9), ranks=ranks)
+    assert [f for f in os.listdir(folder) if f.startswith("checkpoint-")] == ["checkpoint-1.h5"], os.listdir(folder)
+    good(*train(folder, "--steps", 2, "--resume"), ranks=ranks)
+
+
+def stopped_by(signum, to_ranks, ranks):
+    """75, one line, a checkpoint; the same command with --resume goes on."""
+    folder = fresh(f"signal-{signum}-{to_ranks}", ranks)
+    p = Program(*train(folder, "--steps", 100000, "--checkpoint-every", 0), ranks=ranks)
+    end = time.monotonic() + 30
+    while time.monotonic() < end and not os.path.exists(os.path.join(folder, "metrics.h5")):
+        time.sleep(0.05)
+    time.sleep(0.5)
+    for pid in p.ranks() if to_ranks else [p.process.pid]:
+        os.kill(pid, signum)
+    r = p.result(30)
+    assert r.status == 75 and len(r.messages) == 1 and "signal" in r.messages[0], str(r)
+    steps = [int(f[11:-3]) for f in os.listdir(folder) if f.startswith("checkpoint-")]
+    assert len(steps) == 1 and steps[0] > 0, os.listdir(folder)
+    good(*train(folder, "--steps", steps[0] + 2, "--resume", "--checkpoint-every", 0), ranks=ranks)
+    with h5py.File(os.path.join(folder, "metrics.h5")) as f:
+        assert list(f["train/step"]) == list(range(1, steps[0] + 3))
+
+
+def signals(ranks):
+    stopped_by(signal.SIGUSR1, False, ranks)  # as mpirun passes it on
+    stopped_by(signal.SIGTERM, True, ranks)  # as a batch system sends it
+
+
+def collapsed(ranks):
+    """A numerical failure; the last good checkpoint is kept."""
+    folder = copy_of_run("collapsed", ranks)
+    write_data(path(f"grey-{ranks}.h5"), np.full((640, 3, 32, 32), 99, np.uint8), np.arange(640) % CLASSES)
+    fails(4, "distance|finite", *train(folder, "--steps", 4, "--resume", data=path(f"grey-{ranks}.h5")), ranks=ranks)
+    good("verify", os.path.join(folder, "checkpoint-2.h5"), os.path.join(folder, "metrics.h5"))
+
+
+def quiet(ranks):
+    r = good(*train(fresh("quiet", ranks), "--steps", 2), ranks=ranks)
+    assert not r.out.strip() and not r.err.strip(), str(r)
+    r = good("train", "--data", DATA, "--out", fresh("loud", ranks), "--batch", 16, "--steps", 3, "--log-view", ranks=ranks)
+    assert "GFLOP/s" in r.out and "forward" in r.out and r.out.count("train: done") == 1 and not r.err.strip(), str(r)
+
+
+# ---- scores
+
+
+def compare_scores(ranks, dataset, points, options, estimate, most, solver):
+    output = path(f"scores-{ranks}.h5")
+    more = ("--points", path("samples.h5")) if points else ()
+    good("score", "--input", path("samples.h5"), "--dataset", dataset, "--output", output, "--quiet", "--solver", solver,
+         *more, *options, ranks=ranks)
+    with h5py.File(path("samples.h5")) as f:
+        x = f[dataset][:].astype(float)
+        q = f["points"][:] if points else x[:1]
+    w, lam, s, sp = make_score.estimate(x, q, **estimate)
+    with h5py.File(output) as f:
+        assert np.linalg.norm(f["score"][:] - s) < most * np.linalg.norm(s), "scores"
+        if points:
+            assert np.linalg.norm(f["score_points"][:] - sp) < most * np.linalg.norm(sp), "scores at points"
+        if len(lam):
+            assert np.allclose(f["eigenvalues"][:], lam, rtol=0, atol=1e-11 * lam[0]), "eigenvalues"
+            assert f.attrs["eigen"] == len(lam), "J"
+        assert abs(f.attrs["width"] / w - 1) < 1e-12, "width"
+        return dict(f.attrs), {n: dict(f[n].attrs) for n in ("score",)}
+
+
+def scores(ranks):
+    for solver, most in ("auto", 1e-8), ("lapack", 1e-8), ("scalapack", 1e-8), ("filter", 1e-8), ("subspace", 1e-6):
+        compare_scores(ranks, "/samples", True, ("--threshold", 0.985), {"threshold": 0.985}, most, solver)
+        compare_scores(ranks, "/crooked", False, ("--eigen", 12), {"eigen": 12}, most, solver)
+    compare_scores(ranks, "/samples", True, ("--width", 2, "--threshold", 0.9), {"width": 2, "threshold": 0.9}, 1e-8, "auto")
+    compare_scores(ranks, "/samples", True, ("--width-scale", 1.5), {"scale": 1.5}, 1e-8, "auto")
+    compare_scores(ranks, "/samples", True, ("--estimator", "stein", "--eta", 0.1, "--iterations", 2, "--calibrate", "stein"),
+                   {"eta": 0.1, "iterations": 2, "calibrate": "stein"}, 1e-8, "auto")
+    root, score = compare_scores(ranks, "/samples", False, ("--check", "eigen", "--seed", 5), {}, 1e-8, "lapack")
+    for name in ("format", "format_version", "software", "git_revision", "command_line", "config", "created", "ranks", "threads",
+                 "hosts", "seed", "complete", "threshold", "solver"):
+        assert name in root, f"no attribute {name}"
+    text = {k: v.decode() if isinstance(v, bytes) else v for k, v in root.items()}
+    assert text["format"] == "mige-score" and text["ranks"] == ranks and text["seed"] == 5 and text["solver"] == "lapack"
+    assert text["complete"] == 1 and "--check eigen" in text["command_line"] and "threshold = 0.99" in text["config"]
+    assert "units" in score["score"] and "long_name" in score["score"]
+
+
+def main():
+    cases = Cases()
+    cases.run("prepare", prepare)
+    for case in (version, help_text, config_text, info, usage, ini_file, sizes, bad_data, bad_labels, bad_samples, bad_run,
+                 bad_archive, verify, not_writable, read_only, disk_full, dry_run, run_there_already, other_options,
+                 damaged_checkpoint, resume_from_nothing, checkpoints_kept, out_of_time, signals, collapsed, quiet, scores):
+        for ranks in 1, 3:
+            if not [a for a in sys.argv[1:] if a != "-v"] or case.__name__ in sys.argv:
+                cases.run(f"{case.__name__.replace('_', ' ')} np {ranks}", case, ranks)
+    cases.end()
+
+
+if __name__ == "__main__":
+    main()

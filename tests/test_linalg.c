@@ -1,0 +1,560 @@
+/* np: 1 2 3 4 5 8 */
+/* Grid, block-cyclic matrix and eigenpairs, the same expected values for every number of ranks. */
+#include "mige/blas.h"
+#include "mige/linalg.h"
+#include "ranks.h"
+#include "ref.h"
+#include <math.h>
+
+static int blocks(int m, int nb) {
+    return (m + nb - 1) / nb;
+}
+
+static void grid_shapes(void **state) {
+    static const int orders[] = {1,   2,   3,   15,  16,  17,  31,  32,   33,   63,   64,   65,   100,  116,
+                                 127, 128, 212, 255, 256, 300, 511, 1000, 1023, 1024, 1025, 2048, 4000, 65536};
+    (void)state;
+    for (size_t k = 0; k < sizeof orders / sizeof *orders; k++) {
+        int before = 0, m = orders[k];
+        for (int ranks = 1; ranks <= 70; ranks++) {
+            int rows, cols, nb, best = 1;
+            mige_grid_shape(m, ranks, &rows, &cols, &nb);
+            assert_true(nb > 0 && rows >= 1 && rows <= cols && rows * cols <= ranks);
+            /* Two blocks or more in each direction, unless one rank has all. */
+            assert_true(rows * cols == 1 || blocks(m, nb) >= 2 * cols);
+            assert_true(rows * cols >= before);
+            before = rows * cols;
+            for (int p = 1; p * p <= ranks; p++)
+                for (int q = p; p * q <= ranks; q++)
+                    if (m / nb >= 2 * q && p * q > best) best = p * q;
+            assert_int_equal(rows * cols, best);
+        }
+    }
+    int rows, cols, nb;
+    mige_grid_shape(300, 3, &rows, &cols, &nb);
+    assert_int_equal(rows, 1);
+    assert_int_equal(cols, 3);
+}
+
+static void grid_places(void **state) {
+    static const int orders[] = {1, 60, 131, 300};
+    (void)state;
+    for (size_t k = 0; k < sizeof orders / sizeof *orders; k++)
+        for (int ranks = 1; ranks <= world.size + 1; ranks++) {
+            mige_grid g;
+            int used[64] = {0}, inside = 0, good;
+            assert_ok(mige_grid_create(&world, orders[k], ranks, &g));
+            assert_all(g.rows * g.cols <= ranks && g.rows * g.cols <= world.size);
+            if (g.inside) used[g.row * g.cols + g.col]++;
+            good = g.inside ? g.row >= 0 && g.row < g.rows && g.col >= 0 && g.col < g.cols &&
+                                  g.comm.size == g.rows * g.cols
+                            : g.row == -1 && g.col == -1;
+            assert_all(good);
+            MPI_Allreduce(MPI_IN_PLACE, used, 64, MPI_INT, MPI_SUM, world.mpi);
+            for (int i = 0; i < 64; i++) {
+                good = good && used[i] <= 1;
+                inside += used[i];
+            }
+            assert_all(good && inside == g.rows * g.cols);
+            mige_grid_destroy(&g);
+        }
+}
+
+static void rows_of_ranks(void **state) {
+    static const int orders[] = {1, 31, 64, 131, 300};
+    (void)state;
+    for (size_t k = 0; k < sizeof orders / sizeof *orders; k++)
+        for (int nb = 8; nb <= 32; nb *= 2) {
+            mige_grid g;
+            int most = orders[k] / nb / 2 > 1 ? orders[k] / nb / 2 : 1, all = most < world.size ? most : world.size;
+            assert_ok(mige_grid_create_row(&world, orders[k], world.size, nb, &g));
+            assert_all(g.rows == 1 && g.cols == all && g.nb == nb && g.inside == (world.rank < all));
+            assert_all(g.inside ? g.row == 0 && g.col == world.rank && g.comm.size == all : g.row == -1);
+            mige_grid_destroy(&g);
+        }
+}
+
+/* Every element has one owner, the one that the definition of block-cyclic says. */
+static void index_maps(void **state) {
+    static const int sizes[][2] = {{53, 37}, {1, 1}, {16, 16}, {17, 212}, {212, 17}, {300, 300}};
+    (void)state;
+    for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++) {
+        mige_grid g;
+        mige_matrix A;
+        int m = sizes[k][0], n = sizes[k][1], good = 1;
+        assert_ok(mige_grid_create(&world, 212, world.size, &g));
+        assert_ok(mige_matrix_create(&g, m, n, &A));
+        double *owners = calloc((size_t)(m * n), sizeof *owners);
+        for (int jl = 0; jl < A.nl; jl++)
+            for (int il = 0; il < A.ml; il++) {
+                int ig = mige_row(&A, il), jg = mige_col(&A, jl);
+                good = good && ig < m && jg < n && ig / g.nb % g.rows == g.row && jg / g.nb % g.cols == g.col;
+                if (good) owners[ig * n + jg]++;
+                good = good && A.a[(size_t)jl * (size_t)A.lld + (size_t)il] == 0;
+            }
+        for (int ig = 0; ig <= n; ig++) {
+            int below = 0;
+            for (int j = 0; j < ig; j++) below += g.inside && j / g.nb % g.cols == g.col;
+            good = good && mige_cols_below(&A, ig) == below;
+        }
+        mige_sum(&world, owners, (size_t)(m * n));
+        for (int i = 0; i < m * n; i++) good = good && owners[i] == 1;
+        good = good && (g.inside || (A.ml == 0 && A.nl == 0));
+        free(owners);
+        mige_matrix_destroy(&A);
+        mige_grid_destroy(&g);
+        assert_all(good);
+    }
+}
+
+/* A problem: the whole matrix and, from dsyevd, all that is to be known of it. */
+typedef struct {
+    int M;
+    double *K, *lambda, *U; /* column-major; descending */
+} problem;
+
+static problem reference(int M, double *K) {
+    problem p = {M, K, malloc((size_t)M * sizeof(double)), malloc((size_t)M * (size_t)M * sizeof(double))};
+    int lwork = 1 + 6 * M + 2 * M * M, liwork = 3 + 5 * M, info;
+    double *work = malloc((size_t)lwork * sizeof *work), *w = malloc((size_t)M * sizeof *w);
+    int *iwork = malloc((size_t)liwork * sizeof *iwork);
+    double *A = malloc((size_t)M * (size_t)M * sizeof *A);
+    memcpy(A, K, (size_t)M * (size_t)M * sizeof *A);
+    dsyevd_("V", "U", &M, A, &M, w, work, &lwork, iwork, &liwork, &info);
+    for (int j = 0; j < M; j++) {
+        p.lambda[j] = w[M - 1 - j];
+        memcpy(p.U + (size_t)j * (size_t)M, A + (size_t)(M - 1 - j) * (size_t)M, (size_t)M * sizeof *A);
+    }
+    free(work);
+    free(iwork);
+    free(w);
+    free(A);
+    return p;
+}
+
+/* RBF Gram matrix of M points in D dimensions. */
+static problem gram(int M, int D, double width, uint32_t salt) {
+    double *K = malloc((size_t)M * (size_t)M * sizeof *K);
+    float *x = malloc((size_t)(M * D) * sizeof *x);
+    ref_fill(x, 0, (size_t)(M * D), salt);
+    for (int i = 0; i < M; i++)
+        for (int j = 0; j < M; j++) {
+            double d2 = 0;
+            for (int d = 0; d < D; d++)
+                d2 += (double)(x[i * D + d] - x[j * D + d]) * (double)(x[i * D + d] - x[j * D + d]);
+            K[(size_t)j * (size_t)M + (size_t)i] = exp(-d2 / (2 * width * width));
+        }
+    free(x);
+    return reference(M, K);
+}
+
+static problem diagonal(int M, const double *d) {
+    double *K = calloc((size_t)(M * M), sizeof *K);
+    for (int i = 0; i < M; i++) K[i * M + i] = d[i];
+    return reference(M, K);
+}
+
+static void forget(problem *p) {
+    free(p->K);
+    free(p->lambda);
+    free(p->U);
+}
+
+static void put(mige_eigen *e, const problem *p) {
+    mige_matrix *A = mige_eigen_matrix(e);
+    for (int jl = 0; jl < A->nl; jl++)
+        for (int il = 0; il < A->ml; il++)
+            A->a[(size_t)jl * (size_t)A->lld + (size_t)il] =
+                p->K[(size_t)mige_col(A, jl) * (size_t)p->M + (size_t)mige_row(A, il)];
+}
+
+static int rule(const problem *p, const mige_eigen_options *o) {
+    int J = 0;
+    double share = 0;
+    for (; J < p->M; J++) {
+        share += p->lambda[J] / p->M;
+        if (o->eigen ? J >= o->eigen : share >= o->threshold && o->threshold < 1) break;
+        if (p->lambda[J] < o->floor * p->lambda[0]) break;
+    }
+    return J > 0 ? J : 1;
+}
+
+/* U [J][M], vector j of lambda[j], on every rank. */
+static double *vectors(int M, const mige_eigenpairs *p) {
+    double *U = calloc((size_t)M * (size_t)p->J, sizeof *U);
+    for (int jl = mige_cols_below(p->U, p->first); jl < mige_cols_below(p->U, p->first + p->J); jl++)
+        for (int il = 0; il < p->U->ml; il++) {
+            int j = p->first + p->J - 1 - mige_col(p->U, jl);
+            U[(size_t)j * (size_t)M + (size_t)mige_row(p->U, il)] =
+                p->U->a[(size_t)jl * (size_t)p->U->lld + (size_t)il];
+        }
+    mige_sum(&world, U, (size_t)M * (size_t)p->J);
+    return U;
+}
+
+enum { COLUMNS = 3 };
+
+/* F = U diag(1/lambda^power) U' B for J vectors [J][M] and B [3][M], whose entries are +-1/2 at most. */
+static void apply(int M, int J, int power, const double *lambda, const double *U, double *F) {
+    memset(F, 0, (size_t)(COLUMNS * M) * sizeof *F);
+    for (int c = 0; c < COLUMNS; c++)
+        for (int j = 0; j < J; j++) {
+            const double *u = U + (size_t)j * (size_t)M;
+            double dot = 0;
+            for (int i = 0; i < M; i++) dot += u[i] * (double)ref_value((size_t)(c * M + i), 77);
+            for (int i = 0; i < M; i++) F[c * M + i] += dot / pow(lambda[j], power) * u[i];
+        }
+}
+
+typedef struct {
+    double lambda, residual, orthogonality, f, f2, vectors;
+} errors;
+
+static double distance(size_t n, const double *a, const double *b) {
+    double off = 0, size = 1e-300;
+    for (size_t i = 0; i < n; i++) {
+        off += (a[i] - b[i]) * (a[i] - b[i]);
+        size += b[i] * b[i];
+    }
+    return sqrt(off / size);
+}
+
+/* Residuals and orthogonality of the vectors U, and what they make of B. */
+static void compare_vectors(const problem *p, const mige_eigenpairs *e, errors *worst) {
+    int M = p->M, J = e->J;
+    double *U = vectors(M, e), *F = malloc((size_t)(2 * COLUMNS * M) * sizeof *F), *R = F + COLUMNS * M;
+    double *KU = malloc((size_t)M * (size_t)J * sizeof *KU), *G = malloc((size_t)J * (size_t)J * sizeof *G);
+    cblas_dgemm(CblasColMajor, CblasNoTrans, CblasNoTrans, M, J, M, 1, p->K, M, U, M, 0, KU, M);
+    cblas_dgemm(CblasColMajor, CblasTrans, CblasNoTrans, J, J, M, 1, U, M, U, M, 0, G, J);
+    for (int j = 0; j < J; j++) {
+        double r = 0;
+        for (int i = 0; i < M; i++) {
+            double d = KU[(size_t)j * (size_t)M + (size_t)i] - e->lambda[j] * U[(size_t)j * (size_t)M + (size_t)i];
+            r += d * d;
+        }
+        worst->residual = fmax(worst->residual, sqrt(r) / p->lambda[0]);
+        for (int i = 0; i < J; i++)
+            worst->orthogonality =
+                fmax(worst->orthogonality, fabs(G[(size_t)j * (size_t)J + (size_t)i] - (i == j)));
+    }
+    apply(M, J, 1, e->lambda, U, F);
+    apply(M, J, 1, p->lambda, p->U, R);
+    worst->vectors = distance((size_t)(COLUMNS * M), F, R);
+    free(U);
+    free(F);
+    free(KU);
+    free(G);
+}
+
+/* F = f(K) B by mige_eigen_apply against the reference's vectors. */
+static double compare_products(const problem *p, mige_eigen *e, int J, int power) {
+    int M = p->M;
+    size_t n = (size_t)(COLUMNS * M);
+    double *F = malloc(4 * n * sizeof *F), *R = F + n, *B = R + n, *T = B + n;
+    for (int c = 0; c < COLUMNS; c++)
+        for (int i = 0; i < M; i++) B[i * COLUMNS + c] = (double)ref_value((size_t)(c * M + i), 77);
+    assert_ok(mige_eigen_apply(e, power, COLUMNS, B, T));
+    assert_true(same_everywhere(T, n * sizeof *T));
+    for (int c = 0; c < COLUMNS; c++)
+        for (int i = 0; i < M; i++) F[c * M + i] = T[i * COLUMNS + c];
+    apply(M, J, power, p->lambda, p->U, R);
+    double worst = distance(n, F, R);
+    free(F);
+    return worst;
+}
+
+static errors compare(const problem *p, mige_eigen *e, const mige_eigenpairs *pairs) {
+    errors worst = {0, 0, 0, 0, 0, 0};
+    for (int j = 0; j < pairs->J; j++)
+        worst.lambda = fmax(worst.lambda, fabs(pairs->lambda[j] - p->lambda[j]) / p->lambda[0]);
+    if (pairs->U) compare_vectors(p, pairs, &worst);
+    worst.f = compare_products(p, e, pairs->J, 1);
+    worst.f2 = compare_products(p, e, pairs->J, 2);
+    return worst;
+}
+
+static mige_eigen_options options(enum mige_solver solver, double threshold, int eigen) {
+    mige_eigen_options o = mige_eigen_defaults();
+    o.solver = solver;
+    o.threshold = threshold;
+    o.eigen = eigen;
+    return o;
+}
+
+static void assert_pairs(const problem *p, const mige_eigen_options *o, mige_eigen *e,
+                         const mige_eigenpairs *pairs) {
+    int iterative = pairs->solver == MIGE_SOLVER_SUBSPACE;
+    assert_all(pairs->J == rule(p, o) && (pairs->U == NULL) == (pairs->solver == MIGE_SOLVER_FILTER));
+    assert_true(same_everywhere(pairs->lambda, (size_t)pairs->J * sizeof *pairs->lambda));
+    errors x = compare(p, e, pairs);
+    assert_small(x.lambda, 1e-12);
+    assert_small(x.residual, iterative ? 1e-8 : 1e-12);
+    assert_small(x.orthogonality, 1e-12);
+    assert_small(x.vectors, iterative ? 1e-6 : 1e-8);
+    assert_small(x.f, iterative ? 1e-6 : 1e-8);
+    assert_small(x.f2, iterative ? 1e-6 : 1e-8);
+}
+
+/* Solves p once; returns the solver that did it. */
+static enum mige_solver solve_and_compare(const problem *p, mige_eigen_options o) {
+    mige_eigen *e;
+    mige_eigenpairs pairs;
+    assert_ok(mige_eigen_create(&world, p->M, &o, &e));
+    put(e, p);
+    assert_ok(mige_eigen_solve(e, p->M, &pairs));
+    assert_pairs(p, &o, e, &pairs);
+    assert_all(o.check ? pairs.residual >= 0 && pairs.residual < 1e-8 && pairs.orthogonality >= 0 &&
+                             pairs.orthogonality < 1e-10
+                       : pairs.residual == -1 && pairs.orthogonality == -1);
+    enum mige_solver used = pairs.solver;
+    mige_eigen_destroy(&e);
+    assert_null(e);
+    return used;
+}
+
+static enum mige_solver direct(int M) {
+    int rows, cols, nb;
+    mige_grid_shape(M, world.size, &rows, &cols, &nb);
+    return rows * cols > 1 ? MIGE_SOLVER_SCALAPACK : MIGE_SOLVER_LAPACK;
+}
+
+/* 212 is the order that went wrong at 10 of 28 rank counts with a published solver. */
+static void solvers_against_lapack(void **state) {
+    static const struct {
+        int M, D;
+        double width, threshold;
+    } cases[] = {
+        {212, 5, 0.9, 0.99}, {300, 5, 0.9, 0.99}, {212, 20, 1.8, 0.9}, {300, 3, 0.5, 0.999}, {116, 4, 0.6, 0.99}};
+    (void)state;
+    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
+        problem p = gram(cases[k].M, cases[k].D, cases[k].width, (uint32_t)k + 1);
+        double t = cases[k].threshold;
+        assert_int_equal(solve_and_compare(&p, options(MIGE_SOLVER_LAPACK, t, 0)), MIGE_SOLVER_LAPACK);
+        assert_int_equal(solve_and_compare(&p, options(MIGE_SOLVER_SCALAPACK, t, 0)), direct(p.M));
+        assert_int_equal(solve_and_compare(&p, options(MIGE_SOLVER_SUBSPACE, t, 0)),
+                         p.M < 128 ? direct(p.M) : MIGE_SOLVER_SUBSPACE);
+        assert_int_equal(solve_and_compare(&p, options(MIGE_SOLVER_FILTER, t, 0)), MIGE_SOLVER_FILTER);
+        assert_int_equal(solve_and_compare(&p, options(MIGE_SOLVER_AUTO, t, 0)), MIGE_SOLVER_FILTER);
+        forget(&p);
+    }
+}
+
+/* Where most of the spectrum is wanted, subspace iteration must give way to a direct solver. */
+static void subspace_gives_up(void **state) {
+    problem p = gram(212, 20, 0.9, 9);
+    (void)state;
+    assert_int_equal(solve_and_compare(&p, options(MIGE_SOLVER_SUBSPACE, 0.9, 0)), direct(212));
+    assert_int_equal(solve_and_compare(&p, options(MIGE_SOLVER_SUBSPACE, 0.9, 212)), direct(212));
+    forget(&p);
+}
+
+static void numbers_of_pairs(void **state) {
+    static const int orders[] = {1, 2, 3, 17, 150};
+    (void)state;
+    for (size_t k = 0; k < sizeof orders / sizeof *orders; k++) {
+        int M = orders[k], some[] = {1, 2, M / 3, M};
+        problem p = gram(M, 40, 1.6, (uint32_t)M); /* no tail: all eigenvalues above the floor */
+        for (int s = MIGE_SOLVER_LAPACK; s <= MIGE_SOLVER_FILTER; s++) {
+            for (int i = 0; i < 4; i++)
+                if (some[i] >= 1 && some[i] <= M) {
+                    assert_true(p.lambda[M - 1] > 1e-4);
+                    solve_and_compare(&p, options((enum mige_solver)s, 0.5, some[i]));
+                }
+            solve_and_compare(&p, options((enum mige_solver)s, 1e-6, 0));
+            solve_and_compare(&p, options((enum mige_solver)s, 0.99, 0));
+        }
+        forget(&p);
+    }
+}
+
+static int pairs_of(const problem *p, mige_eigen_options o, double trace) {
+    mige_eigen *e;
+    mige_eigenpairs pairs;
+    assert_ok(mige_eigen_create(&world, p->M, &o, &e));
+    put(e, p);
+    assert_ok(mige_eigen_solve(e, trace, &pairs));
+    int J = pairs.J;
+    assert_true(same_everywhere(&J, sizeof J));
+    mige_eigen_destroy(&e);
+    return J;
+}
+
+static void threshold_rule(void **state) {
+    static const double halves[] = {2, 8, 2, 4}, steep[] = {1e-3, 1e-9, 1, 1e-11, 1e-12};
+    static const struct {
+        double threshold;
+        int J;
+    } cases[] = {{0.1, 1}, {0.5, 1}, {0.500001, 1}, {0.75, 1}, {0.750001, 2}, {0.875, 2}, {0.876, 3}, {1, 4}};
+    problem p = diagonal(4, halves), q = diagonal(5, steep);
+    (void)state;
+    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++)
+        assert_int_equal(pairs_of(&p, options(MIGE_SOLVER_AUTO, cases[k].threshold, 0), 16), cases[k].J);
+    assert_int_equal(pairs_of(&q, options(MIGE_SOLVER_AUTO, 1, 0), 2), 3); /* 1e-9 is above 1e-10, 1e-11 is not */
+    assert_int_equal(pairs_of(&q, options(MIGE_SOLVER_AUTO, 0.5, 5), 2), 3);
+    mige_eigen_options o = options(MIGE_SOLVER_AUTO, 1, 0);
+    o.floor = 1e-2;
+    assert_int_equal(pairs_of(&q, o, 2), 1);
+    forget(&p);
+    forget(&q);
+}
+
+/* The vectors of the solve before are the start of the next: of the same matrix, of one near it, of quite another.
+ */
+static void warm_start(void **state) {
+    problem p = gram(300, 5, 0.9, 2), near = gram(300, 5, 0.92, 2), other = gram(300, 3, 0.5, 4);
+    const problem *sequence[] = {&p, &p, &near, &other, &p};
+    mige_eigen_options o = options(MIGE_SOLVER_SUBSPACE, 0.99, 0);
+    mige_eigen *e;
+    int first = 0, J[5];
+    (void)state;
+    assert_ok(mige_eigen_create(&world, 300, &o, &e));
+    for (int i = 0; i < 5; i++) {
+        mige_eigenpairs pairs;
+        put(e, sequence[i]);
+        assert_ok(mige_eigen_solve(e, 300, &pairs));
+        assert_pairs(sequence[i], &o, e, &pairs);
+        assert_all(pairs.solver == MIGE_SOLVER_SUBSPACE);
+        if (i == 0) first = pairs.iterations;
+        if (i == 1) assert_all(pairs.iterations <= first);
+        J[i] = pairs.J;
+    }
+    assert_true(J[0] == J[1] && J[0] == J[4]);
+    mige_eigen_destroy(&e);
+    forget(&p);
+    forget(&near);
+    forget(&other);
+}
+
+/* ScaLAPACK keeps which broadcasts it uses in global variables, which some of its routines leave changed: problems
+ * on grids of different ranks, one after the other, must not meet with different settings. */
+static void grids_in_turn(void **state) {
+    static const int orders[] = {139, 200, 131, 17, 212, 128, 300, 65};
+    static const enum mige_solver solvers[] = {MIGE_SOLVER_SUBSPACE, MIGE_SOLVER_SCALAPACK, MIGE_SOLVER_FILTER};
+    (void)state;
+    for (size_t k = 0; k < sizeof orders / sizeof *orders; k++)
+        for (size_t s = 0; s < 3; s++) {
+            problem p = gram(orders[k], 4, 0.9, 20);
+            solve_and_compare(&p, options(solvers[(s + k) % 3], 0.985, 0));
+            forget(&p);
+        }
+}
+
+static void multiply_by(const problem *p, double shift, int D, const double *X, double *Y) {
+    for (int i = 0; i < p->M; i++)
+        for (int d = 0; d < D; d++) {
+            double sum = shift * X[i * D + d];
+            for (int j = 0; j < p->M; j++) sum += p->K[(size_t)j * (size_t)p->M + (size_t)i] * X[j * D + d];
+            Y[i * D + d] = sum;
+        }
+}
+
+/* A right-hand side made from a known solution; columns fewer and more than a block. */
+static void cholesky(void **state) {
+    static const int orders[] = {1, 2, 17, 131, 212}, widths[] = {1, 3, 40};
+    (void)state;
+    for (size_t k = 0; k < sizeof orders / sizeof *orders; k++) {
+        int M = orders[k];
+        problem p = gram(M, 4, 0.9, 30);
+        mige_grid g;
+        mige_matrix A;
+        assert_ok(mige_grid_create(&world, M, world.size, &g));
+        assert_ok(mige_matrix_create(&g, M, M, &A));
+        for (int jl = 0; jl < A.nl; jl++)
+            for (int il = 0; il < A.ml; il++)
+                A.a[(size_t)jl * (size_t)A.lld + (size_t)il] =
+                    p.K[(size_t)mige_col(&A, jl) * (size_t)M + (size_t)mige_row(&A, il)];
+        assert_ok(mige_cholesky_factor(&world, &A, 0.01));
+        for (int w = 0; w < 3; w++) {
+            size_t n = (size_t)(M * widths[w]);
+            double *X = malloc(2 * n * sizeof *X), *Y = X + n;
+            for (size_t i = 0; i < n; i++) X[i] = (double)ref_value(i, 31);
+            multiply_by(&p, 0.01, widths[w], X, Y);
+            assert_ok(mige_cholesky_solve(&world, &A, widths[w], Y));
+            assert_small(distance(n, Y, X), 1e-10);
+            assert_true(same_everywhere(Y, n * sizeof *Y));
+            free(X);
+        }
+        for (int jl = 0; jl < A.nl; jl++)
+            for (int il = 0; il < A.ml; il++) A.a[(size_t)jl * (size_t)A.lld + (size_t)il] = -1;
+        assert_fails(mige_cholesky_factor(&world, &A, 0), MIGE_ENUMERIC, "positive definite");
+        mige_matrix_destroy(&A);
+        mige_grid_destroy(&g);
+        forget(&p);
+    }
+}
+
+/* One bad entry is one rank's; every rank must hear of it, and the next solve be as good as ever. */
+static void bad_matrices(void **state) {
+    problem good = gram(150, 5, 0.9, 3);
+    (void)state;
+    for (int s = MIGE_SOLVER_LAPACK; s <= MIGE_SOLVER_FILTER; s++) {
+        mige_eigen_options o = options((enum mige_solver)s, 0.99, 0);
+        mige_eigen *e;
+        mige_eigenpairs pairs;
+        assert_ok(mige_eigen_create(&world, 150, &o, &e));
+        for (int k = 0; k < 4; k++) {
+            double value = k == 0 ? NAN : k == 1 ? INFINITY : k == 2 ? -INFINITY : NAN, *entry;
+            put(e, &good);
+            mige_matrix *A = mige_eigen_matrix(e);
+            int ig = k == 3 ? 0 : 149, jg = k == 3 ? 149 : k;
+            for (int jl = 0; jl < A->nl; jl++)
+                for (int il = 0; il < A->ml; il++) {
+                    entry = &A->a[(size_t)jl * (size_t)A->lld + (size_t)il];
+                    if (mige_row(A, il) == ig && mige_col(A, jl) == jg) *entry = value;
+                }
+            assert_fails(mige_eigen_solve(e, 150, &pairs), MIGE_ENUMERIC, "not finite");
+        }
+        put(e, &good);
+        assert_ok(mige_eigen_solve(e, 150, &pairs));
+        assert_pairs(&good, &o, e, &pairs);
+        for (int sign = 0; sign >= -1; sign--) { /* zero, then minus the identity: no Gram matrices */
+            mige_matrix *A = mige_eigen_matrix(e);
+            for (int jl = 0; jl < A->nl; jl++)
+                for (int il = 0; il < A->ml; il++)
+                    A->a[(size_t)jl * (size_t)A->lld + (size_t)il] = mige_row(A, il) == mige_col(A, jl) ? sign : 0;
+            assert_fails(mige_eigen_solve(e, 150, &pairs), MIGE_ENUMERIC, "eigen");
+        }
+        mige_eigen_destroy(&e);
+    }
+    forget(&good);
+}
+
+static void checks(void **state) {
+    problem p = gram(212, 5, 0.9, 1);
+    (void)state;
+    for (int s = MIGE_SOLVER_AUTO; s <= MIGE_SOLVER_FILTER; s++) {
+        mige_eigen_options o = options((enum mige_solver)s, 0.99, 0);
+        o.check = 1;
+        solve_and_compare(&p, o);
+    }
+    forget(&p);
+}
+
+static void bad_options(void **state) {
+    static const struct {
+        int m, eigen;
+        double threshold;
+    } cases[] = {{0, 0, 0.99}, {10, -1, 0.99}, {10, 11, 0.99}, {10, 0, 0}, {10, 0, -1}, {10, 0, 1.5}, {10, 0, NAN}};
+    (void)state;
+    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
+        mige_eigen_options o = options(MIGE_SOLVER_AUTO, cases[k].threshold, cases[k].eigen);
+        mige_eigen *e;
+        assert_fails(mige_eigen_create(&world, cases[k].m, &o, &e), MIGE_EUSAGE, "not possible");
+        assert_null(e);
+    }
+}
+
+int main(int argc, char **argv) {
+    const struct CMUnitTest tests[] = {
+        /* grids_in_turn first of those that solve: what one has left must not help it. */
+        cmocka_unit_test(grid_shapes),       cmocka_unit_test(grid_places),
+        cmocka_unit_test(rows_of_ranks),     cmocka_unit_test(index_maps),
+        cmocka_unit_test(grids_in_turn),     cmocka_unit_test(solvers_against_lapack),
+        cmocka_unit_test(subspace_gives_up), cmocka_unit_test(numbers_of_pairs),
+        cmocka_unit_test(threshold_rule),    cmocka_unit_test(warm_start),
+        cmocka_unit_test(bad_matrices),      cmocka_unit_test(checks),
+        cmocka_unit_test(bad_options),       cmocka_unit_test(cholesky),
+    };
+    ranks_begin(&argc, &argv);
+    return ranks_end(cmocka_run_group_tests_name("linalg", tests, NULL, NULL));
+}

@@ -1,0 +1,204 @@
+#!/usr/bin/env python3
+"""Training does not depend on the number of ranks, nor on having been killed; its features and probes do not either."""
+import os
+import sys
+import time
+
+import h5py
+import numpy as np
+
+from program import CLASSES, Cases, Program, good, path, pictures, write_cifar
+
+DATA = path("data.h5")
+STEPS = 20
+SHORT = ("--data", DATA, "--batch", 64, "--quiet")
+
+
+def prepare():
+    write_cifar(path("cifar"))
+    good("convert", "--format", "cifar10", "--from", path("cifar"), "--output", DATA)
+    with h5py.File(DATA) as f:
+        images, labels = pictures(640, 1)
+        order = np.concatenate([np.arange(640)[b::5] for b in range(5)])
+        assert np.array_equal(f["train/images"], images[order]) and np.array_equal(f["train/labels"], labels[order])
+        assert np.array_equal(f["test/images"], pictures(200, 2)[0]) and len(f["class_names"]) == CLASSES
+    good("train", *SHORT, "--out", path("whole"), "--steps", STEPS)
+
+
+def series(run):
+    with h5py.File(os.path.join(run, "metrics.h5")) as f:
+        assert f.attrs["complete"] == 1
+        return {name: f["train"][name][:] for name in f["train"]}
+
+
+def tensors(run, step, group):
+    with h5py.File(os.path.join(run, f"checkpoint-{step}.h5")) as f:
+        return {name: f[group][name][:].astype(float) for name in f[group]}
+
+
+def relative(a, b):
+    return np.linalg.norm(a - b) / np.linalg.norm(b)
+
+
+def same_series(a, b):
+    """Relative differences, step by step."""
+    assert np.array_equal(a["step"], b["step"]), f"steps {a['step']} and {b['step']}"
+    for name, most in ("loss", 1e-3), ("gradient_norm", 1e-3), ("z_width", 1e-3), ("code_deviation", 1e-3):
+        if name in a or name in b:
+            worst = np.max(np.abs(a[name] / b[name] - 1))
+            assert worst < most, f"{name} differs by {worst:.1e}"
+
+
+def metrics():
+    s = series(path("whole"))
+    assert np.array_equal(s["step"], np.arange(1, STEPS + 1)), s["step"]
+    for name in "loss", "gradient_norm", "epoch", "learning_rate", "images_per_second", "z_eigen", "z_width", "xz_eigen", "xz_width":
+        assert name in s and len(s[name]) == STEPS and np.isfinite(s[name]).all(), name
+    assert np.allclose(s["epoch"], s["step"] / 10) and (s["learning_rate"] == 1e-4).all()
+    assert (s["gradient_norm"] > 0).all() and (s["z_eigen"] >= 1).all() and (s["z_eigen"] <= 64).all()
+    with h5py.File(path("whole", "metrics.h5")) as f:
+        assert all("units" in f["train"][n].attrs and "long_name" in f["train"][n].attrs for n in f["train"])
+        assert f["train/step"].maxshape == (None,)
+
+
+def first_step(ranks):
+    """Adam's first moment is (1 - beta1) times the first gradient; then the rest of the steps."""
+    run, alone = path(f"ranks-{ranks}"), path("ranks-1")
+    good("train", *SHORT, "--out", run, "--steps", 1, ranks=ranks)
+    m, m1 = tensors(run, 1, "adam_m"), tensors(alone, 1, "adam_m")
+    norm = np.sqrt(sum((g**2).sum() for g in m.values())) / 0.5
+    assert abs(norm / series(run)["gradient_norm"][0] - 1) < 1e-5, "gradient_norm is not the gradient's norm"
+    assert abs(series(run)["gradient_norm"][0] / series(path("whole"))["gradient_norm"][0] - 1) < 1e-5
+    largest = max(np.abs(g).max() for g in m1.values())
+    for name in m1:
+        if np.abs(m1[name]).max() > 1e-6 * largest:  # of what the gradient is not zero of itself
+            assert relative(m[name], m1[name]) < 1e-5, f"gradient of {name}: {relative(m[name], m1[name]):.1e}"
+    p, p1 = tensors(run, 1, "encoder"), tensors(alone, 1, "encoder")
+    for name in p1:
+        if "running" in name:
+            assert relative(p[name], p1[name]) < 1e-5, name
+        else:  # Adam's first step is the sign of the gradient: those near zero may fall either way
+            off = np.abs(p[name] - p1[name])
+            assert off.max() < 2.01e-4 and (off > 1e-6).mean() < 0.01, f"{name}: {(off > 1e-6).mean():.1e}"
+    good("train", *SHORT, "--out", run, "--steps", STEPS, "--resume", ranks=ranks)
+    same_series(series(run), series(path("whole")))
+
+
+def variant(name, batch, *options):
+    """Other ways to train, a few steps, on one rank and on three."""
+    runs = []
+    for ranks in 1, 3:
+        runs.append(path(f"{name}-{ranks}"))
+        good("train", "--data", DATA, "--quiet", "--batch", batch, "--steps", 6, "--out", runs[-1], *options, ranks=ranks)
+    a, b = series(runs[1]), series(runs[0])
+    same_series(a, b)
+    assert abs(a["gradient_norm"][0] / b["gradient_norm"][0] - 1) < 1e-5
+    whole = series(path("whole"))
+    assert abs(a["loss"][1] / whole["loss"][1] - 1) > 1e-3, "it made no difference"
+    expected = {"II": ("h", "hz"), "I+II": ("xz", "h", "hz")}.get(options[1], ("xz",))
+    found = tuple(n for n in ("xz", "h", "hz") if f"{n}_width" in a)
+    assert found == expected, found
+
+
+def killed():
+    """Killed twice, each time gone on with on another number of ranks: no step is missing or there twice."""
+    run = path("killed")
+    options = ("train", *SHORT, "--out", run, "--steps", STEPS, "--checkpoint-every", 2)
+    for ranks, until in (2, 4), (3, 10):
+        p = Program(*options, *(["--resume"] if until > 4 else []), ranks=ranks)
+        end = time.monotonic() + 60
+        while time.monotonic() < end and not os.path.exists(os.path.join(run, f"checkpoint-{until}.h5")):
+            assert p.process.poll() is None, str(p.result())
+            time.sleep(0.01)
+        time.sleep(0.05 * ranks)
+        p.kill()
+        steps = series(run)["step"]
+        assert until <= len(steps) < STEPS and np.array_equal(steps, np.arange(1, len(steps) + 1)), steps
+    good(*options, "--resume")
+    same_series(series(run), series(path("whole")))
+    good("verify", *(os.path.join(run, f) for f in os.listdir(run) if f.endswith(".h5")))
+
+
+def conv(x, weight):
+    """Kernel 4, stride 2, padding 1; x [n][h][w][c], weight [out][4][4][c]."""
+    x = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    n, side = len(x), (x.shape[1] - 4) // 2 + 1
+    y = np.zeros((n, side, side, len(weight)))
+    for i in range(4):
+        for j in range(4):
+            y += x[:, i : i + 2 * side : 2, j : j + 2 * side : 2] @ weight[:, i, j].T
+    return y
+
+
+def encoder(images, t):
+    """The encoder's features in double precision from a checkpoint's tensors."""
+
+    def norm(x, k):
+        scaled = (x - t[f"norm{k}.running_mean"]) / np.sqrt(t[f"norm{k}.running_var"] + 1e-5)
+        return np.maximum(scaled * t[f"norm{k}.weight"] + t[f"norm{k}.bias"], 0)
+
+    x = images.transpose(0, 2, 3, 1) / 127.5 - 1
+    for k in 1, 2, 3:
+        x = norm(conv(x, t[f"conv{k}.weight"]), k)
+    features = {"conv": x.reshape(len(x), -1)}
+    weight = t["fc.weight"].reshape(1024, -1)
+    features["fc"] = norm(features["conv"] @ weight.T, 4)
+    features["y"] = features["fc"] @ t["y.weight"].reshape(-1, 1024).T + t["y.bias"]
+    return features
+
+
+def encode():
+    found = {}
+    for ranks in 1, 3:
+        good("encode", "--run", path("whole"), "--output", path(f"features-{ranks}.h5"), "--quiet", ranks=ranks)
+        with h5py.File(path(f"features-{ranks}.h5")) as f:
+            found[ranks] = {f"{s}/{n}": f[s][n][:] for s in ("train", "test") for n in f[s]}
+    with h5py.File(DATA) as f:
+        images = f["test/images"][:]
+        for split in "train", "test":
+            assert np.array_equal(found[3][f"{split}/labels"], f[split]["labels"]), "labels"
+    for name, x in found[1].items():
+        assert x.dtype == (np.int32 if "labels" in name else np.float32), name
+        assert relative(found[3][name].astype(float), x) < 1e-5, name
+    assert found[1]["train/conv"].shape == (640, 4096) and found[1]["test/fc"].shape == (200, 1024)
+    expected = encoder(images[::40], tensors(path("whole"), STEPS, "encoder"))
+    for name, x in expected.items():
+        assert relative(found[1][f"test/{name}"][::40], x) < 1e-5, f"{name}: {relative(found[1][f'test/{name}'][::40], x):.1e}"
+    good("encode", "--run", path("whole"), "--untrained", "--layers", "y", "--data", DATA, "--output", path("untrained.h5"))
+    with h5py.File(path("untrained.h5")) as f:
+        assert list(f["test"]) == ["labels", "y"] and relative(f["test/y"][:], found[1]["test/y"]) > 0.1
+
+
+def probe():
+    accuracy, tables = {}, {}
+    for ranks in 1, 3:
+        r = good("probe", "--run", path("whole"), "--layers", "fc,y", "--probe-epochs", 4, "--probe-rate", 1e-3, "--untrained",
+                 "--quiet", ranks=ranks)
+        tables[ranks] = r.out
+        with h5py.File(path("whole", "probe.h5")) as f:
+            accuracy[ranks] = {f"{k}/{n}": f[k][n]["accuracy"][:] for k in ("trained", "untrained") for n in f[k]}
+            assert f.attrs["step"] == STEPS and f.attrs["test_images"] == 200
+    assert sorted(accuracy[1]) == ["trained/fc", "trained/y", "untrained/fc", "untrained/y"], sorted(accuracy[1])
+    for name, a in accuracy[1].items():
+        assert len(a) == 4 and np.abs(a - accuracy[3][name]).max() <= 1, f"{name}: {a} and {accuracy[3][name]}"
+        assert f"{a[-1]:.2f}" in tables[1], f"{name}: {a[-1]} is not in {tables[1]}"
+    assert accuracy[1]["trained/fc"][-1] > 30, accuracy[1]
+
+
+def main():
+    cases = Cases()
+    cases.run("prepare", prepare)
+    cases.run("metrics", metrics)
+    for ranks in 1, 2, 3, 4:
+        cases.run(f"first step and {STEPS} more np {ranks}", first_step, ranks)
+    cases.run("circumstance II", variant, "II", 64, "--circumstance", "II")
+    cases.run("circumstances I+II", variant, "I+II", 50, "--circumstance", "I+II")
+    cases.run("estimator stein", variant, "stein", 64, "--estimator", "stein", "--calibrate", "stein", "--fresh-projection")
+    cases.run("killed and gone on with", killed)
+    cases.run("encode", encode)
+    cases.run("probe", probe)
+    cases.end()
+
+
+if __name__ == "__main__":
+    main()
