@@ -92,7 +92,7 @@ static int config_text(const app *a, char **text) {
 
 static int run_command(app *a, int argc, char **argv) {
     char **words = NULL;
-    int help, count = argc - 2;
+    int help = 0, count = argc - 2;
     MIGE_TRY(mige_alloc((size_t)argc, sizeof *words, &words));
     memcpy(words, argv + 2, (size_t)count * sizeof *words);
     int err = take_files(a, &count, words);

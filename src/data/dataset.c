@@ -55,7 +55,7 @@ static int share_names(const mige_comm *c, const header *h, char **mine, char **
     int err = mige_alloc((size_t)h->classes * sizeof(char *) + bytes, 1, names);
     MIGE_TRY(mige_agree(c, err));
     char *text = (char *)(*names + h->classes), *to = text;
-    for (int64_t i = 0; c->rank == 0 && i < h->classes; i++) to = stpcpy(to, mine[i]) + 1;
+    for (int64_t i = 0; c->rank == 0 && mine && i < h->classes; i++) to = stpcpy(to, mine[i]) + 1;
     MIGE_TRY(mige_bcast(c, 0, text, bytes));
     for (int64_t i = 0; i < h->classes; i++) {
         (*names)[i] = text;

@@ -121,7 +121,7 @@ static void centre(mige_score *s, const double *X) {
     enum { FEW = 31 };
     int n = s->M < FEW ? s->M : FEW;
     for (int d = 0; d < s->D; d++) {
-        double v[FEW];
+        double v[FEW] = {0};
         for (int i = 0; i < n; i++) v[i] = X[(size_t)((int64_t)i * s->M / n) * (size_t)s->D + (size_t)d];
         qsort(v, (size_t)n, sizeof *v, compare);
         s->shift[d] = v[n / 2];
