@@ -59,43 +59,46 @@ endif
 
 all: $(B)/mige ## the program, build/mige
 
-demo: $(B)/setup-demo ## set-up, training on two ranks, and a picture (about three minutes)
+demo: ## set-up, training on two ranks, and a picture (about a minute)
+	@$(setup) build demo
 	@$(MAKE) demo-run
 demo-run: $(B)/mige
 	@$(run) scripts/demo
 
-test: $(B)/setup-test ## set-up and all tests; T="NAME..." runs some
+test: ## set-up and all tests; T="NAME..." runs some
+	@$(setup) build test
 	@$(MAKE) test-run
 test-run: $(B)/mige tests
 	@$(run) tests/run $(T)
 
 tests: $(TESTS) ## the test programs, not run
 
-bench: $(B)/setup-demo ## measurements
+bench: ## measurements
+	@$(setup) build demo
 	@$(MAKE) bench-run
 bench-run: $(B)/mige $(BENCHES)
 	@$(run) bench/run
 
-lint: $(B)/setup-lint ## clang-tidy, cppcheck, clang-format, order of the includes
+lint: ## clang-tidy, cppcheck, clang-format, order of the includes
+	@$(setup) build lint
 	@$(told) scripts/lint
 
 SANITIZE := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
-sanitize: $(B)/setup-test ## the unit tests under address and undefined-behaviour sanitizers
+sanitize: ## the unit tests under address and undefined-behaviour sanitizers
+	@$(setup) build test
 	@$(MAKE) B='$(B)/sanitize' CFLAGS='$(SANITIZE)' tests
 	@B='$(B)/sanitize' MPICC='$(MPICC)' MPIRUN='$(MPIRUN)' scripts/mpi-env scripts/sanitize $(T)
 
-valgrind: $(B)/setup-valgrind ## the unit tests under valgrind
+valgrind: ## the unit tests under valgrind (half an hour)
+	@$(setup) build test valgrind
 	@$(MAKE) tests
 	@$(run) scripts/valgrind $(T)
 
 setup: ## installs what is missing: by apt-get, as root or through sudo
 	@$(setup) build test demo
 
-# Stamps of set-ups that found or made everything; they are tried again when the libraries or the script change.
-$(B)/setup-%: scripts/setup $(B)/flags
-	@$(setup) build $* && touch $@
-$(B)/found: scripts/setup $(B)/flags
-	@$(setup) --check build && touch $@
+$(B)/found: FORCE
+	@$(setup) --check build
 
 # A stamp is written only when its text changes, and so makes what depends on it old.
 stamp = @mkdir -p $(@D); echo '$(subst ','\'',$(1))' | cmp -s - $@ || echo '$(subst ','\'',$(1))' >$@
@@ -121,8 +124,8 @@ $(B)/bench/%: bench/%.c $(B)/libmige.a $(B)/flags
 	$(Q)mkdir -p $(@D); echo "  BENCH $<"; \
 	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -o $@ $< $(B)/libmige.a $(LDFLAGS) $(LIBS)
 
-$(B)/obj/score/exp.o: override CFLAGS += -ffast-math
-$(B)/obj/io/provenance.o: override CPPFLAGS += -DMIGE_REVISION='"$(shell cat $(B)/revision)"'
+$(B)/obj/score/exp.o: private override CFLAGS += -ffast-math
+$(B)/obj/io/provenance.o: private override CPPFLAGS += -DMIGE_REVISION='"$(shell cat $(B)/revision)"'
 $(B)/obj/io/provenance.o: $(B)/revision
 
 install: $(B)/mige ## PREFIX=/usr/local, DESTDIR=

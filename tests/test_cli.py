@@ -11,7 +11,7 @@ import numpy as np
 
 sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "ref"))
 import make_score
-from program import (CLASSES, Cases, Program, fails, good, mige, mount, path, pictures, unmount, write_cifar, write_data,
+from program import (CLASSES, Cases, Program, fails, good, mount, path, pictures, unmount, write_cifar, write_data,
                      write_records)
 
 COMMANDS = ("train", "probe", "encode", "score", "convert", "info", "verify")
@@ -22,6 +22,10 @@ SHORT = ("--batch", 16, "--code", 4, "--projection", 4, "--quiet")
 
 def train(out, *more, data=DATA):
     return ("train", "--data", data, "--out", out, *SHORT, *more)
+
+
+def score(output, *more):
+    return ("score", "--input", path("samples.h5"), "--output", output, *more)
 
 
 def fresh(name, ranks):
@@ -84,7 +88,8 @@ def help_text(ranks):
 
 def config_text(ranks):
     """What --dump-config prints, read back, is printed again; and so with changed values."""
-    for c, more in (("train", ["--learning-rate", 0.1234567890123456, "--data", "a b=c;d.h5"]), ("score", ["--eigen", 7])):
+    changed = {"train": ["--learning-rate", 0.1234567890123456, "--data", "a b=c;d.h5"], "score": ["--eigen", 7]}
+    for c, more in changed.items():
         first = good(c, *more, "--dump-config", ranks=ranks).out
         with open(path("dumped.ini"), "w") as f:
             f.write(first)
@@ -115,10 +120,11 @@ def usage(ranks):
     fails(2, "--data.*missing", "train", "--data", ranks=ranks)
     fails(2, "--data.*given", "train", "--out", path("x"), ranks=ranks)
     fails(2, "--out.*given", "train", "--data", DATA, ranks=ranks)
+    for option, value in ("--width", "abc"), ("--check", "foo"), ("--eigen", 151):
+        fails(2, f"{option}.*{value}", *score(path("x.h5")), option, value, ranks=ranks)
+    if ranks > 1:
+        return  # the rest is found in the same way
     fails(2, "--solver.*lapack", "score", "--solver", "qr", ranks=ranks)
-    fails(2, "--width.*abc", "score", "--input", path("samples.h5"), "--output", path("x.h5"), "--width", "abc", ranks=ranks)
-    fails(2, "--check.*foo", "score", "--input", path("samples.h5"), "--output", path("x.h5"), "--check", "foo", ranks=ranks)
-    fails(2, "--eigen.*151", "score", "--input", path("samples.h5"), "--output", path("x.h5"), "--eigen", 151, ranks=ranks)
     fails(2, "--layers.*fd", "probe", "--run", RUN, "--layers", "conv,fd", ranks=ranks)
     fails(2, "--format.*mnist", "convert", "--format", "jpeg", ranks=ranks)
     fails(2, "verify", "verify", ranks=ranks)
@@ -174,16 +180,16 @@ def bad_labels(ranks):
 
 
 def bad_samples(ranks):
-    def score(status, part, *more):
-        fails(status, part, "score", "--input", path("samples.h5"), "--output", path("x.h5"), *more, ranks=ranks)
+    def bad(status, part, *more):
+        fails(status, part, *score(path("x.h5"), *more), ranks=ranks)
 
-    score(3, r"/none", "--dataset", "/none")
-    score(3, r"/line.*\[M,D\]", "--dataset", "/line")
-    score(3, "row 17 ", "--dataset", "/nan")
-    score(4, "distance", "--dataset", "/same")
-    score(3, "row 17 ", "--points", path("samples.h5"), "--points-dataset", "/nan")
-    score(3, "dimensions", "--points", path("samples.h5"), "--points-dataset", "/crooked")
-    score(3, r"none\.h5", "--points", path("none.h5"))
+    bad(3, r"/none", "--dataset", "/none")
+    bad(3, r"/line.*\[M,D\]", "--dataset", "/line")
+    bad(3, "row 17 ", "--dataset", "/nan")
+    bad(4, "distance", "--dataset", "/same")
+    bad(3, "row 17 ", "--points", path("samples.h5"), "--points-dataset", "/nan")
+    bad(3, "dimensions", "--points", path("samples.h5"), "--points-dataset", "/crooked")
+    bad(3, r"none\.h5", "--points", path("none.h5"))
     assert not os.path.exists(path("x.h5"))
 
 
@@ -230,14 +236,13 @@ def verify(ranks):
 def not_writable(ranks):
     with open(path("file"), "w") as f:
         f.write("in the way")
-    score = ("score", "--input", path("samples.h5"), "--output")
     for folder in path("file", "below"), "/proc/here":
         fails(5, folder, *train(folder, "--steps", 1), ranks=ranks)
-        fails(5, folder, *score, os.path.join(folder, "s.h5"), ranks=ranks)
-    fails(5, "missing", *score, path("missing", "s.h5"), ranks=ranks)
+        fails(5, folder, *score(os.path.join(folder, "s.h5")), ranks=ranks)
+    fails(5, "missing", *score(path("missing", "s.h5")), ranks=ranks)
     fails(5, "missing", "encode", "--run", RUN, "--layers", "y", "--output", path("missing", "g.h5"), ranks=ranks)
     fails(5, "missing", "convert", "--from", path("cifar"), "--output", path("missing", "d.h5"), ranks=ranks)
-    fails(5, "folder", *score, path("cifar"), ranks=ranks)
+    fails(5, "folder", *score(path("cifar")), ranks=ranks)
 
 
 def read_only(ranks):
@@ -246,7 +251,7 @@ def read_only(ranks):
     try:
         fails(5, "read-only", *train(folder, "--steps", 1), ranks=ranks)
         fails(5, "read-only", *train(os.path.join(folder, "run"), "--steps", 1), ranks=ranks)
-        fails(5, "read-only", "score", "--input", path("samples.h5"), "--output", os.path.join(folder, "s.h5"), ranks=ranks)
+        fails(5, "read-only", *score(os.path.join(folder, "s.h5")), ranks=ranks)
     finally:
         unmount(folder)
 
@@ -266,7 +271,7 @@ def disk_full(ranks):
                     f.write(b"x" * 4096)
             except OSError:
                 pass
-        fails(5, r"s\.h5.*[Nn]o space", "score", "--input", path("samples.h5"), "--output", os.path.join(folder, "s.h5"), ranks=ranks)
+        fails(5, r"s\.h5.*[Nn]o space", *score(os.path.join(folder, "s.h5")), ranks=ranks)
         fails(5, "config.ini", *train(os.path.join(folder, "other"), "--steps", 1), ranks=ranks)
         assert not [f for f in os.listdir(folder) if f.startswith("s.h5")]
     finally:
@@ -278,7 +283,7 @@ def dry_run(ranks):
     r = good("train", "--data", DATA, "--out", path("dry"), "--dry-run", ranks=ranks)
     assert "MB a rank" in r.out and "640 images" in r.out, str(r)
     good("train", "--data", DATA, "--dry-run", ranks=ranks)
-    good("score", "--input", path("samples.h5"), "--output", path("dry.h5"), "--dry-run", ranks=ranks)
+    good(*score(path("dry.h5")), "--dry-run", ranks=ranks)
     good("convert", "--from", path("cifar"), "--output", path("dry.h5"), "--dry-run", ranks=ranks)
     good("encode", "--run", RUN, "--output", path("dry.h5"), "--dry-run", ranks=ranks)
     kept = contents(RUN)
@@ -385,7 +390,8 @@ def collapsed(ranks):
 def quiet(ranks):
     r = good(*train(fresh("quiet", ranks), "--steps", 2), ranks=ranks)
     assert not r.out.strip() and not r.err.strip(), str(r)
-    r = good("train", "--data", DATA, "--out", fresh("loud", ranks), "--batch", 16, "--steps", 3, "--log-view", ranks=ranks)
+    loud = fresh("loud", ranks)
+    r = good("train", "--data", DATA, "--out", loud, "--batch", 16, "--steps", 3, "--log-view", ranks=ranks)
     assert "GFLOP/s" in r.out and "forward" in r.out and r.out.count("train: done") == 1 and not r.err.strip(), str(r)
 
 
@@ -395,8 +401,7 @@ def quiet(ranks):
 def compare_scores(ranks, dataset, points, options, estimate, most, solver):
     output = path(f"scores-{ranks}.h5")
     more = ("--points", path("samples.h5")) if points else ()
-    good("score", "--input", path("samples.h5"), "--dataset", dataset, "--output", output, "--quiet", "--solver", solver,
-         *more, *options, ranks=ranks)
+    good(*score(output, "--dataset", dataset, "--quiet", "--solver", solver, *more, *options), ranks=ranks)
     with h5py.File(path("samples.h5")) as f:
         x = f[dataset][:].astype(float)
         q = f["points"][:] if points else x[:1]
@@ -409,33 +414,37 @@ def compare_scores(ranks, dataset, points, options, estimate, most, solver):
             assert np.allclose(f["eigenvalues"][:], lam, rtol=0, atol=1e-11 * lam[0]), "eigenvalues"
             assert f.attrs["eigen"] == len(lam), "J"
         assert abs(f.attrs["width"] / w - 1) < 1e-12, "width"
-        return dict(f.attrs), {n: dict(f[n].attrs) for n in ("score",)}
+        return dict(f.attrs), dict(f["score"].attrs)
 
 
 def scores(ranks):
+    x, crooked = ("/samples", True), ("/crooked", False)
     for solver, most in ("auto", 1e-8), ("lapack", 1e-8), ("scalapack", 1e-8), ("filter", 1e-8), ("subspace", 1e-6):
-        compare_scores(ranks, "/samples", True, ("--threshold", 0.985), {"threshold": 0.985}, most, solver)
-        compare_scores(ranks, "/crooked", False, ("--eigen", 12), {"eigen": 12}, most, solver)
-    compare_scores(ranks, "/samples", True, ("--width", 2, "--threshold", 0.9), {"width": 2, "threshold": 0.9}, 1e-8, "auto")
-    compare_scores(ranks, "/samples", True, ("--width-scale", 1.5), {"scale": 1.5}, 1e-8, "auto")
-    compare_scores(ranks, "/samples", True, ("--estimator", "stein", "--eta", 0.1, "--iterations", 2, "--calibrate", "stein"),
-                   {"eta": 0.1, "iterations": 2, "calibrate": "stein"}, 1e-8, "auto")
-    root, score = compare_scores(ranks, "/samples", False, ("--check", "eigen", "--seed", 5), {}, 1e-8, "lapack")
-    for name in ("format", "format_version", "software", "git_revision", "command_line", "config", "created", "ranks", "threads",
-                 "hosts", "seed", "complete", "threshold", "solver"):
+        compare_scores(ranks, *x, ("--threshold", 0.985), {"threshold": 0.985}, most, solver)
+        compare_scores(ranks, *crooked, ("--eigen", 12), {"eigen": 12}, most, solver)
+    compare_scores(ranks, *x, ("--width", 2, "--threshold", 0.9), {"width": 2, "threshold": 0.9}, 1e-8, "auto")
+    compare_scores(ranks, *x, ("--width-scale", 1.5), {"scale": 1.5}, 1e-8, "auto")
+    tikhonov = ("--estimator", "stein", "--eta", 0.1, "--iterations", 2, "--calibrate", "stein")
+    compare_scores(ranks, *x, tikhonov, {"eta": 0.1, "iterations": 2, "calibrate": "stein"}, 1e-8, "auto")
+    checked = ("--check", "eigen", "--seed", 5)
+    root, of_score = compare_scores(ranks, "/samples", False, checked, {}, 1e-8, "lapack")
+    for name in ("format", "format_version", "software", "git_revision", "command_line", "config", "created", "ranks",
+                 "threads", "hosts", "seed", "complete", "threshold", "solver"):
         assert name in root, f"no attribute {name}"
     text = {k: v.decode() if isinstance(v, bytes) else v for k, v in root.items()}
-    assert text["format"] == "mige-score" and text["ranks"] == ranks and text["seed"] == 5 and text["solver"] == "lapack"
-    assert text["complete"] == 1 and "--check eigen" in text["command_line"] and "threshold = 0.99" in text["config"]
-    assert "units" in score["score"] and "long_name" in score["score"]
+    assert text["format"] == "mige-score" and text["ranks"] == ranks and text["seed"] == 5 and text["complete"] == 1
+    assert text["solver"] == "lapack" and "--check eigen" in text["command_line"]
+    assert "threshold = 0.99" in text["config"]
+    assert "units" in of_score and "long_name" in of_score
 
 
 def main():
     cases = Cases()
     cases.run("prepare", prepare)
-    for case in (version, help_text, config_text, info, usage, ini_file, sizes, bad_data, bad_labels, bad_samples, bad_run,
-                 bad_archive, verify, not_writable, read_only, disk_full, dry_run, run_there_already, other_options,
-                 damaged_checkpoint, resume_from_nothing, checkpoints_kept, out_of_time, signals, collapsed, quiet, scores):
+    for case in (version, help_text, config_text, info, usage, ini_file, sizes, bad_data, bad_labels, bad_samples,
+                 bad_run, bad_archive, verify, not_writable, read_only, disk_full, dry_run, run_there_already,
+                 other_options, damaged_checkpoint, resume_from_nothing, checkpoints_kept, out_of_time, signals,
+                 collapsed, quiet, scores):
         for ranks in 1, 3:
             if not [a for a in sys.argv[1:] if a != "-v"] or case.__name__ in sys.argv:
                 cases.run(f"{case.__name__.replace('_', ' ')} np {ranks}", case, ranks)

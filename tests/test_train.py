@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Training does not depend on the number of ranks, nor on having been killed; its features and probes do not either."""
+"""Training, features and probes do not depend on the number of ranks, nor training on having been killed."""
 import os
 import sys
 import time
@@ -52,7 +52,8 @@ def same_series(a, b):
 def metrics():
     s = series(path("whole"))
     assert np.array_equal(s["step"], np.arange(1, STEPS + 1)), s["step"]
-    for name in "loss", "gradient_norm", "epoch", "learning_rate", "images_per_second", "z_eigen", "z_width", "xz_eigen", "xz_width":
+    for name in ("loss", "gradient_norm", "epoch", "learning_rate", "images_per_second", "z_eigen", "z_width",
+                 "xz_eigen", "xz_width"):
         assert name in s and len(s[name]) == STEPS and np.isfinite(s[name]).all(), name
     assert np.allclose(s["epoch"], s["step"] / 10) and (s["learning_rate"] == 1e-4).all()
     assert (s["gradient_norm"] > 0).all() and (s["z_eigen"] >= 1).all() and (s["z_eigen"] <= 64).all()
@@ -89,7 +90,8 @@ def variant(name, batch, *options):
     runs = []
     for ranks in 1, 3:
         runs.append(path(f"{name}-{ranks}"))
-        good("train", "--data", DATA, "--quiet", "--batch", batch, "--steps", 6, "--out", runs[-1], *options, ranks=ranks)
+        good("train", "--data", DATA, "--quiet", "--batch", batch, "--steps", 6, "--out", runs[-1], *options,
+             ranks=ranks)
     a, b = series(runs[1]), series(runs[0])
     same_series(a, b)
     assert abs(a["gradient_norm"][0] / b["gradient_norm"][0] - 1) < 1e-5
@@ -163,8 +165,10 @@ def encode():
     assert found[1]["train/conv"].shape == (640, 4096) and found[1]["test/fc"].shape == (200, 1024)
     expected = encoder(images[::40], tensors(path("whole"), STEPS, "encoder"))
     for name, x in expected.items():
-        assert relative(found[1][f"test/{name}"][::40], x) < 1e-5, f"{name}: {relative(found[1][f'test/{name}'][::40], x):.1e}"
-    good("encode", "--run", path("whole"), "--untrained", "--layers", "y", "--data", DATA, "--output", path("untrained.h5"))
+        off = relative(found[1][f"test/{name}"][::40], x)
+        assert off < 1e-5, f"{name}: {off:.1e}"
+    good("encode", "--run", path("whole"), "--untrained", "--layers", "y", "--data", DATA, "--output",
+         path("untrained.h5"))
     with h5py.File(path("untrained.h5")) as f:
         assert list(f["test"]) == ["labels", "y"] and relative(f["test/y"][:], found[1]["test/y"]) > 0.1
 
@@ -172,8 +176,8 @@ def encode():
 def probe():
     accuracy, tables = {}, {}
     for ranks in 1, 3:
-        r = good("probe", "--run", path("whole"), "--layers", "fc,y", "--probe-epochs", 4, "--probe-rate", 1e-3, "--untrained",
-                 "--quiet", ranks=ranks)
+        r = good("probe", "--run", path("whole"), "--layers", "fc,y", "--probe-epochs", 4, "--probe-rate", 1e-3,
+                 "--untrained", "--quiet", ranks=ranks)
         tables[ranks] = r.out
         with h5py.File(path("whole", "probe.h5")) as f:
             accuracy[ranks] = {f"{k}/{n}": f[k][n]["accuracy"][:] for k in ("trained", "untrained") for n in f[k]}
@@ -193,7 +197,8 @@ def main():
         cases.run(f"first step and {STEPS} more np {ranks}", first_step, ranks)
     cases.run("circumstance II", variant, "II", 64, "--circumstance", "II")
     cases.run("circumstances I+II", variant, "I+II", 50, "--circumstance", "I+II")
-    cases.run("estimator stein", variant, "stein", 64, "--estimator", "stein", "--calibrate", "stein", "--fresh-projection")
+    cases.run("estimator stein", variant, "stein", 64, "--estimator", "stein", "--calibrate", "stein",
+              "--fresh-projection")
     cases.run("killed and gone on with", killed)
     cases.run("encode", encode)
     cases.run("probe", probe)
