@@ -39,7 +39,10 @@ int update_create(const mige_comm *c, mige_net *net, update *u) {
         if (u->first + u->count > n) u->count = n - u->first;
     }
     MPI_Comm_split(c->mpi, c->node_rank < u->slices ? c->node_rank : MPI_UNDEFINED, c->rank, &u->owners);
-    if (c->node_rank == 0) memcpy(u->params, mige_net_params(net), n * sizeof(float));
+    if (c->node_rank == 0) { /* shared memory is not zeroed: a window of one rank comes from malloc */
+        memset(u->memory.base, 0, step * (3 + nodes) * sizeof(float));
+        memcpy(u->params, mige_net_params(net), n * sizeof(float));
+    }
     mige_net_move(net, u->params, u->grads[c->node_rank]);
     return mige_shared_sync(c, &u->memory);
 }
