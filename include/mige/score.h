@@ -1,10 +1,15 @@
 /* Scores (gradients of the log density) of a distribution from samples: the Spectral Stein Gradient Estimator (Shi,
  * Sun, Zhu 2018) in two matrix products and J eigenpairs.
  *
- * Samples X [M][D], K = k(x_i, x_j) with k(x,y) = exp(-|x-y|^2 / (2 w^2)), K = U diag(lambda) U', B = (diag(K 1) X
- * - K X) / w^2: at the samples   S = -U_J diag(1/lambda_J) U_J' B at a point q     s = -k(q,X) U_J
- * diag(1/lambda_J^2) U_J' B X and S are double, row-major, the same on every rank; K is spread over the ranks.
- * Memory a rank: O(M^2/P + M D). */
+ * Samples X [M][D], K_ij = k(x_i, x_j), k(x,y) = exp(-|x-y|^2 / (2 w^2)):
+ *
+ *   - K = U diag(lambda) U'
+ *   - B = (diag(K 1) X - K X) / w^2
+ *   - at the samples  S = -U_J diag(1/lambda_J) U_J' B
+ *   - at a point q    s = -k(q,X) U_J diag(1/lambda_J^2) U_J' B
+ *
+ * X and S are double, row-major, the same on every rank; K is spread over the ranks. Memory a rank: O(M^2/P + M D).
+ */
 #ifndef MIGE_SCORE_H
 #define MIGE_SCORE_H
 
@@ -17,10 +22,14 @@ enum mige_estimator { MIGE_ESTIMATOR_SSGE, MIGE_ESTIMATOR_STEIN };
 enum mige_calibrate { MIGE_CALIBRATE_NONE, MIGE_CALIBRATE_SCALE, MIGE_CALIBRATE_STEIN };
 #define MIGE_CALIBRATIONS "none|scale|stein"
 
-/* Estimator stein is iterated Tikhonov, by one Cholesky factorisation in place of the eigenproblem:
- *   S = -Y_k, Y_0 = 0, Y_(i+1) = Y_i + (K + eta I)^-1 (B - K Y_i);  k = 1 is the Stein estimator of Li and Turner
- * (2018); at a point q  s = -(k b(q) - k(q,X) sum_i (k - i) Z_i) / eta,  Z_i = eta^i (K + eta I)^-(i+1) B,  b(q) =
- * (k(q,X) 1 q - k(q,X) X) / w^2 (Zhou, Shi, Zhu 2020: nonparametric score estimators). */
+/* Estimator stein is iterated Tikhonov, by one Cholesky factorisation in place of the eigenproblem; k = 1 is the
+ * Stein estimator of Li and Turner (2018), the points are those of Zhou, Shi, Zhu 2020:
+ *
+ *   - Y_0 = 0, Y_(i+1) = Y_i + (K + eta I)^-1 (B - K Y_i), at the samples  S = -Y_k
+ *   - Z_i = eta^i (K + eta I)^-(i+1) B
+ *   - b(q) = (k(q,X) 1 q - k(q,X) X) / w^2
+ *   - at a point q  s = -(k b(q) - k(q,X) sum_i (k - i) Z_i) / eta
+ */
 typedef struct {
     mige_eigen_options eigen;
     enum mige_estimator estimator;

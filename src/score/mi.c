@@ -69,14 +69,14 @@ double mige_mi_bytes(int circumstances, int M, int dx, int dh, int dz, int ranks
     return bytes;
 }
 
-/* Copies between a variable [M][dim] and its columns of a problem's array; adds factor * the columns where to is a
- * gradient. */
+/* The first column of variable v in the arrays of problem i. */
 static int column_of(const mige_mi *m, int i, int v) {
     int at = 0;
     for (int u = 0; u < v; u++) at += m->shape[i]->has[u] ? m->dim[u] : 0;
     return at;
 }
 
+/* x [M][dim] to its columns of a problem's input. */
 static void put(mige_mi *m, int i, int v, const double *x) {
     double *to = mige_problems_input(m->problems, i) + column_of(m, i, v);
     for (int r = 0; r < m->M; r++)
@@ -84,6 +84,7 @@ static void put(mige_mi *m, int i, int v, const double *x) {
                (size_t)m->dim[v] * sizeof *x);
 }
 
+/* dx [M][dim] += factor times its columns of a problem's scores. */
 static void add(const mige_mi *m, int i, int v, double factor, double *dx) {
     const double *from = mige_problems_scores(m->problems, i) + column_of(m, i, v);
     for (int r = 0; r < m->M; r++)

@@ -276,7 +276,8 @@ static void add_prior(const mige_score *s, int n, const double *k, const double 
     }
 }
 
-/* Points [first, first + n) in pieces of a bounded kernel matrix k(q, X) [piece][M]. */
+/* Scores of n points; the kernel matrix k [n][M], the shifted points q [n][D] and norms [n + M] are scratch, the
+ * last M norms those of X. */
 static int points_piece(mige_score *s, int n, const double *P, double *k, double *q, double *norms, double *S) {
     int M = s->M, D = s->D;
     for (int i = 0; i < n; i++)
