@@ -27,7 +27,7 @@ static void normal(size_t n, uint64_t stream, double *x) {
 
 static int choice(const char *name) {
     char known[32];
-    for (int i = 0; i < 5; i++) {
+    for (int i = MIGE_SOLVER_AUTO; i <= MIGE_SOLVER_CG; i++) {
         mige_options_choice(MIGE_SOLVERS, i, known, sizeof known);
         if (!strcmp(known, name)) return i;
     }
@@ -74,6 +74,7 @@ static int run(const mige_comm *c, int argc, char **argv) {
         dims[] = {64, 128};
     mige_score_options o = mige_score_defaults();
     o.eigen.solver = (enum mige_solver)choice(argv[3]);
+    if (o.eigen.solver >= MIGE_SOLVER_CHOLESKY) o.estimator = MIGE_ESTIMATOR_STEIN;
     if (argc > 4) o.eigen.threshold = atof(argv[4]);
     if (pair) {
         MIGE_TRY(mige_problems_create(c, M, 2, dims, &o, &w.pair));

@@ -457,12 +457,15 @@ static void cholesky(void **state) {
         problem p = gram(M, 4, 0.9, 30);
         mige_grid g;
         mige_matrix A;
-        assert_ok(mige_grid_create(&world, M, world.size, &g));
-        assert_ok(mige_matrix_create(&g, M, M, &A));
-        for (int jl = 0; jl < A.nl; jl++)
-            for (int il = 0; il < A.ml; il++)
-                A.a[(size_t)jl * (size_t)A.lld + (size_t)il] =
-                    p.K[(size_t)mige_col(&A, jl) * (size_t)M + (size_t)mige_row(&A, il)];
+        assert_ok(mige_grid_create_row(&world, M, world.size, 16, &g));
+        assert_ok(mige_symmetric_create(&g, M, 1, &A));
+        for (int i = 0; i < mige_num_panels(&A); i++) {
+            mige_panel q = mige_get_panel(&A, i);
+            for (int j = 0; j < q.cols; j++)
+                for (int r = 0; r < q.rows; r++)
+                    q.a[(size_t)j * (size_t)q.ld + (size_t)r] =
+                        p.K[(size_t)mige_col(&A, q.jl + j) * (size_t)M + (size_t)mige_row(&A, q.il + r)];
+        }
         assert_ok(mige_cholesky_factor(&world, &A, 0.01));
         for (int w = 0; w < 3; w++) {
             size_t n = (size_t)(M * widths[w]);
@@ -474,8 +477,10 @@ static void cholesky(void **state) {
             assert_true(same_everywhere(Y, n * sizeof *Y));
             free(X);
         }
-        for (int jl = 0; jl < A.nl; jl++)
-            for (int il = 0; il < A.ml; il++) A.a[(size_t)jl * (size_t)A.lld + (size_t)il] = -1;
+        for (int i = 0; i < mige_num_panels(&A); i++) {
+            mige_panel q = mige_get_panel(&A, i);
+            for (int j = 0; j < q.rows * q.cols; j++) q.a[j] = -1;
+        }
         assert_fails(mige_cholesky_factor(&world, &A, 0), MIGE_ENUMERIC, "positive definite");
         mige_matrix_destroy(&A);
         mige_grid_destroy(&g);

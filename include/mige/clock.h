@@ -24,6 +24,8 @@ double mige_now(void); /* seconds, monotonic */
 void mige_clock_start(enum mige_phase p);
 /* Ends a phase that did `flops` floating-point operations (0: not counted). */
 void mige_clock_stop(enum mige_phase p, double flops);
+/* Adds operations to a phase. */
+void mige_clock_count_flops(enum mige_phase p, double flops);
 void mige_clock_reset(void);
 const char *mige_clock_name(enum mige_phase p);
 int mige_clock_depth(enum mige_phase p); /* 0: STEP and what stands alone, 1: inside a step, 2: inside SCORE */

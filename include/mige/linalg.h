@@ -35,7 +35,8 @@ typedef struct {
     int ml, nl; /* local rows and columns; 0 outside the grid */
     int lld;    /* leading dimension of a: max(1, ml) */
     int desc[9];
-    double *a; /* [nl][lld], owned; NULL outside */
+    double *a;   /* [nl][lld], or the panels one after the other; owned; NULL outside, or where nothing is stored */
+    int64_t *at; /* where each panel begins; NULL: a is [nl][lld] */
 } mige_matrix;
 
 /* Zeros. Not collective; outside the grid it is empty. Errors: MIGE_EFAIL (memory). */
@@ -47,14 +48,34 @@ int mige_col(const mige_matrix *A, int il);
 /* How many of this rank's columns have a global index below ig: local columns of [j0, j1) are contiguous. */
 int mige_cols_below(const mige_matrix *A, int ig);
 
+/* A symmetric matrix is its lower triangle, and a rank's part of that a list of panels, one for each of its block
+ * columns: from the diagonal down, the whole diagonal block included on the rank that has it. */
+typedef struct {
+    double *a; /* column-major, columns ld apart; NULL where nothing is stored */
+    int ld, rows, cols;
+    int il, jl;   /* local index of its first row and column */
+    int diagonal; /* 1: its first `cols` rows are the diagonal block */
+} mige_panel;
+int mige_num_panels(const mige_matrix *A);
+mige_panel mige_get_panel(const mige_matrix *A, int p);
+/* A symmetric matrix of order m that keeps its panels only, half the memory of all, or (stored 0) is computed piece
+ * by piece by its user; no ScaLAPACK routine can have it. Not collective. Errors: MIGE_EFAIL (memory). */
+int mige_symmetric_create(const mige_grid *g, int m, int stored, mige_matrix *A);
+
+/* Y [M][n] += this rank's panels, and what mirrors them, times V [M][n], row-major; the sum over ranks is K V. For a grid
+ * of one row. Not collective. */
+void mige_symmetric_multiply(const mige_matrix *K, int n, const double *V, double *Y);
+
 enum mige_solver {
     MIGE_SOLVER_AUTO,
     MIGE_SOLVER_LAPACK,    /* dsyevd on one rank */
     MIGE_SOLVER_SCALAPACK, /* pdsyevd on the grid */
     MIGE_SOLVER_SUBSPACE,  /* Chebyshev-filtered subspace iteration on pdgemm and pdgeqrf */
-    MIGE_SOLVER_FILTER     /* tridiagonal form and a rational filter: no eigenvectors, only their products */
+    MIGE_SOLVER_FILTER,    /* tridiagonal form and a rational filter: no eigenvectors, only their products */
+    MIGE_SOLVER_CHOLESKY,  /* estimator stein: factorisation */
+    MIGE_SOLVER_CG         /* estimator stein: preconditioned conjugate gradients, the matrix never stored */
 };
-#define MIGE_SOLVERS "auto|lapack|scalapack|subspace|filter"
+#define MIGE_SOLVERS "auto|lapack|scalapack|subspace|filter|cholesky|cg"
 
 typedef struct {
     enum mige_solver solver;
@@ -77,7 +98,7 @@ void mige_eigen_destroy(mige_eigen **e);
 /* Bytes a rank takes (the largest share), from the sizes alone. Not collective. */
 double mige_eigen_bytes(int m, int ranks, const mige_eigen_options *o);
 
-/* Where the caller puts its matrix, both triangles, before each solve; a solve may destroy it. */
+/* Where the caller puts its matrix, the panels of the lower triangle, before each solve; a solve may destroy it. */
 mige_matrix *mige_eigen_matrix(mige_eigen *e);
 
 typedef struct {
@@ -103,8 +124,9 @@ int mige_eigen_solve(mige_eigen *e, double trace, mige_eigenpairs *pairs);
  * (memory). */
 int mige_eigen_apply(mige_eigen *e, int power, int D, const double *B, double *F);
 
-/* A + shift I = L L', L over A's lower triangle. Collective on c, which A's grid is part of. Errors, agreed:
- * MIGE_ENUMERIC when it is not positive definite. */
+/* A + shift I = L L', L over the panels of A, which mige_symmetric_create has made on a grid of one row. Takes room
+ * for two panels for the time being. Collective on c, which A's grid is part of. Errors, agreed: MIGE_ENUMERIC when
+ * it is not positive definite, MIGE_EFAIL (memory). */
 int mige_cholesky_factor(const mige_comm *c, mige_matrix *A, double shift);
 /* X [M][D], row-major, the same on every rank <- (L L')^-1 X, on every rank. Collective on c. */
 int mige_cholesky_solve(const mige_comm *c, const mige_matrix *A, int D, double *X);

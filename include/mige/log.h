@@ -16,7 +16,7 @@ void mige_print(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void mige_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 /* Progress of `total` items: a bar on a terminal, else a line now and then (every tenth, and not more often than
- * every two seconds). `text` says what there is to see, may be "". One at a time. */
+ * every two seconds). `text` says what there is to see, may be "". One inside another shows nothing. */
 void mige_progress_begin(const char *label, long total);
 void mige_progress_update(long done, const char *text);
 /* Whether the next update would show something: to spare the making of `text`. */

@@ -15,9 +15,10 @@
 
 #include "mige/comm.h"
 #include "mige/linalg.h"
+#include "mige/precondition.h"
 
-enum mige_estimator { MIGE_ESTIMATOR_SSGE, MIGE_ESTIMATOR_STEIN };
-#define MIGE_ESTIMATORS "ssge|stein"
+enum mige_estimator { MIGE_ESTIMATOR_SSGE, MIGE_ESTIMATOR_STEIN, MIGE_ESTIMATOR_SSM };
+#define MIGE_ESTIMATORS "ssge|stein|ssm"
 /* Stein's identity restored: not at all, by one factor, by a matrix. */
 enum mige_calibrate { MIGE_CALIBRATE_NONE, MIGE_CALIBRATE_SCALE, MIGE_CALIBRATE_STEIN };
 #define MIGE_CALIBRATIONS "none|scale|stein"
@@ -30,6 +31,18 @@ enum mige_calibrate { MIGE_CALIBRATE_NONE, MIGE_CALIBRATE_SCALE, MIGE_CALIBRATE_
  *   - b(q) = (k(q,X) 1 q - k(q,X) X) / w^2
  *   - at a point q  s = -(k b(q) - k(q,X) sum_i (k - i) Z_i) / eta
  */
+
+/* An estimator that this room does not know, since it needs others: a network trained by score matching. Functions
+ * are collective and report errors as those of mige_score_* below; `options` is handed to create as it is. */
+typedef struct {
+    int (*create)(const mige_comm *c, int M, int D, const void *options, void **self);
+    void (*destroy)(void **self);
+    int (*samples)(void *self, const double *X, double *S);
+    int (*points)(void *self, int Q, const double *P, double *S);
+    double (*bytes)(int M, int D, int ranks, const void *options);
+    const void *options;
+} mige_estimator_plugin;
+
 typedef struct {
     mige_eigen_options eigen;
     enum mige_estimator estimator;
@@ -38,6 +51,9 @@ typedef struct {
     enum mige_calibrate calibrate;
     double width;       /* of the kernel; 0: the median of all M^2 pairwise distances (see mige_score_info.width) */
     double width_scale; /* factor on the median */
+    const mige_estimator_plugin *plugin; /* ssm: what does it; NULL otherwise. Outlives the problems */
+    enum mige_precondition precondition; /* mige_mi_gradient's maps; a score problem by itself ignores it */
+    uint64_t seed;                       /* of what starts at random: ica */
 } mige_score_options;
 mige_score_options mige_score_defaults(void);
 
@@ -67,14 +83,16 @@ typedef struct {
 } mige_score_info;
 const mige_score_info *mige_score_last(const mige_score *s);
 
-/* Several score problems of the same M, solved at once on parts of the ranks (in turn where there are fewer ranks):
- * a step's marginal and joint do not depend on each other. */
+/* Several score problems of the same M, solved at once on parts of the ranks (in turn where there are fewer ranks, or
+ * where M is so large that each needs the memory of all): a step's marginal and joint do not depend on each other. */
 typedef struct mige_problems mige_problems;
 
 /* n problems, problem i in dims[i] dimensions. Collective; errors as mige_score_create. */
 int mige_problems_create(const mige_comm *c, int M, int n, const int *dims, const mige_score_options *o,
                          mige_problems **p);
 void mige_problems_destroy(mige_problems **p);
+/* Bytes the largest rank takes. Not collective. */
+double mige_problems_bytes(int M, int n, const int *dims, int ranks, const mige_score_options *o);
 /* Input [M][dims[i]], to be filled on every rank, and its scores after a solve, on every rank; owned by p. */
 double *mige_problems_input(mige_problems *p, int i);
 const double *mige_problems_scores(const mige_problems *p, int i);

@@ -5,6 +5,7 @@
 #include "mige/comm.h"
 #include "mige/nn.h"
 #include "mige/options.h"
+#include "mige/precondition.h"
 #include "mige/score.h"
 
 /* One variable an option; see the table in config.c for meaning, units and ranges. */
@@ -14,8 +15,9 @@ typedef struct {
     int quiet, progress, log_view, dump_config, dry_run;
     /* score estimation */
     int estimator, solver, calibrate;
-    double threshold, width_scale, tolerance, eta;
-    int64_t eigen, iterations;
+    double threshold, width_scale, tolerance, eta, ssm_rate, memory;
+    int64_t eigen, iterations, ssm_steps, ssm_hidden;
+    int precondition;
     char width[MIGE_OPT_TEXT_SIZE], check[MIGE_OPT_TEXT_SIZE];
     /* training */
     int task, objective, circumstance, fresh_projection;
@@ -23,6 +25,12 @@ typedef struct {
     int64_t batch, epochs, steps, code, projection, checkpoint_every, keep_every;
     int resume;
     double max_hours, rate, beta1, beta2;
+    /* toy, scale: samples whose mutual information is known */
+    char dims[MIGE_OPT_TEXT_SIZE], methods[MIGE_OPT_TEXT_SIZE], samples[MIGE_OPT_TEXT_SIZE],
+        rho[MIGE_OPT_TEXT_SIZE];
+    int64_t dim, repeats, critic_repeats, critic_steps, joint_steps;
+    int problem, rotate;
+    double critic_rate, joint_rate;
     /* probe, encode */
     char run[MIGE_OPT_TEXT_SIZE], layers[MIGE_OPT_TEXT_SIZE];
     int untrained;
@@ -65,6 +73,8 @@ int cmd_train(app *a);
 int cmd_probe(app *a);
 int cmd_encode(app *a);
 int cmd_score(app *a);
+int cmd_toy(app *a);
+int cmd_scale(app *a);
 int cmd_convert(app *a);
 int cmd_info(app *a);
 int cmd_verify(app *a);

@@ -1,5 +1,6 @@
 /* The one table of options, and what is made from it. */
 #include "app/app.h"
+#include "app/ssm.h"
 #include "mige/error.h"
 #include "mige/io.h"
 #include <math.h>
@@ -9,7 +10,19 @@
 #include <string.h>
 #include <sys/stat.h>
 
-enum { TRAIN = 1, PROBE = 2, ENCODE = 4, SCORE = 8, CONVERT = 16, INFO = 32, VERIFY = 64, ALL = 127 };
+enum {
+    TRAIN = 1,
+    PROBE = 2,
+    ENCODE = 4,
+    SCORE = 8,
+    CONVERT = 16,
+    INFO = 32,
+    VERIFY = 64,
+    TOY = 128,
+    SCALE = 256,
+    ALL = 511
+};
+enum { ESTIMATE = TRAIN | SCORE | TOY | SCALE };
 
 static const mige_command commands[] = {
     {"train", TRAIN,
@@ -21,6 +34,12 @@ static const mige_command commands[] = {
      "--run RUN --data F.h5 --output G.h5"},
     {"score", SCORE, "Estimates the score (gradient of the log density) of anyone's samples.",
      "--input F.h5 --dataset /NAME --output S.h5"},
+    {"toy", TOY,
+     "Gradients of mutual information where the true one is known: correlated Gaussians, and maps of them.",
+     "--dims 5,10,20 --methods mige,mine,mine-f --output F.h5 [--OPTION VALUE]..."},
+    {"scale", SCALE,
+     "Time per phase and error of the gradient of mutual information against the number of samples.",
+     "--samples 256,1024,4096 --dim D --output F.h5 [--OPTION VALUE]..."},
     {"convert", CONVERT, "Makes a data file from the official files of MNIST, CIFAR-10 or CIFAR-100.",
      "--format mnist|cifar10|cifar100 --from DIR --output F.h5"},
     {"info", INFO, "Tells versions, ranks, threads and BLAS kernels, and warns of what is slow.", ""},
@@ -49,7 +68,8 @@ static const mige_option options[] = {
     {"format", CHOICE, AT(format), "cifar10", 0, 0, "mnist|cifar10|cifar100", CONVERT, "",
      "format of the official files"},
     {"from", TEXT, AT(from), "", 0, 0, NULL, CONVERT, "DIR", "folder of the official files"},
-    {"output", TEXT, AT(output), "", 0, 0, NULL, ENCODE | SCORE | CONVERT, "F.h5", "the file to write"},
+    {"output", TEXT, AT(output), "", 0, 0, NULL, ENCODE | SCORE | CONVERT | TOY | SCALE, "F.h5",
+     "the file to write"},
     {"train", INT, AT(train), "0", 0, 1e9, NULL, CONVERT, "N",
      "keep this many training images, balanced over classes; 0: all"},
     {"test", INT, AT(test), "0", 0, 1e9, NULL, CONVERT, "N", "keep this many test images; 0: all"},
@@ -69,9 +89,9 @@ static const mige_option options[] = {
      "dimensions that images and features are projected to"},
     {"fresh-projection", FLAG, AT(fresh_projection), "no", 0, 0, NULL, TRAIN, "",
      "draw the projection anew each step"},
-    {"resume", FLAG, AT(resume), "no", 0, 0, NULL, TRAIN, "",
-     "go on from the newest good checkpoint, if there is one"},
-    {"max-hours", REAL, AT(max_hours), "0", 0, 1e5, NULL, TRAIN, "H",
+    {"resume", FLAG, AT(resume), "no", 0, 0, NULL, TRAIN | TOY | SCALE, "",
+     "go on from the newest good checkpoint, or from the output file's finished part, if there is one"},
+    {"max-hours", REAL, AT(max_hours), "0", 0, 1e5, NULL, TRAIN | TOY | SCALE, "H",
      "checkpoint and stop with status 75 after this time; 0: never"},
     {"checkpoint-every", INT, AT(checkpoint_every), "500", 0, 1e12, NULL, TRAIN, "steps",
      "write a checkpoint this often; 0: only at the end"},
@@ -85,25 +105,52 @@ static const mige_option options[] = {
     {"probe-rate", REAL, AT(probe_rate), "1e-4", 1e-12, 1e3, NULL, PROBE, "X",
      "learning rate; a tenth after 1/2 and 3/4 of the epochs"},
     {"dropout", REAL, AT(dropout), "0.1", 0, 0.99, NULL, PROBE, "X", "rate in the classifiers"},
-    {"estimator", CHOICE, AT(estimator), "ssge", 0, 0, MIGE_ESTIMATORS, TRAIN | SCORE, "",
-     "of the scores: spectral Stein, or iterated Tikhonov by one Cholesky"},
-    {"eta", REAL, AT(eta), "0.01", 1e-12, 1e6, NULL, TRAIN | SCORE, "E", "ridge of estimator stein"},
-    {"iterations", INT, AT(iterations), "3", 1, 1000, NULL, TRAIN | SCORE, "K",
+    {"dims", TEXT, AT(dims), "5,10,20", 0, 0, NULL, TOY, "LIST", "dimensions of x and of y"},
+    {"methods", TEXT, AT(methods), "mige,mine,mine-f", 0, 0, NULL, TOY, "LIST",
+     "among mige, mine, mine-f (separable critics), mine-joint, mine-f-joint (joint critics, trained out)"},
+    {"samples", TEXT, AT(samples), "", 0, 0, NULL, TOY | SCALE, "LIST",
+     "samples a problem; toy: one number, 256 if not given; scale: a list, 256,1024,4096 if not given"},
+    {"dim", INT, AT(dim), "32", 1, 4096, NULL, SCALE, "D", "dimensions of x and of y"},
+    {"rho", TEXT, AT(rho), "", 0, 0, NULL, TOY | SCALE, "A:B:N",
+     "N correlations from A to B; if not given, toy: -0.8:0.8:32, scale: -0.8:0.8:4"},
+    {"repeats", INT, AT(repeats), "1", 1, 1e6, NULL, TOY | SCALE, "N", "draws of the samples"},
+    {"problem", CHOICE, AT(problem), "gaussian", 0, 0, "gaussian|cubic|asinh|sine|radial|scaled", TOY | SCALE, "",
+     "map of y: none, y^3, asinh y, y + 0.4 sin 2y, y/(1+|y|^2/D), dimensions scaled 0.1 to 10"},
+    {"rotate", FLAG, AT(rotate), "no", 0, 0, NULL, TOY | SCALE, "", "a random rotation of y after the map"},
+    {"critic-repeats", INT, AT(critic_repeats), "0", 0, 1e6, NULL, TOY, "N",
+     "draws for the methods that train critics; 0: as --repeats"},
+    {"critic-steps", INT, AT(critic_steps), "200", 1, 1e7, NULL, TOY, "N", "steps of mine and mine-f"},
+    {"critic-rate", REAL, AT(critic_rate), "1e-4", 1e-9, 10, NULL, TOY, "X", "learning rate of mine and mine-f"},
+    {"joint-steps", INT, AT(joint_steps), "20000", 1, 1e7, NULL, TOY, "N",
+     "most steps of mine-joint and mine-f-joint, which stop when their bound does not rise any more"},
+    {"joint-rate", REAL, AT(joint_rate), "1e-3", 1e-9, 10, NULL, TOY, "X",
+     "learning rate of mine-joint and mine-f-joint"},
+    {"estimator", CHOICE, AT(estimator), "ssge", 0, 0, MIGE_ESTIMATORS, ESTIMATE, "",
+     "of the scores: spectral Stein; iterated Tikhonov; a network trained by sliced score matching"},
+    {"eta", REAL, AT(eta), "0.01", 1e-12, 1e6, NULL, ESTIMATE, "E", "ridge of estimator stein"},
+    {"iterations", INT, AT(iterations), "3", 1, 1000, NULL, ESTIMATE, "K",
      "iterations of estimator stein; 1: Li and Turner's"},
-    {"calibrate", CHOICE, AT(calibrate), "none", 0, 0, MIGE_CALIBRATIONS, TRAIN | SCORE, "",
+    {"calibrate", CHOICE, AT(calibrate), "none", 0, 0, MIGE_CALIBRATIONS, ESTIMATE, "",
      "scores restored to Stein's identity by a factor or a matrix"},
-    {"threshold", REAL, AT(threshold), "0.99", 1e-6, 1, NULL, TRAIN | SCORE, "R",
+    {"threshold", REAL, AT(threshold), "0.99", 1e-6, 1, NULL, ESTIMATE, "R",
      "leading eigenvalues: those below this share of the trace"},
-    {"eigen", INT, AT(eigen), "0", 0, 1e6, NULL, TRAIN | SCORE, "J",
+    {"eigen", INT, AT(eigen), "0", 0, 1e6, NULL, ESTIMATE, "J",
      "this many leading eigenvalues instead; 0: by threshold"},
-    {"width", TEXT, AT(width), "median", 0, 0, NULL, TRAIN | SCORE, "median|W", "width of the RBF kernel"},
-    {"width-scale", REAL, AT(width_scale), "1", 1e-6, 1e6, NULL, TRAIN | SCORE, "F",
+    {"width", TEXT, AT(width), "median", 0, 0, NULL, ESTIMATE, "median|W", "width of the RBF kernel"},
+    {"width-scale", REAL, AT(width_scale), "1", 1e-6, 1e6, NULL, ESTIMATE, "F",
      "factor on the median width; none on a fixed one"},
-    {"solver", CHOICE, AT(solver), "auto", 0, 0, MIGE_SOLVERS, TRAIN | SCORE, "",
-     "solver of the eigenproblem (estimator ssge)"},
-    {"tolerance", REAL, AT(tolerance), "1e-8", 1e-14, 1, NULL, TRAIN | SCORE, "X",
-     "tolerance of the residuals of --solver subspace"},
-    {"check", TEXT, AT(check), "", 0, 0, NULL, TRAIN | SCORE, "eigen", "verify every solve of the eigenproblem"},
+    {"solver", CHOICE, AT(solver), "auto", 0, 0, MIGE_SOLVERS, ESTIMATE, "",
+     "ssge: of the eigenproblem; stein: cholesky, or cg, which never stores the matrix"},
+    {"tolerance", REAL, AT(tolerance), "1e-8", 1e-14, 1, NULL, ESTIMATE, "X",
+     "tolerance of --solver subspace (residuals) and cg (scores)"},
+    {"check", TEXT, AT(check), "", 0, 0, NULL, ESTIMATE, "eigen", "verify every solve of the eigenproblem"},
+    {"precondition", CHOICE, AT(precondition), "none", 0, 0, MIGE_PRECONDITIONERS, ESTIMATE, "",
+     "map x and y, each by itself, to where scores are easier, and the gradient back"},
+    {"ssm-steps", INT, AT(ssm_steps), "2000", 1, 1e8, NULL, ESTIMATE, "N", "training steps of estimator ssm"},
+    {"ssm-hidden", INT, AT(ssm_hidden), "256", 1, 65536, NULL, ESTIMATE, "N", "width of its network's layers"},
+    {"ssm-rate", REAL, AT(ssm_rate), "1e-3", 1e-9, 10, NULL, ESTIMATE, "X", "its learning rate"},
+    {"memory", REAL, AT(memory), "0", 0, 1e6, NULL, ESTIMATE, "GB",
+     "memory that all ranks of a node may take for scores; 0: what is free"},
     {"config", TEXT, AT(config), "", 0, 0, NULL, ALL, "FILE", "read options from an INI file"},
     {"seed", INT, AT(seed), "1", 0, 9e15, NULL, ALL, "N", "of all random numbers"},
     {"threads", INT, AT(threads), "1", 1, 1024, NULL, ALL, "N", "BLAS threads a rank"},
@@ -125,6 +172,15 @@ static int parse_checks(const char *list, int *eigen) {
     return MIGE_OK;
 }
 
+/* For the program's life, as estimators keep pointers to both. */
+static const mige_estimator_plugin *ssm(const config *c) {
+    static ssm_options wanted;
+    static mige_estimator_plugin plugin;
+    wanted = (ssm_options){c->ssm_steps, (int)c->ssm_hidden, c->ssm_rate, (uint64_t)c->seed};
+    ssm_plugin(&wanted, &plugin);
+    return &plugin;
+}
+
 int config_score(const config *c, mige_score_options *o) {
     *o = mige_score_defaults();
     o->eigen.solver = (enum mige_solver)c->solver;
@@ -136,6 +192,9 @@ int config_score(const config *c, mige_score_options *o) {
     o->iterations = (int)c->iterations;
     o->calibrate = (enum mige_calibrate)c->calibrate;
     o->width_scale = c->width_scale;
+    if (c->estimator == MIGE_ESTIMATOR_SSM) o->plugin = ssm(c);
+    o->precondition = (enum mige_precondition)c->precondition;
+    o->seed = (uint64_t)c->seed;
     MIGE_TRY(parse_checks(c->check, &o->eigen.check));
     if (strcmp(c->width, "median") != 0) {
         char *end;

@@ -12,7 +12,8 @@ static const struct {
     const char *name;
     int (*run)(app *a);
 } runners[] = {
-    {"train", cmd_train},     {"probe", cmd_probe}, {"encode", cmd_encode}, {"score", cmd_score},
+    {"train", cmd_train},     {"probe", cmd_probe}, {"encode", cmd_encode},
+    {"score", cmd_score},     {"toy", cmd_toy},     {"scale", cmd_scale},
     {"convert", cmd_convert}, {"info", cmd_info},   {"verify", cmd_verify},
 };
 

@@ -47,8 +47,8 @@ static int write_scores(const config *c, const samples *s, const mige_score_info
     mige_file *f = NULL;
     char solver[32];
     int err;
-    if (c->estimator == MIGE_ESTIMATOR_STEIN)
-        snprintf(solver, sizeof solver, "cholesky");
+    if (c->estimator == MIGE_ESTIMATOR_SSM)
+        snprintf(solver, sizeof solver, "network");
     else
         mige_options_choice(MIGE_SOLVERS, (int)info->pairs.solver, solver, sizeof solver);
     MIGE_TRY(mige_file_create(c->output, "mige-score", &f));

@@ -1,33 +1,18 @@
 /* mige train: the loop around the training step, and everything that makes a run survive. */
 #include "app/infomax.h"
+#include "app/stop.h"
 #include "mige/checkpoint.h"
 #include "mige/clock.h"
 #include "mige/error.h"
 #include "mige/io.h"
 #include "mige/log.h"
 #include <math.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 enum { METRICS_EVERY_SECONDS = 10 };
-
-static volatile sig_atomic_t asked_to_stop;
-
-/* The first signal asks for a checkpoint at the next step boundary; a second one ends the process at once. */
-static void on_signal(int number) {
-    asked_to_stop = number;
-    signal(number, SIG_DFL);
-}
-
-static void listen(void) {
-    struct sigaction s = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
-    sigaction(SIGTERM, &s, NULL);
-    sigaction(SIGUSR1, &s, NULL);
-    sigaction(SIGINT, &s, NULL);
-}
 
 typedef struct {
     app *a;
@@ -123,7 +108,7 @@ typedef struct {
 
 static int meet(training *r, boundary *b) {
     double now = mige_now(), hours = (now - r->began) / 3600;
-    *b = (boundary){asked_to_stop, r->a->cfg.max_hours > 0 && hours >= r->a->cfg.max_hours,
+    *b = (boundary){stop_asked(), r->a->cfg.max_hours > 0 && hours >= r->a->cfg.max_hours,
                     now - r->flushed > METRICS_EVERY_SECONDS};
     return mige_max(r->t.c, (double *)b, 3);
 }
@@ -249,7 +234,7 @@ int cmd_train(app *a) {
     if (!err && *a->cfg.out) err = mige_agree(&a->comm, a->comm.rank == 0 ? check_folder(a) : MIGE_OK);
     if (!err) err = plan(a, &d, &r);
     if (!err && !a->cfg.dry_run) {
-        listen();
+        stop_listen();
         err = infomax_create(a, &d, &r.t);
         if (!err) err = train(a, &r);
         mige_metrics_destroy(&r.metrics);

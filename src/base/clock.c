@@ -35,6 +35,10 @@ void mige_clock_stop(enum mige_phase p, double flops) {
     clocks[p].count++;
 }
 
+void mige_clock_count_flops(enum mige_phase p, double flops) {
+    clocks[p].flops += flops;
+}
+
 void mige_clock_reset(void) {
     memset(clocks, 0, sizeof clocks);
 }

@@ -16,6 +16,7 @@ static struct {
     long total, shown, first; /* first: done before the clock began, -1 until it is known */
     double began, last;
     int drawn; /* a bar is on the screen */
+    int depth; /* of what is in progress inside something else */
 } bar;
 
 /* mpirun gives its ranks a terminal of their own even when its output goes to a file; then its own output decides.
@@ -76,6 +77,7 @@ void mige_warn(const char *fmt, ...) {
 }
 
 void mige_progress_begin(const char *label, long total) {
+    if (bar.depth++) return;
     bar.label = label;
     bar.total = total > 0 ? total : 1;
     bar.shown = 0;
@@ -85,7 +87,7 @@ void mige_progress_begin(const char *label, long total) {
 }
 
 int mige_progress_due(long done) {
-    if (!out.speaks || !bar.label || out.mode == MIGE_PROGRESS_NONE) return 0;
+    if (!out.speaks || bar.depth != 1 || out.mode == MIGE_PROGRESS_NONE) return 0;
     double since = mige_now() - bar.last;
     if (bar.first < 0) bar.first = done - 1;
     if (done >= bar.total) return done != bar.shown;
@@ -120,6 +122,7 @@ void mige_progress_update(long done, const char *text) {
 }
 
 void mige_progress_end(void) {
+    if (--bar.depth) return;
     if (bar.drawn) fputc('\n', stdout);
     fflush(stdout);
     bar.drawn = 0;

@@ -1,63 +1,162 @@
-/* Cholesky factorisation of a distributed symmetric positive definite matrix, and its solves. */
-#include "linalg/scalapack.h"
+/* Cholesky factorisation of a symmetric positive definite matrix whose panels are dealt out to a row of ranks, and
+ * its solves. Right-looking with one panel of lookahead: the owner of the next panel brings that up to date first,
+ * factors it and sends it while all update the rest. */
 #include "mige/blas.h"
 #include "mige/error.h"
 #include "mige/linalg.h"
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
-static int alone(const mige_matrix *A) {
-    return A->grid->rows * A->grid->cols == 1;
+/* Panel k of the whole matrix: its place and owner. */
+typedef struct {
+    int first, cols, rows, owner;
+} place;
+
+static place place_of(const mige_matrix *A, int k) {
+    int nb = A->grid->nb, first = k * nb, left = A->m - first;
+    return (place){first, left < nb ? left : nb, left, k % A->grid->cols};
 }
 
-static int factor(mige_matrix *A, double shift) {
-    const int one = 1;
-    int info, nb = A->grid->nb;
-    for (int jl = 0; jl < A->nl; jl++) {
-        int jg = mige_col(A, jl), block = jg / nb;
-        if (block % A->grid->rows == A->grid->row)
-            A->a[(size_t)jl * (size_t)A->lld + (size_t)(block / A->grid->rows * nb + jg % nb)] += shift;
+static int num_places(const mige_matrix *A) {
+    return (A->m + A->grid->nb - 1) / A->grid->nb;
+}
+
+static int mine(const mige_matrix *A, int k) {
+    return k % A->grid->cols == A->grid->col;
+}
+
+static double *panel_of(const mige_matrix *A, int k) {
+    return A->a + A->at[k / A->grid->cols];
+}
+
+/* The diagonal block's factor, and the rows below it by its inverse. */
+static int factor_panel(const mige_matrix *A, int k, double shift) {
+    place p = place_of(A, k);
+    double *a = panel_of(A, k);
+    int info, below = p.rows - p.cols;
+    for (int j = 0; j < p.cols; j++) a[(size_t)j * (size_t)p.rows + (size_t)j] += shift;
+    dpotrf_("L", &p.cols, a, &p.rows, &info);
+    if (info) return 1;
+    if (below)
+        cblas_dtrsm(CblasColMajor, CblasRight, CblasLower, CblasTrans, CblasNonUnit, below, p.cols, 1, a, p.rows,
+                    a + p.cols, p.rows);
+    return 0;
+}
+
+/* Panel j -= L_k (rows from j on) times the rows of L_k that are panel j's columns. */
+static void update_panel(const mige_matrix *A, int j, int k, const double *L) {
+    place p = place_of(A, j), q = place_of(A, k);
+    const double *from = L + (p.first - q.first);
+    cblas_dgemm(CblasColMajor, CblasNoTrans, CblasTrans, p.rows, p.cols, q.cols, -1, from, q.rows, from, q.rows, 1,
+                panel_of(A, j), p.rows);
+}
+
+/* Panel k for every rank: L points to it, at the owner in its place, elsewhere in the buffer when the request is
+ * done. */
+static void send_panel(const mige_matrix *A, int k, double *buffer, const double **L, MPI_Request *request) {
+    place p = place_of(A, k);
+    double *at = mine(A, k) ? panel_of(A, k) : buffer;
+    *L = at;
+    *request = MPI_REQUEST_NULL;
+    if (A->grid->cols > 1) MPI_Ibcast(at, p.rows * p.cols, MPI_DOUBLE, p.owner, A->grid->comm.mpi, request);
+}
+
+static int factor(mige_matrix *A, double shift, double *buffers[2]) {
+    int n = num_places(A), failed = 0;
+    const double *L[2];
+    MPI_Request request;
+    if (mine(A, 0)) failed |= factor_panel(A, 0, shift);
+    send_panel(A, 0, buffers[0], &L[0], &request);
+    for (int k = 0; k < n; k++) {
+        const double *now = L[k % 2];
+        int next = k + 1;
+        MPI_Wait(&request, MPI_STATUS_IGNORE);
+        if (next == n) break;
+        if (mine(A, next)) {
+            update_panel(A, next, k, now);
+            failed |= factor_panel(A, next, shift);
+        }
+        send_panel(A, next, buffers[next % 2], &L[next % 2], &request);
+        for (int j = next + 1; j < n; j++)
+            if (mine(A, j)) update_panel(A, j, k, now);
     }
-    if (alone(A))
-        dpotrf_("L", &A->m, A->a, &A->lld, &info);
-    else
-        pdpotrf_("L", &A->m, A->a, &one, &one, A->desc, &info);
-    MIGE_CHECK(!info, MIGE_ENUMERIC, "Cholesky: the matrix of %d samples is not positive definite (a larger --eta)",
-               A->m);
+    MIGE_CHECK(!failed, MIGE_ENUMERIC,
+               "Cholesky: the matrix of %d samples is not positive definite (a larger --eta)", A->m);
     return MIGE_OK;
 }
 
 int mige_cholesky_factor(const mige_comm *c, mige_matrix *A, double shift) {
-    return mige_agree(c, A->grid->inside ? factor(A, shift) : MIGE_OK);
+    double *buffers[2] = {NULL, NULL};
+    size_t size = A->grid->cols > 1 && A->grid->inside ? (size_t)A->m * (size_t)A->grid->nb : 0;
+    int err = MIGE_OK;
+    if (size > INT_MAX) err = mige_raise(MIGE_EFAIL, "Cholesky: %d samples are more than MPI can send", A->m);
+    if (!err) err = mige_alloc(size, sizeof(double), &buffers[0]);
+    if (!err) err = mige_alloc(size, sizeof(double), &buffers[1]);
+    err = mige_agree(c, err);
+    if (!err) err = mige_agree(c, A->grid->inside ? factor(A, shift, buffers) : MIGE_OK);
+    free(buffers[0]);
+    free(buffers[1]);
+    return err;
 }
 
-/* X [M][D] row-major is D x M column-major; the solver wants M x D, spread as A's rows are. */
-static int solve(const mige_matrix *A, int D, double *X) {
-    const int one = 1;
-    int info;
-    mige_matrix R;
-    MIGE_TRY(mige_agree(&A->grid->comm, mige_matrix_create(A->grid, A->m, D, &R)));
-    for (int jl = 0; jl < R.nl; jl++)
-        for (int il = 0; il < R.ml; il++)
-            R.a[(size_t)jl * (size_t)R.lld + (size_t)il] =
-                X[(size_t)mige_row(&R, il) * (size_t)D + (size_t)mige_col(&R, jl)];
-    if (alone(A))
-        dpotrs_("L", &A->m, &D, A->a, &A->lld, R.a, &R.lld, &info);
-    else
-        pdpotrs_("L", &A->m, &D, A->a, &one, &one, A->desc, R.a, &one, &one, R.desc, &info);
-    memset(X, 0, (size_t)A->m * (size_t)D * sizeof *X);
-    for (int jl = 0; jl < R.nl; jl++)
-        for (int il = 0; il < R.ml; il++)
-            X[(size_t)mige_row(&R, il) * (size_t)D + (size_t)mige_col(&R, jl)] =
-                R.a[(size_t)jl * (size_t)R.lld + (size_t)il];
-    mige_matrix_destroy(&R);
-    MIGE_CHECK(!info, MIGE_ENUMERIC, "Cholesky: the solve failed, info %d", info);
+/* L Y = X, a block of rows after the other: each rank brings what its own panels give to it, and the owner of the
+ * diagonal block finishes it. X [M][D] row-major is D x M to BLAS; block i of Y is at its owner only. */
+static void forward(const mige_matrix *A, int D, double *X, double *sum) {
+    for (int i = 0; i < num_places(A); i++) {
+        place p = place_of(A, i);
+        double *x = X + (size_t)p.first * (size_t)D;
+        int own = mine(A, i), size = p.cols * D;
+        if (own)
+            memcpy(sum, x, (size_t)size * sizeof *sum);
+        else
+            memset(sum, 0, (size_t)size * sizeof *sum);
+        for (int j = A->grid->col; j < i; j += A->grid->cols) {
+            place q = place_of(A, j);
+            cblas_dgemm(CblasColMajor, CblasNoTrans, CblasTrans, D, p.cols, q.cols, -1,
+                        X + (size_t)q.first * (size_t)D, D, panel_of(A, j) + (p.first - q.first), q.rows, 1, sum,
+                        D);
+        }
+        if (A->grid->cols > 1)
+            MPI_Reduce(own ? MPI_IN_PLACE : sum, own ? sum : NULL, size, MPI_DOUBLE, MPI_SUM, p.owner,
+                       A->grid->comm.mpi);
+        if (!own) continue;
+        cblas_dtrsm(CblasColMajor, CblasRight, CblasLower, CblasTrans, CblasNonUnit, D, p.cols, 1, panel_of(A, i),
+                    p.rows, sum, D);
+        memcpy(x, sum, (size_t)size * sizeof *sum);
+    }
+}
+
+/* L' X = Y: the owner of a diagonal block solves it and tells all, who take it out of the blocks above that are
+ * theirs. */
+static int backward(const mige_matrix *A, int D, double *X) {
+    for (int i = num_places(A) - 1; i >= 0; i--) {
+        place p = place_of(A, i);
+        double *x = X + (size_t)p.first * (size_t)D;
+        if (mine(A, i))
+            cblas_dtrsm(CblasColMajor, CblasRight, CblasLower, CblasNoTrans, CblasNonUnit, D, p.cols, 1,
+                        panel_of(A, i), p.rows, x, D);
+        MIGE_TRY(mige_bcast(&A->grid->comm, p.owner, x, (size_t)p.cols * (size_t)D * sizeof *x));
+        for (int j = i - 1; j >= 0; j--) {
+            if (!mine(A, j)) continue;
+            place q = place_of(A, j);
+            cblas_dgemm(CblasColMajor, CblasNoTrans, CblasNoTrans, D, q.cols, p.cols, -1, x, D,
+                        panel_of(A, j) + (p.first - q.first), q.rows, 1, X + (size_t)q.first * (size_t)D, D);
+        }
+    }
     return MIGE_OK;
 }
 
+static int solve(const mige_matrix *A, int D, double *X, double *sum) {
+    forward(A, D, X, sum);
+    return backward(A, D, X);
+}
+
 int mige_cholesky_solve(const mige_comm *c, const mige_matrix *A, int D, double *X) {
-    int err = A->grid->inside ? solve(A, D, X) : MIGE_OK;
-    if (!A->grid->inside) memset(X, 0, (size_t)A->m * (size_t)D * sizeof *X);
-    MIGE_TRY(mige_agree(c, err));
-    return mige_sum(c, X, (size_t)A->m * (size_t)D);
+    double *sum = NULL;
+    MIGE_TRY(mige_agree(c, mige_alloc((size_t)A->grid->nb * (size_t)D, sizeof *sum, &sum)));
+    int err = mige_agree(c, A->grid->inside ? solve(A, D, X, sum) : MIGE_OK);
+    free(sum);
+    if (!err && A->grid->cols < c->size) err = mige_bcast(c, 0, X, (size_t)A->m * (size_t)D * sizeof *X);
+    return err;
 }

@@ -25,8 +25,17 @@ static int by_filter(const mige_eigen_options *o) {
     return o->solver == MIGE_SOLVER_AUTO || o->solver == MIGE_SOLVER_FILTER;
 }
 
+/* Filter and subspace iteration want whole columns. */
+static int make_grid(mige_eigen *e, int ranks) {
+    if (by_filter(&e->o)) return mige_grid_create_row(e->c, e->m, ranks, FILTER_NB, &e->grid);
+    if (e->o.solver == MIGE_SOLVER_SUBSPACE)
+        return mige_grid_create_row(e->c, e->m, ranks, e->m < 1024 ? 16 : SUBSPACE_NB, &e->grid);
+    return mige_grid_create(e->c, e->m, ranks, &e->grid);
+}
+
 double mige_eigen_bytes(int m, int ranks, const mige_eigen_options *o) {
     int P = solver_ranks(m, ranks, o);
+    if (o->solver == MIGE_SOLVER_SUBSPACE) return subspace_bytes(m, P, o->eigen ? o->eigen : m / 32) + 16. * m;
     return (by_filter(o) ? filter_bytes(m, P) : direct_bytes(m, P)) + 16. * m;
 }
 
@@ -56,9 +65,8 @@ int mige_eigen_create(const mige_comm *c, int m, const mige_eigen_options *o, mi
     e->o = *o;
     e->m = m;
     int ranks = solver_ranks(m, c->size, o);
-    MIGE_TRY(by_filter(o) ? mige_grid_create_row(c, m, ranks, FILTER_NB, &e->grid)
-                          : mige_grid_create(c, m, ranks, &e->grid));
-    err = mige_agree(c, take_memory(e));
+    err = make_grid(e, ranks);
+    if (!err) err = mige_agree(c, take_memory(e));
     if (err) mige_eigen_destroy(&e);
     *out = e;
     return err;
@@ -154,8 +162,8 @@ static int check_pairs(mige_eigen *e, mige_eigenpairs *p, double worst[2]) {
     if (!err) err = mige_matrix_create(&e->grid, J, J, &G);
     if (!err) err = mige_alloc((size_t)more, sizeof *norms, &norms);
     MIGE_TRY_GOTO(mige_agree(&e->grid.comm, err), done);
-    pdgemm_("N", "N", &m, &J, &m, &one, e->copy.a, &i1, &i1, e->copy.desc, p->U->a, &i1, &j1, p->U->desc, &zero,
-            R.a, &i1, &j1, R.desc);
+    pdsymm_("L", "L", &m, &J, &one, e->copy.a, &i1, &i1, e->copy.desc, p->U->a, &i1, &j1, p->U->desc, &zero, R.a,
+            &i1, &j1, R.desc);
     pdgemm_("T", "N", &J, &J, &m, &one, p->U->a, &i1, &j1, p->U->desc, p->U->a, &i1, &j1, p->U->desc, &zero, G.a,
             &i1, &i1, G.desc);
     for (int jl = mige_cols_below(&R, p->first); jl < mige_cols_below(&R, p->first + J); jl++) {
@@ -189,9 +197,7 @@ static int check_filter(mige_eigen *e, double worst[2]) {
     R = KF + n;
     mige_rng_normal(0, MIGE_RNG_SUBSPACE, 1, 0, n, B);
     int err = mige_eigen_apply(e, 1, FEW, B, F);
-    for (int jl = 0; !err && jl < e->copy.nl; jl++) /* whole columns of the symmetric matrix: rows of the product */
-        cblas_dgemv(CblasRowMajor, CblasTrans, m, FEW, 1, F, FEW, e->copy.a + (size_t)jl * (size_t)e->copy.lld, 1,
-                    0, KF + (size_t)mige_col(&e->copy, jl) * FEW, 1);
+    if (!err && e->grid.inside) mige_symmetric_multiply(&e->copy, FEW, F, KF);
     if (!err) err = mige_sum(e->c, KF, n);
     if (!err) err = mige_eigen_apply(e, 1, FEW, KF, R);
     for (size_t i = 0; i < n; i++) R[i] -= F[i];

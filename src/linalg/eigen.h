@@ -34,6 +34,7 @@ double direct_bytes(int m, int ranks);
  * not converge; K is as it was. Inside the grid only. */
 int subspace_solve(mige_eigen *e, double trace, mige_eigenpairs *pairs, int *enough);
 void subspace_destroy(mige_eigen *e);
+double subspace_bytes(int m, int ranks, int J); /* with the matrix, for J pairs */
 
 /* Tridiagonal form, eigenvalues and the poles of the cut; no vectors. Inside the grid only, which is a row. */
 int filter_solve(mige_eigen *e, double trace, mige_eigenpairs *pairs);
@@ -45,7 +46,7 @@ int filter_room(mige_eigen *e, int columns);
 void filter_destroy(mige_eigen *e);
 double filter_bytes(int m, int ranks);
 /* Blocks of its columns. */
-enum { FILTER_NB = 32 };
+enum { FILTER_NB = 32, SUBSPACE_NB = 128 };
 
 /* A largest eigenvalue that a Gram matrix can have: MIGE_ENUMERIC if not. */
 int check_largest(const mige_eigen *e, double lambda);

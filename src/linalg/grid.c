@@ -60,27 +60,60 @@ void scalapack_same_topologies(int context) {
         for (int scope = 0; scope < 3; scope++) pb_topset_(&context, ops[op], scopes[scope], " ");
 }
 
-int mige_matrix_create(const mige_grid *g, int m, int n, mige_matrix *A) {
-    memset(A, 0, sizeof *A);
-    A->grid = g;
-    A->m = m;
-    A->n = n;
-    A->lld = 1;
-    if (!g->inside) return MIGE_OK;
+static void set_shape(const mige_grid *g, int m, int n, mige_matrix *A) {
     const int zero = 0;
+    *A = (mige_matrix){.grid = g, .m = m, .n = n, .lld = 1};
+    if (!g->inside) return;
     A->ml = numroc_(&m, &g->nb, &g->row, &zero, &g->rows);
     A->nl = numroc_(&n, &g->nb, &g->col, &zero, &g->cols);
     if (A->ml > 1) A->lld = A->ml;
+}
+
+int mige_matrix_create(const mige_grid *g, int m, int n, mige_matrix *A) {
+    const int zero = 0;
     int info;
+    set_shape(g, m, n, A);
+    if (!g->inside) return MIGE_OK;
     descinit_(A->desc, &m, &n, &g->nb, &g->nb, &zero, &zero, &g->context, &A->lld, &info);
     MIGE_CHECK(!info, MIGE_EFAIL, "ScaLAPACK: no descriptor for a %d x %d matrix on a %d x %d grid (descinit: %d)",
                m, n, g->rows, g->cols, info);
     return mige_alloc((size_t)A->lld * (size_t)A->nl, sizeof *A->a, &A->a);
 }
 
+int mige_symmetric_create(const mige_grid *g, int m, int stored, mige_matrix *A) {
+    size_t total = 0;
+    set_shape(g, m, m, A);
+    int n = mige_num_panels(A);
+    if (!g->inside || !stored) return MIGE_OK;
+    MIGE_TRY(mige_alloc((size_t)n, sizeof *A->at, &A->at));
+    for (int p = 0; p < n; p++) {
+        mige_panel panel = mige_get_panel(A, p);
+        A->at[p] = (int64_t)total;
+        total += (size_t)panel.rows * (size_t)panel.cols;
+    }
+    return mige_alloc(total, sizeof *A->a, &A->a);
+}
+
 void mige_matrix_destroy(mige_matrix *A) {
     free(A->a);
+    free(A->at);
     memset(A, 0, sizeof *A);
+}
+
+int mige_num_panels(const mige_matrix *A) {
+    return (A->nl + A->grid->nb - 1) / A->grid->nb;
+}
+
+mige_panel mige_get_panel(const mige_matrix *A, int p) {
+    const mige_grid *g = A->grid;
+    int nb = g->nb, block = p * g->cols + g->col, above = block > g->row ? (block - g->row - 1) / g->rows + 1 : 0;
+    mige_panel panel = {.jl = p * nb, .il = above * nb < A->ml ? above * nb : A->ml};
+    panel.cols = A->nl - panel.jl < nb ? A->nl - panel.jl : nb;
+    panel.rows = A->ml - panel.il;
+    panel.diagonal = block % g->rows == g->row;
+    panel.ld = A->at ? panel.rows > 1 ? panel.rows : 1 : A->lld;
+    if (A->a) panel.a = A->at ? A->a + A->at[p] : A->a + (size_t)panel.jl * (size_t)A->lld + panel.il;
+    return panel;
 }
 
 static int to_global(int il, int nb, int proc, int procs) {

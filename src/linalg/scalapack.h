@@ -25,9 +25,9 @@ void pdgeqrf_(const int *m, const int *n, double *a, const int *ia, const int *j
               double *work, const int *lwork, int *info);
 void pdorgqr_(const int *m, const int *n, const int *k, double *a, const int *ia, const int *ja, const int *desca,
               const double *tau, double *work, const int *lwork, int *info);
-void pdpotrf_(const char *uplo, const int *n, double *a, const int *ia, const int *ja, const int *desca, int *info);
-void pdpotrs_(const char *uplo, const int *n, const int *nrhs, const double *a, const int *ia, const int *ja,
-              const int *desca, double *b, const int *ib, const int *jb, const int *descb, int *info);
+void pdsymm_(const char *side, const char *uplo, const int *m, const int *n, const double *alpha, const double *a,
+             const int *ia, const int *ja, const int *desca, const double *b, const int *ib, const int *jb,
+             const int *descb, const double *beta, double *c, const int *ic, const int *jc, const int *descc);
 
 /* Before every call of a ScaLAPACK driver, inside its grid: the ways of broadcasting and combining are remembered
  * by each process for all grids together, and some drivers leave them changed. Ranks that differ in the drivers

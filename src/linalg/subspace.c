@@ -14,17 +14,25 @@
 #include <string.h>
 
 struct subspace {
-    int most;            /* largest block: past it a direct solver is faster */
+    int room;            /* columns of a block that there is memory for */
     int filled;          /* columns of V that hold vectors of the solve before */
-    mige_matrix V, W, X; /* M x most */
-    double *H, *theta;   /* most x most projected matrix, its eigenvalues (ascending); replicated inside the grid */
+    mige_matrix V, W, X; /* M x room */
+    double *in, *out;    /* [M][CHUNK] columns on every rank, and their products */
+    double *H, *theta;   /* room x room projected matrix, its eigenvalues (ascending); replicated inside the grid */
     mige_matrix S;       /* the same, distributed */
     double *tau, *work, *norms;
     int *iwork;
     int lwork, liwork;
 };
 
-enum { MOST_PASSES = 60, OVERSAMPLING = 20, SMALLEST_BLOCK = 64 };
+enum { MOST_PASSES = 60, OVERSAMPLING = 20, SMALLEST_BLOCK = 64, CHUNK = 512 };
+
+/* The filter gains so much more a product where its block reaches well past the cut that twice J pays. */
+static int block_for(int m, int J) {
+    int b = 2 * J + OVERSAMPLING;
+    if (b > m / 2) b = m / 2;
+    return b > SMALLEST_BLOCK ? b : SMALLEST_BLOCK;
+}
 
 static size_t elements(const mige_matrix *A) {
     return (size_t)A->lld * (size_t)A->nl;
@@ -34,30 +42,45 @@ static int workspace_query(mige_eigen *e, struct subspace *s) {
     const int one = 1, ask = -1;
     double qr = 0, q = 0;
     int info;
-    pdgeqrf_(&e->m, &s->most, s->V.a, &one, &one, s->V.desc, s->tau, &qr, &ask, &info);
-    pdorgqr_(&e->m, &s->most, &s->most, s->V.a, &one, &one, s->V.desc, s->tau, &q, &ask, &info);
-    int64_t b = s->most, nb = e->grid.nb, dense = 1 + 6 * b + 2 * b * b;
+    pdgeqrf_(&e->m, &s->room, s->V.a, &one, &one, s->V.desc, s->tau, &qr, &ask, &info);
+    pdorgqr_(&e->m, &s->room, &s->room, s->V.a, &one, &one, s->V.desc, s->tau, &q, &ask, &info);
+    int64_t b = s->room, nb = e->grid.nb, dense = 1 + 6 * b + 2 * b * b;
     int64_t own = nb * ((int64_t)s->V.ml + s->V.nl + nb) + nb * nb; /* the queries round down */
     int64_t lwork = (int64_t)(fmax(qr, q)) + own;
     if (lwork < dense) lwork = dense;
     MIGE_CHECK(lwork <= INT_MAX, MIGE_EFAIL,
                "eigenproblem: a block of %d vectors needs a workspace past 2^31 numbers (a lower --threshold)",
-               s->most);
+               s->room);
     s->lwork = (int)lwork;
-    s->liwork = 3 + 5 * s->most;
+    s->liwork = 3 + 5 * s->room;
     return MIGE_OK;
 }
 
-static int create(mige_eigen *e) {
-    struct subspace *s;
-    MIGE_TRY(mige_alloc(1, sizeof *s, &e->subspace));
-    s = e->subspace;
-    s->most = e->m / 2;
-    size_t b = (size_t)s->most;
-    MIGE_TRY(mige_matrix_create(&e->grid, e->m, s->most, &s->V));
-    MIGE_TRY(mige_matrix_create(&e->grid, e->m, s->most, &s->W));
-    MIGE_TRY(mige_matrix_create(&e->grid, e->m, s->most, &s->X));
-    MIGE_TRY(mige_matrix_create(&e->grid, s->most, s->most, &s->S));
+static void release(struct subspace *s) {
+    mige_matrix_destroy(&s->V);
+    mige_matrix_destroy(&s->W);
+    mige_matrix_destroy(&s->X);
+    mige_matrix_destroy(&s->S);
+    free(s->in);
+    free(s->out);
+    free(s->H);
+    free(s->theta);
+    free(s->norms);
+    free(s->tau);
+    free(s->work);
+    free(s->iwork);
+    *s = (struct subspace){0};
+}
+
+static int take_room(mige_eigen *e, struct subspace *s, int columns) {
+    size_t b = (size_t)columns, chunk = b < CHUNK ? b : CHUNK;
+    s->room = columns;
+    MIGE_TRY(mige_alloc((size_t)e->m * chunk, sizeof *s->in, &s->in));
+    MIGE_TRY(mige_alloc((size_t)e->m * chunk, sizeof *s->out, &s->out));
+    MIGE_TRY(mige_matrix_create(&e->grid, e->m, columns, &s->V));
+    MIGE_TRY(mige_matrix_create(&e->grid, e->m, columns, &s->W));
+    MIGE_TRY(mige_matrix_create(&e->grid, e->m, columns, &s->X));
+    MIGE_TRY(mige_matrix_create(&e->grid, columns, columns, &s->S));
     MIGE_TRY(mige_alloc(b * b, sizeof *s->H, &s->H));
     MIGE_TRY(mige_alloc(b, sizeof *s->theta, &s->theta));
     MIGE_TRY(mige_alloc(b, sizeof *s->norms, &s->norms));
@@ -67,20 +90,31 @@ static int create(mige_eigen *e) {
     return mige_alloc((size_t)s->liwork, sizeof *s->iwork, &s->iwork);
 }
 
+/* Room for a block of b, its filled columns kept: local columns of a block-cyclic matrix stay where they are when
+ * others are added behind. */
+static int grow(mige_eigen *e, struct subspace *s, int b) {
+    if (b <= s->room) return MIGE_OK;
+    mige_matrix old = s->V;
+    int filled = s->filled;
+    s->V = (mige_matrix){0};
+    release(s);
+    int err = take_room(e, s, b);
+    if (!err && filled)
+        memcpy(s->V.a, old.a, (size_t)old.lld * (size_t)mige_cols_below(&old, filled) * sizeof *old.a);
+    s->filled = err ? 0 : filled;
+    mige_matrix_destroy(&old);
+    return err;
+}
+
+double subspace_bytes(int m, int ranks, int J) {
+    double M = m, b = block_for(m, J), columns = fmin(M, M / ranks + SUBSPACE_NB), chunk = fmin(b, CHUNK);
+    return 8. * (M * columns + 3. * M * (b / ranks + SUBSPACE_NB) + 4. * b * b + 2. * M * chunk);
+}
+
 void subspace_destroy(mige_eigen *e) {
-    struct subspace *s = e->subspace;
-    if (!s) return;
-    mige_matrix_destroy(&s->V);
-    mige_matrix_destroy(&s->W);
-    mige_matrix_destroy(&s->X);
-    mige_matrix_destroy(&s->S);
-    free(s->H);
-    free(s->theta);
-    free(s->norms);
-    free(s->tau);
-    free(s->work);
-    free(s->iwork);
-    free(s);
+    if (!e->subspace) return;
+    release(e->subspace);
+    free(e->subspace);
     e->subspace = NULL;
 }
 
@@ -97,11 +131,37 @@ static int randomise(mige_matrix *V, int from, int to) {
     return MIGE_OK;
 }
 
-/* C(:, 1:b) = alpha A B(:, 1:b) + beta C(:, 1:b), with A of order m. */
-static void multiply(const mige_matrix *A, const mige_matrix *B, mige_matrix *C, int b, double alpha, double beta) {
-    const int one = 1;
-    pdgemm_("N", "N", &C->m, &b, &A->n, &alpha, A->a, &one, &one, A->desc, B->a, &one, &one, B->desc, &beta, C->a,
-            &one, &one, C->desc);
+/* Columns [from, to) of B, which are spread over the ranks, as rows of all[M][to - from] on every rank. */
+static int collect(mige_eigen *e, const mige_matrix *B, int from, int to, double *all) {
+    size_t n = (size_t)(to - from), M = (size_t)e->m;
+    memset(all, 0, M * n * sizeof *all);
+    for (int jl = mige_cols_below(B, from); jl < mige_cols_below(B, to); jl++) {
+        const double *b = B->a + (size_t)jl * (size_t)B->lld;
+        double *to_column = all + (mige_col(B, jl) - from);
+        for (size_t i = 0; i < M; i++) to_column[i * n] = b[i];
+    }
+    return mige_sum(&e->grid.comm, all, M * n);
+}
+
+/* C(:, l:b) = alpha K B(:, l:b) + beta C(:, l:b), columns l to b - 1, some at a time: every rank takes its panels
+ * of K times all of them. ScaLAPACK's product reaches half of this. */
+static int multiply(mige_eigen *e, const mige_matrix *B, mige_matrix *C, int l, int b, double alpha, double beta) {
+    struct subspace *s = e->subspace;
+    size_t M = (size_t)e->m;
+    for (int from = l; from < b; from += CHUNK) {
+        int to = from + CHUNK < b ? from + CHUNK : b;
+        size_t n = (size_t)(to - from);
+        MIGE_TRY(collect(e, B, from, to, s->in));
+        memset(s->out, 0, M * n * sizeof *s->out);
+        mige_symmetric_multiply(&e->K, (int)n, s->in, s->out);
+        MIGE_TRY(mige_sum(&e->grid.comm, s->out, M * n));
+        for (int jl = mige_cols_below(C, from); jl < mige_cols_below(C, to); jl++) {
+            double *c = C->a + (size_t)jl * (size_t)C->lld;
+            const double *y = s->out + (mige_col(C, jl) - from);
+            for (size_t i = 0; i < M; i++) c[i] = alpha * y[i * n] + (beta != 0 ? beta * c[i] : 0);
+        }
+    }
+    return MIGE_OK;
 }
 
 static int orthonormalise(mige_eigen *e, struct subspace *s, int b) {
@@ -132,7 +192,7 @@ static int project(mige_eigen *e, struct subspace *s, int b) {
  * solutions of the same problem may differ in signs. */
 static int rayleigh_ritz(mige_eigen *e, struct subspace *s, int b) {
     int info = 0;
-    multiply(&e->K, &s->V, &s->W, b, 1, 0);
+    MIGE_TRY(multiply(e, &s->V, &s->W, 0, b, 1, 0));
     MIGE_TRY(project(e, s, b));
     if (e->grid.comm.rank == 0) {
         dsyevd_("V", "L", &b, s->H, &b, s->theta, s->work, &s->lwork, s->iwork, &s->liwork, &info);
@@ -177,18 +237,44 @@ static int residuals(mige_eigen *e, struct subspace *s, int b) {
     return MIGE_OK;
 }
 
-/* V <- p(K) V, p the Chebyshev polynomial of `degree` for [0, edge], scaled to 1 at `top` (so that nothing
- * overflows). W = K V comes from the Rayleigh-Ritz step. */
-static void filter(mige_eigen *e, struct subspace *s, int b, int degree, double edge, double top) {
-    double half = edge / 2, sigma1 = half / (top - half), sigma = sigma1;
-    size_t n = elements(&s->V);
-    for (size_t i = 0; i < n; i++) s->W.a[i] = (s->W.a[i] - half * s->V.a[i]) * sigma1 / half;
+/* C(:, l:b) -= V_l (V_l' C(:, l:b)): what rounding brings back of the l pairs that are done would outgrow all else.
+ */
+static void deflate(mige_eigen *e, struct subspace *s, const mige_matrix *V, mige_matrix *C, int l, int b) {
+    const int one = 1, from = l + 1, n = b - l;
+    const double plus = 1, minus = -1, zero = 0;
+    if (!l) return;
+    pdgemm_("T", "N", &l, &n, &e->m, &plus, V->a, &one, &one, V->desc, C->a, &one, &from, C->desc, &zero, s->S.a,
+            &one, &one, s->S.desc);
+    pdgemm_("N", "N", &e->m, &n, &l, &minus, V->a, &one, &one, V->desc, s->S.a, &one, &one, s->S.desc, &plus, C->a,
+            &one, &from, C->desc);
+}
+
+/* The local columns of [l, b): n numbers from a on. */
+static double *columns(const mige_matrix *A, int l, int b, size_t *n) {
+    int from = mige_cols_below(A, l), to = mige_cols_below(A, b);
+    *n = (size_t)(to - from) * (size_t)A->lld;
+    return A->a + (size_t)from * (size_t)A->lld;
+}
+
+/* V(:, l:b) <- p(K) V(:, l:b), p the Chebyshev polynomial of `degree` for [0, edge], scaled to 1 at `top` (so that
+ * nothing overflows). W = K V comes from the Rayleigh-Ritz step. */
+static int filter(mige_eigen *e, struct subspace *s, int l, int b, int degree, double edge, double top) {
+    double half = edge / 2, sigma1 = half / (top - half), sigma = sigma1, *v, *w, *x;
+    const mige_matrix done = s->V;
+    size_t n, locked;
+    v = columns(&s->V, l, b, &n);
+    w = columns(&s->W, l, b, &n);
+    for (size_t i = 0; i < n; i++) w[i] = (w[i] - half * v[i]) * sigma1 / half;
     for (int d = 2; d <= degree;
          d++) { /* X <- 2 sigma'/half (K W - half W) - sigma sigma' V; then V <- W, W <- X */
         double next = 1 / (2 / sigma1 - sigma);
-        for (size_t i = 0; i < n; i++) s->X.a[i] = -2 * next * s->W.a[i] - sigma * next * s->V.a[i];
-        multiply(&e->K, &s->W, &s->X, b, 2 * next / half, 1);
-        mige_matrix oldest = s->V;
+        v = columns(&s->V, l, b, &n);
+        w = columns(&s->W, l, b, &n);
+        x = columns(&s->X, l, b, &n);
+        for (size_t i = 0; i < n; i++) x[i] = -2 * next * w[i] - sigma * next * v[i];
+        MIGE_TRY(multiply(e, &s->W, &s->X, l, b, 2 * next / half, 1));
+        deflate(e, s, &done, &s->X, l, b);
+        mige_matrix oldest = s->V; /* whose columns below l stay as they are */
         s->V = s->W;
         s->W = s->X;
         s->X = oldest;
@@ -197,21 +283,34 @@ static void filter(mige_eigen *e, struct subspace *s, int b, int degree, double 
     mige_matrix swap = s->V;
     s->V = s->W;
     s->W = swap;
+    v = columns(&done, 0, l, &locked);
+    if (v != s->V.a) memcpy(s->V.a, v, locked * sizeof *v);
+    return MIGE_OK;
 }
 
-/* The filter's range across the wanted part must stay well inside what a double resolves, or the small ones drown.
- */
-static int filter_degree(double edge, double top) {
-    int degree = (int)(14 / log10(4 * top / edge));
-    return degree < 1 ? 1 : degree > 12 ? 12 : degree;
+/* How far the filter may go: its range across the wanted part must stay well inside what a double resolves, or the
+ * small ones drown; nor farther than the worst residual asks for. */
+static int filter_degree(double edge, double top, double last, double factor) {
+    double most = 14 / log10(4 * top / edge), gain = acosh(fmax(2 * last / edge - 1, 1.01)),
+           wanted = log(fmax(factor, 2)) / gain + 1;
+    int degree = (int)fmin(most, wanted);
+    return degree < 2 ? 2 : degree > 24 ? 24 : degree;
 }
 
-/* All J residuals small, and the last wanted pair told apart from the first unwanted one. */
-static int converged(const mige_eigen *e, const struct subspace *s, int J, int b) {
-    for (int j = 0; j < J; j++)
-        if (s->norms[j] > e->o.tolerance * s->theta[j]) return 0;
-    double gap = J < b ? s->theta[J - 1] - s->theta[J] : s->theta[J - 1];
-    return s->norms[J - 1] <= 10 * e->o.tolerance * gap || s->norms[J - 1] <= 1e-14 * s->theta[0];
+/* The worst residual of the J wanted pairs over what is allowed: that of the last must also tell it apart from the
+ * first unwanted one, as the cut is sharp. */
+static double excess(const mige_eigen *e, const struct subspace *s, int J, int b) {
+    double worst = 0, gap = J < b ? s->theta[J - 1] - s->theta[J] : s->theta[J - 1];
+    for (int j = 0; j < J; j++) worst = fmax(worst, s->norms[j] / (e->o.tolerance * s->theta[j]));
+    double last = fmax(10 * e->o.tolerance * gap, 1e-14 * s->theta[0]);
+    return fmax(worst, s->norms[J - 1] / last);
+}
+
+/* Leading pairs that are done for good and far above the cut. */
+static int num_done(const mige_eigen *e, const struct subspace *s, int J) {
+    int l = 0;
+    while (l < J - 1 && s->theta[l] > 4 * s->theta[J - 1] && s->norms[l] <= e->o.tolerance * s->theta[J - 1]) l++;
+    return l;
 }
 
 /* Descending columns [0, J) -> ascending, as mige_eigenpairs has them: a product with the reversed identity. */
@@ -233,20 +332,20 @@ static void hand_over(mige_eigen *e, struct subspace *s, int J, mige_eigenpairs 
 }
 
 static int first_block(const mige_eigen *e, const struct subspace *s) {
-    int J = e->o.eigen ? e->o.eigen : e->expected ? e->expected : e->m / 16, b = J + J / 8 + OVERSAMPLING;
-    if (b < s->filled) b = s->filled;
-    return b > SMALLEST_BLOCK ? b : SMALLEST_BLOCK;
+    int b = block_for(e->m, e->o.eigen ? e->o.eigen : e->expected ? e->expected : e->m / 32);
+    return b > s->filled ? b : s->filled;
 }
 
 int subspace_solve(mige_eigen *e, double trace, mige_eigenpairs *p, int *enough) {
     *enough = 0;
     if (e->m < 2 * SMALLEST_BLOCK) return MIGE_OK;
     scalapack_same_topologies(e->grid.context);
-    if (!e->subspace) MIGE_TRY(mige_agree(&e->grid.comm, create(e)));
+    if (!e->subspace) MIGE_TRY(mige_agree(&e->grid.comm, mige_alloc(1, sizeof *e->subspace, &e->subspace)));
     struct subspace *s = e->subspace;
-    int b = first_block(e, s);
+    int b = first_block(e, s), most = e->m / 2; /* past it a direct solver is faster */
     double m = e->m;
-    for (int pass = 0; pass < MOST_PASSES && b <= s->most; pass++) {
+    for (int pass = 0; pass < MOST_PASSES && b <= most; pass++) {
+        MIGE_TRY(mige_agree(&e->grid.comm, grow(e, s, b)));
         if (b > s->filled) MIGE_TRY(mige_agree(&e->grid.comm, randomise(&s->V, s->filled, b)));
         s->filled = b;
         MIGE_TRY(orthonormalise(e, s, b));
@@ -255,10 +354,10 @@ int subspace_solve(mige_eigen *e, double trace, mige_eigenpairs *p, int *enough)
         MIGE_TRY(residuals(e, s, b));
         int more, J = choose_J(&e->o, b, s->theta, trace, &more),
                   spare = J / 16 > OVERSAMPLING / 2 ? J / 16 : OVERSAMPLING / 2;
-        int degree = filter_degree(fmax(s->theta[b - 1], 1e-14 * s->theta[0]), s->theta[0]);
+        double factor = excess(e, s, J, b);
         p->iterations = pass + 1;
-        p->flops += 2 * m * m * b * degree + 10 * m * b * b;
-        if (!more && J + spare <= b && converged(e, s, J, b)) {
+        p->flops += 2 * m * m * b + 10 * m * b * b;
+        if (!more && J + spare <= b && factor <= 1) {
             hand_over(e, s, J, p);
             *enough = 1;
             return MIGE_OK;
@@ -268,7 +367,11 @@ int subspace_solve(mige_eigen *e, double trace, mige_eigenpairs *p, int *enough)
             b += b / 2;
             continue;
         }
-        filter(e, s, b, degree, fmax(s->theta[b - 1], 1e-14 * s->theta[0]), s->theta[0]);
+        int l = pass > 0 ? num_done(e, s, J) : 0;
+        double edge = fmax(s->theta[b - 1], 1e-14 * s->theta[0]);
+        int degree = filter_degree(edge, s->theta[l], s->theta[J - 1], factor);
+        MIGE_TRY(filter(e, s, l, b, degree, edge, s->theta[l]));
+        p->flops += 2 * m * m * (b - l) * (degree - 1);
     }
     s->filled = 0;
     return MIGE_OK;

@@ -3,22 +3,76 @@
 #include "mige/error.h"
 #include <cblas.h>
 #include <math.h>
-#include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
-void kernel_gather_rows(const mige_matrix *K, const double *X, int D, double *out, int width) {
-    for (int il = 0; il < K->ml; il++)
-        memcpy(out + (size_t)il * (size_t)width, X + (size_t)mige_row(K, il) * (size_t)D, (size_t)D * sizeof *X);
+/* Rows of a panel that are worked on at once: a piece stays in the second-level cache. */
+enum { PIECE_ROWS = 512 };
+
+/* Rows [il, il + rows) of a panel. */
+typedef struct {
+    double *a;
+    int ld, il, rows, jl, cols;
+    int diagonal; /* how many of its rows belong to the diagonal block */
+    int above;    /* rows of the panel before these */
+} piece;
+
+static int piece_at(const kernel *k, const mige_panel *p, int from, piece *q) {
+    int rows = p->rows - from < PIECE_ROWS ? p->rows - from : PIECE_ROWS;
+    *q = (piece){.ld = p->ld, .il = p->il + from, .rows = rows, .jl = p->jl, .cols = p->cols, .above = from};
+    q->diagonal = !p->diagonal || from >= p->cols ? 0 : p->cols - from < rows ? p->cols - from : rows;
+    q->a = p->a ? p->a + from : k->piece;
+    if (!p->a) q->ld = PIECE_ROWS;
+    return rows > 0;
 }
 
-void kernel_gather_cols(const mige_matrix *K, const double *X, int D, double *out, int width) {
-    for (int jl = 0; jl < K->nl; jl++)
-        memcpy(out + (size_t)jl * (size_t)width, X + (size_t)mige_col(K, jl) * (size_t)D, (size_t)D * sizeof *X);
+static double panel_entries(const mige_matrix *K) {
+    double count = 0;
+    for (int i = 0; i < mige_num_panels(K); i++) {
+        mige_panel p = mige_get_panel(K, i);
+        count += (double)p.rows * p.cols;
+    }
+    return count;
+}
+
+int kernel_create(const mige_comm *c, const mige_matrix *K, int D, int width, kernel *k) {
+    size_t ml = (size_t)K->ml, nl = (size_t)K->nl, w = (size_t)(width > D ? width : D), d = (size_t)D;
+    *k = (kernel){.c = c, .K = K, .D = D, .width = (int)w};
+    MIGE_TRY(mige_alloc(ml + nl, sizeof(double), &k->norms));
+    MIGE_TRY(mige_alloc(ml * w, sizeof(double), &k->rows));
+    MIGE_TRY(mige_alloc(nl * w, sizeof(double), &k->cols));
+    MIGE_TRY(mige_alloc(ml * w, sizeof(double), &k->to_rows));
+    MIGE_TRY(mige_alloc(nl * w, sizeof(double), &k->to_cols));
+    MIGE_TRY(median_create(K->m, panel_entries(K), &k->median));
+    if (K->a || !ml || !nl) return MIGE_OK;
+    MIGE_TRY(mige_alloc(ml * d, sizeof(double), &k->xrows));
+    MIGE_TRY(mige_alloc(nl * d, sizeof(double), &k->xcols));
+    return mige_alloc((size_t)PIECE_ROWS * (size_t)K->grid->nb, sizeof(double), &k->piece);
+}
+
+void kernel_destroy(kernel *k) {
+    double *blocks[] = {k->norms, k->rows, k->cols, k->to_rows, k->to_cols, k->xrows, k->xcols, k->piece};
+    for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) free(blocks[i]);
+    median_destroy(&k->median);
+    *k = (kernel){0};
+}
+
+double kernel_bytes(int M, int D, int width, double ml, double nl, int stored) {
+    double w = width > D ? width : D;
+    return 8. * ((ml + nl) * (2 * w + 1 + (stored ? 0 : D)) + M) + median_bytes(M, ml * nl / 2);
 }
 
 void kernel_norms(int n, int D, const double *x, double *norms) {
     for (int i = 0; i < n; i++)
         norms[i] = cblas_ddot(D, x + (size_t)i * (size_t)D, 1, x + (size_t)i * (size_t)D, 1);
+}
+
+static void gather(const mige_matrix *K, const double *X, int n, double *rows, double *cols) {
+    size_t w = (size_t)n;
+    for (int il = 0; il < K->ml; il++)
+        memcpy(rows + (size_t)il * w, X + (size_t)mige_row(K, il) * w, w * sizeof *X);
+    for (int jl = 0; jl < K->nl; jl++)
+        memcpy(cols + (size_t)jl * w, X + (size_t)mige_col(K, jl) * w, w * sizeof *X);
 }
 
 /* column += row norms + one column norm, not below 0. */
@@ -30,57 +84,139 @@ MIGE_CLONES static void add_norms(int n, const double *restrict rows, double col
     }
 }
 
-void kernel_distances(mige_matrix *K, int D, const double *rows, const double *cols, double *norms) {
-    if (!K->ml || !K->nl) return;
-    double *row_norms = norms, *col_norms = norms + K->ml;
-    kernel_norms(K->ml, D, rows, row_norms);
-    kernel_norms(K->nl, D, cols, col_norms);
-    cblas_dgemm(CblasColMajor, CblasTrans, CblasNoTrans, K->ml, K->nl, D, -2, rows, D, cols, D, 0, K->a, K->lld);
-    int nb = K->grid->nb;
-    for (int jl = 0; jl < K->nl; jl++) {
-        double *column = K->a + (size_t)jl * (size_t)K->lld;
-        add_norms(K->ml, row_norms, col_norms[jl], column);
-        int block = mige_col(K, jl) / nb; /* the diagonal, if this rank has that block row */
-        if (block % K->grid->rows == K->grid->row) column[block / K->grid->rows * nb + mige_col(K, jl) % nb] = 0;
+/* Squared distances of a piece; exactly 0 on the diagonal. */
+static void distances(const kernel *k, const double *rows, const double *cols, const piece *q) {
+    int D = k->D;
+    const double *row_norms = k->norms + q->il, *col_norms = k->norms + k->K->ml + q->jl;
+    cblas_dgemm(CblasColMajor, CblasTrans, CblasNoTrans, q->rows, q->cols, D, -2, rows + (size_t)q->il * (size_t)D,
+                D, cols + (size_t)q->jl * (size_t)D, D, 0, q->a, q->ld);
+    for (int j = 0; j < q->cols; j++) {
+        double *column = q->a + (size_t)j * (size_t)q->ld;
+        add_norms(q->rows, row_norms, col_norms[j], column);
+        if (j >= q->above && j - q->above < q->diagonal) column[j - q->above] = 0;
     }
 }
 
-/* 63 bits of a positive double in 7 digits of 9. */
-enum { DIGIT = 9, BINS = 1 << DIGIT, BITS = 63 };
-
-/* Counts, by the digit at `shift`, the entries below the diagonal whose higher bits are `prefix`. */
-static void histogram(const mige_matrix *K, int shift, uint64_t prefix, double *bins) {
-    int64_t count[BINS] = {0};
-    int nb = K->grid->nb;
-    for (int jl = 0; jl < K->nl; jl++) {
-        const double *column = K->a + (size_t)jl * (size_t)K->lld;
-        int jg = mige_col(K, jl);
-        for (int i0 = 0; i0 < K->ml; i0 += nb) { /* a block of rows is a run of global rows */
-            int end = i0 + nb < K->ml ? i0 + nb : K->ml, below = i0 + jg + 1 - mige_row(K, i0);
-            for (int il = below > i0 ? below : i0; il < end; il++) {
-                uint64_t bits;
-                memcpy(&bits, &column[il], sizeof bits);
-                if (bits >> (shift + DIGIT) == prefix) count[bits >> shift & (BINS - 1)]++;
-            }
-        }
+/* Calls fn for every piece of this rank's panels. */
+static void each_piece(kernel *k, void (*fn)(kernel *k, const piece *q, void *ctx), void *ctx) {
+    for (int i = 0; i < mige_num_panels(k->K); i++) {
+        mige_panel p = mige_get_panel(k->K, i);
+        piece q;
+        for (int from = 0; piece_at(k, &p, from, &q); from += PIECE_ROWS) fn(k, &q, ctx);
     }
-    for (int b = 0; b < BINS; b++) bins[b] = (double)count[b];
 }
 
-int kernel_median(const mige_comm *c, const mige_matrix *K, double *d2) {
-    int64_t m = K->m, at = m * m / 2;
-    *d2 = 0;
-    if (at < m) return MIGE_OK; /* among the zeros of the diagonal */
-    double bins[BINS], wanted = (double)((at - m) / 2);
-    uint64_t prefix = 0;
-    for (int shift = BITS - DIGIT; shift >= 0;
-         shift -= DIGIT) { /* positive doubles are ordered as their bits are */
-        int b = 0;
-        histogram(K, shift, prefix, bins);
-        MIGE_TRY(mige_sum(c, bins, BINS));
-        while (b < BINS - 1 && wanted >= bins[b]) wanted -= bins[b++];
-        prefix = prefix << DIGIT | (uint64_t)b;
+/* Entries below the diagonal, a run of a column at a time. */
+static void add_below(const piece *q, median_add_fn add, void *to) {
+    for (int j = 0; j < q->cols; j++) {
+        int first = q->diagonal && j >= q->above ? j - q->above + 1 : 0;
+        if (q->diagonal && first > q->rows) first = q->rows;
+        add(to, q->rows - first, q->a + (size_t)j * (size_t)q->ld + first);
     }
-    memcpy(d2, &prefix, sizeof *d2);
+}
+
+/* Where the distances of a pass go: to their place, and to a median (NULL: none) or a histogram. */
+typedef struct {
+    const double *rows, *cols; /* the samples; NULL: the distances are there already */
+    median_add_fn add;
+    void *to;
+} pass;
+
+static void pass_piece(kernel *k, const piece *q, void *ctx) {
+    const pass *p = ctx;
+    if (p->rows) distances(k, p->rows, p->cols, q);
+    if (p->add) add_below(q, p->add, p->to);
+}
+
+/* All distances once more: stored, or made again. */
+static void visit(void *ctx, median_add_fn add, void *to) {
+    kernel *k = ctx;
+    pass p = {k->xrows, k->xcols, add, to};
+    each_piece(k, pass_piece, &p);
+}
+
+static void add_to_median(void *to, int n, const double *d2) {
+    median_add(to, n, d2);
+}
+
+/* The median of a first pass over the distances, which also stores them. */
+static int find_median(kernel *k, pass *p, double wanted, double *d2) {
+    int found;
+    median_begin(&k->median, k->D, k->X);
+    p->add = add_to_median;
+    p->to = &k->median;
+    each_piece(k, pass_piece, p);
+    MIGE_TRY(median_find(k->c, &k->median, wanted, d2, &found));
+    return found ? MIGE_OK : median_radix(k->c, visit, k, wanted, d2);
+}
+
+int kernel_distances(kernel *k, double *d2) {
+    const mige_matrix *K = k->K;
+    int64_t M = K->m, at = M * M / 2;
+    pass p = {k->xrows ? k->xrows : k->rows, k->xcols ? k->xcols : k->cols, NULL, NULL};
+    gather(K, k->X, k->D, k->xrows ? k->xrows : k->rows, k->xcols ? k->xcols : k->cols);
+    kernel_norms(K->ml, k->D, p.rows, k->norms);
+    kernel_norms(K->nl, k->D, p.cols, k->norms + K->ml);
+    if (d2 && at >= M)
+        return find_median(k, &p, (double)((at - M) / 2), d2); /* past the M zeros, one of each pair */
+    if (d2) *d2 = 0;
+    if (K->a) each_piece(k, pass_piece, &p);
     return MIGE_OK;
+}
+
+static void exponential(kernel *k, const piece *q, void *scale) {
+    (void)k;
+    for (int j = 0; j < q->cols; j++)
+        kernel_exp((size_t)q->rows, *(double *)scale, q->a + (size_t)j * (size_t)q->ld);
+}
+
+void kernel_exponential(kernel *k, double scale) {
+    if (k->K->a) each_piece(k, exponential, &scale);
+}
+
+/* Rows get the piece times V's columns' rows, columns the transposed of what is below the diagonal block. In BLAS's
+ * eyes all are n x rows. */
+typedef struct {
+    int n;
+    double scale;
+} product;
+
+static void multiply_piece(kernel *k, const piece *q, void *ctx) {
+    product *p = ctx;
+    int n = p->n, below = q->rows - q->diagonal;
+    size_t w = (size_t)n;
+    if (k->piece) {
+        distances(k, k->xrows, k->xcols, q);
+        exponential(k, q, &p->scale);
+    }
+    cblas_dgemm(CblasColMajor, CblasNoTrans, CblasTrans, n, q->rows, q->cols, 1, k->cols + (size_t)q->jl * w, n,
+                q->a, q->ld, 1, k->to_rows + (size_t)q->il * w, n);
+    if (below)
+        cblas_dgemm(CblasColMajor, CblasNoTrans, CblasNoTrans, n, q->cols, below, 1,
+                    k->rows + (size_t)(q->il + q->diagonal) * w, n, q->a + q->diagonal, q->ld, 1,
+                    k->to_cols + (size_t)q->jl * w, n);
+}
+
+int kernel_multiply(kernel *k, double scale, int n, const double *V, double *Y) {
+    const mige_matrix *K = k->K;
+    size_t w = (size_t)n;
+    product p = {n, scale};
+    gather(K, V, n, k->rows, k->cols);
+    memset(k->to_rows, 0, (size_t)K->ml * w * sizeof *Y);
+    memset(k->to_cols, 0, (size_t)K->nl * w * sizeof *Y);
+    each_piece(k, multiply_piece, &p);
+    memset(Y, 0, (size_t)K->m * w * sizeof *Y);
+    for (int il = 0; il < K->ml; il++)
+        cblas_daxpy(n, 1, k->to_rows + (size_t)il * w, 1, Y + (size_t)mige_row(K, il) * w, 1);
+    for (int jl = 0; jl < K->nl; jl++)
+        cblas_daxpy(n, 1, k->to_cols + (size_t)jl * w, 1, Y + (size_t)mige_col(K, jl) * w, 1);
+    return mige_sum(k->c, Y, (size_t)K->m * w);
+}
+
+void kernel_between(int n, const double *q, const double *q_norms, int M, const double *x, const double *x_norms,
+                    int D, double scale, double *out) {
+    if (!n || !M) return;
+    cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, n, M, D, -2, q, D, x, D, 0, out, M);
+    for (int i = 0; i < n; i++) add_norms(M, x_norms, q_norms[i], out + (size_t)i * (size_t)M);
+    kernel_exp((size_t)n * (size_t)M, scale, out);
 }

@@ -1,24 +1,71 @@
-/* The RBF Gram matrix of replicated samples on a block-cyclic matrix, and the median width. */
+/* The RBF Gram matrix of replicated samples over the ranks of a grid, piece by piece: each block of its lower
+ * triangle once, by one GEMM; stored, or made again whenever it is wanted. And the median width. */
 #ifndef MIGE_KERNEL_H
 #define MIGE_KERNEL_H
 
 #include "mige/linalg.h"
 
-/* Gathers the rows of X [M][D] that belong to this rank's rows or columns of K into out [ml or nl][width >= D]. */
-void kernel_gather_rows(const mige_matrix *K, const double *X, int D, double *out, int width);
-void kernel_gather_cols(const mige_matrix *K, const double *X, int D, double *out, int width);
+/* The median of distances that pass by once: most fall beside a bracket about it that a sample of pairs has given,
+ * and are only counted. */
+typedef struct {
+    double lo, hi;
+    double below;   /* how many were < lo */
+    double *inside; /* those in [lo, hi], while there is room */
+    size_t n, room;
+    int full;
+    int npairs;
+    double *sample;  /* [npairs] */
+    uint32_t *pairs; /* [npairs][2], of samples */
+} median;
+/* Takes room for a share of the distances of M samples, `count` on this rank. Errors: MIGE_EFAIL (memory). */
+int median_create(int M, double count, median *m);
+void median_destroy(median *m);
+double median_bytes(int M, double count);
+/* Begins anew, with a bracket from pairs of the samples X [M][D]. */
+void median_begin(median *m, int D, const double *X);
+void median_add(median *m, int n, const double *d2);
+/* The wanted-th smallest (from 0) of all that all ranks added; *found = 0: it is outside the bracket, or there was
+ * no room; then `again` gives the distances once more, piece by piece. Collective on c. */
+int median_find(const mige_comm *c, median *m, double wanted, double *d2, int *found);
+/* The same exactly, over distances that a callback gives each time anew: calls visit(ctx, add, to). Collective. */
+typedef void (*median_add_fn)(void *to, int n, const double *d2);
+int median_radix(const mige_comm *c, void (*visit)(void *ctx, median_add_fn add, void *to), void *ctx,
+                 double wanted, double *d2);
 
-/* Local part of K = |x_i - x_j|^2, by one GEMM; exactly 0 on the diagonal. rows [ml][D], cols [nl][D], norms [ml +
- * nl] scratch. X should be centred: the products cancel. Local. */
-void kernel_distances(mige_matrix *K, int D, const double *rows, const double *cols, double *norms);
+typedef struct {
+    const mige_comm *c;
+    const mige_matrix *K;      /* its panels; those without storage are computed into `piece` */
+    int D, width;              /* of the samples; most columns of a product */
+    const double *X;           /* [M][D], to be set before use */
+    double *norms;             /* [ml + nl] of this rank's rows and columns */
+    double *rows, *cols;       /* [ml][width], [nl][width] of X or of what is multiplied */
+    double *to_rows, *to_cols; /* the same of a product */
+    double *xrows, *xcols;     /* [ml][D], [nl][D] samples where pieces are made again; else NULL */
+    double *piece;
+    median median;
+} kernel;
 
-/* *d2 = the upper median of the M^2 entries of such a matrix (every pair counted in both triangles). Exact: a radix
- * selection on the bits of the doubles, one sum of a histogram over the ranks a digit. Collective on c. */
-int kernel_median(const mige_comm *c, const mige_matrix *K, double *d2);
+/* Memory for samples in D dimensions and products of up to `width` columns; K as it is at creation, of the grid
+ * that all ranks of c know. Not collective. Errors: MIGE_EFAIL (memory). */
+int kernel_create(const mige_comm *c, const mige_matrix *K, int D, int width, kernel *k);
+void kernel_destroy(kernel *k);
+double kernel_bytes(int M, int D, int width, double ml, double nl, int stored);
+
+/* Squared distances into the panels of K (nothing where it is not stored), and their upper median *d2, of all M^2,
+ * the zeros of the diagonal and both triangles counted; median NULL: not wanted. X should be about the origin: the
+ * products cancel. Collective on c. Errors: MIGE_EFAIL (memory), agreed. */
+int kernel_distances(kernel *k, double *median);
+/* K = exp(-K * scale), where it is stored. Local. */
+void kernel_exponential(kernel *k, double scale);
+/* Y [M][n] = K V, both the same on every rank, n <= width; scale is that of kernel_exponential. Collective on c. */
+int kernel_multiply(kernel *k, double scale, int n, const double *V, double *Y);
+
+/* out [n][M] = k(q_i, x_j), of points q [n][D] and x [M][D] whose squared norms are given. Local. */
+void kernel_between(int n, const double *q, const double *q_norms, int M, const double *x, const double *x_norms,
+                    int D, double scale, double *out);
 
 /* x[i] = exp(-x[i] * scale), vectorised. */
 void kernel_exp(size_t n, double scale, double *x);
-
 /* norms[i] = |x_i|^2, x [n][D]. */
 void kernel_norms(int n, int D, const double *x, double *norms);
 

@@ -24,6 +24,8 @@ struct mige_mi {
     const shape *shape[SHAPES]; /* of each problem */
     int dims[SHAPES];
     mige_problems *problems;
+    mige_map *map[VARIABLES];  /* of each variable; NULL without preconditioning */
+    double *mapped[VARIABLES]; /* [M][dim] */
 };
 
 static int list_problems(mige_mi *m) {
@@ -38,6 +40,23 @@ static int list_problems(mige_mi *m) {
     return m->n;
 }
 
+static int used(const mige_mi *m, int v) {
+    for (int i = 0; i < m->n; i++)
+        if (m->shape[i]->has[v]) return 1;
+    return 0;
+}
+
+/* Every problem sees x through the same map. */
+static int create_maps(mige_mi *m, const mige_comm *c, const mige_score_options *o) {
+    if (o->precondition == MIGE_PRECONDITION_NONE) return MIGE_OK;
+    for (int v = 0; v < VARIABLES; v++) {
+        if (!used(m, v)) continue;
+        MIGE_TRY(mige_map_create(c, o->precondition, m->M, m->dim[v], o->seed, &m->map[v]));
+        MIGE_TRY(mige_agree(c, mige_alloc((size_t)m->M * (size_t)m->dim[v], sizeof *m->mapped[v], &m->mapped[v])));
+    }
+    return MIGE_OK;
+}
+
 int mige_mi_create(const mige_comm *c, int circumstances, int M, int dx, int dh, int dz,
                    const mige_score_options *o, mige_mi **out) {
     mige_mi *m = NULL;
@@ -46,6 +65,7 @@ int mige_mi_create(const mige_comm *c, int circumstances, int M, int dx, int dh,
     *m = (mige_mi){.circumstances = circumstances, .M = M, .dim = {dx, dh, dz}};
     list_problems(m);
     int err = mige_problems_create(c, M, m->n, m->dims, o, &m->problems);
+    if (!err) err = create_maps(m, c, o);
     if (err) mige_mi_destroy(&m);
     *out = m;
     return err;
@@ -54,6 +74,10 @@ int mige_mi_create(const mige_comm *c, int circumstances, int M, int dx, int dh,
 void mige_mi_destroy(mige_mi **m) {
     if (!*m) return;
     mige_problems_destroy(&(*m)->problems);
+    for (int v = 0; v < VARIABLES; v++) {
+        mige_map_destroy(&(*m)->map[v]);
+        free((*m)->mapped[v]);
+    }
     free(*m);
     *m = NULL;
 }
@@ -66,6 +90,8 @@ double mige_mi_bytes(int circumstances, int M, int dx, int dh, int dz, int ranks
         bytes += 16. * M * m.dims[i];
         if (i % groups == 0) bytes += mige_score_bytes(M, m.dims[i], (ranks + groups - 1) / groups, o);
     }
+    for (int v = 0; v < VARIABLES && o->precondition != MIGE_PRECONDITION_NONE; v++)
+        if (used(&m, v)) bytes += 8. * M * m.dim[v] + mige_map_bytes(o->precondition, M, m.dim[v]);
     return bytes;
 }
 
@@ -96,6 +122,11 @@ static void add(const mige_mi *m, int i, int v, double factor, double *dx) {
 int mige_mi_gradient(mige_mi *m, const double *x, const double *h, const double *z, double *dZ, double *dH) {
     const double *in[VARIABLES] = {x, h, z};
     double *out[VARIABLES] = {NULL, dH, dZ}; /* x is given: no gradient */
+    for (int v = 0; v < VARIABLES; v++) {
+        if (!m->map[v]) continue;
+        MIGE_TRY(mige_map_fit(m->map[v], in[v], m->mapped[v]));
+        in[v] = m->mapped[v];
+    }
     for (int i = 0; i < m->n; i++)
         for (int v = 0; v < VARIABLES; v++)
             if (m->shape[i]->has[v]) put(m, i, v, in[v]);
@@ -110,6 +141,8 @@ int mige_mi_gradient(mige_mi *m, const double *x, const double *h, const double 
         for (int v = 0; v < VARIABLES; v++)
             if (m->shape[i]->has[v] && out[v]) add(m, i, v, factor, out[v]);
     }
+    for (int v = 0; v < VARIABLES; v++)
+        if (m->map[v] && out[v]) mige_map_pull(m->map[v], out[v]);
     return MIGE_OK;
 }
 

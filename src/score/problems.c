@@ -7,7 +7,7 @@
 typedef struct {
     int dim, group;
     double *input, *scores;
-    mige_score *score; /* only on the ranks of its group */
+    mige_score *score; /* only on the ranks of its group; NULL between solves where problems come in turn */
     mige_problem_result result;
 } problem;
 
@@ -15,8 +15,29 @@ struct mige_problems {
     const mige_comm *c;
     mige_comm part; /* this rank's group */
     int M, n, groups, group;
+    mige_score_options o;
     problem *problems;
 };
+
+/* From this many samples on, problems come one after the other, each on all ranks and with all their memory. */
+enum { IN_TURN = 24576 };
+
+static int groups_for(int M, int n, int ranks) {
+    return M >= IN_TURN ? 1 : ranks < n ? ranks : n;
+}
+
+double mige_problems_bytes(int M, int n, const int *dims, int ranks, const mige_score_options *o) {
+    int groups = groups_for(M, n, ranks);
+    double arrays = 0, all = 0, most = 0;
+    for (int i = 0; i < n; i++) {
+        double bytes = mige_score_bytes(M, dims[i], (ranks + groups - 1) / groups, o);
+        arrays += 16. * M * dims[i];
+        most = bytes > most ? bytes : most;
+        if (i % groups == groups - 1 || i == n - 1) all += most; /* of one problem of each round */
+        if (i % groups == groups - 1 && M < IN_TURN) most = 0;
+    }
+    return arrays + (M < IN_TURN ? all : most);
+}
 
 /* Lowest rank of a group: groups are blocks of ranks. */
 static int group_root(const mige_problems *p, int group) {
@@ -25,7 +46,7 @@ static int group_root(const mige_problems *p, int group) {
     return (int)first;
 }
 
-static int setup(mige_problems *p, const int *dims, const mige_score_options *o) {
+static int setup(mige_problems *p, const int *dims) {
     int err = mige_alloc((size_t)p->n, sizeof *p->problems, &p->problems);
     for (int i = 0; !err && i < p->n; i++) {
         problem *q = &p->problems[i];
@@ -36,9 +57,9 @@ static int setup(mige_problems *p, const int *dims, const mige_score_options *o)
         if (!err) err = mige_alloc(size, sizeof *q->scores, &q->scores);
     }
     MIGE_TRY(mige_agree(p->c, err));
-    for (int i = 0; !err && i < p->n; i++) /* an error here is agreed within the group only */
+    for (int i = 0; !err && i < p->n && p->M < IN_TURN; i++) /* an error here is agreed within the group only */
         if (p->problems[i].group == p->group)
-            err = mige_score_create(&p->part, p->M, dims[i], o, &p->problems[i].score);
+            err = mige_score_create(&p->part, p->M, dims[i], &p->o, &p->problems[i].score);
     return mige_agree(p->c, err);
 }
 
@@ -50,10 +71,11 @@ int mige_problems_create(const mige_comm *c, int M, int n, const int *dims, cons
     p->c = c;
     p->M = M;
     p->n = n;
-    p->groups = c->size < n ? c->size : n;
+    p->o = *o;
+    p->groups = groups_for(M, n, c->size);
     for (p->group = 0; p->group + 1 < p->groups && c->rank >= group_root(p, p->group + 1);) p->group++;
     MIGE_TRY(mige_comm_split(c, p->group, &p->part));
-    int err = setup(p, dims, o);
+    int err = setup(p, dims);
     if (err) mige_problems_destroy(&p);
     *out = p;
     return err;
@@ -89,9 +111,11 @@ int mige_problems_solve(mige_problems *p) {
     for (int i = 0; !err && i < p->n; i++) {
         problem *q = &p->problems[i];
         if (q->group != p->group) continue;
-        err = mige_score_samples(q->score, q->input, q->scores);
+        if (!q->score) err = mige_score_create(&p->part, p->M, q->dim, &p->o, &q->score);
+        if (!err) err = mige_score_samples(q->score, q->input, q->scores);
         if (!err)
             q->result = (mige_problem_result){mige_score_last(q->score)->width, mige_score_last(q->score)->pairs.J};
+        if (p->M >= IN_TURN) mige_score_destroy(&q->score);
     }
     MIGE_TRY(mige_agree(p->c, err));
     for (int i = 0; p->groups > 1 && i < p->n; i++) {

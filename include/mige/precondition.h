@@ -1,0 +1,35 @@
+/* Preconditioning: mutual information does not change under an invertible map of x alone or of y alone, so scores
+ * may be estimated where that is easy and the gradient carried back: with t = T(y), dI/dy = T'(y)' (s_(x,t)|_t -
+ * s_t); the log-determinants cancel. */
+#ifndef MIGE_PRECONDITION_H
+#define MIGE_PRECONDITION_H
+
+#include "mige/comm.h"
+
+/* none; whiten: mean 0, covariance I; normal-scores: each dimension to the normal quantiles of its ranks; ica:
+ * whitened, rotated by FastICA, then normal scores. */
+enum mige_precondition {
+    MIGE_PRECONDITION_NONE,
+    MIGE_PRECONDITION_WHITEN,
+    MIGE_PRECONDITION_NORMAL_SCORES,
+    MIGE_PRECONDITION_ICA
+};
+#define MIGE_PRECONDITIONERS "none|whiten|normal-scores|ica"
+
+typedef struct mige_map mige_map;
+
+/* Takes all memory for M samples in D dimensions. Collective on c, which must outlive the map: every rank gets the
+ * same map, found once. Errors, agreed: MIGE_EFAIL (memory). */
+int mige_map_create(const mige_comm *c, enum mige_precondition kind, int M, int D, uint64_t seed, mige_map **map);
+void mige_map_destroy(mige_map **map);
+double mige_map_bytes(enum mige_precondition kind, int M, int D);
+/* T [M][D] = T(X), X [M][D] the same on every rank, and keeps what mige_map_pull needs. A constant dimension passes
+ * as it is; where the covariance is singular (M <= D, say) the correlation is shrunk towards I by 5 %, so that the
+ * map stays invertible. Collective. Errors, agreed: MIGE_EINPUT for a sample that is not finite (its row is named,
+ * from 0), MIGE_ENUMERIC when no map is found. */
+int mige_map_fit(mige_map *map, const double *X, double *T);
+/* G [M][D], a gradient with respect to T(X), row by row, becomes that with respect to X: T'(x_m)' G_m, in place.
+ * Not collective. */
+void mige_map_pull(mige_map *map, double *G);
+
+#endif

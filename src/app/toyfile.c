@@ -1,0 +1,186 @@
+/* The file of mige toy. */
+#include "app/toy.h"
+#include "mige/error.h"
+#include "mige/io.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { NAME_SIZE = 128, CONFIG_SIZE = 1 << 16 };
+
+static const struct {
+    const char *name, *units, *long_name;
+} values[VALUES] = {
+    [GRADIENT] = {"gradient", "nat", "estimate of the derivative of I(x;y) by rho"},
+    [MI] = {"mi", "nat", "the critic's bound on I(x;y)"},
+    [STEPS] = {"steps", "1", "training steps until the bound did not rise any more"},
+    [EIGEN_MARGINAL] = {"eigen_marginal", "1", "eigenpairs kept for the score of y"},
+    [EIGEN_JOINT] = {"eigen_joint", "1", "eigenpairs kept for the score of (x, y)"},
+};
+
+static int has(const toy *t, int method, int value) {
+    if (value == GRADIENT) return 1;
+    if (method == METHOD_MIGE) return value >= EIGEN_MARGINAL && t->c->estimator == MIGE_ESTIMATOR_SSGE;
+    return value == MI || (value == STEPS && method >= METHOD_MINE_JOINT);
+}
+
+static void data_name(const toy *t, int d, int m, const char *what, char name[NAME_SIZE]) {
+    char method[32] = "";
+    if (m >= 0) mige_options_choice(METHODS, t->methods[m], method, sizeof method);
+    snprintf(name, NAME_SIZE, "/d%lld/%s%s%s", (long long)t->dims[d], method, m >= 0 ? "/" : "", what);
+}
+
+/* The truth along the grid; numbers [nrho] is room for it. */
+static int write_truth(const toy *t, mige_file *f, int d, double *numbers) {
+    char name[NAME_SIZE];
+    mige_layout layout = {MIGE_F64, 1, {t->nrho}};
+    for (int i = 0; i < t->nrho; i++) numbers[i] = known_mi((int)t->dims[d], t->rho[i]);
+    data_name(t, d, -1, "true_mi", name);
+    MIGE_TRY(mige_file_write(f, name, layout, numbers, "nat", "mutual information of x and y", 0));
+    for (int i = 0; i < t->nrho; i++) numbers[i] = known_gradient((int)t->dims[d], t->rho[i]);
+    data_name(t, d, -1, "true_gradient", name);
+    return mige_file_write(f, name, layout, numbers, "nat", "derivative of the mutual information by rho", 0);
+}
+
+static int write_method(const toy *t, mige_file *f, int d, int m) {
+    char name[NAME_SIZE];
+    mige_layout layout = {MIGE_F64, 2, {toy_repeats(t, t->methods[m]), t->nrho}};
+    for (int v = 0; v < VALUES; v++) {
+        if (!has(t, t->methods[m], v)) continue;
+        data_name(t, d, m, values[v].name, name);
+        MIGE_TRY(mige_file_write(f, name, layout, t->values[v] + toy_first(t, d, m), values[v].units,
+                                 values[v].long_name, 0));
+    }
+    return MIGE_OK;
+}
+
+static int write_all(const toy *t, mige_file *f) {
+    double *numbers;
+    int err = MIGE_OK;
+    MIGE_TRY(mige_file_write(f, "/rho", (mige_layout){MIGE_F64, 1, {t->nrho}}, t->rho, "1",
+                             "correlation of x_i and y_i", 0));
+    MIGE_TRY(mige_alloc((size_t)t->nrho, sizeof *numbers, &numbers));
+    for (int d = 0; d < t->ndims && !err; d++) {
+        err = write_truth(t, f, d, numbers);
+        for (int m = 0; m < t->nmethods && !err; m++) err = write_method(t, f, d, m);
+    }
+    free(numbers);
+    return err;
+}
+
+int toy_save(const toy *t) {
+    mige_file *f;
+    MIGE_TRY(mige_file_create(t->c->output, "mige-toy", &f));
+    int err = write_all(t, f);
+    if (!err) return mige_file_commit(&f);
+    mige_file_discard(&f);
+    return err;
+}
+
+/* The options of an INI text that this program wrote, one a line; a value's end may be on indented lines. Those
+ * that the text does not have were not there yet: their defaults. */
+static int parse_config(const mige_command *command, const char *path, char *text, config *theirs) {
+    char name[64] = "", value[MIGE_OPT_TEXT_SIZE] = "", *rest = text;
+    MIGE_TRY(mige_options_defaults(&option_table, theirs));
+    for (char *line; (line = strsep(&rest, "\n"));) {
+        if (*line == ' ') {
+            strncat(value, line + strspn(line, " "), sizeof value - strlen(value) - 1);
+        } else {
+            char *equals = strstr(line, " =");
+            if (!equals) continue;
+            *equals = 0;
+            snprintf(name, sizeof name, "%s", line);
+            snprintf(value, sizeof value, "%s", equals + 2 + (equals[2] == ' '));
+        }
+        if (!rest || *rest != ' ') MIGE_TRY(mige_options_set(&option_table, command, theirs, path, name, value));
+    }
+    return MIGE_OK;
+}
+
+static void option_text(const mige_option *o, const config *c, char text[MIGE_OPT_TEXT_SIZE]) {
+    const char *at = (const char *)c + o->offset;
+    switch (o->type) {
+    case MIGE_OPT_FLAG:
+        snprintf(text, MIGE_OPT_TEXT_SIZE, "%s", *(const int *)(const void *)at ? "yes" : "no");
+        break;
+    case MIGE_OPT_INT:
+        snprintf(text, MIGE_OPT_TEXT_SIZE, "%lld", (long long)*(const int64_t *)(const void *)at);
+        break;
+    case MIGE_OPT_REAL:
+        snprintf(text, MIGE_OPT_TEXT_SIZE, "%.12g", *(const double *)(const void *)at);
+        break;
+    case MIGE_OPT_CHOICE:
+        mige_options_choice(o->choices, *(const int *)(const void *)at, text, MIGE_OPT_TEXT_SIZE);
+        break;
+    case MIGE_OPT_TEXT:
+        snprintf(text, MIGE_OPT_TEXT_SIZE, "%s", at);
+        break;
+    }
+}
+
+/* Options that the numbers in the file do not depend on. */
+static int is_free(const char *name) {
+    static const char *const list[] = {"output",      "config",  "threads", "quiet",     "progress", "log-view",
+                                       "dump-config", "dry-run", "resume",  "max-hours", "check",    "memory"};
+    for (size_t i = 0; i < sizeof list / sizeof *list; i++)
+        if (!strcmp(name, list[i])) return 1;
+    return 0;
+}
+
+static int compare_config(const mige_command *command, const char *path, const config *theirs, const config *ours) {
+    char a[MIGE_OPT_TEXT_SIZE], b[MIGE_OPT_TEXT_SIZE];
+    for (int i = 0; i < option_table.noptions; i++) {
+        const mige_option *o = &option_table.options[i];
+        if (!(o->commands & command->bit) || is_free(o->name)) continue;
+        option_text(o, theirs, a);
+        option_text(o, ours, b);
+        MIGE_CHECK(
+            !strcmp(a, b), MIGE_EUSAGE,
+            "--%s: %.200s has \"%.100s\", this command \"%.100s\" (give the same options, or another --output)",
+            o->name, path, a, b);
+    }
+    return MIGE_OK;
+}
+
+static int check_config(const mige_file *f, const mige_command *command, const config *ours) {
+    char *text;
+    config *theirs = NULL;
+    int err = MIGE_OK;
+    MIGE_TRY(mige_alloc(CONFIG_SIZE, 1, &text));
+    MIGE_TRY_GOTO(mige_alloc(1, sizeof *theirs, &theirs), done);
+    MIGE_TRY_GOTO(mige_file_get_text(f, "/", "config", text, CONFIG_SIZE), done);
+    MIGE_TRY_GOTO(parse_config(command, ours->output, text, theirs), done);
+    err = compare_config(command, ours->output, theirs, ours);
+done:
+    free(theirs);
+    free(text);
+    return err;
+}
+
+static int read_method(toy *t, const mige_file *f, int d, int m) {
+    char name[NAME_SIZE];
+    mige_layout layout;
+    int64_t repeats = toy_repeats(t, t->methods[m]);
+    for (int v = 0; v < VALUES; v++) {
+        if (!has(t, t->methods[m], v)) continue;
+        data_name(t, d, m, values[v].name, name);
+        MIGE_TRY(mige_file_layout(f, name, &layout));
+        MIGE_CHECK(layout.ndim == 2 && layout.dims[0] == repeats && layout.dims[1] == t->nrho, MIGE_EINPUT,
+                   "%s: %s has another shape than its configuration says", t->c->output, name);
+        MIGE_TRY(mige_file_read(f, name, MIGE_F64, 0, repeats, t->values[v] + toy_first(t, d, m)));
+    }
+    return MIGE_OK;
+}
+
+int toy_restore(toy *t, const mige_command *command, int *found) {
+    mige_file *f;
+    *found = access(t->c->output, F_OK) == 0;
+    if (!*found) return MIGE_OK;
+    MIGE_TRY(mige_file_open(t->c->output, "mige-toy", &f));
+    int err = check_config(f, command, t->c);
+    for (int d = 0; d < t->ndims && !err; d++)
+        for (int m = 0; m < t->nmethods && !err; m++) err = read_method(t, f, d, m);
+    mige_file_close(&f);
+    return err;
+}

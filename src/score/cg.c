@@ -1,0 +1,240 @@
+#include "score/cg.h"
+#include "mige/blas.h"
+#include "mige/clock.h"
+#include "mige/error.h"
+#include "mige/log.h"
+#include "mige/rng.h"
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct cg {
+    const mige_comm *c;
+    int M, D, r;
+    int64_t first, count; /* this rank's rows */
+    double scale, eta;
+    int iterations;
+    double *landmarks;         /* [r][D] */
+    double *norms;             /* [r + count] */
+    double *T, *G;             /* [r][r], column-major: Cholesky factor of k(L,L); inverse of F'F + eta I */
+    double *F;                 /* [count][r]: F F' is Nystroem's K; F = k(X,L) T^-T */
+    double *t, *u;             /* [r][D] */
+    double *X, *R, *Z, *P, *Q; /* [M][D]: solution, residual, preconditioned, direction, its product */
+    double *mine;              /* [count][D] */
+    double *dots;              /* [4][D] */
+};
+
+enum { MOST_ITERATIONS = 2000 };
+
+/* So many landmarks that the preconditioner costs about what ten products with K do: 2 M r^2 flops against 3 M^2 D.
+ */
+static int landmarks_for(int M, int D) {
+    int r = (int)(4 * sqrt((double)M * D)), most = (M + 1) / 2;
+    return r < most ? r : most;
+}
+
+double cg_bytes(int M, int D, int ranks) {
+    double r = landmarks_for(M, D), rows = (double)M / ranks + 1;
+    return 8 * (r * D + r + rows + 2 * r * r + rows * r + 2 * r * D + 5. * M * D + rows * D);
+}
+
+int cg_create(const mige_comm *c, int M, int D, cg **out) {
+    cg *s;
+    MIGE_TRY(mige_alloc(1, sizeof *s, out));
+    s = *out;
+    *s = (cg){.c = c, .M = M, .D = D, .r = landmarks_for(M, D)};
+    mige_share(M, c->size, c->rank, &s->first, &s->count);
+    size_t r = (size_t)s->r, d = (size_t)D, m = (size_t)M, rows = (size_t)s->count;
+    MIGE_TRY(mige_alloc(r * d, sizeof(double), &s->landmarks));
+    MIGE_TRY(mige_alloc(r + rows, sizeof(double), &s->norms));
+    MIGE_TRY(mige_alloc(r * r, sizeof(double), &s->T));
+    MIGE_TRY(mige_alloc(r * r, sizeof(double), &s->G));
+    MIGE_TRY(mige_alloc(rows * r, sizeof(double), &s->F));
+    MIGE_TRY(mige_alloc(r * d, sizeof(double), &s->t));
+    MIGE_TRY(mige_alloc(r * d, sizeof(double), &s->u));
+    MIGE_TRY(mige_alloc(4 * d, sizeof(double), &s->dots));
+    MIGE_TRY(mige_alloc(rows * d, sizeof(double), &s->mine));
+    double **vectors[] = {&s->X, &s->R, &s->Z, &s->P, &s->Q};
+    for (int i = 0; i < 5; i++) MIGE_TRY(mige_alloc(m * d, sizeof(double), vectors[i]));
+    return MIGE_OK;
+}
+
+void cg_destroy(cg **out) {
+    cg *s = *out;
+    if (!s) return;
+    double *blocks[] = {s->landmarks, s->norms, s->T, s->G, s->F, s->t,    s->u,
+                        s->X,         s->R,     s->Z, s->P, s->Q, s->mine, s->dots};
+    for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) free(blocks[i]);
+    free(s);
+    *out = NULL;
+}
+
+static int choose_landmarks(cg *s, const double *X) {
+    int64_t *order;
+    MIGE_TRY(mige_alloc((size_t)s->M, sizeof *order, &order));
+    mige_rng_permutation(0, MIGE_RNG_SUBSET, 2, s->M, order);
+    for (int i = 0; i < s->r; i++)
+        memcpy(s->landmarks + (size_t)i * (size_t)s->D, X + (size_t)order[i] * (size_t)s->D,
+               (size_t)s->D * sizeof *X);
+    free(order);
+    return MIGE_OK;
+}
+
+/* T T' = k(L,L) + jitter I, the least jitter that rounding asks for. */
+static int factor_landmarks(cg *s) {
+    int info = 1, r = s->r;
+    for (double jitter = 1e-14 * r; info && jitter < 1e-3; jitter *= 100) {
+        kernel_between(r, s->landmarks, s->norms, r, s->landmarks, s->norms, s->D, s->scale, s->T);
+        for (size_t i = 0; i < (size_t)r; i++) s->T[i * (size_t)r + i] = 1 + jitter;
+        dpotrf_("L", &r, s->T, &r, &info);
+    }
+    MIGE_CHECK(!info, MIGE_ENUMERIC,
+               "conjugate gradients: no preconditioner from %d landmarks (try --solver cholesky)", r);
+    return MIGE_OK;
+}
+
+static int factor_inner(cg *s) {
+    int info, r = s->r;
+    for (size_t i = 0; i < (size_t)r; i++) s->G[i * (size_t)r + i] += s->eta;
+    dpotrf_("L", &r, s->G, &r, &info);
+    if (!info) dpotri_("L", &r, s->G, &r, &info); /* few columns: a product is much faster than two solves */
+    MIGE_CHECK(!info, MIGE_ENUMERIC,
+               "conjugate gradients: the preconditioner is not positive definite (a larger --eta)");
+    return MIGE_OK;
+}
+
+int cg_prepare(cg *s, const double *X, double scale, double eta) {
+    int r = s->r, count = (int)s->count;
+    const double *own = X + s->first * s->D;
+    s->scale = scale;
+    s->eta = eta;
+    s->iterations = 0;
+    int err = choose_landmarks(s, X);
+    if (!err) {
+        kernel_norms(r, s->D, s->landmarks, s->norms);
+        kernel_norms(count, s->D, own, s->norms + r);
+        err = factor_landmarks(s);
+    }
+    MIGE_TRY(mige_agree(s->c, err));
+    kernel_between(count, own, s->norms + r, r, s->landmarks, s->norms, s->D, scale, s->F);
+    if (count) /* rows of F are columns to BLAS */
+        cblas_dtrsm(CblasColMajor, CblasLeft, CblasLower, CblasNoTrans, CblasNonUnit, r, count, 1, s->T, r, s->F,
+                    r);
+    cblas_dsyrk(CblasColMajor, CblasLower, CblasNoTrans, r, count, 1, s->F, r, 0, s->G, r);
+    MIGE_TRY(mige_sum(s->c, s->G, (size_t)r * (size_t)r));
+    mige_clock_count_flops(MIGE_PHASE_EIGEN, 2. * count * r * r + 2. / 3 * r * r * r);
+    return mige_agree(s->c, factor_inner(s));
+}
+
+/* Z = (F F' + eta I)^-1 R = (R - F (F'F + eta I)^-1 F' R) / eta. */
+static int precondition(cg *s, const double *R, double *Z) {
+    int r = s->r, D = s->D, count = (int)s->count;
+    const double *own = R + s->first * D;
+    cblas_dgemm(CblasColMajor, CblasNoTrans, CblasTrans, D, r, count, 1, own, D, s->F, r, 0, s->t, D);
+    MIGE_TRY(mige_sum(s->c, s->t, (size_t)r * (size_t)D));
+    cblas_dsymm(CblasColMajor, CblasRight, CblasLower, D, r, 1, s->G, r, s->t, D, 0, s->u, D);
+    memcpy(s->mine, own, (size_t)count * (size_t)D * sizeof *own);
+    if (count)
+        cblas_dgemm(CblasColMajor, CblasNoTrans, CblasNoTrans, D, count, r, -1 / s->eta, s->u, D, s->F, r,
+                    1 / s->eta, s->mine, D);
+    return mige_gather_rows(s->c, s->M, D, s->mine, Z);
+}
+
+/* out[d] = sum over rows of a b. */
+static void column_dots(const cg *s, const double *a, const double *b, double *restrict out) {
+    size_t D = (size_t)s->D;
+    memset(out, 0, D * sizeof *out);
+    for (size_t m = 0; m < (size_t)s->M; m++) {
+#pragma omp simd
+        for (size_t d = 0; d < D; d++) out[d] += a[m * D + d] * b[m * D + d];
+    }
+}
+
+/* y = x f + y g, column by column (NULL: 1). */
+static void column_update(const cg *s, const double *f, const double *x, const double *g, double *restrict y) {
+    size_t D = (size_t)s->D;
+    for (size_t m = 0; m < (size_t)s->M; m++) {
+#pragma omp simd
+        for (size_t d = 0; d < D; d++) y[m * D + d] = (f ? f[d] : 1) * x[m * D + d] + (g ? g[d] : 1) * y[m * D + d];
+    }
+}
+
+/* The worst column's error over its tolerance; one rank's word is everyone's: all must stop at the same iteration.
+ */
+static int find_excess(cg *s, double tolerance, const double *norm2, double *excess) {
+    double *z2 = s->dots + 3 * s->D;
+    column_dots(s, s->Z, s->Z, z2);
+    *excess = 0;
+    for (int d = 0; d < s->D; d++)
+        if (z2[d] > 0) *excess = fmax(*excess, sqrt(z2[d] / norm2[d]) / tolerance);
+    return mige_bcast(s->c, 0, excess, sizeof *excess);
+}
+
+/* The error falls by about the same factor an iteration. */
+static void show(double tolerance, int iteration, double excess) {
+    char text[64];
+    double done = 1000 * log(excess * tolerance) / log(tolerance);
+    if (!mige_progress_due((long)fmax(0, done))) return;
+    snprintf(text, sizeof text, "iteration %d, error %.1e", iteration, excess * tolerance);
+    mige_progress_update((long)fmax(0, fmin(999, done)), text);
+}
+
+/* A step along P; the residual and its preconditioned form after it. */
+static int advance(cg *s, kernel *k, double *rz) {
+    int D = s->D;
+    double *alpha = s->dots, *minus = s->dots + 3 * D;
+    MIGE_TRY(kernel_multiply(k, s->scale, D, s->P, s->Q));
+    cblas_daxpy(s->M * D, s->eta, s->P, 1, s->Q, 1);
+    column_dots(s, s->P, s->Q, alpha);
+    for (int d = 0; d < D; d++) {
+        alpha[d] = alpha[d] > 0 ? rz[d] / alpha[d] : 0;
+        minus[d] = -alpha[d];
+    }
+    column_update(s, alpha, s->P, NULL, s->X);
+    column_update(s, minus, s->Q, NULL, s->R);
+    return precondition(s, s->R, s->Z);
+}
+
+static int solve(cg *s, kernel *k, double tolerance, int first, double *B) {
+    double excess = INFINITY;
+    int D = s->D;
+    size_t n = (size_t)s->M * (size_t)D;
+    double *rz = s->dots + D, *norm2 = s->dots + 2 * D, *beta = s->dots;
+    memset(s->X, 0, n * sizeof *s->X);
+    memcpy(s->R, B, n * sizeof *B);
+    MIGE_TRY(precondition(s, s->R, s->Z));
+    memcpy(s->P, s->Z, n * sizeof *B);
+    column_dots(s, s->R, s->Z, rz);
+    for (int i = 0; i < MOST_ITERATIONS; i++) {
+        MIGE_TRY(advance(s, k, rz));
+        if (first) column_dots(s, s->X, s->X, norm2);
+        s->iterations++;
+        MIGE_TRY(find_excess(s, tolerance, norm2, &excess));
+        show(tolerance, i + 1, excess);
+        if (!(excess > 1)) break;
+        double *next = s->dots + 3 * D;
+        column_dots(s, s->R, s->Z, next);
+        for (int d = 0; d < D; d++) {
+            beta[d] = rz[d] > 0 ? next[d] / rz[d] : 0;
+            rz[d] = next[d];
+        }
+        column_update(s, NULL, s->Z, beta, s->P);
+    }
+    MIGE_CHECK(excess <= 1, MIGE_ENUMERIC,
+               "conjugate gradients: not converged after %d iterations (a larger --eta or --tolerance)",
+               MOST_ITERATIONS);
+    memcpy(B, s->X, n * sizeof *B);
+    return MIGE_OK;
+}
+
+int cg_solve(cg *s, kernel *k, double tolerance, int first, double *B) {
+    mige_progress_begin("conjugate gradients", 1000);
+    int err = solve(s, k, tolerance, first, B);
+    mige_progress_end();
+    return err;
+}
+
+int cg_iterations(const cg *s) {
+    return s->iterations;
+}

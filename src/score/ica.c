@@ -1,0 +1,139 @@
+/* Linear maps: whitening, and the rotation to independent components. */
+#include "mige/blas.h"
+#include "mige/error.h"
+#include "score/maps.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { ITERATIONS = 200 };
+static const double singular = 1e-9, shrink = 0.05, tolerance = 1e-8;
+
+struct ica_space {
+    int M, D, lwork, liwork;
+    double *Y;         /* [M][D] components, then their non-linear function */
+    double *next, *C;  /* [D][D] */
+    double *scale, *l; /* [D] */
+    double *work;
+    int *iwork;
+};
+
+int ica_create(int M, int D, ica_space **out) {
+    size_t n = (size_t)M * (size_t)D, d = (size_t)D;
+    ica_space *s;
+    *out = NULL;
+    MIGE_CHECK(D <= 16384, MIGE_EUSAGE, "--precondition: %d dimensions (at most 16384)", D);
+    MIGE_TRY(mige_alloc(1, sizeof *s, &s));
+    *s = (ica_space){.M = M, .D = D, .lwork = 1 + 6 * D + 2 * D * D, .liwork = 3 + 5 * D};
+    int err = mige_alloc(n, sizeof *s->Y, &s->Y);
+    if (!err) err = mige_alloc(d * d, sizeof *s->next, &s->next);
+    if (!err) err = mige_alloc(d * d, sizeof *s->C, &s->C);
+    if (!err) err = mige_alloc(d, sizeof *s->scale, &s->scale);
+    if (!err) err = mige_alloc(d, sizeof *s->l, &s->l);
+    if (!err) err = mige_alloc((size_t)s->lwork, sizeof *s->work, &s->work);
+    if (!err) err = mige_alloc((size_t)s->liwork, sizeof *s->iwork, &s->iwork);
+    if (err) ica_destroy(&s);
+    *out = s;
+    return err;
+}
+
+void ica_destroy(ica_space **s) {
+    if (!*s) return;
+    free((*s)->Y);
+    free((*s)->next);
+    free((*s)->C);
+    free((*s)->scale);
+    free((*s)->l);
+    free((*s)->work);
+    free((*s)->iwork);
+    free(*s);
+    *s = NULL;
+}
+
+double ica_bytes(int M, int D) {
+    return 8. * M * D + 32. * D * D + 84. * D;
+}
+
+/* C [D][D], symmetric, becomes its eigenvectors, in rows; l [D] the eigenvalues, ascending. */
+static int eigen(ica_space *s) {
+    int info;
+    dsyevd_("V", "L", &s->D, s->C, &s->D, s->l, s->work, &s->lwork, s->iwork, &s->liwork, &info);
+    MIGE_CHECK(info == 0 && isfinite(s->l[0]), MIGE_ENUMERIC,
+               "--precondition: the eigenproblem of %d dimensions failed (scale the samples)", s->D);
+    return MIGE_OK;
+}
+
+/* P [D][D] = C^(-1/2) from its eigenpairs, those of l below `least` taken as `least`. Destroys C. */
+static void inverse_root(ica_space *s, double least, double *P) {
+    int D = s->D;
+    for (int i = 0; i < D; i++) cblas_dscal(D, pow(fmax(s->l[i], least), -0.25), s->C + (size_t)i * (size_t)D, 1);
+    cblas_dgemm(CblasRowMajor, CblasTrans, CblasNoTrans, D, D, D, 1, s->C, D, s->C, D, 0, P, D);
+}
+
+int ica_whiten(ica_space *s, const double *Xc, double *A) {
+    int D = s->D;
+    size_t d = (size_t)D;
+    /* The correlation, so that what is singular does not depend on units. */
+    cblas_dgemm(CblasRowMajor, CblasTrans, CblasNoTrans, D, D, s->M, 1. / s->M, Xc, D, Xc, D, 0, s->C, D);
+    for (size_t i = 0; i < d; i++) {
+        s->scale[i] = s->C[i * d + i] > 0 ? 1 / sqrt(s->C[i * d + i]) : 1;
+        MIGE_CHECK(isfinite(s->C[i * d + i]) && isfinite(s->scale[i]), MIGE_ENUMERIC,
+                   "--precondition: the variance of dimension %zu is %g (scale the samples)", i, s->C[i * d + i]);
+    }
+    for (size_t i = 0; i < d; i++)
+        for (size_t j = 0; j < d; j++) s->C[i * d + j] *= s->scale[i] * s->scale[j];
+    for (size_t i = 0; i < d; i++) s->C[i * d + i] = 1; /* of a constant dimension as well */
+    memcpy(s->next, s->C, d * d * sizeof *s->C);
+    MIGE_TRY(eigen(s));
+    if (s->l[0] < singular) {
+        for (size_t i = 0; i < d * d; i++) s->C[i] = (1 - shrink) * s->next[i];
+        for (size_t i = 0; i < d; i++) s->C[i * d + i] += shrink;
+        MIGE_TRY(eigen(s));
+    }
+    inverse_root(s, 0, A);
+    for (size_t i = 0; i < d; i++)
+        for (size_t j = 0; j < d; j++) A[i * d + j] *= s->scale[j];
+    return MIGE_OK;
+}
+
+/* N = G' Z / M - diag(mean g') W, with g = tanh, the derivative of log cosh. */
+static void step(ica_space *s, const double *Z, const double *W) {
+    int M = s->M, D = s->D;
+    size_t d = (size_t)D, n = (size_t)M * d;
+    cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, M, D, D, 1, Z, D, W, D, 0, s->Y, D);
+    for (size_t i = 0; i < n; i++) s->Y[i] = tanh(s->Y[i]);
+    memset(s->scale, 0, d * sizeof *s->scale);
+    for (size_t m = 0; m < (size_t)M; m++)
+        for (size_t i = 0; i < d; i++) s->scale[i] += 1 - s->Y[m * d + i] * s->Y[m * d + i];
+    cblas_dgemm(CblasRowMajor, CblasTrans, CblasNoTrans, D, D, M, 1. / M, s->Y, D, Z, D, 0, s->next, D);
+    for (size_t i = 0; i < d; i++) cblas_daxpy(D, -s->scale[i] / M, W + i * d, 1, s->next + i * d, 1);
+}
+
+/* W <- (N N')^(-1/2) N, the rotation next to N. *turned: how far the rows moved, 1 - |cos|, at most. */
+static int orthogonalise(ica_space *s, double *W, double *turned) {
+    int D = s->D;
+    size_t d = (size_t)D;
+    double *P = s->work; /* free between two eigenproblems */
+    cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, D, D, D, 1, s->next, D, s->next, D, 0, s->C, D);
+    MIGE_TRY(eigen(s));
+    inverse_root(s, 1e-14 * s->l[D - 1], P);
+    cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, D, D, D, 1, P, D, s->next, D, 0, s->C, D);
+    *turned = 0;
+    for (size_t i = 0; i < d; i++) *turned = fmax(*turned, 1 - fabs(cblas_ddot(D, s->C + i * d, 1, W + i * d, 1)));
+    memcpy(W, s->C, d * d * sizeof *W);
+    return MIGE_OK;
+}
+
+/* From the identity: white samples are next to the samples, whose dimensions may be independent already. Where
+ * there is nothing to find it does not converge, and any rotation does. */
+int ica_rotation(ica_space *s, const double *Z, double *W) {
+    size_t d = (size_t)s->D;
+    double turned = 1;
+    memset(W, 0, d * d * sizeof *W);
+    for (size_t i = 0; i < d; i++) W[i * d + i] = 1;
+    for (int it = 0; it < ITERATIONS && turned > tolerance; it++) {
+        step(s, Z, W);
+        MIGE_TRY(orthogonalise(s, W, &turned));
+    }
+    return MIGE_OK;
+}

@@ -1,0 +1,186 @@
+#include "base/simd.h"
+#include "mige/error.h"
+#include "mige/rng.h"
+#include "score/kernel.h"
+#include <cblas.h>
+#include <math.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The k-th smallest comes to x[k], smaller ones before it (Hoare). */
+static void quickselect(double *x, ptrdiff_t n, ptrdiff_t k) {
+    ptrdiff_t l = 0, r = n - 1;
+    while (l < r) {
+        double pivot = x[l + (r - l) / 2];
+        ptrdiff_t i = l, j = r;
+        while (i <= j) {
+            while (x[i] < pivot) i++;
+            while (pivot < x[j]) j--;
+            if (i > j) break;
+            double t = x[i];
+            x[i++] = x[j];
+            x[j--] = t;
+        }
+        if (k <= j)
+            r = j;
+        else if (k >= i)
+            l = i;
+        else
+            return;
+    }
+}
+
+enum { FEWEST_PAIRS = 512, MOST_PAIRS = 1 << 19 };
+
+static int pairs_for(int M) {
+    int64_t n = 8 * (int64_t)M;
+    return (int)(n < FEWEST_PAIRS ? FEWEST_PAIRS : n > MOST_PAIRS ? MOST_PAIRS : n);
+}
+
+/* Five standard errors of the sample's median on either side: this share of the pairs. */
+static double spread_of(int npairs) {
+    return 2.5 / sqrt((double)npairs);
+}
+
+static size_t room_for(int npairs, double count) {
+    return (size_t)(4 * spread_of(npairs) * count) + 1024;
+}
+
+double median_bytes(int M, double count) {
+    int n = pairs_for(M);
+    return 8. * (double)room_for(n, count) + 16. * n;
+}
+
+/* The same pairs on every rank. */
+int median_create(int M, double count, median *m) {
+    int n = pairs_for(M);
+    *m = (median){.npairs = n, .room = room_for(n, count)};
+    MIGE_TRY(mige_alloc((size_t)n, sizeof *m->sample, &m->sample));
+    MIGE_TRY(mige_alloc(m->room, sizeof *m->inside, &m->inside));
+    MIGE_TRY(mige_alloc(2 * (size_t)n, sizeof *m->pairs, &m->pairs));
+    mige_rng_bits(0, MIGE_RNG_SUBSET, 1, 0, 2 * (size_t)n, m->pairs);
+    for (int s = 0; s < n; s++) {
+        uint32_t *p = m->pairs + 2 * s;
+        p[0] %= (uint32_t)M;
+        p[1] = M > 1 ? p[1] % (uint32_t)(M - 1) : 0;
+        p[1] += M > 1 && p[1] >= p[0];
+    }
+    return MIGE_OK;
+}
+
+void median_destroy(median *m) {
+    free(m->inside);
+    free(m->sample);
+    free(m->pairs);
+    *m = (median){0};
+}
+
+static double distance2(int D, const double *x, const double *y) {
+    double sum = 0;
+#pragma omp simd reduction(+ : sum)
+    for (int d = 0; d < D; d++) sum += (x[d] - y[d]) * (x[d] - y[d]);
+    return sum;
+}
+
+/* A little wider than the sample says, for rounding. */
+void median_begin(median *m, int D, const double *X) {
+    ptrdiff_t n = m->npairs;
+    double spread = spread_of(m->npairs);
+    ptrdiff_t lo = (ptrdiff_t)((0.5 - spread) * (double)n), hi = (ptrdiff_t)((0.5 + spread) * (double)n);
+    for (ptrdiff_t s = 0; s < n; s++)
+        m->sample[s] = distance2(D, X + m->pairs[2 * s] * (size_t)D, X + m->pairs[2 * s + 1] * (size_t)D);
+    quickselect(m->sample, n, lo);
+    m->lo = m->sample[lo] * (1 - 1e-12);
+    quickselect(m->sample + lo, n - lo, hi - lo);
+    m->hi = m->sample[hi] * (1 + 1e-12);
+    m->below = 0;
+    m->n = 0;
+    m->full = 0;
+}
+
+/* How many of x are below lo, and how many at most hi. */
+MIGE_CLONES static void count_both(int n, const double *x, double lo, double hi, int64_t out[2]) {
+    int64_t below = 0, up_to = 0;
+#pragma omp simd reduction(+ : below, up_to)
+    for (int i = 0; i < n; i++) {
+        below += x[i] < lo;
+        up_to += x[i] <= hi;
+    }
+    out[0] = below;
+    out[1] = up_to;
+}
+
+void median_add(median *m, int n, const double *d2) {
+    enum { RUN = 32 };
+    for (int from = 0; from < n; from += RUN) {
+        int64_t count[2];
+        int run = n - from < RUN ? n - from : RUN;
+        count_both(run, d2 + from, m->lo, m->hi, count);
+        m->below += (double)count[0];
+        if (count[1] == count[0]) continue;
+        if (m->n + RUN > m->room) {
+            m->full = 1;
+            return;
+        }
+        for (int i = from; i < from + run; i++) { /* no branch: what is outside is written over */
+            m->inside[m->n] = d2[i];
+            m->n += d2[i] >= m->lo && d2[i] <= m->hi;
+        }
+    }
+}
+
+/* 63 bits of a positive double in 7 digits of 9: positive doubles are ordered as their bits are. */
+enum { DIGIT = 9, BINS = 1 << DIGIT, BITS = 63 };
+
+typedef struct {
+    int shift;
+    uint64_t prefix;
+    int64_t count[BINS];
+} histogram;
+
+/* Counts, by the digit at `shift`, those whose higher bits are `prefix`. */
+static void count_digits(void *to, int n, const double *d2) {
+    histogram *h = to;
+    for (int i = 0; i < n; i++) {
+        uint64_t bits;
+        memcpy(&bits, &d2[i], sizeof bits);
+        if (bits >> (h->shift + DIGIT) == h->prefix) h->count[bits >> h->shift & (BINS - 1)]++;
+    }
+}
+
+int median_radix(const mige_comm *c, void (*visit)(void *ctx, median_add_fn add, void *to), void *ctx,
+                 double wanted, double *d2) {
+    histogram h = {.shift = BITS - DIGIT};
+    for (; h.shift >= 0; h.shift -= DIGIT) {
+        double bins[BINS];
+        int b = 0;
+        memset(h.count, 0, sizeof h.count);
+        visit(ctx, count_digits, &h);
+        for (int i = 0; i < BINS; i++) bins[i] = (double)h.count[i];
+        MIGE_TRY(mige_sum(c, bins, BINS));
+        while (b < BINS - 1 && wanted >= bins[b]) wanted -= bins[b++];
+        h.prefix = h.prefix << DIGIT | (uint64_t)b;
+    }
+    memcpy(d2, &h.prefix, sizeof *d2);
+    return MIGE_OK;
+}
+
+static void visit_inside(void *ctx, median_add_fn add, void *to) {
+    const median *m = ctx;
+    for (size_t from = 0; from < m->n; from += 1 << 30) {
+        size_t n = m->n - from < 1 << 30 ? m->n - from : 1 << 30;
+        add(to, (int)n, m->inside + from);
+    }
+}
+
+int median_find(const mige_comm *c, median *m, double wanted, double *d2, int *found) {
+    double told[3] = {m->below, (double)m->n, m->full};
+    MIGE_TRY(mige_sum(c, told, 3));
+    *found = told[2] == 0 && wanted >= told[0] && wanted < told[0] + told[1];
+    if (!*found) return MIGE_OK;
+    if (c->size > 1) return median_radix(c, visit_inside, m, wanted - told[0], d2);
+    quickselect(m->inside, (ptrdiff_t)m->n, (ptrdiff_t)(wanted - told[0]));
+    *d2 = m->inside[(ptrdiff_t)(wanted - told[0])];
+    return MIGE_OK;
+}

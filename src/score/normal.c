@@ -1,0 +1,92 @@
+/* Normal scores of one dimension. */
+#include "mige/error.h"
+#include "score/maps.h"
+#include <math.h>
+#include <stdlib.h>
+
+enum { GAPS = 8 }; /* that a slope is taken over */
+
+typedef struct {
+    double x;
+    int m;
+} item;
+
+struct normal_space {
+    int M;
+    double *q; /* [M] normal quantiles of (m + 1/2) / M */
+    item *items;
+};
+
+double normal_quantile(double p) {
+    double tail = p < 0.5 ? p : 1 - p, s = sqrt(-2 * log(tail));
+    if (tail == 0.5) return 0;
+    /* Abramowitz and Stegun 26.2.23, good to 5e-4; then Halley's steps. */
+    double x =
+        s - (2.515517 + s * (0.802853 + s * 0.010328)) / (1 + s * (1.432788 + s * (0.189269 + s * 0.001308)));
+    for (int i = 0; i < 3; i++) {
+        double step = (0.5 * erfc(x * M_SQRT1_2) - tail) * sqrt(2 * M_PI) * exp(0.5 * x * x);
+        x += step / (1 + 0.5 * x * step);
+    }
+    return p < 0.5 ? -x : x;
+}
+
+int normal_create(int M, normal_space **out) {
+    normal_space *s;
+    *out = NULL;
+    MIGE_TRY(mige_alloc(1, sizeof *s, &s));
+    s->M = M;
+    int err = mige_alloc((size_t)M, sizeof *s->q, &s->q);
+    if (!err) err = mige_alloc((size_t)M, sizeof *s->items, &s->items);
+    for (int m = 0; !err && m < M; m++) s->q[m] = normal_quantile((m + 0.5) / M);
+    if (err) normal_destroy(&s);
+    *out = s;
+    return err;
+}
+
+void normal_destroy(normal_space **s) {
+    if (!*s) return;
+    free((*s)->q);
+    free((*s)->items);
+    free(*s);
+    *s = NULL;
+}
+
+double normal_bytes(int M) {
+    return (double)M * (sizeof(double) + sizeof(item));
+}
+
+static int by_value(const void *a, const void *b) {
+    const item *p = a, *q = b;
+    if (p->x != q->x) return p->x < q->x ? -1 : 1;
+    return p->m - q->m;
+}
+
+/* Over GAPS neighbouring gaps, or as many as hold one that is not empty. Gaps are exponential: the inverse of a sum
+ * of n of them is n / (n - 1) times too large on average. */
+static double slope_at(const normal_space *s, int i) {
+    int M = s->M, n = GAPS < M - 1 ? GAPS : M - 1;
+    for (;; n = 2 * n < M - 1 ? 2 * n : M - 1) {
+        int lo = i - n / 2 > 0 ? i - n / 2 : 0;
+        if (lo > M - 1 - n) lo = M - 1 - n;
+        double gap = s->items[lo + n].x - s->items[lo].x;
+        if (gap > 0) return (n > 1 ? 1 - 1. / n : 1) * (s->q[lo + n] - s->q[lo]) / gap;
+    }
+}
+
+void normal_fit(normal_space *s, const double *x, double *t, double *slope) {
+    int M = s->M;
+    for (int m = 0; m < M; m++) s->items[m] = (item){x[m], m};
+    qsort(s->items, (size_t)M, sizeof *s->items, by_value);
+    if (!(s->items[M - 1].x > s->items[0].x)) {
+        for (int m = 0; m < M; m++) t[m] = x[m], slope[m] = 1;
+        return;
+    }
+    for (int i = 0, j; i < M; i = j) {
+        double mean = 0;
+        for (j = i; j < M && s->items[j].x == s->items[i].x; j++) mean += s->q[j];
+        for (int k = i; k < j; k++) {
+            t[s->items[k].m] = mean / (j - i);
+            slope[s->items[k].m] = slope_at(s, (i + j - 1) / 2);
+        }
+    }
+}
