@@ -49,12 +49,12 @@ ifeq ($(MAKELEVEL)$(filter -j%,$(MAKEFLAGS)),0)
 MAKEFLAGS += -j$(shell nproc 2>/dev/null || echo 2)
 endif
 MAKEFLAGS += --no-print-directory
-ifneq ($(filter demo test bench lint sanitize valgrind setup clean install,$(MAKECMDGOALS)),)
+ifneq ($(filter demo test test-slurm bench lint sanitize valgrind setup clean install,$(MAKECMDGOALS)),)
 .NOTPARALLEL:
 endif
 
 .PHONY: all tests demo test bench lint sanitize valgrind install clean info setup help FORCE
-.PHONY: demo-run test-run bench-run
+.PHONY: demo-run test-run bench-run test-slurm test-slurm-run
 .DELETE_ON_ERROR:
 
 all: $(B)/mige ## the program, build/mige
@@ -70,6 +70,12 @@ test: ## set-up and all tests; T="NAME..." runs some
 	@$(MAKE) test-run
 test-run: $(B)/mige tests
 	@$(run) tests/run $(T)
+
+test-slurm: ## the scripts of jobs/ on a private SLURM (root; two minutes)
+	@$(setup) build test
+	@$(MAKE) test-slurm-run
+test-slurm-run: $(B)/mige
+	@$(run) sh -c '"$$PYTHON" tests/slurm/run'
 
 tests: $(TESTS) ## the test programs, not run
 
@@ -151,7 +157,7 @@ info: ## what the program is built with
 	@echo "folder     $(B)"
 
 help:
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 	@echo; sed -n '/^# Choices/,/^[^#]/s/^# \?//p' Makefile
 
 -include $(OBJ:.o=.d) $(TESTS:=.d) $(BENCHES:=.d)

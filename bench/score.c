@@ -3,6 +3,7 @@
  *
  *   score M D SOLVER [THRESHOLD]      one problem on all ranks
  *   score pair M SOLVER [THRESHOLD]   a step's two problems, 64 and 128 dimensions, as mige_problems deals them out
+ *   score dgemm 1000 0                GFLOP/s of the slowest rank while all multiply
  */
 #include "mige/score.h"
 #include "mige/blas.h"
@@ -48,7 +49,12 @@ static int once(work *w) {
 static int measure(const mige_comm *c, work *w, double *median) {
     double times[MOST], total = 0;
     int n = 0;
-    MIGE_TRY(once(w)); /* warm up */
+    double first = mige_now();
+    MIGE_TRY(once(w)); /* warm up, unless it takes that long */
+    first = mige_now() - first;
+    MIGE_TRY(mige_max(c, &first, 1));
+    *median = first;
+    if (first > 5) return MIGE_OK;
     mige_clock_reset();
     while (n < MOST && (n < 3 || total < 2)) {
         MPI_Barrier(c->mpi);
@@ -67,7 +73,33 @@ static double phase(enum mige_phase p) {
     return mige_clock_count(p) ? mige_clock_seconds(p) / (double)mige_clock_count(p) : 0;
 }
 
+/* GFLOP/s of a phase on one rank. */
+static double rate(enum mige_phase p) {
+    return mige_clock_seconds(p) > 0 ? 1e-9 * mige_clock_flops(p) / mige_clock_seconds(p) : 0;
+}
+
+static int dgemm(const mige_comm *c, int n) {
+    double *a, *b, *product, best = 1e9;
+    size_t size = (size_t)n * (size_t)n;
+    MIGE_TRY(mige_alloc(3 * size, sizeof *a, &a));
+    b = a + size;
+    product = b + size;
+    normal(2 * size, 0, a);
+    for (int i = 0; i < 10; i++) {
+        MPI_Barrier(c->mpi);
+        double began = mige_now();
+        cblas_dgemm(CblasColMajor, CblasNoTrans, CblasNoTrans, n, n, n, 1, a, n, b, n, 0, product, n);
+        double seconds = mige_now() - began;
+        MIGE_TRY(mige_max(c, &seconds, 1));
+        best = seconds < best ? seconds : best;
+    }
+    if (c->rank == 0) printf("dgemm-%d-%d %.6f rate %.3f\n", n, c->size, best, 2e-9 * n * n * n / best);
+    free(a);
+    return MIGE_OK;
+}
+
 static int run(const mige_comm *c, int argc, char **argv) {
+    if (!strcmp(argv[1], "dgemm")) return dgemm(c, atoi(argv[2]));
     work w = {0};
     double median;
     int pair = !strcmp(argv[1], "pair"), M = atoi(argv[pair ? 2 : 1]), D = pair ? 64 : atoi(argv[2]),
@@ -89,8 +121,11 @@ static int run(const mige_comm *c, int argc, char **argv) {
     MIGE_TRY(measure(c, &w, &median));
     int J = pair ? mige_problems_result(w.pair, 0).J : mige_score_last(w.one)->pairs.J;
     if (c->rank == 0)
-        printf("%s-%d-%s-%d %.6f J %d gram %.6f eigen %.6f apply %.6f\n", pair ? "pair" : "score", M, argv[3],
-               c->size, median, J, phase(MIGE_PHASE_GRAM), phase(MIGE_PHASE_EIGEN), phase(MIGE_PHASE_APPLY));
+        printf("%s-%d-%s-%d %.6f J %d gram %.6f eigen %.6f apply %.6f gram-rate %.3f eigen-rate %.3f apply-rate "
+               "%.3f\n",
+               pair ? "pair" : "score", M, argv[3], c->size, median, J, phase(MIGE_PHASE_GRAM),
+               phase(MIGE_PHASE_EIGEN), phase(MIGE_PHASE_APPLY), rate(MIGE_PHASE_GRAM), rate(MIGE_PHASE_EIGEN),
+               rate(MIGE_PHASE_APPLY));
     mige_problems_destroy(&w.pair);
     mige_score_destroy(&w.one);
     free(w.X);

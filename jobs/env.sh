@@ -11,3 +11,7 @@ MIGE_RUNS=${MIGE_RUNS:-$PWD/runs}
 # How ranks are started: mpirun, or srun with the PMI that the MPI library was built for (`srun --mpi=list`).
 LAUNCH=${LAUNCH:-mpirun}
 # LAUNCH="srun --mpi=pmix"
+
+# Open MPI's mpirun gets SLURM's SIGTERM too and passes it on a second time, at which a rank ends at once: after one second,
+# too soon for a step and a checkpoint. This makes it 20. A job that fails, or stops with status 75, then ends 40 s later.
+export OMPI_MCA_odls_base_sigkill_timeout=${OMPI_MCA_odls_base_sigkill_timeout:-20}

@@ -128,7 +128,7 @@ def resumed():
 
 def killed(ranks):
     """By force after the first case; what is there then is whole, and is gone on with."""
-    output, sizes = f"killed-{ranks}.h5", (64, 128, 256, 700)
+    output, sizes = f"killed-{ranks}.h5", (64, 128, 256, 2048)
     p = Program(*scale(output, "--repeats", 20, sizes=sizes), ranks=ranks)
     end = time.monotonic() + 60
     while time.monotonic() < end and not os.path.exists(path(output)):

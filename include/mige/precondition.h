@@ -6,8 +6,13 @@
 
 #include "mige/comm.h"
 
-/* none; whiten: mean 0, covariance I; normal-scores: each dimension to the normal quantiles of its ranks; ica:
- * whitened, rotated by FastICA, then normal scores. */
+/* none;
+ * whiten: mean 0, covariance I;
+ * normal-scores: each dimension to the normal quantiles of its ranks, its slope that of the ranks over 8
+ * neighbouring gaps; a dimension that no test tells from normal is standardised instead, since ranks only add noise
+ * there; ica: whitened, rotated by FastICA, on to the maximum of a likelihood, then normal scores of the
+ * components; where no component is further from normal than chance (or there are fewer than 3 samples a
+ * dimension), normal scores of the dimensions as they are, then whitened. */
 enum mige_precondition {
     MIGE_PRECONDITION_NONE,
     MIGE_PRECONDITION_WHITEN,
@@ -20,7 +25,7 @@ typedef struct mige_map mige_map;
 
 /* Takes all memory for M samples in D dimensions. Collective on c, which must outlive the map: every rank gets the
  * same map, found once. Errors, agreed: MIGE_EFAIL (memory). */
-int mige_map_create(const mige_comm *c, enum mige_precondition kind, int M, int D, uint64_t seed, mige_map **map);
+int mige_map_create(const mige_comm *c, enum mige_precondition kind, int M, int D, mige_map **map);
 void mige_map_destroy(mige_map **map);
 double mige_map_bytes(enum mige_precondition kind, int M, int D);
 /* T [M][D] = T(X), X [M][D] the same on every rank, and keeps what mige_map_pull needs. A constant dimension passes

@@ -123,7 +123,7 @@ static const mige_option options[] = {
     {"critic-rate", REAL, AT(critic_rate), "1e-4", 1e-9, 10, NULL, TOY, "X", "learning rate of mine and mine-f"},
     {"joint-steps", INT, AT(joint_steps), "20000", 1, 1e7, NULL, TOY, "N",
      "most steps of mine-joint and mine-f-joint, which stop when their bound does not rise any more"},
-    {"joint-rate", REAL, AT(joint_rate), "1e-3", 1e-9, 10, NULL, TOY, "X",
+    {"joint-rate", REAL, AT(joint_rate), "5e-4", 1e-9, 10, NULL, TOY, "X",
      "learning rate of mine-joint and mine-f-joint"},
     {"estimator", CHOICE, AT(estimator), "ssge", 0, 0, MIGE_ESTIMATORS, ESTIMATE, "",
      "of the scores: spectral Stein; iterated Tikhonov; a network trained by sliced score matching"},

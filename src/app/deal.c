@@ -66,7 +66,7 @@ static void look_at_clock(deal *d) {
 /* Soon after the beginning, so that a file that cannot be written is known early, then once a minute. */
 static int save_if_due(deal *d) {
     double now = mige_now();
-    if (d->failed || now - d->saved < fmin(SAVE_SECONDS, 1 + 0.1 * (now - d->began))) return d->failed;
+    if (d->failed || now - d->saved < fmin(SAVE_SECONDS, 0.1 + 0.2 * (now - d->began))) return d->failed;
     d->failed = d->task.save(d->task.ctx);
     d->saved = mige_now();
     return d->failed;

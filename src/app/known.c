@@ -51,8 +51,9 @@ void known_destroy(known *k) {
     k->rotation = NULL;
 }
 
-/* One sample's map of y, and its derivative applied to dy. The radial map turns back beyond |y|^2 = D, so there it
- * is two-to-one and loses a little information; it is kept as the literature of this experiment has it. */
+/* One sample's map of y, and its derivative applied to dy. The radial map turns back at |y|^2 = D, where it takes y
+ * and D y / |y|^2 to the same place: it is kept as it was given, but loses information, and the true gradient is
+ * about 0.45/D of it below what is given as the truth (computed from both branches: 1.4 % in 32 dimensions). */
 static void map_sample(int kind, int D, double *y, double *dy) {
     double square = cblas_ddot(D, y, 1, y, 1) / D, along = 2 * cblas_ddot(D, y, 1, dy, 1) / D, r = 1 / (1 + square);
     for (int i = 0; i < D; i++) {

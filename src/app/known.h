@@ -6,7 +6,7 @@
 #include "mige/mi.h"
 
 typedef struct {
-    int kind;         /* index into the choices of --problem */
+    int kind; /* index into the choices of --problem */
     int D;
     double *rotation; /* [D][D] orthogonal, or NULL */
 } known;
@@ -14,8 +14,9 @@ typedef struct {
 /* Not collective: a function of (kind, rotate, D, seed), the same on every rank. */
 int known_create(int kind, int rotate, int D, uint64_t seed, known *k);
 void known_destroy(known *k);
-/* M samples: x, y [M][D], and dy [M][D] = the derivative of y by rho at fixed noise: for y = rho x + sqrt(1 - rho^2) e
- * it is x - rho / sqrt(1 - rho^2) e, carried through the map and the rotation. A function of (seed, stream). */
+/* M samples: x, y [M][D], and dy [M][D] = the derivative of y by rho at fixed noise: for y = rho x + sqrt(1 -
+ * rho^2) e it is x - rho / sqrt(1 - rho^2) e, carried through the map and the rotation. A function of (seed,
+ * stream). */
 int known_draw(const known *k, int M, double rho, uint64_t seed, uint64_t stream, double *x, double *y, double *dy);
 double known_mi(int D, double rho);
 double known_gradient(int D, double rho);

@@ -1,5 +1,6 @@
 /* mige score: the estimator as a tool. */
 #include "app/app.h"
+#include "app/memory.h"
 #include "mige/error.h"
 #include "mige/io.h"
 #include "mige/log.h"
@@ -74,12 +75,41 @@ failed:
     return err;
 }
 
+/* What memory_fits asks for. */
+typedef struct {
+    int D, Q, ranks;
+    const mige_score_options *o;
+} demand;
+
+static double need(const void *ctx, int M) {
+    const demand *d = ctx;
+    return mige_score_bytes(M, d->D, d->ranks, d->o) + 16. * (M + (double)d->Q) * d->D;
+}
+
+/* Refuses what does not fit. stein with the solver left open goes on without storing the matrix. */
+static int check_memory(const app *a, const samples *s, mige_score_options *o, double *bytes) {
+    demand d = {s->D, s->Q, a->comm.size, o};
+    double share;
+    MIGE_TRY(memory_share(a, &share));
+    int err = memory_fits(a, share, a->cfg.input, s->M, need, &d);
+    if (err && o->estimator == MIGE_ESTIMATOR_STEIN && o->eigen.solver == MIGE_SOLVER_AUTO) {
+        o->eigen.solver = MIGE_SOLVER_CG;
+        err = memory_fits(a, share, a->cfg.input, s->M, need, &d);
+        if (!err) mige_say("score: the matrix does not fit and is not stored (--solver cg)");
+    }
+    *bytes = need(&d, s->M);
+    if (!err || !a->cfg.dry_run) return err;
+    mige_warn("%s", mige_error()); /* where the work will be done there may be more */
+    return MIGE_OK;
+}
+
 static int estimate(app *a, samples *s) {
     const config *c = &a->cfg;
     mige_score_options o;
     mige_score *score = NULL;
+    double bytes;
     MIGE_TRY(config_score(c, &o));
-    double bytes = mige_score_bytes(s->M, s->D, a->comm.size, &o) + 16. * (s->M + s->Q) * s->D;
+    MIGE_TRY(check_memory(a, s, &o, &bytes));
     mige_say("score: %d samples in %d dimensions%s, %d ranks, %.3g MB a rank", s->M, s->D,
              s->Q ? " and other points" : "", a->comm.size, bytes / 1e6);
     if (c->dry_run) return MIGE_OK;

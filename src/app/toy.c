@@ -9,8 +9,9 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
+/* Progress goes by the cells' estimated cost, which differs a thousandfold, not by their number. */
+enum { PARTS = 1000 };
 /* Above, a cell of mige is worth all ranks together. */
 enum { ALONE = 2048 };
 /* All pairs of a separable critic are M^2 floats. */
@@ -29,8 +30,8 @@ typedef struct {
     baseline *critic;
     int mi_of, critic_of; /* place in dims; in dims times methods */
     deal *deal;
-    double *cost; /* [ndims * nmethods] of a cell, estimated, ms */
-    double done;  /* of all costs, by rank 0 */
+    double *cost;       /* [ndims * nmethods] of a cell, estimated, ms */
+    double total, done; /* of all costs, by rank 0 */
     int64_t cells_done, cells;
 } work;
 
@@ -48,8 +49,8 @@ int64_t toy_first(const toy *t, int d, int method) {
 }
 
 cell toy_cell(const toy *t, int64_t number) {
-    int64_t row = toy_first(t, 1, 0);
-    cell k = {(int)(number / row), t->nmethods - 1, 0, 0};
+    cell k = {0, t->nmethods - 1, 0, 0};
+    while (toy_first(t, k.d + 1, 0) <= number) k.d++;
     while (toy_first(t, k.d, k.method) > number) k.method--;
     number -= toy_first(t, k.d, k.method);
     k.repeat = number / t->nrho;
@@ -136,9 +137,10 @@ static void take_cell(void *ctx, int64_t number, const double values[DEAL_VALUES
     for (int v = 0; v < VALUES; v++) w->t.values[v][number] = values[v];
     w->done += w->cost[k.d * w->t.nmethods + k.method];
     w->cells_done++;
-    if (!mige_progress_due((long)w->done)) return;
-    snprintf(text, sizeof text, "ms by estimate, %lld/%lld cells", (long long)w->cells_done, (long long)w->cells);
-    mige_progress_update((long)w->done, text);
+    long part = (long)(PARTS * w->done / w->total);
+    if (!mige_progress_due(part)) return;
+    snprintf(text, sizeof text, "%lld/%lld cells", (long long)w->cells_done, (long long)w->cells);
+    mige_progress_update(part, text);
 }
 
 static int save_cells(void *ctx) {
@@ -184,12 +186,11 @@ static int run_cells(work *w) {
     n = list_cells(&w->t, 0, list);
     nmige = list_cells(&w->t, 1, list + n);
     w->cells = n + nmige;
-    double total = 0;
     for (int64_t i = 0; i < w->cells; i++) {
         cell k = toy_cell(&w->t, list[i]);
-        total += w->cost[k.d * w->t.nmethods + k.method];
+        w->total += w->cost[k.d * w->t.nmethods + k.method];
     }
-    mige_progress_begin("toy", (long)total);
+    mige_progress_begin("toy, per mille", PARTS);
     (void)mige_progress_due(1); /* its clock begins here */
     if (together) err = deal_together(w->deal, nmige, list + n);
     if (!err) err = deal_run(w->deal, together ? n : n + nmige, list);
@@ -202,7 +203,7 @@ static int restore(work *w) {
     const mige_comm *c = &w->a->comm;
     int found = 0, err = MIGE_OK;
     if (w->t.c->resume) {
-        if (c->rank == 0) err = toy_restore(&w->t, w->a->command, &found);
+        if (c->rank == 0) err = toy_restore(&w->t, w->a, &found);
     } else if (c->rank == 0) {
         err = check_output(w->t.c->output, NULL, NULL);
     }

@@ -34,7 +34,7 @@ cell toy_cell(const toy *t, int64_t number);
 int toy_save(const toy *t);
 /* The cells of an output that is there already; that it was made with the same options is checked. *found = 0 if
  * there is none. On one rank. Errors: MIGE_EUSAGE (another option, named), MIGE_EINPUT. */
-int toy_restore(toy *t, const mige_command *command, int *found);
+int toy_restore(toy *t, const app *a, int *found);
 /* Relative error, bias and deviation of each method, as lines of text. */
 void toy_print(const toy *t);
 

@@ -1,13 +1,13 @@
 /* The file of mige toy. */
+#include "app/same.h"
 #include "app/toy.h"
 #include "mige/error.h"
 #include "mige/io.h"
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
-enum { NAME_SIZE = 128, CONFIG_SIZE = 1 << 16 };
+enum { NAME_SIZE = 128 };
 
 static const struct {
     const char *name, *units, *long_name;
@@ -78,86 +78,6 @@ int toy_save(const toy *t) {
     return err;
 }
 
-/* The options of an INI text that this program wrote, one a line; a value's end may be on indented lines. Those
- * that the text does not have were not there yet: their defaults. */
-static int parse_config(const mige_command *command, const char *path, char *text, config *theirs) {
-    char name[64] = "", value[MIGE_OPT_TEXT_SIZE] = "", *rest = text;
-    MIGE_TRY(mige_options_defaults(&option_table, theirs));
-    for (char *line; (line = strsep(&rest, "\n"));) {
-        if (*line == ' ') {
-            strncat(value, line + strspn(line, " "), sizeof value - strlen(value) - 1);
-        } else {
-            char *equals = strstr(line, " =");
-            if (!equals) continue;
-            *equals = 0;
-            snprintf(name, sizeof name, "%s", line);
-            snprintf(value, sizeof value, "%s", equals + 2 + (equals[2] == ' '));
-        }
-        if (!rest || *rest != ' ') MIGE_TRY(mige_options_set(&option_table, command, theirs, path, name, value));
-    }
-    return MIGE_OK;
-}
-
-static void option_text(const mige_option *o, const config *c, char text[MIGE_OPT_TEXT_SIZE]) {
-    const char *at = (const char *)c + o->offset;
-    switch (o->type) {
-    case MIGE_OPT_FLAG:
-        snprintf(text, MIGE_OPT_TEXT_SIZE, "%s", *(const int *)(const void *)at ? "yes" : "no");
-        break;
-    case MIGE_OPT_INT:
-        snprintf(text, MIGE_OPT_TEXT_SIZE, "%lld", (long long)*(const int64_t *)(const void *)at);
-        break;
-    case MIGE_OPT_REAL:
-        snprintf(text, MIGE_OPT_TEXT_SIZE, "%.12g", *(const double *)(const void *)at);
-        break;
-    case MIGE_OPT_CHOICE:
-        mige_options_choice(o->choices, *(const int *)(const void *)at, text, MIGE_OPT_TEXT_SIZE);
-        break;
-    case MIGE_OPT_TEXT:
-        snprintf(text, MIGE_OPT_TEXT_SIZE, "%s", at);
-        break;
-    }
-}
-
-/* Options that the numbers in the file do not depend on. */
-static int is_free(const char *name) {
-    static const char *const list[] = {"output",      "config",  "threads", "quiet",     "progress", "log-view",
-                                       "dump-config", "dry-run", "resume",  "max-hours", "check",    "memory"};
-    for (size_t i = 0; i < sizeof list / sizeof *list; i++)
-        if (!strcmp(name, list[i])) return 1;
-    return 0;
-}
-
-static int compare_config(const mige_command *command, const char *path, const config *theirs, const config *ours) {
-    char a[MIGE_OPT_TEXT_SIZE], b[MIGE_OPT_TEXT_SIZE];
-    for (int i = 0; i < option_table.noptions; i++) {
-        const mige_option *o = &option_table.options[i];
-        if (!(o->commands & command->bit) || is_free(o->name)) continue;
-        option_text(o, theirs, a);
-        option_text(o, ours, b);
-        MIGE_CHECK(
-            !strcmp(a, b), MIGE_EUSAGE,
-            "--%s: %.200s has \"%.100s\", this command \"%.100s\" (give the same options, or another --output)",
-            o->name, path, a, b);
-    }
-    return MIGE_OK;
-}
-
-static int check_config(const mige_file *f, const mige_command *command, const config *ours) {
-    char *text;
-    config *theirs = NULL;
-    int err = MIGE_OK;
-    MIGE_TRY(mige_alloc(CONFIG_SIZE, 1, &text));
-    MIGE_TRY_GOTO(mige_alloc(1, sizeof *theirs, &theirs), done);
-    MIGE_TRY_GOTO(mige_file_get_text(f, "/", "config", text, CONFIG_SIZE), done);
-    MIGE_TRY_GOTO(parse_config(command, ours->output, text, theirs), done);
-    err = compare_config(command, ours->output, theirs, ours);
-done:
-    free(theirs);
-    free(text);
-    return err;
-}
-
 static int read_method(toy *t, const mige_file *f, int d, int m) {
     char name[NAME_SIZE];
     mige_layout layout;
@@ -173,12 +93,15 @@ static int read_method(toy *t, const mige_file *f, int d, int m) {
     return MIGE_OK;
 }
 
-int toy_restore(toy *t, const mige_command *command, int *found) {
+int toy_restore(toy *t, const app *a, int *found) {
+    static const char *const free_to_change[] = {"output",   "config",      "threads", "quiet",  "progress",
+                                                 "log-view", "dump-config", "dry-run", "resume", "max-hours",
+                                                 "check",    "memory",      NULL};
     mige_file *f;
     *found = access(t->c->output, F_OK) == 0;
     if (!*found) return MIGE_OK;
     MIGE_TRY(mige_file_open(t->c->output, "mige-toy", &f));
-    int err = check_config(f, command, t->c);
+    int err = same_config(f, a, free_to_change);
     for (int d = 0; d < t->ndims && !err; d++)
         for (int m = 0; m < t->nmethods && !err; m++) err = read_method(t, f, d, m);
     mige_file_close(&f);

@@ -4,8 +4,9 @@
  * tridiagonal solve. */
 #include "linalg/eigen.h"
 #include "linalg/poles.h"
+#include "linalg/project.h"
+#include "linalg/sturm.h"
 #include "linalg/tridiagonal.h"
-#include "mige/blas.h"
 #include "mige/error.h"
 #include <math.h>
 #include <stdlib.h>
@@ -13,14 +14,27 @@
 
 struct filter {
     tridiagonal t;
+    sturm s;
+    projector vectors;
+    int by_vectors; /* else by poles */
     poles p;
     double *scratch; /* of poles_apply, for `columns` of them */
     int columns;
+    int *counts, *offsets; /* each rank's eigenvalues */
 };
+
+/* The most vectors that are sooner made and multiplied with than poles are solved with, where the gap at the cut is
+ * narrow (some 60 poles) and a rank has about 32 columns. */
+enum { MOST_VECTORS = 320 };
+
+static int most_vectors(int m) {
+    return m / 2 < MOST_VECTORS ? m / 2 : MOST_VECTORS;
+}
 
 int filter_room(mige_eigen *e, int columns) {
     struct filter *f = e->filter;
     MIGE_TRY(tridiagonal_room(&f->t, columns));
+    MIGE_TRY(projector_room(&f->vectors, columns));
     if (columns <= f->columns) return MIGE_OK;
     free(f->scratch);
     f->columns = 0;
@@ -33,13 +47,21 @@ int filter_create(mige_eigen *e) {
     struct filter *f;
     MIGE_TRY(mige_alloc(1, sizeof *f, &e->filter));
     f = e->filter;
-    MIGE_TRY(tridiagonal_create(&e->grid, e->m, &f->t));
+    MIGE_TRY(tridiagonal_create(&e->grid, e->m, 0, &f->t));
+    MIGE_TRY(sturm_create(e->m, &f->s));
+    MIGE_TRY(projector_create(e->m, most_vectors(e->m), &f->vectors));
+    MIGE_TRY(mige_alloc((size_t)e->grid.cols, sizeof *f->counts, &f->counts));
+    MIGE_TRY(mige_alloc((size_t)e->grid.cols, sizeof *f->offsets, &f->offsets));
     return filter_room(e, 1);
 }
 
 void filter_destroy(mige_eigen *e) {
     if (!e->filter) return;
     tridiagonal_destroy(&e->filter->t);
+    sturm_destroy(&e->filter->s);
+    projector_destroy(&e->filter->vectors);
+    free(e->filter->counts);
+    free(e->filter->offsets);
     free(e->filter->scratch);
     free(e->filter);
     e->filter = NULL;
@@ -48,22 +70,26 @@ void filter_destroy(mige_eigen *e) {
 double filter_bytes(int m, int ranks) {
     int most = m / FILTER_NB / 2 > 1 ? m / FILTER_NB / 2 : 1, q = ranks < most ? ranks : most;
     double columns = fmin(m, (m / FILTER_NB / q + 1) * FILTER_NB);
-    return 8. * m * columns + tridiagonal_bytes(m, FILTER_NB) + 8. * (double)poles_scratch(m, 64);
+    return 8. * m * columns + tridiagonal_bytes(m, FILTER_NB, q) + sturm_bytes(m) +
+           projector_bytes(m, most_vectors(m)) + 8. * (double)poles_scratch(m, 64);
 }
 
-/* Eigenvalues of T, ascending, by the QR iteration without roots; one rank's are everyone's. */
+/* Eigenvalues of T, ascending: each rank finds a part of them. */
 static int eigenvalues(mige_eigen *e, const tridiagonal *t) {
-    int info = 0, m = e->m;
-    double *subdiagonal = e->filter->scratch;
-    if (e->grid.comm.rank == 0) {
-        memcpy(e->values, t->d, (size_t)m * sizeof *t->d);
-        memcpy(subdiagonal, t->e, (size_t)m * sizeof *t->e);
-        dsterf_(&m, e->values, subdiagonal, &info);
+    struct filter *f = e->filter;
+    int64_t first, count;
+    for (int r = 0; r < e->grid.cols; r++) {
+        mige_share(e->m, e->grid.cols, r, &first, &count);
+        f->offsets[r] = (int)first;
+        f->counts[r] = (int)count;
     }
-    MIGE_TRY(mige_bcast(&e->grid.comm, 0, &info, sizeof info));
-    MIGE_CHECK(!info, MIGE_ENUMERIC, "eigenproblem: dsterf on %d samples failed, info %d (try --solver scalapack)",
-               m, info);
-    return mige_bcast(&e->grid.comm, 0, e->values, (size_t)m * sizeof *e->values);
+    mige_share(e->m, e->grid.cols, e->grid.col, &first, &count);
+    sturm_values(&f->s, t->d, t->e, (int)first, (int)count, e->values + first);
+    if (e->grid.cols > 1)
+        MPI_Allgatherv(MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, e->values, f->counts, f->offsets, MPI_DOUBLE,
+                       e->grid.comm.mpi);
+    for (int j = 1; j < e->m; j++) e->values[j] = fmax(e->values[j], e->values[j - 1]); /* found by themselves */
+    return MIGE_OK;
 }
 
 int filter_solve(mige_eigen *e, double trace, mige_eigenpairs *p) {
@@ -75,8 +101,10 @@ int filter_solve(mige_eigen *e, double trace, mige_eigenpairs *p) {
     const double *lambda = e->lambda;
     MIGE_TRY(check_largest(e, lambda[0]));
     int J = choose_J(&e->o, m, lambda, trace, &more);
+    e->filter->by_vectors = projector_make(&e->filter->vectors, t->d, t->e, e->values, J);
     double last = lambda[J - 1], next = J < m ? lambda[J] : 0;
-    poles_make((last + next) / 2, (last - next) / 2, lambda[m - 1], lambda[0], &e->filter->p);
+    if (!e->filter->by_vectors)
+        poles_make((last + next) / 2, (last - next) / 2, lambda[m - 1], lambda[0], &e->filter->p);
     p->J = J;
     p->U = NULL;
     p->solver = MIGE_SOLVER_FILTER;
@@ -87,6 +115,8 @@ int filter_solve(mige_eigen *e, double trace, mige_eigenpairs *p) {
 int filter_apply(mige_eigen *e, int power, int n, double *X) {
     tridiagonal *t = &e->filter->t;
     MIGE_TRY(tridiagonal_multiply(t, &e->K, 1, n, X));
-    for (int i = 0; i < power && n; i++) poles_apply(&e->filter->p, e->m, t->d, t->e, n, X, X, e->filter->scratch);
+    if (e->filter->by_vectors && n) projector_apply(&e->filter->vectors, t->d, t->e, power, n, X);
+    for (int i = 0; !e->filter->by_vectors && i < power && n; i++)
+        poles_apply(&e->filter->p, e->m, t->d, t->e, n, X, X, e->filter->scratch);
     return tridiagonal_multiply(t, &e->K, 0, n, X);
 }

@@ -1,22 +1,56 @@
-/* Panels of nb columns, as in LAPACK's dsytrd (Dongarra, Sorensen, Hammarling 1989), over column blocks dealt out
- * to the ranks. A panel belongs to one rank, which makes the reflectors; the product with the trailing matrix, half
- * of all arithmetic, reads each rank's part of the lower triangle once a column, both as rows and as columns; the
- * rank-2nb update is one GEMM a block column. */
+/* While the matrix is large: panels of nb columns, as in LAPACK's dsytrd (Dongarra, Sorensen, Hammarling 1989),
+ * over column blocks dealt out to the ranks. A panel belongs to one rank, which makes the reflectors; the product
+ * with the trailing matrix, half of all arithmetic, reads each rank's part of the lower triangle once a column,
+ * both as rows and as columns; the rank-2nb update is one GEMM a block column. What is left once messages cost more
+ * than arithmetic is gathered, and every rank does the same to it (fused.h). */
 #include "linalg/tridiagonal.h"
 #include "base/simd.h"
 #include "linalg/scalapack.h"
 #include "mige/blas.h"
 #include "mige/error.h"
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_NB = 64 };
+enum { MOST_NB = 64, REST_NB = 16 };
 
-double tridiagonal_bytes(int m, int nb) {
-    return 8. * m * (4. * nb + nb + 4);
+/* Operations a second of a rank by itself, and of one in panels; what a column's messages take; the order at which
+ * a matrix leaves the last cache. */
+static const double ALONE = 36e9, TOGETHER = 22e9, MESSAGES = 15e-6;
+enum { CACHED = 1024 };
+
+/* The order below which each rank by itself is as fast as all: 4/3 n^2 (1 / ALONE - 1 / (ranks TOGETHER)) a column
+ * is no more than MESSAGES. */
+static int order_alone(int m, int ranks) {
+    double gain = 4. / 3 * (1 / ALONE - 1 / (TOGETHER * ranks)),
+           n = gain > 0 && ranks > 1 ? fmin(sqrt(MESSAGES / gain), CACHED) : CACHED;
+    return m < n ? m : (int)n;
 }
 
-int tridiagonal_create(const mige_grid *grid, int m, tridiagonal *t) {
+double tridiagonal_bytes(int m, int nb, int ranks) {
+    double n = order_alone(m, ranks);
+    return 8. * m * (4. * nb + nb + 4) + 8. * n * (2. * n + REST_NB) + (ranks > 1 ? 4. * n * n : 0);
+}
+
+/* Memory for the rest, and how much of it is whose. */
+static int create_rest(tridiagonal *t, int alone) {
+    const mige_grid *g = t->grid;
+    int nb = g->nb, P = g->cols, left = t->m > alone ? t->m - alone : 0, n;
+    t->from = (left + nb - 1) / nb * nb; /* whole panels before it, and at least a column behind */
+    if (t->from >= t->m) t->from = (t->m - 1) / nb * nb;
+    n = t->m - t->from;
+    MIGE_TRY(fused_create(n, &t->rest));
+    MIGE_TRY(mige_alloc((size_t)(n / REST_NB + 1) * (size_t)(REST_NB * REST_NB), sizeof *t->restT, &t->restT));
+    if (P == 1) return MIGE_OK;
+    MIGE_TRY(mige_alloc((size_t)n * (size_t)(n + 1) / 2, sizeof *t->lower, &t->lower));
+    MIGE_TRY(mige_alloc((size_t)P, sizeof *t->counts, &t->counts));
+    MIGE_TRY(mige_alloc((size_t)P, sizeof *t->offsets, &t->offsets));
+    for (int k = t->from; k < t->m; k++) t->counts[k / nb % P] += t->m - k;
+    for (int r = 1; r < P; r++) t->offsets[r] = t->offsets[r - 1] + t->counts[r - 1];
+    return MIGE_OK;
+}
+
+int tridiagonal_create(const mige_grid *grid, int m, int alone, tridiagonal *t) {
     size_t n = (size_t)m, nb = (size_t)grid->nb, panels = n / nb + 1;
     *t = (tridiagonal){.grid = grid, .m = m};
     MIGE_TRY(mige_alloc(n, sizeof *t->d, &t->d));
@@ -25,21 +59,25 @@ int tridiagonal_create(const mige_grid *grid, int m, tridiagonal *t) {
     MIGE_TRY(mige_alloc(2 * nb * n, sizeof *t->VW, &t->VW));
     MIGE_TRY(mige_alloc(2 * nb * n, sizeof *t->WV, &t->WV));
     MIGE_TRY(mige_alloc(n + 3, sizeof *t->line, &t->line));
-    return mige_alloc(n, sizeof *t->y, &t->y);
+    MIGE_TRY(mige_alloc(n, sizeof *t->y, &t->y));
+    return create_rest(t, alone ? alone : order_alone(m, grid->cols));
 }
 
 int tridiagonal_room(tridiagonal *t, int n) {
     if (n <= t->room) return MIGE_OK;
     free(t->C);
     t->room = 0;
-    MIGE_TRY(mige_alloc((size_t)t->grid->nb * (size_t)n, sizeof *t->C, &t->C));
+    MIGE_TRY(mige_alloc((size_t)MOST_NB * (size_t)n, sizeof *t->C, &t->C));
     t->room = n;
     return MIGE_OK;
 }
 
 void tridiagonal_destroy(tridiagonal *t) {
-    double *blocks[] = {t->d, t->e, t->T, t->VW, t->WV, t->line, t->y, t->C};
+    double *blocks[] = {t->d, t->e, t->T, t->VW, t->WV, t->line, t->y, t->C, t->restT, t->lower};
     for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) free(blocks[i]);
+    free(t->counts);
+    free(t->offsets);
+    fused_destroy(&t->rest);
     *t = (tridiagonal){0};
 }
 
@@ -147,8 +185,8 @@ static int owner(const tridiagonal *t, int k) {
     return k / t->grid->nb % t->grid->cols;
 }
 
-static int reduce_panel(tridiagonal *t, mige_matrix *K, int p, int width) {
-    int m = t->m, nb = t->grid->nb, stride = 2 * m, rows = m - p - 1;
+static int reduce_panel(tridiagonal *t, mige_matrix *K, int p) {
+    int m = t->m, nb = t->grid->nb, width = nb, stride = 2 * m, rows = m - p - 1;
     double tau[MOST_NB];
     for (int j = 0; j < width; j++) {
         int k = p + j, n = m - k - 1;
@@ -164,12 +202,62 @@ static int reduce_panel(tridiagonal *t, mige_matrix *K, int p, int width) {
     return MIGE_OK;
 }
 
+/* The lower triangle from column `from` on to the rest's matrix, on every rank. */
+static int gather_rest(tridiagonal *t, const mige_matrix *K) {
+    int m = t->m, nb = t->grid->nb, P = t->grid->cols, from = t->from;
+    size_t lda = (size_t)K->lld, ld = t->rest.ld;
+    double *to = P > 1 ? t->lower + t->offsets[t->grid->col] : NULL;
+    for (int jl = mige_cols_below(K, from); jl < K->nl; jl++) {
+        int k = mige_col(K, jl);
+        double *column = P > 1 ? to : t->rest.A + (size_t)(k - from) * (ld + 1);
+        memcpy(column, K->a + (size_t)jl * lda + k, (size_t)(m - k) * sizeof *column);
+        if (P > 1) to += m - k;
+    }
+    if (P == 1) return MIGE_OK;
+    MPI_Allgatherv(MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, t->lower, t->counts, t->offsets, MPI_DOUBLE,
+                   t->grid->comm.mpi);
+    for (int r = 0; r < P; r++) {
+        const double *column = t->lower + t->offsets[r];
+        for (int k = from; k < m; k++) {
+            if (k / nb % P != r) continue;
+            memcpy(t->rest.A + (size_t)(k - from) * (ld + 1), column, (size_t)(m - k) * sizeof *column);
+            column += m - k;
+        }
+    }
+    return MIGE_OK;
+}
+
+/* T of reflectors [width] from G = V'V in its upper triangle, in place: column by column, T_j = -tau_j T G_j. */
+static void make_T(int width, int ld, const double *tau, double *restrict T) {
+    for (int j = 0; j < width; j++) {
+        double *to = T + (size_t)j * (size_t)ld, g[MOST_NB], sum[MOST_NB] = {0};
+        for (int k = 0; k < j; k++) g[k] = -tau[j] * to[k];
+        for (int k = 0; k < j; k++)
+#pragma omp simd
+            for (int i = 0; i <= k; i++) sum[i] += g[k] * T[(size_t)k * (size_t)ld + (size_t)i];
+        memcpy(to, sum, (size_t)j * sizeof *to);
+        to[j] = tau[j];
+    }
+}
+
+static void factor_rest(tridiagonal *t) {
+    int nb = REST_NB, n = t->rest.n, ld = (int)t->rest.ld;
+    for (int p = 0; p < n - 1; p += nb) {
+        int width = n - 1 - p < nb ? n - 1 - p : nb;
+        double *T = t->restT + (size_t)(p / nb) * (size_t)(nb * nb);
+        const double *V = t->rest.V + (size_t)p * t->rest.ld + p + 1;
+        cblas_dgemm(CblasColMajor, CblasTrans, CblasNoTrans, width, width, n - p - 1, 1, V, ld, V, ld, 0, T, nb);
+        make_T(width, nb, t->rest.tau + p, T);
+    }
+}
+
 int tridiagonal_reduce(tridiagonal *t, mige_matrix *K) {
-    int m = t->m, nb = t->grid->nb;
-    for (int p = 0; p < m - 1; p += nb) MIGE_TRY(reduce_panel(t, K, p, m - 1 - p < nb ? m - 1 - p : nb));
-    int last = owner(t, m - 1);
-    if (t->grid->col == last) t->d[m - 1] = K->a[(size_t)(K->nl - 1) * (size_t)K->lld + (size_t)(m - 1)];
-    return mige_bcast(&t->grid->comm, last, &t->d[m - 1], sizeof *t->d);
+    int nb = t->grid->nb;
+    for (int p = 0; p < t->from; p += nb) MIGE_TRY(reduce_panel(t, K, p));
+    MIGE_TRY(gather_rest(t, K));
+    fused_reduce(&t->rest, t->d + t->from, t->e + t->from);
+    factor_rest(t);
+    return MIGE_OK;
 }
 
 /* The panel's V [width][m - p - 1] to every rank of the grid, in VW. */
@@ -186,20 +274,36 @@ static int spread_panel(tridiagonal *t, const mige_matrix *K, int p, int width) 
     return mige_bcast(&t->grid->comm, owner(t, p), t->VW, rows * (size_t)width * sizeof(double));
 }
 
-int tridiagonal_multiply(tridiagonal *t, const mige_matrix *K, int transposed, int n, double *X) {
-    int m = t->m, nb = t->grid->nb, panels = (m - 1 + nb - 1) / nb;
-    for (int i = 0; i < panels; i++) {
-        int panel = transposed ? i : panels - 1 - i, p = panel * nb, width = m - 1 - p < nb ? m - 1 - p : nb,
-            rows = m - p - 1;
-        MIGE_TRY(spread_panel(t, K, p, width));
-        if (!n) continue;
-        /* X -= V op(T) V' X */
-        cblas_dgemm(CblasColMajor, CblasTrans, CblasNoTrans, width, n, rows, 1, t->VW, rows, X + p + 1, m, 0, t->C,
-                    nb);
-        cblas_dtrmm(CblasColMajor, CblasLeft, CblasUpper, transposed ? CblasTrans : CblasNoTrans, CblasNonUnit,
-                    width, n, 1, t->T + (size_t)panel * (size_t)(nb * nb), nb, t->C, nb);
-        cblas_dgemm(CblasColMajor, CblasNoTrans, CblasNoTrans, rows, n, width, -1, t->VW, rows, t->C, nb, 1,
-                    X + p + 1, m);
+/* X -= V op(T) V'X for a panel V [width][rows] with the triangular factor T. */
+static void apply_panel(tridiagonal *t, int rows, int width, const double *V, int ldv, const double *T, int nb,
+                        int transposed, int n, double *X) {
+    int m = t->m;
+    enum CBLAS_TRANSPOSE op = transposed ? CblasTrans : CblasNoTrans;
+    cblas_dgemm(CblasColMajor, CblasTrans, CblasNoTrans, width, n, rows, 1, V, ldv, X, m, 0, t->C, nb);
+    cblas_dtrmm(CblasColMajor, CblasLeft, CblasUpper, op, CblasNonUnit, width, n, 1, T, nb, t->C, nb);
+    cblas_dgemm(CblasColMajor, CblasNoTrans, CblasNoTrans, rows, n, width, -1, V, ldv, t->C, nb, 1, X, m);
+}
+
+static void multiply_rest(tridiagonal *t, int transposed, int n, double *X) {
+    int nb = REST_NB, reflectors = t->rest.n - 1, panels = (reflectors + nb - 1) / nb;
+    for (int i = 0; n && i < panels; i++) {
+        int panel = transposed ? i : panels - 1 - i, p = panel * nb,
+            width = reflectors - p < nb ? reflectors - p : nb;
+        apply_panel(t, reflectors - p, width, t->rest.V + (size_t)p * t->rest.ld + p + 1, (int)t->rest.ld,
+                    t->restT + (size_t)panel * (size_t)(nb * nb), nb, transposed, n, X + t->from + p + 1);
     }
+}
+
+int tridiagonal_multiply(tridiagonal *t, const mige_matrix *K, int transposed, int n, double *X) {
+    int m = t->m, nb = t->grid->nb, panels = t->from / nb;
+    if (!transposed) multiply_rest(t, 0, n, X);
+    for (int i = 0; i < panels; i++) {
+        int panel = transposed ? i : panels - 1 - i, p = panel * nb, rows = m - p - 1;
+        MIGE_TRY(spread_panel(t, K, p, nb));
+        if (n)
+            apply_panel(t, rows, nb, t->VW, rows, t->T + (size_t)panel * (size_t)(nb * nb), nb, transposed, n,
+                        X + p + 1);
+    }
+    if (transposed) multiply_rest(t, 1, n, X);
     return MIGE_OK;
 }

@@ -5,11 +5,13 @@
 #define MIGE_SCORE_CG_H
 
 #include "score/kernel.h"
+#include "score/single.h"
 
 typedef struct cg cg;
 
-/* Memory for M samples and D right-hand sides. Not collective. Errors: MIGE_EFAIL (memory). */
-int cg_create(const mige_comm *c, int M, int D, cg **s);
+/* Memory for samples in D dimensions and as many right-hand sides; K gives the panels' places. Not collective.
+ * Errors: MIGE_EFAIL (memory). */
+int cg_create(const mige_comm *c, const mige_matrix *K, int D, cg **s);
 void cg_destroy(cg **s);
 double cg_bytes(int M, int D, int ranks);
 /* The preconditioner for samples X [M][D], kernel exp(-scale |x - y|^2). Collective. Errors, agreed: MIGE_ENUMERIC.

@@ -1,5 +1,7 @@
 #include "mige/mi.h"
+#include "mige/blas.h"
 #include "mige/error.h"
+#include "score/radial.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,6 +21,7 @@ static const shape shapes[] = {
 enum { SHAPES = sizeof shapes / sizeof *shapes };
 
 struct mige_mi {
+    const mige_comm *c;
     int circumstances, M, n;
     int dim[VARIABLES];
     const shape *shape[SHAPES]; /* of each problem */
@@ -26,6 +29,9 @@ struct mige_mi {
     mige_problems *problems;
     mige_map *map[VARIABLES];  /* of each variable; NULL without preconditioning */
     double *mapped[VARIABLES]; /* [M][dim] */
+    int radial;                /* scores are corrected by radial_correct: */
+    double *part, *prediction; /* [M][dim] of one variable in one problem */
+    double *cross;             /* [dim][dim of the other variable] */
 };
 
 static int list_problems(mige_mi *m) {
@@ -46,15 +52,33 @@ static int used(const mige_mi *m, int v) {
     return 0;
 }
 
+static int largest(const mige_mi *m) {
+    int d = 0;
+    for (int v = 0; v < VARIABLES; v++)
+        if (used(m, v) && m->dim[v] > d) d = m->dim[v];
+    return d;
+}
+
+/* Cubic test functions are for variables without heavy tails, and for scores that satisfy the linear ones. */
+static int corrected(const mige_score_options *o) {
+    return o->precondition == MIGE_PRECONDITION_ICA && o->calibrate == MIGE_CALIBRATE_STEIN;
+}
+
 /* Every problem sees x through the same map. */
 static int create_maps(mige_mi *m, const mige_comm *c, const mige_score_options *o) {
     if (o->precondition == MIGE_PRECONDITION_NONE) return MIGE_OK;
     for (int v = 0; v < VARIABLES; v++) {
         if (!used(m, v)) continue;
-        MIGE_TRY(mige_map_create(c, o->precondition, m->M, m->dim[v], o->seed, &m->map[v]));
+        MIGE_TRY(mige_map_create(c, o->precondition, m->M, m->dim[v], &m->map[v]));
         MIGE_TRY(mige_agree(c, mige_alloc((size_t)m->M * (size_t)m->dim[v], sizeof *m->mapped[v], &m->mapped[v])));
     }
-    return MIGE_OK;
+    m->radial = corrected(o);
+    if (!m->radial) return MIGE_OK;
+    size_t d = (size_t)largest(m);
+    int err = mige_alloc((size_t)m->M * d, sizeof *m->part, &m->part);
+    if (!err) err = mige_alloc((size_t)m->M * d, sizeof *m->prediction, &m->prediction);
+    if (!err) err = mige_alloc(d * d, sizeof *m->cross, &m->cross);
+    return mige_agree(c, err);
 }
 
 int mige_mi_create(const mige_comm *c, int circumstances, int M, int dx, int dh, int dz,
@@ -62,7 +86,7 @@ int mige_mi_create(const mige_comm *c, int circumstances, int M, int dx, int dh,
     mige_mi *m = NULL;
     *out = NULL;
     MIGE_TRY(mige_agree(c, mige_alloc(1, sizeof *m, &m)));
-    *m = (mige_mi){.circumstances = circumstances, .M = M, .dim = {dx, dh, dz}};
+    *m = (mige_mi){.c = c, .circumstances = circumstances, .M = M, .dim = {dx, dh, dz}};
     list_problems(m);
     int err = mige_problems_create(c, M, m->n, m->dims, o, &m->problems);
     if (!err) err = create_maps(m, c, o);
@@ -78,6 +102,9 @@ void mige_mi_destroy(mige_mi **m) {
         mige_map_destroy(&(*m)->map[v]);
         free((*m)->mapped[v]);
     }
+    free((*m)->part);
+    free((*m)->prediction);
+    free((*m)->cross);
     free(*m);
     *m = NULL;
 }
@@ -92,6 +119,7 @@ double mige_mi_bytes(int circumstances, int M, int dx, int dh, int dz, int ranks
     }
     for (int v = 0; v < VARIABLES && o->precondition != MIGE_PRECONDITION_NONE; v++)
         if (used(&m, v)) bytes += 8. * M * m.dim[v] + mige_map_bytes(o->precondition, M, m.dim[v]);
+    if (corrected(o)) bytes += 8. * largest(&m) * (2. * M + largest(&m));
     return bytes;
 }
 
@@ -110,13 +138,31 @@ static void put(mige_mi *m, int i, int v, const double *x) {
                (size_t)m->dim[v] * sizeof *x);
 }
 
+/* What the other variable of problem i says of variable v: t_v predicted from t_o as E[t_v t_o'] t_o, which for
+ * variables of covariance I is the regression. NULL where v is alone. */
+static const double *predict(mige_mi *m, int i, int v) {
+    int o = 0, M = m->M, D = m->dim[v];
+    while (o < VARIABLES && (o == v || !m->shape[i]->has[o])) o++;
+    if (o == VARIABLES) return NULL;
+    cblas_dgemm(CblasRowMajor, CblasTrans, CblasNoTrans, D, m->dim[o], M, 1. / M, m->mapped[v], D, m->mapped[o],
+                m->dim[o], 0, m->cross, m->dim[o]);
+    cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, M, D, m->dim[o], 1, m->mapped[o], m->dim[o], m->cross,
+                m->dim[o], 0, m->prediction, D);
+    return m->prediction;
+}
+
 /* dx [M][dim] += factor times its columns of a problem's scores. */
-static void add(const mige_mi *m, int i, int v, double factor, double *dx) {
+static void add(mige_mi *m, int i, int v, double factor, double *dx) {
     const double *from = mige_problems_scores(m->problems, i) + column_of(m, i, v);
-    for (int r = 0; r < m->M; r++)
-        for (int d = 0; d < m->dim[v]; d++)
-            dx[(size_t)r * (size_t)m->dim[v] + (size_t)d] +=
-                factor * from[(size_t)r * (size_t)m->dims[i] + (size_t)d];
+    size_t M = (size_t)m->M, D = (size_t)m->dim[v], stride = (size_t)m->dims[i];
+    if (m->radial) {
+        for (size_t r = 0; r < M; r++) memcpy(m->part + r * D, from + r * stride, D * sizeof *from);
+        radial_correct(m->M, m->dim[v], m->mapped[v], predict(m, i, v), m->part);
+        from = m->part;
+        stride = D;
+    }
+    for (size_t r = 0; r < M; r++)
+        for (size_t d = 0; d < D; d++) dx[r * D + d] += factor * from[r * stride + d];
 }
 
 int mige_mi_gradient(mige_mi *m, const double *x, const double *h, const double *z, double *dZ, double *dH) {
@@ -141,8 +187,12 @@ int mige_mi_gradient(mige_mi *m, const double *x, const double *h, const double 
         for (int v = 0; v < VARIABLES; v++)
             if (m->shape[i]->has[v] && out[v]) add(m, i, v, factor, out[v]);
     }
-    for (int v = 0; v < VARIABLES; v++)
-        if (m->map[v] && out[v]) mige_map_pull(m->map[v], out[v]);
+    for (int v = 0; v < VARIABLES; v++) {
+        if (!m->map[v] || !out[v]) continue;
+        mige_map_pull(m->map[v], out[v]);
+        /* Ranks on different processors may round differently. */
+        MIGE_TRY(mige_bcast(m->c, 0, out[v], (size_t)m->M * (size_t)m->dim[v] * sizeof *out[v]));
+    }
     return MIGE_OK;
 }
 

@@ -13,7 +13,7 @@ typedef struct {
 
 struct normal_space {
     int M;
-    double *q; /* [M] normal quantiles of (m + 1/2) / M */
+    double *q, qq; /* [M] normal quantiles of (m + 1/2) / M, and the sum of their squares */
     item *items;
 };
 
@@ -37,7 +37,10 @@ int normal_create(int M, normal_space **out) {
     s->M = M;
     int err = mige_alloc((size_t)M, sizeof *s->q, &s->q);
     if (!err) err = mige_alloc((size_t)M, sizeof *s->items, &s->items);
-    for (int m = 0; !err && m < M; m++) s->q[m] = normal_quantile((m + 0.5) / M);
+    for (int m = 0; !err && m < M; m++) {
+        s->q[m] = m < M / 2 ? normal_quantile((m + 0.5) / M) : 2 * m + 1 == M ? 0 : -s->q[M - 1 - m];
+        s->qq += s->q[m] * s->q[m];
+    }
     if (err) normal_destroy(&s);
     *out = s;
     return err;
@@ -61,32 +64,68 @@ static int by_value(const void *a, const void *b) {
     return p->m - q->m;
 }
 
+static void sort(normal_space *s, const double *x) {
+    for (int m = 0; m < s->M; m++) s->items[m] = (item){x[m], m};
+    qsort(s->items, (size_t)s->M, sizeof *s->items, by_value);
+}
+
+typedef struct {
+    double mean, deviation, distance;
+} description;
+
+/* Of the sorted samples. */
+static description describe(const normal_space *s) {
+    int M = s->M;
+    double mean = 0, xx = 0, qx = 0;
+    for (int i = 0; i < M; i++) mean += s->items[i].x / M;
+    for (int i = 0; i < M; i++) {
+        double x = s->items[i].x - mean;
+        xx += x * x;
+        qx += x * s->q[i];
+    }
+    description d = {mean, sqrt(xx / M), -INFINITY};
+    if (M < 8 || !(xx > 0)) return d;
+    double u = log(M), v = log(u), rest = 1 - qx * qx / (xx * s->qq);
+    d.distance = (log(fmax(rest, 1e-16)) + 1.2725 - 1.0521 * (v - u)) / (1.0308 - 0.26758 * (v + 2 / u));
+    return d;
+}
+
+double normal_distance(normal_space *s, const double *x) {
+    sort(s, x);
+    return describe(s).distance;
+}
+
 /* Over GAPS neighbouring gaps, or as many as hold one that is not empty. Gaps are exponential: the inverse of a sum
  * of n of them is n / (n - 1) times too large on average. */
 static double slope_at(const normal_space *s, int i) {
     int M = s->M, n = GAPS < M - 1 ? GAPS : M - 1;
-    for (;; n = 2 * n < M - 1 ? 2 * n : M - 1) {
-        int lo = i - n / 2 > 0 ? i - n / 2 : 0;
+    for (;; n = n < M / 2 ? 2 * n : M - 1) {
+        int lo = i > n / 2 ? i - n / 2 : 0;
         if (lo > M - 1 - n) lo = M - 1 - n;
         double gap = s->items[lo + n].x - s->items[lo].x;
         if (gap > 0) return (n > 1 ? 1 - 1. / n : 1) * (s->q[lo + n] - s->q[lo]) / gap;
     }
 }
 
-void normal_fit(normal_space *s, const double *x, double *t, double *slope) {
+void normal_fit(normal_space *s, double most, const double *x, double *t, double *slope) {
     int M = s->M;
-    for (int m = 0; m < M; m++) s->items[m] = (item){x[m], m};
-    qsort(s->items, (size_t)M, sizeof *s->items, by_value);
-    if (!(s->items[M - 1].x > s->items[0].x)) {
-        for (int m = 0; m < M; m++) t[m] = x[m], slope[m] = 1;
+    sort(s, x);
+    description d = describe(s);
+    if (!(d.distance > most)) {
+        double scale = s->items[M - 1].x > s->items[0].x ? 1 / d.deviation : 0;
+        for (int m = 0; m < M; m++) {
+            t[m] = scale > 0 ? (x[m] - d.mean) * scale : x[m];
+            slope[m] = scale > 0 ? scale : 1;
+        }
         return;
     }
     for (int i = 0, j; i < M; i = j) {
-        double mean = 0;
-        for (j = i; j < M && s->items[j].x == s->items[i].x; j++) mean += s->q[j];
+        double sum = 0;
+        for (j = i; j < M && s->items[j].x == s->items[i].x; j++) sum += s->q[j];
+        double rate = slope_at(s, (i + j - 1) / 2);
         for (int k = i; k < j; k++) {
-            t[s->items[k].m] = mean / (j - i);
-            slope[s->items[k].m] = slope_at(s, (i + j - 1) / 2);
+            t[s->items[k].m] = sum / (j - i);
+            slope[s->items[k].m] = rate;
         }
     }
 }

@@ -6,19 +6,26 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* t = N((x - mean) A'), N dimension by dimension. Linear maps are found by rank 0; dimensions are shared out. */
+/* t = N((x - mean) A'), N dimension by dimension. Rank 0 finds A, the ranks share N's dimensions: no number is
+ * found twice, so the map is the same everywhere. */
 struct mige_map {
     const mige_comm *c;
     enum mige_precondition kind;
     int M, D;
+    int after;            /* N comes first, then A */
     int64_t first, count; /* this rank's dimensions */
     ica_space *ica;       /* rank 0 of whiten and ica */
     normal_space *normal; /* normal-scores and ica */
+    int *shaped;          /* [D]: further from normal */
     double *mean, *A, *W; /* [D], [D][D], [D][D] */
-    double *Y;            /* [M][D] */
-    double *slope;        /* [M][D] */
+    double *Y, *slope;    /* [M][D] */
     double *mine, *all;   /* [count][2][M] and [D][2][M]: t and slope of a dimension */
 };
+
+/* A dimension nearer to normal than this is taken as normal: one in a thousand of those that are is not. */
+static const double surprise = 3;
+/* Samples a dimension without which ica finds shape in anything. */
+enum { ENOUGH = 3 };
 
 static int linear(enum mige_precondition kind) {
     return kind == MIGE_PRECONDITION_WHITEN || kind == MIGE_PRECONDITION_ICA;
@@ -29,23 +36,23 @@ static int normal(enum mige_precondition kind) {
 
 static int take_memory(mige_map *p) {
     size_t M = (size_t)p->M, D = (size_t)p->D;
-    MIGE_TRY(mige_alloc(D, sizeof *p->mean, &p->mean));
     MIGE_TRY(mige_alloc(M * D, sizeof *p->Y, &p->Y));
     if (linear(p->kind)) {
+        MIGE_TRY(mige_alloc(D, sizeof *p->mean, &p->mean));
         MIGE_TRY(mige_alloc(D * D, sizeof *p->A, &p->A));
         MIGE_TRY(mige_alloc(D * D, sizeof *p->W, &p->W));
         if (p->c->rank == 0) MIGE_TRY(ica_create(p->M, p->D, &p->ica));
     }
     if (!normal(p->kind)) return MIGE_OK;
+    MIGE_TRY(mige_alloc(D, sizeof *p->shaped, &p->shaped));
     MIGE_TRY(mige_alloc(M * D, sizeof *p->slope, &p->slope));
     MIGE_TRY(mige_alloc(2 * M * (size_t)p->count, sizeof *p->mine, &p->mine));
-    MIGE_TRY(mige_alloc(2 * M * D, sizeof *p->all, &p->all));
+    MIGE_TRY(mige_alloc(D * (D > 2 * M ? D : 2 * M), sizeof *p->all, &p->all));
     return normal_create(p->M, &p->normal);
 }
 
-int mige_map_create(const mige_comm *c, enum mige_precondition kind, int M, int D, uint64_t seed, mige_map **out) {
+int mige_map_create(const mige_comm *c, enum mige_precondition kind, int M, int D, mige_map **out) {
     mige_map *p = NULL;
-    (void)seed;
     *out = NULL;
     MIGE_CHECK(M > 0 && D > 0, MIGE_EUSAGE, "--precondition: %d samples in %d dimensions (one at least)", M, D);
     MIGE_TRY(mige_agree(c, mige_alloc(1, sizeof *p, &p)));
@@ -64,15 +71,16 @@ void mige_map_destroy(mige_map **out) {
     normal_destroy(&p->normal);
     double *all[] = {p->mean, p->A, p->W, p->Y, p->slope, p->mine, p->all};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
+    free(p->shaped);
     free(p);
     *out = NULL;
 }
 
 double mige_map_bytes(enum mige_precondition kind, int M, int D) {
-    double n = 8. * M * D;
-    return kind == MIGE_PRECONDITION_NONE ? 0
-                                          : n + (linear(kind) ? ica_bytes(M, D) + 16. * D * D : 0) +
-                                                (normal(kind) ? 5 * n + normal_bytes(M) : 0);
+    double n = 8. * M * D, dd = 8. * D * D;
+    if (kind == MIGE_PRECONDITION_NONE) return 0;
+    return n + (linear(kind) ? ica_bytes(M, D) + 2 * dd : 0) +
+           (normal(kind) ? 3 * n + fmax(2 * n, dd) + normal_bytes(M) : 0);
 }
 
 static int check_finite(const mige_map *p, const double *X) {
@@ -84,72 +92,121 @@ static int check_finite(const mige_map *p, const double *X) {
     return MIGE_OK;
 }
 
-static void find_mean(mige_map *p, const double *X) {
-    memset(p->mean, 0, (size_t)p->D * sizeof *p->mean);
-    for (size_t m = 0; m < (size_t)p->M; m++) cblas_daxpy(p->D, 1. / p->M, X + m * (size_t)p->D, 1, p->mean, 1);
+/* out = in less its mean. */
+static void centre(mige_map *p, const double *in, double *out) {
+    size_t M = (size_t)p->M, D = (size_t)p->D;
+    memset(p->mean, 0, D * sizeof *p->mean);
+    for (size_t m = 0; m < M; m++) cblas_daxpy(p->D, 1. / p->M, in + m * D, 1, p->mean, 1);
+    for (size_t m = 0; m < M; m++)
+        for (size_t d = 0; d < D; d++) out[m * D + d] = in[m * D + d] - p->mean[d];
 }
 
-/* Y = (X - mean) A'; uses T as scratch. */
-static void apply_linear(mige_map *p, const double *X, double *T) {
-    int M = p->M, D = p->D;
-    for (size_t m = 0; m < (size_t)M; m++)
-        for (size_t d = 0; d < (size_t)D; d++) T[m * (size_t)D + d] = X[m * (size_t)D + d] - p->mean[d];
-    cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, M, D, D, 1, T, D, p->A, D, 0, p->Y, D);
+/* out [n][D] = in [n][D] B', or in B. */
+static void multiply(const mige_map *p, int n, const double *in, enum CBLAS_TRANSPOSE how, const double *B,
+                     double *out) {
+    cblas_dgemm(CblasRowMajor, CblasNoTrans, how, n, p->D, p->D, 1, in, p->D, B, p->D, 0, out, p->D);
 }
 
-/* On rank 0: the linear map, A, and for ica its rotation too. */
-static int find_linear(mige_map *p, const double *X, double *T) {
-    int D = p->D;
-    size_t n = (size_t)D * (size_t)D;
-    for (size_t m = 0; m < (size_t)p->M; m++)
-        for (size_t d = 0; d < (size_t)D; d++) T[m * (size_t)D + d] = X[m * (size_t)D + d] - p->mean[d];
-    MIGE_TRY(ica_whiten(p->ica, T, p->A));
-    if (p->kind == MIGE_PRECONDITION_WHITEN) return MIGE_OK;
-    apply_linear(p, X, T);
-    MIGE_TRY(ica_rotation(p->ica, p->Y, p->W));
-    memcpy(p->Y, p->A, n * sizeof *p->A);
-    cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, D, D, D, 1, p->W, D, p->Y, D, 0, p->A, D);
+/* Which components of Y [M][D] are further from normal than those of normal samples would be; how many. */
+static int find_shaped(mige_map *p, const double *Y, double *column) {
+    int n = 0;
+    for (int i = 0; i < p->D; i++) {
+        cblas_dcopy(p->M, Y + i, p->D, column, 1);
+        p->shaped[i] = normal_distance(p->normal, column) > ica_noise(p->D);
+        n += p->shaped[i];
+    }
+    return n;
+}
+
+/* A = the map to independent components, from the A that whitens, where there are any to be found; else `after`. On
+ * rank 0. */
+static int find_components(mige_map *p, const double *Xc) {
+    size_t n = (size_t)p->M * (size_t)p->D, d = (size_t)p->D;
+    p->after = 1;
+    if (p->M / ENOUGH < p->D) return MIGE_OK;
+    MIGE_TRY(ica_whiten(p->ica, Xc, p->A));
+    multiply(p, p->M, Xc, CblasTrans, p->A, p->Y);
+    MIGE_TRY(ica_rotate(p->ica, p->Y, p->W));
+    multiply(p, p->M, p->Y, CblasTrans, p->W, p->all);
+    if (!find_shaped(p, p->all, p->all + n)) return MIGE_OK;
+    p->after = 0;
+    MIGE_TRY(ica_refine(p->ica, p->Y, p->shaped, p->W));
+    memcpy(p->all, p->A, d * d * sizeof *p->A);
+    multiply(p, p->D, p->W, CblasNoTrans, p->all, p->A);
     return MIGE_OK;
 }
 
-/* T = normal scores of Y, and the slopes; each dimension by one rank. */
-static int fit_normal(mige_map *p, const double *Y, double *T) {
+/* Y = (X - mean) A' on every rank, A as `find` leaves it; Xc [M][D] is scratch. */
+static int fit_linear(mige_map *p, int (*find)(mige_map *, const double *), const double *X, double *Xc) {
+    size_t n = (size_t)p->M * (size_t)p->D, d = (size_t)p->D;
+    int err = MIGE_OK;
+    if (p->c->rank == 0) {
+        centre(p, X, Xc);
+        err = find(p, Xc);
+    }
+    MIGE_TRY(mige_agree(p->c, err));
+    MIGE_TRY(mige_bcast(p->c, 0, &p->after, sizeof p->after));
+    if (p->after && find == find_components) return MIGE_OK;
+    if (p->c->rank == 0) multiply(p, p->M, Xc, CblasTrans, p->A, p->Y);
+    MIGE_TRY(mige_bcast(p->c, 0, p->A, d * d * sizeof *p->A));
+    return mige_bcast(p->c, 0, p->Y, n * sizeof *p->Y);
+}
+
+static int find_white(mige_map *p, const double *Xc) {
+    return ica_whiten(p->ica, Xc, p->A);
+}
+
+/* T = N(Y) and the slopes; each dimension by one rank. Dimensions nearer to normal than `most` count as normal. */
+static int fit_normal(mige_map *p, double most, const double *Y, double *T) {
     size_t M = (size_t)p->M, D = (size_t)p->D;
     for (int64_t i = 0; i < p->count; i++) {
         double *x = p->all, *t = p->mine + 2 * M * (size_t)i;
-        for (size_t m = 0; m < M; m++) x[m] = Y[m * D + (size_t)(p->first + i)];
-        normal_fit(p->normal, x, t, t + M);
+        cblas_dcopy(p->M, Y + p->first + i, p->D, x, 1);
+        normal_fit(p->normal, most, x, t, t + M);
     }
-    MIGE_TRY(mige_gather_rows(p->c, p->D, 2 * p->M, p->mine, p->all));
-    for (size_t d = 0; d < D; d++)
-        for (size_t m = 0; m < M; m++) {
-            T[m * D + d] = p->all[2 * M * d + m];
-            p->slope[m * D + d] = p->all[2 * M * d + M + m];
-        }
+    MIGE_TRY(mige_gather_rows(p->c, p->D, 2 * (int64_t)p->M, p->mine, p->all));
+    for (size_t d = 0; d < D; d++) {
+        cblas_dcopy(p->M, p->all + 2 * M * d, 1, T + d, p->D);
+        cblas_dcopy(p->M, p->all + 2 * M * d + M, 1, p->slope + d, p->D);
+    }
     return MIGE_OK;
 }
 
 int mige_map_fit(mige_map *p, const double *X, double *T) {
-    size_t n = (size_t)p->M * (size_t)p->D, d = (size_t)p->D;
+    size_t bytes = (size_t)p->M * (size_t)p->D * sizeof *T;
     MIGE_TRY(mige_agree(p->c, check_finite(p, X)));
-    if (linear(p->kind)) {
-        find_mean(p, X);
-        MIGE_TRY(mige_agree(p->c, p->c->rank == 0 ? find_linear(p, X, T) : MIGE_OK));
-        MIGE_TRY(mige_bcast(p->c, 0, p->mean, d * sizeof *p->mean));
-        MIGE_TRY(mige_bcast(p->c, 0, p->A, d * d * sizeof *p->A));
-        if (p->c->rank == 0) apply_linear(p, X, T);
-        MIGE_TRY(mige_bcast(p->c, 0, p->Y, n * sizeof *p->Y));
+    p->after = 0;
+    switch (p->kind) {
+    case MIGE_PRECONDITION_NONE:
+        memcpy(T, X, bytes);
+        return MIGE_OK;
+    case MIGE_PRECONDITION_WHITEN:
+        MIGE_TRY(fit_linear(p, find_white, X, T));
+        memcpy(T, p->Y, bytes);
+        return MIGE_OK;
+    case MIGE_PRECONDITION_NORMAL_SCORES:
+        return fit_normal(p, surprise, X, T);
+    case MIGE_PRECONDITION_ICA:
+        break;
     }
-    if (normal(p->kind)) return fit_normal(p, linear(p->kind) ? p->Y : X, T);
-    memcpy(T, linear(p->kind) ? p->Y : X, n * sizeof *T);
+    MIGE_TRY(fit_linear(p, find_components, X, T));
+    if (!p->after) return fit_normal(p, ica_noise(p->D), p->Y, T);
+    MIGE_TRY(fit_normal(p, surprise, X, T));
+    MIGE_TRY(fit_linear(p, find_white, T, p->all));
+    memcpy(T, p->Y, bytes);
     return MIGE_OK;
 }
 
+static void pull_normal(const mige_map *p, double *G) {
+    size_t n = (size_t)p->M * (size_t)p->D;
+    for (size_t i = 0; i < n; i++) G[i] *= p->slope[i];
+}
+
 void mige_map_pull(mige_map *p, double *G) {
-    int M = p->M, D = p->D;
-    size_t n = (size_t)M * (size_t)D;
-    for (size_t i = 0; p->slope && i < n; i++) G[i] *= p->slope[i];
-    if (!p->A) return;
-    memcpy(p->Y, G, n * sizeof *G);
-    cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, M, D, D, 1, p->Y, D, p->A, D, 0, G, D);
+    if (p->slope && !p->after) pull_normal(p, G);
+    if (p->A) {
+        memcpy(p->Y, G, (size_t)p->M * (size_t)p->D * sizeof *G);
+        multiply(p, p->M, p->Y, CblasNoTrans, p->A, G);
+    }
+    if (p->after) pull_normal(p, G);
 }

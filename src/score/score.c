@@ -55,7 +55,7 @@ static int take_matrix(mige_score *s) {
     if (!s->eigen) {
         MIGE_TRY(mige_symmetric_create(&s->grid, s->M, stored, &s->gram));
         MIGE_TRY(mige_alloc((size_t)s->M * (size_t)s->D, sizeof *s->C, &s->C));
-        if (!stored) MIGE_TRY(cg_create(s->c, s->M, s->D, &s->cg));
+        if (!stored) MIGE_TRY(cg_create(s->c, &s->gram, s->D, &s->cg));
     }
     return kernel_create(s->c, s->eigen ? mige_eigen_matrix(s->eigen) : &s->gram, s->D, s->D + 1, &s->kernel);
 }

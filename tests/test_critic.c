@@ -1,0 +1,238 @@
+/* np: 1 */
+/* Critics against PyTorch (tests/ref/make_critic.py), the problems with known mutual information, lists. */
+#include "app/critic.h"
+#include "app/known.h"
+#include "app/lists.h"
+#include "mige/error.h"
+#include "ref.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+enum { M = 6, D = 3, HIDDEN = 8, OUT = 4, SHIFT = 2 };
+enum { X = 1, Y, DY, PARAMS }; /* salts of the formula */
+static ref_file ref;
+
+static void fill(double *a, size_t n, float factor, uint32_t salt) {
+    for (size_t i = 0; i < n; i++) a[i] = (double)(factor * ref_value(i, salt));
+}
+
+static void check(const char *name, const char *what, const float *a, size_t n) {
+    char key[96];
+    snprintf(key, sizeof key, "%s/%s", name, what);
+    double error = ref_error(&ref, key, a, n);
+    if (!(error < 1e-5)) fail_msg("%s: relative error %.3g", key, error);
+}
+
+/* With the network's own parameters, and with the same ones elsewhere. */
+static void against_reference(const char *name, critic_shape s, int elsewhere) {
+    double x[M * D], y[M * D], dy[M * D];
+    critic *c;
+    critic_value v, along;
+    assert_int_equal(critic_create(&s, &c), MIGE_OK);
+    size_t n = critic_num_params(c);
+    float *params = critic_params(c), *other = malloc(n * sizeof *other);
+    if (elsewhere) critic_use(c, params = other);
+    for (size_t i = 0; i < n; i++) params[i] = 2 * ref_value(i, PARAMS);
+    fill(x, M * D, 4, X);
+    fill(y, M * D, 4, Y);
+    fill(dy, M * D, 2, DY);
+    assert_int_equal(critic_forward(c, x, y, SHIFT, &v), MIGE_OK);
+    float bound = (float)critic_bound(&s, v);
+    check(name, "bound", &bound, 1);
+    double weight = critic_weight(&s, v);
+    assert_int_equal(critic_along(c, dy, &along), MIGE_OK);
+    float slope = (float)(along.positive - weight * along.negative);
+    check(name, "along", &slope, 1);
+    assert_int_equal(critic_backward(c, weight), MIGE_OK);
+    check(name, "grad", critic_grads(c), n);
+    free(other);
+    critic_destroy(&c);
+}
+
+static void separable_dv(void **state) {
+    (void)state;
+    for (int i = 0; i < 2; i++) against_reference("separable_dv", (critic_shape){0, 0, M, D, HIDDEN, OUT}, i);
+}
+static void separable_nwj(void **state) {
+    (void)state;
+    for (int i = 0; i < 2; i++) against_reference("separable_nwj", (critic_shape){0, 1, M, D, HIDDEN, OUT}, i);
+}
+static void joint_dv(void **state) {
+    (void)state;
+    for (int i = 0; i < 2; i++) against_reference("joint_dv", (critic_shape){1, 0, M, D, HIDDEN, OUT}, i);
+}
+static void joint_nwj(void **state) {
+    (void)state;
+    for (int i = 0; i < 2; i++) against_reference("joint_nwj", (critic_shape){1, 1, M, D, HIDDEN, OUT}, i);
+}
+
+/* The two networks of a separable critic begin differently, and every critic as its seed says. */
+static void initial_weights(void **state) {
+    (void)state;
+    const critic_shape s = {0, 0, M, D, HIDDEN, OUT};
+    critic *a, *b;
+    assert_int_equal(critic_create(&s, &a), MIGE_OK);
+    assert_int_equal(critic_create(&s, &b), MIGE_OK);
+    assert_int_equal(critic_init(a, 5), MIGE_OK);
+    assert_int_equal(critic_init(b, 5), MIGE_OK);
+    size_t n = critic_num_params(a);
+    assert_memory_equal(critic_params(a), critic_params(b), n * sizeof(float));
+    assert_memory_not_equal(critic_params(a), critic_params(a) + n / 2, n / 2 * sizeof(float));
+    assert_int_equal(critic_init(b, 6), MIGE_OK);
+    assert_memory_not_equal(critic_params(a), critic_params(b), n * sizeof(float));
+    critic_destroy(&a);
+    critic_destroy(&b);
+}
+
+/* Values of f where e^f is past what a float holds. */
+static void far_apart(void **state) {
+    (void)state;
+    for (int joint = 0; joint < 2; joint++)
+        for (int nwj = 0; nwj < 2; nwj++) {
+            const critic_shape s = {joint, nwj, M, D, HIDDEN, OUT};
+            double x[M * D], y[M * D];
+            critic *c;
+            critic_value v;
+            assert_int_equal(critic_create(&s, &c), MIGE_OK);
+            size_t n = critic_num_params(c);
+            for (size_t i = 0; i < n; i++) critic_params(c)[i] = 30 * ref_value(i, PARAMS);
+            fill(x, M * D, 4, X);
+            fill(y, M * D, 4, Y);
+            assert_int_equal(critic_forward(c, x, y, SHIFT, &v), MIGE_OK);
+            assert_true(isfinite(v.positive) && isfinite(v.negative) && fabs(v.negative) > 100);
+            assert_int_equal(critic_backward(c, critic_weight(&s, v)), MIGE_OK);
+            for (size_t i = 0; i < n; i++) assert_true(isfinite(critic_grads(c)[i]));
+            critic_destroy(&c);
+        }
+}
+
+/* ---- problems with known mutual information */
+
+enum { KINDS = 6, SAMPLES = 5, DIM = 7 };
+
+/* dy against differences of y, for every map, rotated or not. */
+static void derivatives(void **state) {
+    (void)state;
+    enum { N = SAMPLES * DIM };
+    const double h = 1e-5, rho = 0.6;
+    double x[N], y[N], dy[N], low[N], high[N], other[N];
+    for (int kind = 0; kind < KINDS; kind++)
+        for (int rotate = 0; rotate < 2; rotate++) {
+            known k;
+            assert_int_equal(known_create(kind, rotate, DIM, 3, &k), MIGE_OK);
+            assert_int_equal(known_draw(&k, SAMPLES, rho, 9, 2, x, y, dy), MIGE_OK);
+            assert_int_equal(known_draw(&k, SAMPLES, rho - h, 9, 2, x, low, other), MIGE_OK);
+            assert_int_equal(known_draw(&k, SAMPLES, rho + h, 9, 2, x, high, other), MIGE_OK);
+            for (int i = 0; i < N; i++) {
+                double error = fabs((high[i] - low[i]) / (2 * h) - dy[i]);
+                if (!(error < 1e-6 * (1 + fabs(dy[i])))) fail_msg("kind %d, %d: %g", kind, i, error);
+            }
+            known_destroy(&k);
+        }
+}
+
+static void rotation_is_orthogonal(void **state) {
+    (void)state;
+    for (int d = 1; d < 40; d += 19) {
+        known k;
+        assert_int_equal(known_create(1, 1, d, 3, &k), MIGE_OK);
+        for (int i = 0; i < d; i++)
+            for (int j = 0; j < d; j++) {
+                double dot = 0;
+                for (int l = 0; l < d; l++) dot += k.rotation[i * d + l] * k.rotation[j * d + l];
+                assert_true(fabs(dot - (i == j)) < 1e-13);
+            }
+        known_destroy(&k);
+    }
+}
+
+/* Correlations of x_i and y_j, and the maps, from plain Gaussian samples of the same stream. */
+static void samples_are_as_said(void **state) {
+    (void)state;
+    enum { N = 20000, d = 3 };
+    static double x[N * d], y[N * d], z[N * d], dy[N * d];
+    known plain, mapped;
+    assert_int_equal(known_create(0, 0, d, 1, &plain), MIGE_OK);
+    assert_int_equal(known_draw(&plain, N, -0.7, 4, 0, x, y, dy), MIGE_OK);
+    for (int i = 0; i < d; i++)
+        for (int j = 0; j < d; j++) {
+            double xy = 0, xx = 0, yy = 0;
+            for (int m = 0; m < N; m++) {
+                xy += x[m * d + i] * y[m * d + j] / N;
+                xx += x[m * d + i] * x[m * d + j] / N;
+                yy += y[m * d + i] * y[m * d + j] / N;
+            }
+            assert_true(fabs(xy - (i == j ? -0.7 : 0)) < 0.03);
+            assert_true(fabs(xx - (i == j)) < 0.05 && fabs(yy - (i == j)) < 0.05);
+        }
+    for (int kind = 1; kind < KINDS; kind++) {
+        assert_int_equal(known_create(kind, 0, d, 1, &mapped), MIGE_OK);
+        assert_int_equal(known_draw(&mapped, 100, -0.7, 4, 0, x, z, dy), MIGE_OK);
+        for (int i = 0; i < 100 * d; i++) {
+            const double *u = y + i / d * d, scale[d] = {0.1, 1, 10};
+            double square = (u[0] * u[0] + u[1] * u[1] + u[2] * u[2]) / d, v = y[i];
+            double expected[KINDS] = {
+                v, v * v * v, asinh(v), v + 0.4 * sin(2 * v), v / (1 + square), v * scale[i % d]};
+            assert_true(fabs(z[i] - expected[kind]) < 1e-12 * (1 + fabs(v * v * v)));
+        }
+    }
+    assert_true(fabs(known_mi(8, 0.8) - 4.0866) < 1e-4 && fabs(known_gradient(8, -0.8) + 17.7778) < 1e-4);
+}
+
+/* ---- lists */
+
+static void lists(void **state) {
+    (void)state;
+    int64_t *v;
+    int n, *k;
+    assert_int_equal(list_integers("dims", "5, 10,20", 1, 99, &n, &v), MIGE_OK);
+    assert_true(n == 3 && v[0] == 5 && v[1] == 10 && v[2] == 20);
+    free(v);
+    assert_int_equal(list_names("methods", "c,a", "a|b|c", &n, &k), MIGE_OK);
+    assert_true(n == 2 && k[0] == 2 && k[1] == 0);
+    free(k);
+    const char *bad[] = {"", "5,", ",5", "5,x", "0", "100", "5,5", "5 6", "1e1", "+5", "99999999999999999999"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_int_equal(list_integers("dims", bad[i], 1, 99, &n, &v), MIGE_EUSAGE);
+        assert_non_null(strstr(mige_error(), "--dims: "));
+    }
+    const char *unknown[] = {"", "a,", "d", "a,a", "a|b"};
+    for (size_t i = 0; i < sizeof unknown / sizeof *unknown; i++)
+        assert_int_equal(list_names("methods", unknown[i], "a|b|c", &n, &k), MIGE_EUSAGE);
+}
+
+static void grids(void **state) {
+    (void)state;
+    double *rho;
+    int n;
+    assert_int_equal(known_grid("", "-0.8:0.8:5", &n, &rho), MIGE_OK);
+    assert_true(n == 5 && rho[0] == -0.8 && fabs(rho[2]) < 1e-15 && fabs(rho[4] - 0.8) < 1e-15);
+    free(rho);
+    const char *bad[] = {"0.5",      "0:0.5",     "0:1:3", "-1.5:0:3", "0:0.5:0",
+                         "0:0.5:3x", "0.5:0.5:2", "a:b:c", "nan:0:2"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        assert_int_equal(known_grid(bad[i], "", &n, &rho), MIGE_EUSAGE);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(separable_dv),
+        cmocka_unit_test(separable_nwj),
+        cmocka_unit_test(joint_dv),
+        cmocka_unit_test(joint_nwj),
+        cmocka_unit_test(far_apart),
+        cmocka_unit_test(initial_weights),
+        cmocka_unit_test(derivatives),
+        cmocka_unit_test(lists),
+        cmocka_unit_test(grids),
+        cmocka_unit_test(rotation_is_orthogonal),
+        cmocka_unit_test(samples_are_as_said),
+    };
+    ref = ref_load("tests/ref/critic.txt");
+    int failed = ref.n ? cmocka_run_group_tests(tests, NULL, NULL) : 1;
+    ref_free(&ref);
+    return failed;
+}
