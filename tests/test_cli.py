@@ -14,7 +14,7 @@ import make_score
 from program import (CLASSES, Cases, Program, fails, good, mount, path, pictures, unmount, write_cifar, write_data,
                      write_records)
 
-COMMANDS = ("train", "probe", "encode", "score", "convert", "info", "verify")
+COMMANDS = ("train", "probe", "encode", "score", "toy", "scale", "convert", "info", "verify")
 DATA = path("data.h5")
 RUN = path("run")  # two steps, a checkpoint each; kept as it is
 SHORT = ("--batch", 16, "--code", 4, "--projection", 4, "--quiet")
@@ -122,6 +122,9 @@ def usage(ranks):
     fails(2, "--out.*given", "train", "--data", DATA, ranks=ranks)
     for option, value in ("--width", "abc"), ("--check", "foo"), ("--eigen", 151):
         fails(2, f"{option}.*{value}", *score(path("x.h5")), option, value, ranks=ranks)
+    fails(2, "solvers.*stein", *score(path("x.h5"), "--solver", "cg"), ranks=ranks)
+    fails(2, "solvers.*cholesky", *score(path("x.h5"), "--solver", "filter", "--estimator", "stein"), ranks=ranks)
+    fails(2, "150 samples need.*at most.*would fit", *score(path("x.h5"), "--memory", 3e-4), ranks=ranks)
     if ranks > 1:
         return  # the rest is found in the same way
     fails(2, "--solver.*lapack", "score", "--solver", "qr", ranks=ranks)
@@ -425,7 +428,8 @@ def scores(ranks):
     compare_scores(ranks, *x, ("--width", 2, "--threshold", 0.9), {"width": 2, "threshold": 0.9}, 1e-8, "auto")
     compare_scores(ranks, *x, ("--width-scale", 1.5), {"scale": 1.5}, 1e-8, "auto")
     tikhonov = ("--estimator", "stein", "--eta", 0.1, "--iterations", 2, "--calibrate", "stein")
-    compare_scores(ranks, *x, tikhonov, {"eta": 0.1, "iterations": 2, "calibrate": "stein"}, 1e-8, "auto")
+    for solver, more in ("auto", ()), ("cholesky", ()), ("cg", ("--tolerance", 1e-11)):
+        compare_scores(ranks, *x, tikhonov + more, {"eta": 0.1, "iterations": 2, "calibrate": "stein"}, 1e-8, solver)
     checked = ("--check", "eigen", "--seed", 5)
     root, of_score = compare_scores(ranks, "/samples", False, checked, {}, 1e-8, "lapack")
     for name in ("format", "format_version", "software", "git_revision", "command_line", "config", "created", "ranks",

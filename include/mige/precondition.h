@@ -37,4 +37,12 @@ int mige_map_fit(mige_map *map, const double *X, double *T);
  * Not collective. */
 void mige_map_pull(mige_map *map, double *G);
 
+/* For scores themselves there is no other variable to cancel the determinant: s_x = T'(x)' s_t(T(x)) + grad log|det
+ * T'(x)|. Of whiten, whose determinant is constant; MIGE_EUSAGE for normal-scores and ica, whose slopes are too
+ * rough to be differentiated. Not collective; MIGE_EFAIL (memory).
+ * T [Q][D] = T(P) of the last fit, P [Q][D]. */
+int mige_map_points(const mige_map *map, int Q, const double *P, double *T);
+/* S [Q][D], scores of t at any points or samples, become those of x, in place. */
+int mige_map_scores(const mige_map *map, int Q, double *S);
+
 #endif

@@ -121,8 +121,9 @@ int memory_fits(const app *a, double share, const char *what, int M, memory_need
     if (share <= 0 || bytes <= share) return MIGE_OK;
     int fits = largest_fit(share, M, need, ctx);
     if (fits >= 2) snprintf(most, sizeof most, "at most %d would fit", fits);
-    return mige_raise(MIGE_EUSAGE, "%s: %d samples need %.3g GB on this node of %d ranks, %.3g GB %s (%s%s, or %s)",
-                      what, M, 1e-9 * bytes * ranks, a->comm.node_size, 1e-9 * share * ranks,
+    return mige_raise(MIGE_EUSAGE,
+                      "%s: %d samples need %.3g GB on this node (ranks on it: %d), %.3g GB %s (%s%s, or %s)", what,
+                      M, 1e-9 * bytes * ranks, a->comm.node_size, 1e-9 * share * ranks,
                       a->cfg.memory > 0 ? "is what --memory allows" : "are free for it", most,
                       other_solver(&a->cfg), a->cfg.memory > 0 ? "a larger --memory" : "more nodes");
 }

@@ -172,7 +172,7 @@ static int component(ica_space *s, double *psi, double *kappa) {
     }
     cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, BASIS, BASIS, M, 1. / M, y, M, y, M, 0, gram, BASIS);
     for (int k = 0; k < BASIS; k++) {
-        gram[k * BASIS + k] *= 1 + 1e-9;
+        gram[k * BASIS + k] *= 1 + 1e-6;
         weight[k] = slope[k];
     }
     dpotrf_("L", &n, gram, &n, &info);

@@ -104,6 +104,7 @@ static double slope_at(const normal_space *s, int i) {
         if (lo > M - 1 - n) lo = M - 1 - n;
         double gap = s->items[lo + n].x - s->items[lo].x;
         if (gap > 0) return (n > 1 ? 1 - 1. / n : 1) * (s->q[lo + n] - s->q[lo]) / gap;
+        if (n == M - 1) return 0; /* nothing varies */
     }
 }
 

@@ -92,11 +92,16 @@ static int check_finite(const mige_map *p, const double *X) {
     return MIGE_OK;
 }
 
-/* out = in less its mean. */
+/* out = in less its mean; a constant dimension exactly 0. */
 static void centre(mige_map *p, const double *in, double *out) {
     size_t M = (size_t)p->M, D = (size_t)p->D;
     memset(p->mean, 0, D * sizeof *p->mean);
     for (size_t m = 0; m < M; m++) cblas_daxpy(p->D, 1. / p->M, in + m * D, 1, p->mean, 1);
+    for (size_t d = 0; d < D; d++) {
+        size_t m = 1;
+        while (m < M && in[m * D + d] == in[d]) m++;
+        if (m == M) p->mean[d] = in[d];
+    }
     for (size_t m = 0; m < M; m++)
         for (size_t d = 0; d < D; d++) out[m * D + d] = in[m * D + d] - p->mean[d];
 }
@@ -148,6 +153,7 @@ static int fit_linear(mige_map *p, int (*find)(mige_map *, const double *), cons
     MIGE_TRY(mige_bcast(p->c, 0, &p->after, sizeof p->after));
     if (p->after && find == find_components) return MIGE_OK;
     if (p->c->rank == 0) multiply(p, p->M, Xc, CblasTrans, p->A, p->Y);
+    MIGE_TRY(mige_bcast(p->c, 0, p->mean, d * sizeof *p->mean));
     MIGE_TRY(mige_bcast(p->c, 0, p->A, d * d * sizeof *p->A));
     return mige_bcast(p->c, 0, p->Y, n * sizeof *p->Y);
 }
@@ -209,4 +215,38 @@ void mige_map_pull(mige_map *p, double *G) {
         multiply(p, p->M, p->Y, CblasNoTrans, p->A, G);
     }
     if (p->after) pull_normal(p, G);
+}
+
+static int check_scores(const mige_map *p) {
+    MIGE_CHECK(!normal(p->kind), MIGE_EUSAGE,
+               "--precondition: normal-scores and ica carry gradients of information, not scores (none, whiten)");
+    return MIGE_OK;
+}
+
+int mige_map_points(const mige_map *p, int Q, const double *P, double *T) {
+    size_t q = (size_t)Q, d = (size_t)p->D;
+    double *Pc;
+    MIGE_TRY(check_scores(p));
+    if (p->kind == MIGE_PRECONDITION_NONE) {
+        memcpy(T, P, q * d * sizeof *T);
+        return MIGE_OK;
+    }
+    MIGE_TRY(mige_alloc(q * d, sizeof *Pc, &Pc));
+    for (size_t i = 0; i < q; i++)
+        for (size_t k = 0; k < d; k++) Pc[i * d + k] = P[i * d + k] - p->mean[k];
+    if (Q) multiply(p, Q, Pc, CblasTrans, p->A, T);
+    free(Pc);
+    return MIGE_OK;
+}
+
+int mige_map_scores(const mige_map *p, int Q, double *S) {
+    size_t n = (size_t)Q * (size_t)p->D;
+    double *St;
+    MIGE_TRY(check_scores(p));
+    if (p->kind == MIGE_PRECONDITION_NONE || !Q) return MIGE_OK;
+    MIGE_TRY(mige_alloc(n, sizeof *St, &St));
+    memcpy(St, S, n * sizeof *S);
+    multiply(p, Q, St, CblasNoTrans, p->A, S);
+    free(St);
+    return MIGE_OK;
 }

@@ -145,10 +145,9 @@ class Cluster:
         self.mark = f"{MARK}={self.dir}"
         self.shm = tempfile.mkdtemp(prefix="mige-slurm.", dir="/dev/shm" if os.path.isdir("/dev/shm") else None)
         self.guard, self.pipe = guard(self.mark, (self.dir, self.shm))
-        # Two nodes with one host name would mix up their ranks' shared memory, so each has its own, where that is allowed.
-        try_it = self.as_host("node1", "true")
+        # Two nodes with one host name would mix up their ranks' shared memory: each has its own, where that is allowed.
         self.write("hosts", "127.0.0.1 localhost control node1 node2\n")
-        self.apart = subprocess.run(try_it, capture_output=True).returncode == 0
+        self.apart = subprocess.run(self.as_host("node1", "true"), capture_output=True).returncode == 0
         self.nodes = ["node1", "node2"] if self.apart else ["node1"]
         self.env = self.surroundings()
         self.daemons = {}
@@ -159,8 +158,8 @@ class Cluster:
         path.chmod(mode)
 
     def surroundings(self):
-        """For jobs and for the commands that start them. The nodes claim more cores than there are: ranks that wait must
-        yield, and not be bound. Shared memory lies where it is found again."""
+        """For jobs and for the commands that start them. The nodes claim more cores than there are, so that ranks which
+        wait must yield, and not be bound. Shared memory lies where it is found again."""
         env = {k: v for k, v in os.environ.items()
                if not k.startswith(("SLURM_", "SBATCH_", "SRUN_", "SINFO_", "PMIX_", "PMI_"))}
         name, value = self.mark.split("=")
@@ -191,8 +190,8 @@ class Cluster:
         pathlib.Path(self.dir, "munge/key").write_bytes(os.urandom(128))
         os.chmod(f"{self.dir}/munge/key", 0o600)
         port = free_ports(1 + len(self.nodes))
-        nodes = [f"NodeName={n} NodeHostname={n} NodeAddr=127.0.0.1 Port={port + 1 + i} CPUs={CPUS} Boards=1 SocketsPerBoard=1 "
-                 f"CoresPerSocket={CPUS} ThreadsPerCore=1" for i, n in enumerate(self.nodes)]
+        nodes = [f"NodeName={n} NodeHostname={n} NodeAddr=127.0.0.1 Port={port + 1 + i} CPUs={CPUS} Boards=1 "
+                 f"SocketsPerBoard=1 CoresPerSocket={CPUS} ThreadsPerCore=1" for i, n in enumerate(self.nodes)]
         # Daemons listen where their host's name is, which is 127.0.0.1 if it has been given to them.
         listen = "CommunicationParameters=NoCtldInAddrAny,NoInAddrAny" if self.apart else ""
         self.write("slurm.conf", CONF.format(dir=self.dir, port=port, listen=listen, nodes="\n".join(nodes)))
@@ -214,9 +213,9 @@ class Cluster:
 
     def start_daemons(self):
         munge = f"{self.dir}/munge"
-        self.daemon("munged", "control", "munged", "--foreground", "--force", "--num-threads=2", f"--key-file={munge}/key",
-                    f"--socket={munge}/socket", f"--pid-file={munge}/pid", f"--log-file={self.dir}/log/munged",
-                    f"--seed-file={munge}/seed")
+        self.daemon("munged", "control", "munged", "--foreground", "--force", "--num-threads=2",
+                    f"--key-file={munge}/key", f"--socket={munge}/socket", f"--pid-file={munge}/pid",
+                    f"--log-file={self.dir}/log/munged", f"--seed-file={munge}/seed")
         if not self.wait(lambda: os.path.exists(f"{munge}/socket")):
             return False
         self.daemon("slurmctld", "control", "slurmctld", "-D")
@@ -240,7 +239,8 @@ class Cluster:
         return "\n".join(p.read_text(errors="replace") for p in sorted(pathlib.Path(self.dir, "log").iterdir()))
 
     def command(self, *args, env=None, cwd=None):
-        return subprocess.run(args, env={**self.env, **(env or {})}, cwd=cwd, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+        return subprocess.run(args, env={**self.env, **(env or {})}, cwd=cwd, stdin=subprocess.DEVNULL,
+                              capture_output=True, text=True, timeout=60)
 
     def end(self):
         """Waits for the guard."""
