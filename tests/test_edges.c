@@ -98,7 +98,7 @@ static void all_solvers(void **state) {
         size_t n = (size_t)(t->M * t->D);
         double *x = samples(t), *mem = calloc(4 * n, sizeof *mem), *s = mem, *sp = s + n, *r = sp + n, *rp = r + n;
         for (int solver = MIGE_SOLVER_AUTO; solver <= MIGE_SOLVER_CG; solver++) {
-            int J, expected;
+            int J = 0, expected = 0;
             enum mige_solver by = solver >= MIGE_SOLVER_CHOLESKY ? MIGE_SOLVER_CHOLESKY : MIGE_SOLVER_LAPACK;
             assert_ok(estimate(&self, t, by, x, r, rp, &expected));
             assert_ok(estimate(&world, t, (enum mige_solver)solver, x, s, sp, &J));

@@ -56,6 +56,8 @@ typedef struct {
     uint64_t seed;                       /* of what starts at random: ica */
 } mige_score_options;
 mige_score_options mige_score_defaults(void);
+/* MIGE_EUSAGE for options that are not possible, or not together. Not collective. */
+int mige_score_check(int M, int D, const mige_score_options *o);
 
 typedef struct mige_score mige_score;
 
@@ -83,8 +85,9 @@ typedef struct {
 } mige_score_info;
 const mige_score_info *mige_score_last(const mige_score *s);
 
-/* Several score problems of the same M, solved at once on parts of the ranks (in turn where there are fewer ranks, or
- * where M is so large that each needs the memory of all): a step's marginal and joint do not depend on each other. */
+/* Several score problems of the same M, solved at once on parts of the ranks (in turn where there are fewer ranks,
+ * or where M is so large that each needs the memory of all): a step's marginal and joint do not depend on each
+ * other. */
 typedef struct mige_problems mige_problems;
 
 /* n problems, problem i in dims[i] dimensions. Collective; errors as mige_score_create. */

@@ -83,7 +83,8 @@ typedef struct {
 
 static double need(const void *ctx, int M) {
     const demand *d = ctx;
-    return mige_score_bytes(M, d->D, d->ranks, d->o) + 16. * (M + (double)d->Q) * d->D;
+    double piece = d->Q ? 8. * M * (256 + d->D) : 0; /* of the kernel at other points */
+    return mige_score_bytes(M, d->D, d->ranks, d->o) + 16. * (M + (double)d->Q) * d->D + piece;
 }
 
 /* Refuses what does not fit. stein with the solver left open goes on without storing the matrix. */
@@ -109,6 +110,7 @@ static int estimate(app *a, samples *s) {
     mige_score *score = NULL;
     double bytes;
     MIGE_TRY(config_score(c, &o));
+    MIGE_TRY(mige_score_check(s->M, s->D, &o));
     MIGE_TRY(check_memory(a, s, &o, &bytes));
     mige_say("score: %d samples in %d dimensions%s, %d ranks, %.3g MB a rank", s->M, s->D,
              s->Q ? " and other points" : "", a->comm.size, bytes / 1e6);

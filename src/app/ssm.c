@@ -164,7 +164,7 @@ enum {
     SLICES = 4,   /* v a held-out sample, always the same: what differs is the network */
     EVERY = 20,   /* steps from one held-out objective to the next */
     PATIENCE = 4, /* ends after steps / PATIENCE without a better one */
-    WHOLE = 512, /* so many samples are one batch; of more, batches of BATCH */
+    WHOLE = 512,  /* so many samples are one batch; of more, batches of BATCH */
     BATCH = 256
 };
 static const double SURE = 1; /* standard errors by which a network has to be better than the start */

@@ -33,8 +33,8 @@ enum { SSM_FEWEST = 56 };
 /* *p = the estimator, for mige_score_options.plugin; options outlive it.
  *
  * One rank trains and evaluates, and the scores go to all: they do not depend on the number of ranks, nor on calls
- * before. Errors, agreed: those of mige_score_*, and MIGE_ENUMERIC when all samples are equal (M > 1), or so large that
- * squares overflow, or the objective is not finite. */
+ * before. Errors, agreed: those of mige_score_*, and MIGE_ENUMERIC when all samples are equal (M > 1), or so large
+ * that squares overflow, or the objective is not finite. */
 void ssm_plugin(const ssm_options *options, mige_estimator_plugin *p);
 
 /* The network. The flat parameters are W1 [H][D], b1 [H], W2 [H][H], b2 [H], W3 [D][H], b3 [D], R [D][D]; the rest

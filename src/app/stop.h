@@ -2,7 +2,8 @@
 #ifndef MIGE_APP_STOP_H
 #define MIGE_APP_STOP_H
 
-/* From now on the first signal is remembered; a second one of the same kind ends the process at once. */
+/* From now on the first signal is remembered; one that comes more than two seconds later ends the process at once.
+ */
 void stop_listen(void);
 /* The signal that came, or 0. */
 int stop_asked(void);

@@ -52,7 +52,7 @@ int mige_agreed(void) {
 }
 
 /* MPI counts are ints; a piece is well below their limit. */
-enum { PIECE = 1 << 28 };
+enum { PIECE = 1 << 22 };
 
 static int reduce(const mige_comm *c, void *x, size_t n, size_t size, MPI_Datatype type, MPI_Op op) {
     for (size_t at = 0; at < n; at += PIECE) {
@@ -95,14 +95,15 @@ int mige_gather_rows(const mige_comm *c, int64_t rows, int64_t width, const doub
     int *counts = NULL, *offsets = NULL, err = MIGE_OK;
     MIGE_TRY_GOTO(mige_alloc((size_t)c->size, sizeof *counts, &counts), done);
     MIGE_TRY_GOTO(mige_alloc((size_t)c->size, sizeof *offsets, &offsets), done);
-    for (int r = 0; r < c->size; r++) {
+done:
+    err = mige_agree(c, err);
+    for (int r = 0; r < c->size && !err; r++) {
         int64_t first, count;
         mige_share(rows, c->size, r, &first, &count);
         counts[r] = (int)count;
         offsets[r] = (int)first;
     }
-    MPI_Allgatherv(mine, counts[c->rank], row, all, counts, offsets, row, c->mpi);
-done:
+    if (!err) MPI_Allgatherv(mine, counts[c->rank], row, all, counts, offsets, row, c->mpi);
     free(counts);
     free(offsets);
     MPI_Type_free(&row);

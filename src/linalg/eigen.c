@@ -12,7 +12,7 @@ mige_eigen_options mige_eigen_defaults(void) {
 }
 
 /* auto: below this order one rank is as fast as many (`make bench` prints both). */
-enum { WORTH_DISTRIBUTING = 768, WORTH_SUBSPACE = 2048 };
+enum { WORTH_DISTRIBUTING = 768, WORTH_SUBSPACE = 2048, FEW_PAIRS = 16 };
 
 static int solver_ranks(int m, int ranks, const mige_eigen_options *o) {
     if (o->solver == MIGE_SOLVER_LAPACK) return 1;
@@ -36,7 +36,10 @@ static int make_grid(mige_eigen *e, int ranks) {
 double mige_eigen_bytes(int m, int ranks, const mige_eigen_options *o) {
     int P = solver_ranks(m, ranks, o);
     if (o->solver == MIGE_SOLVER_SUBSPACE) return subspace_bytes(m, P, o->eigen ? o->eigen : m / 32) + 16. * m;
-    return (by_filter(o) ? filter_bytes(m, P) : direct_bytes(m, P)) + 16. * m;
+    double copy = o->check ? 16. * m * m / P : 0;
+    if (!by_filter(o)) return direct_bytes(m, P) + copy + 16. * m;
+    double subspace = o->solver == MIGE_SOLVER_AUTO && m >= WORTH_SUBSPACE ? block_bytes(m, P, m / FEW_PAIRS) : 0;
+    return filter_bytes(m, P) + subspace + copy + 16. * m;
 }
 
 static int take_memory(mige_eigen *e) {
@@ -135,11 +138,12 @@ static int all_finite(const mige_matrix *K) {
     return MIGE_OK;
 }
 
-/* Whether subspace iteration is tried: asked for, or probably faster (J below a quarter of M, from the solve
+/* Whether subspace iteration is tried: asked for, or probably faster (J below M/16, from the solve
  * before). */
 static int try_subspace(const mige_eigen *e) {
     if (e->o.solver == MIGE_SOLVER_SUBSPACE) return 1;
-    return e->o.solver == MIGE_SOLVER_AUTO && e->m >= WORTH_SUBSPACE && e->expected > 0 && e->expected < e->m / 4;
+    return e->o.solver == MIGE_SOLVER_AUTO && e->m >= WORTH_SUBSPACE && e->expected > 0 &&
+           e->expected < e->m / FEW_PAIRS;
 }
 
 static int solve(mige_eigen *e, double trace, mige_eigenpairs *p) {

@@ -34,7 +34,8 @@ double direct_bytes(int m, int ranks);
  * not converge; K is as it was. Inside the grid only. */
 int subspace_solve(mige_eigen *e, double trace, mige_eigenpairs *pairs, int *enough);
 void subspace_destroy(mige_eigen *e);
-double subspace_bytes(int m, int ranks, int J); /* with the matrix, for J pairs */
+double subspace_bytes(int m, int ranks, int J);
+double block_bytes(int m, int ranks, int J); /* without the matrix */ /* with the matrix, for J pairs */
 
 /* Tridiagonal form, eigenvalues and the poles of the cut; no vectors. Inside the grid only, which is a row. */
 int filter_solve(mige_eigen *e, double trace, mige_eigenpairs *pairs);

@@ -67,7 +67,8 @@ double poles_value(const poles *p, double lambda) {
 
 /* More poles until the filter is flat to rounding at the edges of its gap, where it is worst. */
 void poles_make(double cut, double gap, double least, double most, poles *p) {
-    double b = fmax(most - cut, cut - least), l = fmin(fmax(gap / b, 1e-14), 0.9);
+    double b = fmax(fmax(most - cut, cut - least), 1e-3 * cut); /* all may be one cluster */
+    double l = fmin(fmax(gap / b, 1e-14), 0.9);
     p->cut = cut;
     for (int r = 4; r <= MOST_POLES; r += r < 16 ? 2 : 4) {
         with_poles(r, b, l, p);

@@ -84,7 +84,11 @@ static int take_room(mige_eigen *e, struct subspace *s, int columns) {
     MIGE_TRY(mige_alloc(b * b, sizeof *s->H, &s->H));
     MIGE_TRY(mige_alloc(b, sizeof *s->theta, &s->theta));
     MIGE_TRY(mige_alloc(b, sizeof *s->norms, &s->norms));
-    MIGE_TRY(mige_alloc(b, sizeof *s->tau, &s->tau));
+    return mige_alloc(b, sizeof *s->tau, &s->tau);
+}
+
+/* ScaLAPACK's queries are collective. */
+static int take_workspace(mige_eigen *e, struct subspace *s) {
     MIGE_TRY(workspace_query(e, s));
     MIGE_TRY(mige_alloc((size_t)s->lwork, sizeof *s->work, &s->work));
     return mige_alloc((size_t)s->liwork, sizeof *s->iwork, &s->iwork);
@@ -98,17 +102,24 @@ static int grow(mige_eigen *e, struct subspace *s, int b) {
     int filled = s->filled;
     s->V = (mige_matrix){0};
     release(s);
-    int err = take_room(e, s, b);
+    int err = mige_agree(&e->grid.comm, take_room(e, s, b));
+    if (!err) err = mige_agree(&e->grid.comm, take_workspace(e, s));
     if (!err && filled)
         memcpy(s->V.a, old.a, (size_t)old.lld * (size_t)mige_cols_below(&old, filled) * sizeof *old.a);
     s->filled = err ? 0 : filled;
+    s->room = err ? 0 : b;
     mige_matrix_destroy(&old);
     return err;
 }
 
+double block_bytes(int m, int ranks, int J) {
+    double M = m, b = block_for(m, J), chunk = fmin(b, CHUNK);
+    return 8. * (3. * M * fmin(b, b / ranks + SUBSPACE_NB) + 4. * b * b + 2. * M * chunk);
+}
+
 double subspace_bytes(int m, int ranks, int J) {
-    double M = m, b = block_for(m, J), columns = fmin(M, M / ranks + SUBSPACE_NB), chunk = fmin(b, CHUNK);
-    return 8. * (M * columns + 3. * M * (b / ranks + SUBSPACE_NB) + 4. * b * b + 2. * M * chunk);
+    double M = m, columns = fmin(M, M / ranks + SUBSPACE_NB);
+    return 8. * M * columns + block_bytes(m, ranks, J);
 }
 
 void subspace_destroy(mige_eigen *e) {
@@ -345,7 +356,7 @@ int subspace_solve(mige_eigen *e, double trace, mige_eigenpairs *p, int *enough)
     int b = first_block(e, s), most = e->m / 2; /* past it a direct solver is faster */
     double m = e->m;
     for (int pass = 0; pass < MOST_PASSES && b <= most; pass++) {
-        MIGE_TRY(mige_agree(&e->grid.comm, grow(e, s, b)));
+        MIGE_TRY(grow(e, s, b));
         if (b > s->filled) MIGE_TRY(mige_agree(&e->grid.comm, randomise(&s->V, s->filled, b)));
         s->filled = b;
         MIGE_TRY(orthonormalise(e, s, b));

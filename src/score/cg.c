@@ -29,7 +29,7 @@ struct cg {
     double *dots; /* [4][D] */
 };
 
-enum { MOST_ITERATIONS = 2000, ROWS = 1024 };
+enum { MOST_ITERATIONS = 2000, PATIENCE = 60, ROWS = 1024 };
 
 /* So many landmarks that the preconditioner costs about what ten products with K do: 2 M r^2 flops against 3 M^2 D.
  */
@@ -193,17 +193,18 @@ static int find_excess(cg *s, double tolerance, const double *norm2, double *exc
     column_dots(s, s->Z, s->Z, z2);
     *excess = 0;
     for (int d = 0; d < s->D; d++)
-        if (z2[d] > 0) *excess = fmax(*excess, sqrt(z2[d] / norm2[d]) / tolerance);
+        if (z2[d] != 0) *excess = fmax(*excess, isfinite(z2[d]) ? sqrt(z2[d] / norm2[d]) / tolerance : INFINITY);
     return mige_bcast(s->c, 0, excess, sizeof *excess);
 }
 
 /* The error falls by about the same factor an iteration. */
 static void show(double tolerance, int iteration, double excess) {
     char text[64];
-    double done = 1000 * log(excess * tolerance) / log(tolerance);
-    if (!mige_progress_due((long)fmax(0, done))) return;
+    double done = excess > 1 && isfinite(excess) ? 1 + log(excess) / log(tolerance) : 0;
+    long at = (long)(999 * fmax(0, fmin(1, isfinite(done) ? done : 0)));
+    if (!mige_progress_due(at)) return;
     snprintf(text, sizeof text, "iteration %d, error %.1e", iteration, excess * tolerance);
-    mige_progress_update((long)fmax(0, fmin(999, done)), text);
+    mige_progress_update(at, text);
 }
 
 /* A step along P; the residual and its preconditioned form after it. */
@@ -253,7 +254,8 @@ static int begin(cg *s, kernel *k, int from_zero, double *rz) {
 static const double DIGITS = 1e-3;
 
 static int solve(cg *s, kernel *k, double tolerance, int first) {
-    double excess = INFINITY, start = INFINITY, *rz = s->dots + s->D, *norm2 = s->dots + 2 * s->D;
+    double excess = INFINITY, start = INFINITY, best = INFINITY, *rz = s->dots + s->D, *norm2 = s->dots + 2 * s->D;
+    int best_at = 0;
     memset(s->X, 0, (size_t)s->M * (size_t)s->D * sizeof *s->X);
     MIGE_TRY(begin(s, k, 1, rz));
     for (int i = 0; i < MOST_ITERATIONS; i++) {
@@ -263,11 +265,16 @@ static int solve(cg *s, kernel *k, double tolerance, int first) {
         MIGE_TRY(find_excess(s, tolerance, norm2, &excess));
         if (i == 0) start = excess;
         show(tolerance, i + 1, excess);
-        if (excess > 1 && excess > DIGITS * start) {
+        if (excess < best / 2) {
+            best = excess;
+            best_at = i;
+        }
+        if (excess > 1 && excess > DIGITS * start && i - best_at < PATIENCE) {
             turn(s, rz);
             continue;
         }
         double before = start;
+        best_at = i;
         MIGE_TRY(begin(s, k, 0, rz));
         MIGE_TRY(find_excess(s, tolerance, norm2, &start));
         if (start <= 1) return MIGE_OK;

@@ -31,7 +31,7 @@ static void quickselect(double *x, ptrdiff_t n, ptrdiff_t k) {
     }
 }
 
-enum { FEWEST_PAIRS = 512, MOST_PAIRS = 1 << 19 };
+enum { FEWEST_PAIRS = 512, MOST_PAIRS = 1 << 19, MOST_INSIDE = 1 << 25 };
 
 static int pairs_for(int M) {
     int64_t n = 8 * (int64_t)M;
@@ -44,7 +44,7 @@ static double spread_of(int npairs) {
 }
 
 static size_t room_for(int npairs, double count) {
-    return (size_t)(4 * spread_of(npairs) * count) + 1024;
+    return (size_t)fmin(4 * spread_of(npairs) * count, MOST_INSIDE) + 1024;
 }
 
 double median_bytes(int M, double count) {

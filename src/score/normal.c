@@ -84,7 +84,8 @@ static description describe(const normal_space *s) {
         qx += x * s->q[i];
     }
     description d = {mean, sqrt(xx / M), -INFINITY};
-    if (M < 8 || !(xx > 0)) return d;
+    /* Of equal samples even xx may be above 0, by rounding. */
+    if (M < 8 || !(xx > 0) || s->items[M - 1].x == s->items[0].x) return d;
     double u = log(M), v = log(u), rest = 1 - qx * qx / (xx * s->qq);
     d.distance = (log(fmax(rest, 1e-16)) + 1.2725 - 1.0521 * (v - u)) / (1.0308 - 0.26758 * (v + 2 / u));
     return d;

@@ -67,15 +67,19 @@ int mige_problems_create(const mige_comm *c, int M, int n, const int *dims, cons
                          mige_problems **out) {
     mige_problems *p = NULL;
     *out = NULL;
-    MIGE_TRY(mige_agree(c, mige_alloc(1, sizeof *p, &p)));
+    int err = mige_agree(c, mige_alloc(1, sizeof *p, &p));
+    if (err) {
+        free(p);
+        return err;
+    }
     p->c = c;
     p->M = M;
     p->n = n;
     p->o = *o;
     p->groups = groups_for(M, n, c->size);
     for (p->group = 0; p->group + 1 < p->groups && c->rank >= group_root(p, p->group + 1);) p->group++;
-    MIGE_TRY(mige_comm_split(c, p->group, &p->part));
-    int err = setup(p, dims);
+    err = mige_comm_split(c, p->group, &p->part);
+    if (!err) err = setup(p, dims);
     if (err) mige_problems_destroy(&p);
     *out = p;
     return err;

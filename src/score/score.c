@@ -75,7 +75,7 @@ static int take_memory(mige_score *s) {
     return take_matrix(s);
 }
 
-static int check_options(int M, int D, const mige_score_options *o) {
+int mige_score_check(int M, int D, const mige_score_options *o) {
     enum mige_solver solver = o->eigen.solver;
     int stein = o->estimator == MIGE_ESTIMATOR_STEIN;
     MIGE_CHECK(M >= 1 && D >= 1 && o->width >= 0 && o->width_scale > 0, MIGE_EUSAGE,
@@ -108,7 +108,7 @@ int mige_score_create(const mige_comm *c, int M, int D, const mige_score_options
     mige_score *s = NULL;
     *out = NULL;
     int err = mige_alloc(1, sizeof *s, &s);
-    if (!err) err = check_options(M, D, o);
+    if (!err) err = mige_score_check(M, D, o);
     err = mige_agree(c, err);
     if (err) {
         free(s);
@@ -170,11 +170,25 @@ int score_check_rows(int n, int D, const double *X, const char *what) {
 }
 
 static int check_width(const mige_score *s, double w2) {
+    MIGE_CHECK(s->o.width == 0 || (w2 > 0 && isfinite(w2)), MIGE_ENUMERIC,
+               "score: the square of width %g is not a number", s->o.width);
     MIGE_CHECK(
         w2 > 0 && isfinite(w2), MIGE_ENUMERIC,
         "score: the median distance of %d samples in %d dimensions is %g (samples collapsed, or huge; a fixed "
         "--width goes on)",
         s->M, s->D, s->info.width);
+    return MIGE_OK;
+}
+
+/* Squares of distances must be numbers. */
+static int check_norms(const mige_score *s) {
+    for (int m = 0; m < s->M; m++) {
+        double sum = 0;
+        for (int d = 0; d < s->D; d++)
+            sum += s->X[(size_t)m * (size_t)s->D + (size_t)d] * s->X[(size_t)m * (size_t)s->D + (size_t)d];
+        MIGE_CHECK(sum < 1e300, MIGE_ENUMERIC,
+                   "score: sample row %d is too far from the others, its square overflows (scale the samples)", m);
+    }
     return MIGE_OK;
 }
 
@@ -254,6 +268,7 @@ int mige_score_samples(mige_score *s, const double *X, double *S) {
     MIGE_TRY(mige_agree(s->c, score_check_rows(s->M, s->D, X, "sample")));
     s->has_C = 0;
     centre(s, X);
+    MIGE_TRY(mige_agree(s->c, check_norms(s)));
     if (s->plugin)
         MIGE_TRY(s->o.plugin->samples(s->plugin, X, S));
     else

@@ -27,7 +27,7 @@ int stein_solve(mige_score *s, double *S) {
     memset(s->C, 0, n * sizeof *S);
     for (int i = 0; i < k; i++) {
         if (s->cg)
-            MIGE_TRY(cg_solve(s->cg, &s->kernel, s->o.eigen.tolerance, i == 0, Z));
+            MIGE_TRY(cg_solve(s->cg, &s->kernel, s->o.eigen.tolerance / k, i == 0, Z));
         else
             MIGE_TRY(mige_cholesky_solve(s->c, &s->gram, s->D, Z));
         cblas_daxpy((int)n, 1, Z, 1, S, 1);
