@@ -6,13 +6,16 @@
 
 #include "mige/comm.h"
 
-/* none;
- * whiten: mean 0, covariance I;
- * normal-scores: each dimension to the normal quantiles of its ranks, its slope that of the ranks over 8
- * neighbouring gaps; a dimension that no test tells from normal is standardised instead, since ranks only add noise
- * there; ica: whitened, rotated by FastICA, on to the maximum of a likelihood, then normal scores of the
- * components; where no component is further from normal than chance (or there are fewer than 3 samples a
- * dimension), normal scores of the dimensions as they are, then whitened. */
+/* The maps:
+ *
+ *   - whiten: mean 0, covariance I
+ *   - normal-scores: each dimension to the normal quantiles of its ranks; its slope is that of the ranks over about
+ *     1.2 M^(1/3) neighbouring gaps. A dimension that no test tells from normal is standardised instead: there
+ * ranks only add noise.
+ *   - ica: whitened, rotated by FastICA, on to the maximum of a likelihood, then normal scores of the components.
+ *     Where no component is further from normal than chance makes them, or there are fewer than 3 samples a
+ *     dimension: normal scores of the dimensions as they are, then whitened.
+ */
 enum mige_precondition {
     MIGE_PRECONDITION_NONE,
     MIGE_PRECONDITION_WHITEN,

@@ -59,19 +59,26 @@ static int combine(mige_eigen *e, int D, double *F) {
     return mige_sum(e->c, F, (size_t)e->m * d);
 }
 
+/* to [columns][rows] = the transposed of from [rows][columns]; in squares, whose lines of both stay in the cache. */
+static void transpose(int64_t rows, int64_t columns, const double *from, int64_t ldf, double *to, int64_t ldt) {
+    enum { SQUARE = 16 };
+    for (int64_t i = 0; i < rows; i += SQUARE)
+        for (int64_t j = 0; j < columns; j += SQUARE)
+            for (int64_t k = i; k < rows && k < i + SQUARE; k++)
+                for (int64_t l = j; l < columns && l < j + SQUARE; l++) to[l * ldt + k] = from[k * ldf + l];
+}
+
 /* The ranks of the grid share out the columns. */
 static int by_filter(mige_eigen *e, int power, int D, const double *B, double *F) {
     int64_t first = 0, count = 0, M = e->m;
     int err = MIGE_OK;
     if (e->grid.inside) mige_share(D, e->grid.cols, e->grid.col, &first, &count);
     double *X = e->W; /* [count][m] */
-    for (int64_t m = 0; m < M; m++)
-        for (int64_t d = 0; d < count; d++) X[d * M + m] = B[m * D + first + d];
+    transpose(M, count, B + first, D, X, M);
     if (e->grid.inside) err = filter_apply(e, power, (int)count, X);
     MIGE_TRY(mige_agree(e->c, err));
     if (e->c->size > 1) memset(F, 0, (size_t)(M * D) * sizeof *F);
-    for (int64_t m = 0; m < M; m++)
-        for (int64_t d = 0; d < count; d++) F[m * D + first + d] = X[d * M + m];
+    transpose(count, M, X, M, F + first, D);
     return mige_sum(e->c, F, (size_t)(M * D));
 }
 

@@ -26,7 +26,7 @@ double ica_bytes(int M, int D);
  * MIGE_ENUMERIC. */
 int ica_whiten(ica_space *s, const double *Xc, double *A);
 /* W [D][D], a rotation such that the components Z W' of white samples Z [M][D] are as far from normal as may be:
- * FastICA (Hyvarinen 1999), all components at once, log cosh. Errors: MIGE_ENUMERIC. */
+ * FastICA (Hyvarinen 1999), all components at once, contrast -exp(-y^2/2). Errors: MIGE_ENUMERIC. */
 int ica_rotate(ica_space *s, const double *Z, double *W);
 /* W [D][D] becomes the solution nearby of E[psi_i(y_i) y_j] = 0, y = W z, with psi_i the score of component i as
  * far as y and tanh(a y) give it (quasi-maximum likelihood, Pham and Garat 1997); not a rotation any more, since

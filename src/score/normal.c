@@ -4,15 +4,13 @@
 #include <math.h>
 #include <stdlib.h>
 
-enum { GAPS = 8 }; /* that a slope is taken over */
-
 typedef struct {
     double x;
     int m;
 } item;
 
 struct normal_space {
-    int M;
+    int M, gaps;   /* that a slope is taken over */
     double *q, qq; /* [M] normal quantiles of (m + 1/2) / M, and the sum of their squares */
     item *items;
 };
@@ -35,6 +33,8 @@ int normal_create(int M, normal_space **out) {
     *out = NULL;
     MIGE_TRY(mige_alloc(1, sizeof *s, &s));
     s->M = M;
+    /* Noise against the width of a window: few gaps are enough, since a gradient is a mean over all samples. */
+    s->gaps = (int)fmax(4, 2 * round(0.6 * cbrt(M)));
     int err = mige_alloc((size_t)M, sizeof *s->q, &s->q);
     if (!err) err = mige_alloc((size_t)M, sizeof *s->items, &s->items);
     for (int m = 0; !err && m < M; m++) {
@@ -96,10 +96,10 @@ double normal_distance(normal_space *s, const double *x) {
     return describe(s).distance;
 }
 
-/* Over GAPS neighbouring gaps, or as many as hold one that is not empty. Gaps are exponential: the inverse of a sum
+/* Over neighbouring gaps, or as many as hold one that is not empty. Gaps are exponential: the inverse of a sum
  * of n of them is n / (n - 1) times too large on average. */
 static double slope_at(const normal_space *s, int i) {
-    int M = s->M, n = GAPS < M - 1 ? GAPS : M - 1;
+    int M = s->M, n = s->gaps < M - 1 ? s->gaps : M - 1;
     for (;; n = n < M / 2 ? 2 * n : M - 1) {
         int lo = i > n / 2 ? i - n / 2 : 0;
         if (lo > M - 1 - n) lo = M - 1 - n;

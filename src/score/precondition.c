@@ -203,13 +203,14 @@ int mige_map_fit(mige_map *p, const double *X, double *T) {
     return MIGE_OK;
 }
 
+/* Without N there are no slopes. */
 static void pull_normal(const mige_map *p, double *G) {
     size_t n = (size_t)p->M * (size_t)p->D;
-    for (size_t i = 0; i < n; i++) G[i] *= p->slope[i];
+    for (size_t i = 0; p->slope && i < n; i++) G[i] *= p->slope[i];
 }
 
 void mige_map_pull(mige_map *p, double *G) {
-    if (p->slope && !p->after) pull_normal(p, G);
+    if (!p->after) pull_normal(p, G);
     if (p->A) {
         memcpy(p->Y, G, (size_t)p->M * (size_t)p->D * sizeof *G);
         multiply(p, p->M, p->Y, CblasNoTrans, p->A, G);

@@ -1,4 +1,5 @@
 #include "score/score.h"
+#include "base/simd.h"
 #include "mige/clock.h"
 #include "mige/error.h"
 #include "score/calibrate.h"
@@ -137,27 +138,33 @@ void mige_score_destroy(mige_score **out) {
     *out = NULL;
 }
 
-static int compare(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
+/* v [n][D]: each dimension sorted by itself, by exchanges of neighbours (odd and even in turn), in all dimensions at
+ * once. */
+MIGE_CLONES static void sort_rows(int n, int D, double *v) {
+    for (int round = 0; round < n; round++)
+        for (int i = round % 2; i + 1 < n; i += 2) {
+            double *restrict a = v + (size_t)i * (size_t)D, *restrict b = a + D;
+#pragma omp simd
+            for (int d = 0; d < D; d++) {
+                double x = a[d], y = b[d];
+                a[d] = x < y ? x : y;
+                b[d] = x < y ? y : x;
+            }
+        }
 }
 
 /* Distances are differences of products, so that the samples are first moved to about the origin: to the median of
  * a few of them, dimension by dimension, which no outlier can carry off. */
 static void centre(mige_score *s, const double *X) {
     enum { FEW = 31 };
+    size_t D = (size_t)s->D;
     int n = s->M < FEW ? s->M : FEW;
-    for (int d = 0; d < s->D; d++) {
-        double v[FEW] = {0};
-        for (int i = 0; i < n; i++) v[i] = X[(size_t)((int64_t)i * s->M / n) * (size_t)s->D + (size_t)d];
-        qsort(v, (size_t)n, sizeof *v, compare);
-        s->shift[d] = v[n / 2];
-    }
-    for (int m = 0; m < s->M; m++)
-        for (int d = 0; d < s->D; d++) {
-            size_t i = (size_t)m * (size_t)s->D + (size_t)d;
-            s->X[i] = X[i] - s->shift[d];
-        }
+    for (int i = 0; i < n; i++)
+        memcpy(s->X + (size_t)i * D, X + (size_t)((int64_t)i * s->M / n) * D, D * sizeof *X);
+    sort_rows(n, s->D, s->X);
+    memcpy(s->shift, s->X + (size_t)(n / 2) * D, D * sizeof *X);
+    for (size_t m = 0; m < (size_t)s->M; m++)
+        for (size_t d = 0; d < D; d++) s->X[m * D + d] = X[m * D + d] - s->shift[d];
 }
 
 int score_check_rows(int n, int D, const double *X, const char *what) {

@@ -10,7 +10,7 @@ import numpy as np
 
 from make_score import estimate, gauss, record
 
-SURPRISE, GAPS, BASIS = 3, 8, 8
+SURPRISE, BASIS = 3, 8
 
 
 def quantiles(M):
@@ -54,7 +54,7 @@ def normal_scores(x, most):
     sorted_x, t, slope = x[order], np.empty(M), np.empty(M)
     for i in range(M):
         tied = np.flatnonzero(sorted_x == sorted_x[i])
-        middle, n = (tied[0] + tied[-1]) // 2, min(GAPS, M - 1)
+        middle, n = (tied[0] + tied[-1]) // 2, min(max(4, 2 * int(np.floor(0.6 * np.cbrt(M) + 0.5))), M - 1)
         while True:
             lo = min(max(middle - n // 2, 0), M - 1 - n)
             gap = sorted_x[lo + n] - sorted_x[lo]
@@ -80,12 +80,13 @@ def whitening(xc):
 
 
 def rotation(z):
-    """FastICA, symmetric, log cosh, from the identity."""
+    """FastICA, symmetric, contrast -exp(-y^2/2), from the identity."""
     M, D = z.shape
     W = np.eye(D)
     for _ in range(200):
-        g = np.tanh(z @ W.T)
-        N = g.T @ z / M - np.diag((1 - g * g).mean(0)) @ W
+        y = z @ W.T
+        e = np.exp(-y * y / 2)
+        N = (y * e).T @ z / M - np.diag(((1 - y * y) * e).mean(0)) @ W
         U, _, V = np.linalg.svd(N)
         turned = (1 - np.abs((U @ V * W).sum(1))).max()
         W = U @ V
@@ -145,7 +146,7 @@ def fit(kind, x):
         A = whitening(xc)
         z = xc @ A.T
         W = rotation(z)
-        noise = max(3.5, 1.6 * np.log2(D) - 1.3)
+        noise = max(4, 1.5 * np.log2(D) - 1.1)
         shaped = [distance(y) > noise for y in (z @ W.T).T]
         if any(shaped):
             A = refined(z, W, shaped) @ A
