@@ -62,8 +62,8 @@ mige_panel mige_get_panel(const mige_matrix *A, int p);
  * by piece by its user; no ScaLAPACK routine can have it. Not collective. Errors: MIGE_EFAIL (memory). */
 int mige_symmetric_create(const mige_grid *g, int m, int stored, mige_matrix *A);
 
-/* Y [M][n] += this rank's panels, and what mirrors them, times V [M][n], row-major; the sum over ranks is K V. For a grid
- * of one row. Not collective. */
+/* Y [M][n] += this rank's panels, and what mirrors them, times V [M][n], row-major; the sum over ranks is K V. For
+ * a grid of one row. Not collective. */
 void mige_symmetric_multiply(const mige_matrix *K, int n, const double *V, double *Y);
 
 enum mige_solver {

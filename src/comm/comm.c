@@ -97,13 +97,13 @@ int mige_gather_rows(const mige_comm *c, int64_t rows, int64_t width, const doub
     MIGE_TRY_GOTO(mige_alloc((size_t)c->size, sizeof *offsets, &offsets), done);
 done:
     err = mige_agree(c, err);
-    for (int r = 0; r < c->size && !err; r++) {
+    for (int r = 0; r < c->size && !err && counts && offsets; r++) {
         int64_t first, count;
         mige_share(rows, c->size, r, &first, &count);
         counts[r] = (int)count;
         offsets[r] = (int)first;
     }
-    if (!err) MPI_Allgatherv(mine, counts[c->rank], row, all, counts, offsets, row, c->mpi);
+    if (!err && counts) MPI_Allgatherv(mine, counts[c->rank], row, all, counts, offsets, row, c->mpi);
     free(counts);
     free(offsets);
     MPI_Type_free(&row);

@@ -59,7 +59,8 @@ static int combine(mige_eigen *e, int D, double *F) {
     return mige_sum(e->c, F, (size_t)e->m * d);
 }
 
-/* to [columns][rows] = the transposed of from [rows][columns]; in squares, whose lines of both stay in the cache. */
+/* to [columns][rows] = the transposed of from [rows][columns]; in squares, whose lines of both stay in the cache.
+ */
 static void transpose(int64_t rows, int64_t columns, const double *from, int64_t ldf, double *to, int64_t ldt) {
     enum { SQUARE = 16 };
     for (int64_t i = 0; i < rows; i += SQUARE)

@@ -84,7 +84,7 @@ double sturm_bytes(int m) {
     } while (0)
 
 MIGE_CLONES static void evaluate(int m, const double *restrict d, const double *restrict e2, point *to) {
-    vec x0, x1, p0 = {0}, p1, q0 = {0}, q1 = {0};
+    vec x0 = {0}, x1 = {0}, p0 = {0}, p1, q0 = {0}, q1 = {0};
     ints n0 = {0}, n1 = {0}, s0 = {0}, s1 = {0};
     for (int w = 0; w < HALF; w++) {
         x0[w] = to[w].x;
@@ -95,8 +95,8 @@ MIGE_CLONES static void evaluate(int m, const double *restrict d, const double *
         int end = from + RUN < m ? from + RUN : m;
         for (int k = from; k < end; k++) {
             vec r0 = (d[k] - x0) * p0 - e2[k] * q0, r1 = (d[k] - x1) * p1 - e2[k] * q1;
-            n0 -= ((ints)r0 ^ (ints)p0) >> 63;
-            n1 -= ((ints)r1 ^ (ints)p1) >> 63;
+            n0 -= ((ints)r0 ^ (ints)p0) < 0;
+            n1 -= ((ints)r1 ^ (ints)p1) < 0;
             q0 = p0;
             q1 = p1;
             p0 = r0;

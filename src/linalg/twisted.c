@@ -79,7 +79,7 @@ void twisted_vectors(int m, const double *d, const double *e, int k, const doubl
     for (int i = 0; i < m; i++) size = fmax(size, fabs(d[i]) + (i + 1 < m ? fabs(e[i]) : 0));
     vec *l = (vec *)scratch, *u = l + m;
     for (int j = 0; j < k; j += W) {
-        vec x, row;
+        vec x = {0}, row;
         for (int w = 0; w < W; w++) x[w] = lambda[j + w];
         pivots(m, d, e, &x, size * DBL_EPSILON * DBL_EPSILON, l, u);
         twist(m, d, e, &x, l, u, &row);

@@ -95,10 +95,12 @@ static int choose_landmarks(cg *s, const double *X) {
 /* T T' = k(L,L) + jitter I, the least jitter that rounding asks for. */
 static int factor_landmarks(cg *s) {
     int info = 1, r = s->r;
-    for (double jitter = 1e-14 * r; info && jitter < 1e-3; jitter *= 100) {
+    double jitter = 1e-14 * r;
+    for (int tries = 0; info && tries < 5; tries++) {
         kernel_between(r, s->landmarks, s->norms, r, s->landmarks, s->norms, s->D, s->scale, s->T);
         for (size_t i = 0; i < (size_t)r; i++) s->T[i * (size_t)r + i] = 1 + jitter;
         dpotrf_("L", &r, s->T, &r, &info);
+        jitter *= 100;
     }
     MIGE_CHECK(!info, MIGE_ENUMERIC,
                "conjugate gradients: no preconditioner from %d landmarks (try --solver cholesky)", r);

@@ -138,8 +138,8 @@ void mige_score_destroy(mige_score **out) {
     *out = NULL;
 }
 
-/* v [n][D]: each dimension sorted by itself, by exchanges of neighbours (odd and even in turn), in all dimensions at
- * once. */
+/* v [n][D]: each dimension sorted by itself, by exchanges of neighbours (odd and even in turn), in all dimensions
+ * at once. */
 MIGE_CLONES static void sort_rows(int n, int D, double *v) {
     for (int round = 0; round < n; round++)
         for (int i = round % 2; i + 1 < n; i += 2) {
@@ -201,7 +201,7 @@ static int check_norms(const mige_score *s) {
 
 /* K and its width. */
 static int gram(mige_score *s) {
-    double d2;
+    double d2 = 0;
     s->kernel.X = s->X;
     s->info.width = s->o.width;
     MIGE_TRY(kernel_distances(&s->kernel, s->o.width == 0 ? &d2 : NULL));
