@@ -81,11 +81,11 @@ def memory():
 def refused(ranks):
     output = f"refused-{ranks}.h5"
     r = fails(2, r"--samples: 512 samples need .* GB .*at most \d+ would fit",
-              *scale(output, "--memory", 0.001, sizes=(64, 512)), ranks=ranks)
+              *scale(output, "--memory", 0.002, sizes=(64, 512)), ranks=ranks)
     most = int(re.search(r"at most (\d+) would fit", r.messages[0])[1])
     assert 64 <= most < 512 and not os.path.exists(path(output)), f"{most}"
-    good(*scale(output, "--memory", 0.001, "--dry-run", sizes=(most,)), ranks=ranks)
-    fails(2, "would fit", *scale(output, "--memory", 0.001, "--dry-run", sizes=(most + 1,)), ranks=ranks)
+    good(*scale(output, "--memory", 0.002, "--dry-run", sizes=(most,)), ranks=ranks)
+    fails(2, "would fit", *scale(output, "--memory", 0.002, "--dry-run", sizes=(most + 1,)), ranks=ranks)
     assert not os.path.exists(path(output))
     fails(2, "no number of samples", *scale(output, "--memory", 1e-6), ranks=ranks)
 
