@@ -10,11 +10,11 @@
  *
  *   - whiten: mean 0, covariance I
  *   - normal-scores: each dimension to the normal quantiles of its ranks; its slope is that of the ranks over about
- *     1.2 M^(1/3) neighbouring gaps. A dimension that no test tells from normal is standardised instead: there
- * ranks only add noise.
+ *     1.2 M^(1/3) neighbouring gaps. A dimension that no test tells from normal is standardised instead, since
+ *     ranks would only add noise.
  *   - ica: whitened, rotated by FastICA, on to the maximum of a likelihood, then normal scores of the components.
- *     Where no component is further from normal than chance makes them, or there are fewer than 3 samples a
- *     dimension: normal scores of the dimensions as they are, then whitened.
+ *     Where the components are no further from normal than the dimensions as they come, or than chance makes them,
+ *     or there are fewer than 3 samples a dimension: normal scores of the dimensions, then whitened.
  */
 enum mige_precondition {
     MIGE_PRECONDITION_NONE,

@@ -26,6 +26,8 @@ struct mige_map {
 static const double surprise = 3;
 /* Samples a dimension without which ica finds shape in anything. */
 enum { ENOUGH = 3 };
+/* Components must be this many times further from normal than the dimensions are as they come. */
+static const double gain = 1.1;
 
 static int linear(enum mige_precondition kind) {
     return kind == MIGE_PRECONDITION_WHITEN || kind == MIGE_PRECONDITION_ICA;
@@ -112,15 +114,16 @@ static void multiply(const mige_map *p, int n, const double *in, enum CBLAS_TRAN
     cblas_dgemm(CblasRowMajor, CblasNoTrans, how, n, p->D, p->D, 1, in, p->D, B, p->D, 0, out, p->D);
 }
 
-/* Which components of Y [M][D] are further from normal than those of normal samples would be; how many. */
-static int find_shaped(mige_map *p, const double *Y, double *column) {
-    int n = 0;
+/* Which dimensions of Y [M][D] are further from normal than `most`, and the sum of their distances. */
+static double find_shaped(mige_map *p, double most, const double *Y, double *column) {
+    double sum = 0;
     for (int i = 0; i < p->D; i++) {
         cblas_dcopy(p->M, Y + i, p->D, column, 1);
-        p->shaped[i] = normal_distance(p->normal, column) > ica_noise(p->D);
-        n += p->shaped[i];
+        double distance = normal_distance(p->normal, column);
+        p->shaped[i] = distance > most;
+        sum += p->shaped[i] ? distance : 0;
     }
-    return n;
+    return sum;
 }
 
 /* A = the map to independent components, from the A that whitens, where there are any to be found; else `after`. On
@@ -129,11 +132,12 @@ static int find_components(mige_map *p, const double *Xc) {
     size_t n = (size_t)p->M * (size_t)p->D, d = (size_t)p->D;
     p->after = 1;
     if (p->M / ENOUGH < p->D) return MIGE_OK;
+    double as_they_are = find_shaped(p, surprise, Xc, p->all);
     MIGE_TRY(ica_whiten(p->ica, Xc, p->A));
     multiply(p, p->M, Xc, CblasTrans, p->A, p->Y);
     MIGE_TRY(ica_rotate(p->ica, p->Y, p->W));
     multiply(p, p->M, p->Y, CblasTrans, p->W, p->all);
-    if (!find_shaped(p, p->all, p->all + n)) return MIGE_OK;
+    if (find_shaped(p, ica_noise(p->D), p->all, p->all + n) <= gain * as_they_are) return MIGE_OK;
     p->after = 0;
     MIGE_TRY(ica_refine(p->ica, p->Y, p->shaped, p->W));
     memcpy(p->all, p->A, d * d * sizeof *p->A);

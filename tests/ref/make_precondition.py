@@ -147,8 +147,9 @@ def fit(kind, x):
         z = xc @ A.T
         W = rotation(z)
         noise = max(4, 1.5 * np.log2(D) - 1.1)
-        shaped = [distance(y) > noise for y in (z @ W.T).T]
-        if any(shaped):
+        before, after = [np.array([distance(y) for y in a.T]) for a in (xc, z @ W.T)]
+        shaped = after > noise
+        if after[shaped].sum() > 1.1 * before[before > SURPRISE].sum():
             A = refined(z, W, shaped) @ A
             t, slope = each_dimension(xc @ A.T, noise)
             return t, lambda g: (g * slope) @ A, 1
