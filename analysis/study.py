@@ -47,20 +47,23 @@ SETTINGS = {
     "tik, ica, full": [*TIKHONOV, *FULL, "--precondition", "ica"],
     "tik, width 2, full": [*TIKHONOV, *FULL, "--width-scale", "2"],
     "tik, width 2, normal, full": [*TIKHONOV, *FULL, "--width-scale", "2", "--precondition", "normal-scores"],
+    "tik, ica, width 3, full": [*TIKHONOV, *FULL, "--width-scale", "3", "--precondition", "ica"],
     "ssm": ["--estimator", "ssm"],
 }
-BEST = ["published", "tik, full", "tik, normal, full", "tik, ica, full"]
+BEST = ["published", "tik, full", "tik, normal, full", "tik, ica, width 3, full"]
 ALONE = ["published", "ssge, factor", "ssge, full", "ssge, whiten", "ssge, normal", "ssge, normal, full", "ssge, ica, full",
          "ssge, width 2, full"]
 TIK = [name for name in SETTINGS if name.startswith("tik")]
 
 # part -> (title, dims, samples, cases, settings, minutes of CPU)
 PARTS = {
+    "best": ("The published setting against the best, d = 32", [32], [256, 1024], list(CASES), BEST, 15),
     "ssge": ("SSGE, alone and with everything, d = 32", [32], [256, 1024], list(CASES), ALONE, 70),
     "tikhonov": ("Iterated Tikhonov, alone and with everything, d = 32", [32], [256, 1024], list(CASES), TIK, 40),
     "dims": ("Dimensions", [8, 16, 64], [256, 1024], list(CASES), BEST, 60),
     "samples": ("Samples, d = 32", [32], [128, 512, 2048, 4096], list(CASES), BEST[1:], 60),
-    "large": ("Many samples, d = 32", [32], [8192, 16384], ["Gaussian", "y³, rotated", "radial warp"], ["tik, full", "tik, ica, full"], 240),
+    "large": ("Many samples, d = 32", [32], [8192, 16384], ["Gaussian", "y³, rotated", "radial warp"],
+              ["tik, full", "tik, ica, width 3, full"], 240),
 }
 
 
@@ -111,12 +114,15 @@ def table(folder, samples, d, dims, cases, settings):
 def report(folder, parts):
     lines = ["# Error of dI/drho: estimators, maps, calibrations", "",
              "Relative RMSE over 8 correlations from -0.8 to 0.8 of the gradient of mutual information of x and y = g(rho x + sqrt(1 - rho²) e),",
-             f"mean over {REPEATS} draws ± standard error; the best of a row in bold; – where a setting was not run or refused. Made by", "",
+             f"mean over {REPEATS} draws ± standard error; the best of a row in bold; – where a setting was not run or refused. The radial warp",
+             "y / (1 + |y|²/d) folds at |y| = √d, so that the truth in its row is too large: by 1.3 % at d = 32, by 2 to 5 % at 16 and 8. Made by", "",
              "```", "make && python3 analysis/study.py", "```", "",
              "The settings are options of `mige toy` (and of `train`, `score`, `scale`):", "", "| name | options |", "| --- | --- |"]
     lines += [f"| {name} | `{' '.join(words) or '(defaults)'}` |" for name, words in SETTINGS.items()]
     for name in parts:
         title, dims, samples, cases, settings, _ = PARTS[name]
+        if not any(os.path.exists(file_of(folder, case, s, m, dims)) for case in cases for s in settings for m in samples):
+            continue
         lines += ["", f"## {title}"]
         for m in samples:
             for d in dims:

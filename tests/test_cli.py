@@ -124,6 +124,7 @@ def usage(ranks):
         fails(2, f"{option}.*{value}", *score(path("x.h5")), option, value, ranks=ranks)
     fails(2, "solvers.*stein", *score(path("x.h5"), "--solver", "cg"), ranks=ranks)
     fails(2, "solvers.*cholesky", *score(path("x.h5"), "--solver", "filter", "--estimator", "stein"), ranks=ranks)
+    fails(2, "--precondition.*whiten", *score(path("x.h5"), "--precondition", "ica"), ranks=ranks)
     fails(2, "150 samples need.*at most.*would fit", *score(path("x.h5"), "--memory", 3e-4), ranks=ranks)
     if ranks > 1:
         return  # the rest is found in the same way
@@ -420,6 +421,18 @@ def compare_scores(ranks, dataset, points, options, estimate, most, solver):
         return dict(f.attrs), dict(f["score"].attrs)
 
 
+def whitened_scores(ranks):
+    """Scores of L (x - mean) times L are those of x."""
+    output = path(f"whitened-{ranks}.h5")
+    good(*score(output, "--dataset", "/crooked", "--precondition", "whiten", "--quiet"), ranks=ranks)
+    with h5py.File(path("samples.h5")) as f, h5py.File(output) as g:
+        x, found = f["crooked"][:].astype(float), g["score"][:]
+    values, vectors = np.linalg.eigh(np.cov(x.T, bias=True))
+    L = vectors @ np.diag(values ** -0.5) @ vectors.T
+    _, _, s, _ = make_score.estimate((x - x.mean(0)) @ L, x[:1])
+    assert np.linalg.norm(found - s @ L) < 1e-8 * np.linalg.norm(found), "whitened scores"
+
+
 def scores(ranks):
     x, crooked = ("/samples", True), ("/crooked", False)
     for solver, most in ("auto", 1e-8), ("lapack", 1e-8), ("scalapack", 1e-8), ("filter", 1e-8), ("subspace", 1e-6):
@@ -430,6 +443,7 @@ def scores(ranks):
     tikhonov = ("--estimator", "stein", "--eta", 0.1, "--iterations", 2, "--calibrate", "stein")
     for solver, more in ("auto", ()), ("cholesky", ()), ("cg", ("--tolerance", 1e-11)):
         compare_scores(ranks, *x, tikhonov + more, {"eta": 0.1, "iterations": 2, "calibrate": "stein"}, 1e-8, solver)
+    whitened_scores(ranks)
     checked = ("--check", "eigen", "--seed", 5)
     root, of_score = compare_scores(ranks, "/samples", False, checked, {}, 1e-8, "lapack")
     for name in ("format", "format_version", "software", "git_revision", "command_line", "config", "created", "ranks",

@@ -104,6 +104,29 @@ static int check_memory(const app *a, const samples *s, mige_score_options *o, d
     return MIGE_OK;
 }
 
+static int plain(mige_score *score, samples *s) {
+    MIGE_TRY(mige_score_samples(score, s->X, s->S));
+    return s->Q ? mige_score_points(score, s->Q, s->P, s->SP) : MIGE_OK;
+}
+
+/* Scores of t = T(x), carried back to x. */
+static int mapped(app *a, mige_score *score, const mige_score_options *o, samples *s) {
+    mige_map *map = NULL;
+    double *T = NULL;
+    size_t most = (size_t)(s->M > s->Q ? s->M : s->Q);
+    int err = mige_map_create(&a->comm, o->precondition, s->M, s->D, &map);
+    if (!err) err = mige_agree(&a->comm, mige_alloc(most * (size_t)s->D, sizeof *T, &T));
+    if (!err) err = mige_map_fit(map, s->X, T);
+    if (!err) err = mige_score_samples(score, T, s->S);
+    if (!err) err = mige_map_scores(map, s->M, s->S);
+    if (!err && s->Q) err = mige_map_points(map, s->Q, s->P, T);
+    if (!err && s->Q) err = mige_score_points(score, s->Q, T, s->SP);
+    if (!err && s->Q) err = mige_map_scores(map, s->Q, s->SP);
+    mige_map_destroy(&map);
+    free(T);
+    return err;
+}
+
 static int estimate(app *a, samples *s) {
     const config *c = &a->cfg;
     mige_score_options o;
@@ -111,13 +134,15 @@ static int estimate(app *a, samples *s) {
     double bytes;
     MIGE_TRY(config_score(c, &o));
     MIGE_TRY(mige_score_check(s->M, s->D, &o));
+    MIGE_CHECK(o.precondition == MIGE_PRECONDITION_NONE || o.precondition == MIGE_PRECONDITION_WHITEN, MIGE_EUSAGE,
+               "--precondition: scores by themselves can be had with none and whiten; normal-scores and ica serve "
+               "gradients of mutual information");
     MIGE_TRY(check_memory(a, s, &o, &bytes));
     mige_say("score: %d samples in %d dimensions%s, %d ranks, %.3g MB a rank", s->M, s->D,
              s->Q ? " and other points" : "", a->comm.size, bytes / 1e6);
     if (c->dry_run) return MIGE_OK;
     int err = mige_score_create(&a->comm, s->M, s->D, &o, &score);
-    if (!err) err = mige_score_samples(score, s->X, s->S);
-    if (!err && s->Q) err = mige_score_points(score, s->Q, s->P, s->SP);
+    if (!err) err = o.precondition ? mapped(a, score, &o, s) : plain(score, s);
     if (!err) {
         const mige_score_info *info = mige_score_last(score);
         char pairs[32] = "";
