@@ -121,8 +121,8 @@ def report(folder, parts):
     lines += [f"| {name} | `{' '.join(words) or '(defaults)'}` |" for name, words in SETTINGS.items()]
     for name in parts:
         title, dims, samples, cases, settings, _ = PARTS[name]
-        if not any(os.path.exists(file_of(folder, case, s, m, dims)) for case in cases for s in settings for m in samples):
-            continue
+        if not all(os.path.exists(file_of(folder, case, s, m, dims)) for case in cases for s in settings for m in samples):
+            continue  # not run, or not to the end
         lines += ["", f"## {title}"]
         for m in samples:
             for d in dims:
