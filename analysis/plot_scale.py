@@ -171,7 +171,7 @@ def where_it_fits(fitted, D, M, cores, gigabytes):
     while ranks >= 1:
         for nodes in 2 ** np.arange(15):
             if fitted.bytes((D, M, int(nodes) * ranks)) * ranks <= 1e9 * gigabytes:
-                return f"on {nodes} node{'s' * (nodes > 1)}" + (f", {on_ranks(ranks)} each" if ranks < cores else "")
+                return f"on {nodes} node{'s' * int(nodes > 1)}" + (f", {on_ranks(ranks)} each" if ranks < cores else "")
         ranks //= 2
     return "nowhere"
 

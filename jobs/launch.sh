@@ -3,9 +3,10 @@
 # launch ARGUMENT...: mige under the launcher, and its status. mpirun and srun pass SIGUSR1 on to the ranks. They run in the
 # background: bash would keep a signal waiting until a program in the foreground ends. SIGTERM, at the limit or a
 # preemption, SLURM sends to the ranks itself.
-launcher=''
-trap '[ -z "$launcher" ] || kill -USR1 "$launcher" 2>/dev/null' USR1
-trap : TERM
+# `stop` tells scripts that launch one thing after the other.
+launcher='' stop=''
+trap 'stop=1; [ -z "$launcher" ] || kill -USR1 "$launcher" 2>/dev/null' USR1
+trap 'stop=1' TERM
 launch() {
     $LAUNCH "$MIGE" "$@" &
     launcher=$!

@@ -80,4 +80,27 @@ static inline void ref_fill(float *a, size_t first, size_t n, uint32_t salt) {
     for (size_t i = 0; i < n; i++) a[i] = ref_value(first + i, salt);
 }
 
+/* Nearly normal: a sum of twelve of them, exact in double precision. */
+static inline double ref_gauss(size_t i, uint32_t salt) {
+    double sum = 0;
+    for (size_t k = 0; k < 12; k++) sum += (double)ref_value(12 * i + k, salt);
+    return sum;
+}
+
+/* |a - b| / |b|, Euclidean. */
+static inline double ref_distance(const double *a, const double *b, size_t n) {
+    double off = 0, size = 1e-300;
+    for (size_t i = 0; i < n; i++) {
+        off += (a[i] - b[i]) * (a[i] - b[i]);
+        size += b[i] * b[i];
+    }
+    return sqrt(off / size);
+}
+
+/* The same of a to a record that stores all its values; infinite if there is none of this size. */
+static inline double ref_compare(const ref_file *f, const char *name, const double *a, size_t n) {
+    const ref_record *r = ref_find(f, name);
+    return r && r->count == n && r->stored == n ? ref_distance(a, r->values, n) : INFINITY;
+}
+
 #endif

@@ -210,15 +210,6 @@ typedef struct {
     double lambda, residual, orthogonality, f, f2, vectors;
 } errors;
 
-static double distance(size_t n, const double *a, const double *b) {
-    double off = 0, size = 1e-300;
-    for (size_t i = 0; i < n; i++) {
-        off += (a[i] - b[i]) * (a[i] - b[i]);
-        size += b[i] * b[i];
-    }
-    return sqrt(off / size);
-}
-
 /* Residuals and orthogonality of the vectors U, and what they make of B. */
 static void compare_vectors(const problem *p, const mige_eigenpairs *e, errors *worst) {
     int M = p->M, J = e->J;
@@ -239,7 +230,7 @@ static void compare_vectors(const problem *p, const mige_eigenpairs *e, errors *
     }
     apply(M, J, 1, e->lambda, U, F);
     apply(M, J, 1, p->lambda, p->U, R);
-    worst->vectors = distance((size_t)(COLUMNS * M), F, R);
+    worst->vectors = ref_distance(F, R, (size_t)(COLUMNS * M));
     free(U);
     free(F);
     free(KU);
@@ -258,7 +249,7 @@ static double compare_products(const problem *p, mige_eigen *e, int J, int power
     for (int c = 0; c < COLUMNS; c++)
         for (int i = 0; i < M; i++) F[c * M + i] = T[i * COLUMNS + c];
     apply(M, J, power, p->lambda, p->U, R);
-    double worst = distance(n, F, R);
+    double worst = ref_distance(F, R, n);
     free(F);
     return worst;
 }
@@ -473,7 +464,7 @@ static void cholesky(void **state) {
             for (size_t i = 0; i < n; i++) X[i] = (double)ref_value(i, 31);
             multiply_by(&p, 0.01, widths[w], X, Y);
             assert_ok(mige_cholesky_solve(&world, &A, widths[w], Y));
-            assert_small(distance(n, Y, X), 1e-10);
+            assert_small(ref_distance(Y, X, n), 1e-10);
             assert_true(same_everywhere(Y, n * sizeof *Y));
             free(X);
         }

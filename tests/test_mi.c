@@ -4,6 +4,7 @@
 #include "mige/mi.h"
 #include "mige/rng.h"
 #include "ranks.h"
+#include "ref.h"
 #include <math.h>
 #include <stdlib.h>
 
@@ -13,15 +14,6 @@ static double *normal(int M, int d, uint64_t stream) {
     double *x = malloc((size_t)(M * d) * sizeof *x);
     mige_rng_normal(5, MIGE_RNG_SAMPLE, stream, 0, (size_t)(M * d), x);
     return x;
-}
-
-static double distance(const double *a, const double *b, size_t n) {
-    double off = 0, size = 1e-300;
-    for (size_t i = 0; i < n; i++) {
-        off += (a[i] - b[i]) * (a[i] - b[i]);
-        size += b[i] * b[i];
-    }
-    return sqrt(off / size);
 }
 
 /* Scores by a call of their own of the columns of a and, unless NULL, b side by side: those of the last `keep`
@@ -63,8 +55,8 @@ static void composition(void **state) {
         for (int again = 0; again < 2; again++) {
             memset(dZ, 7, sizeof dZ);
             assert_ok(mige_mi_gradient(m, x, h, z, dZ, two ? dH : NULL));
-            assert_small(distance(dZ, wantZ, M * DZ), 1e-11);
-            if (two) assert_small(distance(dH, wantH, M * DH), 1e-11);
+            assert_small(ref_distance(dZ, wantZ, M * DZ), 1e-11);
+            if (two) assert_small(ref_distance(dH, wantH, M * DH), 1e-11);
             assert_true(same_everywhere(dZ, sizeof dZ) && same_everywhere(dH, sizeof dH));
         }
         mige_mi_destroy(&m);

@@ -12,18 +12,12 @@
 static ref_file refs;
 static const char *const names[] = {"none", "whiten", "normal-scores", "ica"};
 
-static double gauss(size_t i, uint32_t salt) {
-    double sum = 0;
-    for (size_t k = 0; k < 12; k++) sum += (double)ref_value(12 * i + k, salt);
-    return sum;
-}
-
 /* The samples of make_precondition.py, to the last bit. */
 static double *samples(const char *kind, int M, int D, uint32_t salt) {
     double *x = malloc((size_t)(M * D) * sizeof *x), *y = malloc((size_t)D * sizeof *y);
     int cubes = !strcmp(kind, "cubes") || !strcmp(kind, "mixed");
     for (int i = 0; i < M * D; i++) {
-        x[i] = gauss((size_t)i, salt);
+        x[i] = ref_gauss((size_t)i, salt);
         if (cubes) x[i] = x[i] * x[i] * x[i];
         if (!strcmp(kind, "ties")) x[i] = i % D == 1 ? 7 : rint(x[i]);
         if (!strcmp(kind, "some") && i % D == 0) x[i] *= x[i];
@@ -34,20 +28,6 @@ static double *samples(const char *kind, int M, int D, uint32_t salt) {
     }
     free(y);
     return x;
-}
-
-static double distance(const double *a, const double *b, size_t n) {
-    double off = 0, size = 1e-300;
-    for (size_t i = 0; i < n; i++) {
-        off += (a[i] - b[i]) * (a[i] - b[i]);
-        size += b[i] * b[i];
-    }
-    return sqrt(off / size);
-}
-
-static double from_ref(const char *name, const double *a, size_t n) {
-    const ref_record *r = ref_find(&refs, name);
-    return r && r->count == n && r->stored == n ? distance(a, r->values, n) : INFINITY;
 }
 
 static double *zeros(size_t n) {
@@ -76,11 +56,11 @@ static void compare(const reference_case *t, uint32_t salt, enum mige_preconditi
     mige_map_pull(map, g);
     snprintf(name, sizeof name, "%s.%s.t", t->name, names[kind]);
     /* ica: as near as iterations that stop at 1e-6 come. */
-    double most = kind == MIGE_PRECONDITION_ICA ? 1e-6 : 1e-10, error = from_ref(name, T, n);
+    double most = kind == MIGE_PRECONDITION_ICA ? 1e-6 : 1e-10, error = ref_compare(&refs, name, T, n);
     if (!(error < most)) print_error("%s: %.2e\n", name, error);
     assert_small(error, most);
     snprintf(name, sizeof name, "%s.%s.pull", t->name, names[kind]);
-    assert_small(from_ref(name, g, n), most);
+    assert_small(ref_compare(&refs, name, g, n), most);
     assert_true(same_everywhere(T, n * sizeof *T));
     mige_map_destroy(&map);
     assert_null(map);
@@ -130,7 +110,7 @@ static void whitening(void **state) {
     assert_ok(mige_map_fit(map, x, T));
     assert_small(off_white(M, D, T), 1e-10);
     assert_ok(mige_map_points(map, M, x, P));
-    assert_small(distance(P, T, M * D), 1e-12);
+    assert_small(ref_distance(P, T, M * D), 1e-12);
     for (int i = 0; i < M * D; i++) x[i] += 0.5 * sin(i); /* a linear map: any step will do */
     assert_ok(mige_map_points(map, M, x, P));
     for (int i = 0; i < M * D; i++) forward += (P[i] - T[i]) * g[i];
@@ -139,7 +119,7 @@ static void whitening(void **state) {
     for (int i = 0; i < M * D; i++) back += 0.5 * sin(i) * g[i];
     assert_small(fabs(forward / back - 1), 1e-10);
     assert_ok(mige_map_scores(map, M, kept));
-    assert_small(distance(kept, g, M * D), 1e-15);
+    assert_small(ref_distance(kept, g, M * D), 1e-15);
     mige_map_destroy(&map);
     double *all[] = {x, g, T, kept, P};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
@@ -170,7 +150,7 @@ static void normal_score_maps(void **state) {
         least = fmin(least, g[i]);
     }
     assert_all(monotone && least > 0);
-    assert_small(distance(T, y, M * D), 0.03);
+    assert_small(ref_distance(T, y, M * D), 0.03);
     assert_small(fabs(mean - 1), 0.02); /* measured 0.003; without the correction for n gaps 0.13 more */
     assert_fails(mige_map_scores(map, M, T), MIGE_EUSAGE, "not scores");
     assert_fails(mige_map_points(map, M, T, g), MIGE_EUSAGE, "not scores");
@@ -332,7 +312,7 @@ static void information(void **state) {
     static double x[M * D], w[M * D], z[M * D], dZ[M * D], back[M * D];
     (void)state;
     for (size_t i = 0; i < M * D; i++) {
-        double u = gauss(i, 71), v = gauss(i, 72) + u;
+        double u = ref_gauss(i, 71), v = ref_gauss(i, 72) + u;
         x[i] = u * u * u;
         w[i] = v * v * v;
     }
@@ -344,7 +324,7 @@ static void information(void **state) {
         snprintf(name, sizeof name, "mi.%s", names[kind]);
         assert_ok(mige_mi_create(&world, MIGE_CIRCUMSTANCE_I, M, D, 0, D, &o, &m));
         for (int again = 0; again < 2; again++) assert_ok(mige_mi_gradient(m, x, NULL, z, dZ, NULL));
-        double error = from_ref(name, dZ, M * D);
+        double error = ref_compare(&refs, name, dZ, M * D);
         if (!(error < 1e-8)) print_error("%s: %.2e\n", name, error);
         assert_small(error, 1e-8);
         assert_true(same_everywhere(dZ, sizeof dZ));
@@ -352,7 +332,7 @@ static void information(void **state) {
         /* h takes the place of z, through its own map. */
         assert_ok(mige_mi_create(&world, MIGE_CIRCUMSTANCE_II, M, 0, D, D, &o, &m));
         assert_ok(mige_mi_gradient(m, NULL, z, x, back, dZ));
-        assert_small(from_ref(name, dZ, M * D), 1e-8);
+        assert_small(ref_compare(&refs, name, dZ, M * D), 1e-8);
         mige_mi_destroy(&m);
     }
 }

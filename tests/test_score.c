@@ -8,16 +8,10 @@
 
 static ref_file refs;
 
-static double gauss(size_t i, uint32_t salt) {
-    double sum = 0;
-    for (size_t k = 0; k < 12; k++) sum += (double)ref_value(12 * i + k, salt);
-    return sum;
-}
-
 /* The samples of make_score.py, to the last bit. */
 static double *samples(const char *kind, int M, int D, uint32_t salt) {
     double *x = malloc((size_t)(M * D) * sizeof *x);
-    for (int i = 0; i < M * D; i++) x[i] = gauss((size_t)i, salt);
+    for (int i = 0; i < M * D; i++) x[i] = ref_gauss((size_t)i, salt);
     for (int m = 0; m < M; m++)
         for (int d = 0; d < D; d++) {
             double *v = &x[m * D + d];
@@ -38,20 +32,10 @@ static mige_score_options with_solver(enum mige_solver solver) {
 }
 
 /* Relative Frobenius distance of a to n reference values. */
-static double distance(const double *a, const double *b, size_t n) {
-    double off = 0, size = 1e-300;
-    for (size_t i = 0; i < n; i++) {
-        off += (a[i] - b[i]) * (a[i] - b[i]);
-        size += b[i] * b[i];
-    }
-    return sqrt(off / size);
-}
-
 static double from_ref(const char *name, const char *what, const double *a, size_t n) {
     char full[96];
     snprintf(full, sizeof full, "%s.%s", name, what);
-    const ref_record *r = ref_find(&refs, full);
-    return r && r->count == n && r->stored == n ? distance(a, r->values, n) : INFINITY;
+    return ref_compare(&refs, full, a, n);
 }
 
 typedef struct {
@@ -198,17 +182,17 @@ static void symmetries(void **state) {
     for (int i = 0; i < N; i++) x[i] = y[i] - (i % D == 1 ? -3e5 : 1 << 19); /* what the shift has left */
     scores(&o, M, D, x, s, 0, NULL, NULL, &w);
     scores(&o, M, D, y, t, 0, NULL, NULL, &v);
-    assert_small(distance(t, s, N), 1e-9);
+    assert_small(ref_distance(t, s, N), 1e-9);
     assert_small(fabs(v - w), 1e-12);
     for (int i = 0; i < N; i++) y[i] = x[i] * 1e-6;
     scores(&o, M, D, y, t, 0, NULL, NULL, &v);
     for (int i = 0; i < N; i++) t[i] *= 1e-6;
-    assert_small(distance(t, s, N), 1e-9);
+    assert_small(ref_distance(t, s, N), 1e-9);
     assert_small(fabs(v * 1e6 - w), 1e-12);
     for (int m = 0; m < M; m++) memcpy(y + D * (m * 50 % M), x + D * m, D * sizeof *y);
     scores(&o, M, D, y, t, 0, NULL, NULL, NULL);
     for (int m = 0; m < M; m++) memcpy(u + D * m, t + D * (m * 50 % M), D * sizeof *u);
-    assert_small(distance(u, s, N), 1e-9);
+    assert_small(ref_distance(u, s, N), 1e-9);
     free(x);
     free(y);
 }
@@ -224,9 +208,9 @@ static void points_are_samples(void **state) {
         int good = 1;
         for (int i = 0; i < Q * D; i++) p[i] = x[i % (M * D)];
         scores(&o, M, D, x, s, Q, p, sp, NULL);
-        for (int q = 0; q + M <= Q; q += M) assert_small(distance(sp + q * D, s, M * D), 1e-9);
+        for (int q = 0; q + M <= Q; q += M) assert_small(ref_distance(sp + q * D, s, M * D), 1e-9);
         scores(&o, M, D, x, s, 1, p, sp, NULL);
-        assert_small(distance(sp, s, D), 1e-8);
+        assert_small(ref_distance(sp, s, D), 1e-8);
         scores(&o, M, D, x, s, 0, none, none, NULL);
         for (int i = 0; i < D; i++) p[i] = 1e6; /* far from every sample: no density, no score */
         scores(&o, M, D, x, s, 1, p, sp, NULL);
@@ -252,11 +236,11 @@ static void used_again(void **state) {
         assert_ok(mige_score_samples(e, y, t));
         assert_ok(mige_score_points(e, 5, p, tp));
         assert_ok(mige_score_samples(e, x, t));
-        assert_small(distance(t, s, N), most);
+        assert_small(ref_distance(t, s, N), most);
         assert_ok(mige_score_points(e, 5, p, tp));
-        assert_small(distance(tp, sp, 5 * D), most);
+        assert_small(ref_distance(tp, sp, 5 * D), most);
         assert_ok(mige_score_points(e, 5, p, tp));
-        assert_small(distance(tp, sp, 5 * D), most);
+        assert_small(ref_distance(tp, sp, 5 * D), most);
         mige_score_destroy(&e);
         free(x);
         free(y);
@@ -287,7 +271,7 @@ static void tikhonov_distributed(void **state) {
             right[i * D] += k * a / (w * w);
             right[i * D + 1] += k * b / (w * w);
         }
-    assert_small(distance(left, right, M * D), 1e-10);
+    assert_small(ref_distance(left, right, M * D), 1e-10);
     free(x);
 }
 
@@ -408,7 +392,7 @@ static void problems(void **state) {
                     double *alone = malloc(size * sizeof *alone), w;
                     mige_problem_result r = mige_problems_result(p, i);
                     scores(&o, M, dims[i], mige_problems_input(p, i), alone, 0, NULL, NULL, &w);
-                    assert_small(distance(mige_problems_scores(p, i), alone, size), 1e-10);
+                    assert_small(ref_distance(mige_problems_scores(p, i), alone, size), 1e-10);
                     assert_true(same_everywhere(mige_problems_scores(p, i), size * sizeof *alone));
                     assert_all(fabs(r.width - w) <= 1e-13 * w && r.J >= 1 && r.J <= M);
                     assert_true(same_everywhere(&r.J, sizeof r.J) && same_everywhere(&r.width, sizeof r.width));

@@ -60,12 +60,6 @@ static void draw(int bent, double *x, double *s) {
     }
 }
 
-static double distance(const double *a, const double *b, int n) {
-    double d = 0, size = 0;
-    for (int i = 0; i < n; i++) d += (a[i] - b[i]) * (a[i] - b[i]), size += b[i] * b[i];
-    return sqrt(d / (size + 1e-300));
-}
-
 static const ssm_options usual = {.steps = 2000, .hidden = 64, .rate = 1e-3, .seed = 1};
 
 static void make(const mige_comm *c, int M, int D, const ssm_options *o, mige_estimator_plugin *p, void **self) {
@@ -97,7 +91,7 @@ static void trained(void **state) {
         const ref_record *r = ref_find(&ref, cases[bent].name);
         draw(bent, x, true_s);
         scores(&world, M4, D4, &usual, x, s, M4, x, t);
-        double error = distance(s, true_s, N4);
+        double error = ref_distance(s, true_s, N4);
         if (world.rank == 0) print_message("%s: %.4f, PyTorch's %.4f\n", cases[bent].name, error, r->values[0]);
         assert_small(error, cases[bent].most);
         assert_small(error / r->values[0], 1.2);
@@ -136,7 +130,7 @@ static void called_again(void **state) {
     make(&world, M4, D4, &usual, &p, &self);
     assert_ok(p.samples(self, x, first));
     assert_ok(p.samples(self, y, s));
-    assert_small(distance(s, other, N4), 0.10);
+    assert_small(ref_distance(s, other, N4), 0.10);
     assert_ok(p.samples(self, x, s));
     assert_all(memcmp(s, first, sizeof s) == 0);
     p.destroy(&self);

@@ -151,15 +151,6 @@ static void make_spectrum(int m, spectrum *s) {
     reference(m, s->U, s->values);
 }
 
-static double distance(int n, const double *x, const double *y) {
-    double off = 0, size = 0;
-    for (int i = 0; i < n; i++) {
-        off += (x[i] - y[i]) * (x[i] - y[i]);
-        size += y[i] * y[i];
-    }
-    return sqrt(off / size);
-}
-
 enum { COLUMNS = 19 };
 /* X <- U_J diag(1/lambda^power) U_J' X */
 static void cut(const spectrum *s, int J, int power, double *X) {
@@ -188,7 +179,7 @@ static void projections(void **state) {
             assert_true(projector_make(&p, s.d, s.e, s.values, cuts[k]));
             projector_apply(&p, s.d, s.e, power, COLUMNS, X);
             cut(&s, cuts[k], power, Y);
-            double error = distance(M * COLUMNS, X, Y);
+            double error = ref_distance(X, Y, (size_t)(M * COLUMNS));
             if (!(error < 1e-11)) print_error("cut %d, power %d: %g\n", cuts[k], power, error);
             assert_true(error < 1e-11);
         }

@@ -24,6 +24,8 @@ const char *mige_blas_kernel(void);
 /* The library's own description, or "unknown". */
 const char *mige_blas_config(void);
 void mige_blas_threads(int n);
+/* GFLOP/s of dgemm in this process, over `seconds` of it: what the kernels really do. 0: no memory. */
+double mige_blas_rate(double seconds);
 
 /* The kernel set to ask OpenBLAS for when `kernel` lacks vector instructions that a processor with `avx2` (and fma)
  * and `avx512` has; NULL when it is good as it is, or is not a known OpenBLAS kernel. Pure. */

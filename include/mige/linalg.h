@@ -54,10 +54,16 @@ typedef struct {
     double *a; /* column-major, columns ld apart; NULL where nothing is stored */
     int ld, rows, cols;
     int il, jl;   /* local index of its first row and column */
-    int diagonal; /* 1: its first `cols` rows are the diagonal block */
+    int diagonal; /* how many of its rows, the first, belong to the diagonal block */
 } mige_panel;
 int mige_num_panels(const mige_matrix *A);
 mige_panel mige_get_panel(const mige_matrix *A, int p);
+/* Its rows [from, from + most), or as many as there are. */
+mige_panel mige_panel_rows(const mige_panel *p, int from, int most);
+/* y_rows [rows][n] += the panel times v_cols [cols][n], and y_cols [cols][n] += the transposed of what is below the
+ * diagonal block times v_rows [rows][n]. */
+void mige_panel_multiply(const mige_panel *p, int n, const double *v_cols, const double *v_rows, double *y_rows,
+                         double *y_cols);
 /* A symmetric matrix of order m that keeps its panels only, half the memory of all, or (stored 0) is computed piece
  * by piece by its user; no ScaLAPACK routine can have it. Not collective. Errors: MIGE_EFAIL (memory). */
 int mige_symmetric_create(const mige_grid *g, int m, int stored, mige_matrix *A);

@@ -68,6 +68,14 @@ void mige_score_destroy(mige_score **s);
 /* Bytes the largest rank takes. Not collective. */
 double mige_score_bytes(int M, int D, int ranks, const mige_score_options *o);
 
+/* Operations of one mige_score_samples, over all ranks, from the sizes alone: Gram matrix and B; eigenproblem,
+ * factorisation or preconditioner; products or solves that give the scores. Where iterations cannot be known, or J,
+ * an ordinary number is taken; 0 for a plugin. Not collective. */
+typedef struct {
+    double gram, eigen, apply;
+} mige_score_work;
+mige_score_work mige_score_flops(int M, int D, const mige_score_options *o);
+
 /* S [M][D] = the scores at the samples X [M][D]. Collective; X must be the same on every rank, S is. Errors,
  * agreed: MIGE_EINPUT for a sample that is not finite (its row is named, from 0), MIGE_ENUMERIC when the width is 0
  * (half of all pairs are equal), the eigensolver fails, or a score is not finite. */
@@ -90,10 +98,12 @@ const mige_score_info *mige_score_last(const mige_score *s);
  * other. */
 typedef struct mige_problems mige_problems;
 
-/* n problems, problem i in dims[i] dimensions. Collective; errors as mige_score_create. */
+/* n problems, 4 at most, problem i in dims[i] dimensions. Collective; errors as mige_score_create. */
 int mige_problems_create(const mige_comm *c, int M, int n, const int *dims, const mige_score_options *o,
                          mige_problems **p);
 void mige_problems_destroy(mige_problems **p);
+/* Into how many groups the ranks are parted for n problems of M samples. Not collective. */
+int mige_problems_groups(int M, int n, int ranks);
 /* Bytes the largest rank takes. Not collective. */
 double mige_problems_bytes(int M, int n, const int *dims, int ranks, const mige_score_options *o);
 /* Input [M][dims[i]], to be filled on every rank, and its scores after a solve, on every rank; owned by p. */

@@ -57,6 +57,9 @@ extern const mige_option_table option_table;
 /* Score options out of the configuration. Errors: MIGE_EUSAGE (a width that is neither "median" nor a positive
  * number). */
 int config_score(const config *c, mige_score_options *o);
+/* The value of an option that is a choice, by the option's name. */
+enum { CHOICE_SIZE = 32 };
+void config_choice(const config *c, const char *option, char text[CHOICE_SIZE]);
 /* An option that must be given. */
 int config_need(const char *option, const char *value);
 /* Path of a file in a run's folder, MIGE_OPT_TEXT_SIZE long. */

@@ -205,6 +205,15 @@ int config_score(const config *c, mige_score_options *o) {
     return MIGE_OK;
 }
 
+void config_choice(const config *c, const char *option, char text[CHOICE_SIZE]) {
+    text[0] = 0;
+    for (size_t i = 0; i < sizeof options / sizeof *options; i++) {
+        const int *value = (const int *)(const void *)((const char *)c + options[i].offset);
+        if (options[i].type == CHOICE && !strcmp(options[i].name, option))
+            mige_options_choice(options[i].choices, *value, text, CHOICE_SIZE);
+    }
+}
+
 int config_need(const char *option, const char *value) {
     MIGE_CHECK(*value, MIGE_EUSAGE, "--%s: must be given (see --help)", option);
     return MIGE_OK;

@@ -1,5 +1,6 @@
 #include "app/memory.h"
 #include "mige/error.h"
+#include "mige/log.h"
 #include <limits.h>
 #include <malloc.h>
 #include <math.h>
@@ -126,6 +127,15 @@ int memory_fits(const app *a, double share, const char *what, int M, memory_need
                       M, 1e-9 * bytes * ranks, a->comm.node_size, 1e-9 * share * ranks,
                       a->cfg.memory > 0 ? "is what --memory allows" : "are free for it", most,
                       other_solver(&a->cfg), a->cfg.memory > 0 ? "a larger --memory" : "more nodes");
+}
+
+int memory_check(const app *a, const char *what, int M, memory_need need, const void *ctx) {
+    double share;
+    MIGE_TRY(memory_share(a, &share));
+    int err = memory_fits(a, share, what, M, need, ctx);
+    if (!err || !a->cfg.dry_run || a->cfg.memory > 0) return err;
+    mige_warn("%s", mige_error());
+    return MIGE_OK;
 }
 
 double memory_peak(void) {

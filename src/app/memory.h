@@ -20,6 +20,10 @@ typedef double (*memory_need)(const void *ctx, int M);
  * rank. */
 int memory_fits(const app *a, double share, const char *what, int M, memory_need need, const void *ctx);
 
+/* Both, before the work; with --dry-run a warning only, unless --memory says what there will be: the memory of
+ * where it is done may not be that of where the work will be. Collective. */
+int memory_check(const app *a, const char *what, int M, memory_need need, const void *ctx);
+
 /* Largest resident memory of this process since the last memory_peak_reset (where the kernel lets it be reset, else
  * since the start), and what is resident now, in bytes. 0: the system does not say. Not collective. */
 double memory_peak(void);

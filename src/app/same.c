@@ -33,7 +33,11 @@ static int find(const char *text, const entry *like, entry *e) {
     return 0;
 }
 
-static int is_free(const entry *e, const char *const *list) {
+/* Of every command: how a run looks and ends, and where it goes. */
+static const char *const always_free[] = {"output",  "quiet",  "progress",  "log-view", "dump-config",
+                                          "dry-run", "resume", "max-hours", "memory",   NULL};
+
+static int named(const entry *e, const char *const *list) {
     for (; *list; list++)
         if (strlen(*list) == (size_t)e->name_length && !strncmp(*list, e->name, (size_t)e->name_length)) return 1;
     return 0;
@@ -43,7 +47,9 @@ static int compare(const char *path, const char *theirs, const char *defaults, c
                    const char *const *list) {
     entry our, other;
     while (next_entry(&ours, &our)) {
-        if (is_free(&our, list) || (!find(theirs, &our, &other) && !find(defaults, &our, &other))) continue;
+        if (named(&our, always_free) || named(&our, list) ||
+            (!find(theirs, &our, &other) && !find(defaults, &our, &other)))
+            continue;
         int equal =
             our.value_length == other.value_length && !strncmp(our.value, other.value, (size_t)our.value_length);
         MIGE_CHECK(

@@ -5,9 +5,10 @@
 #include "app/app.h"
 #include "mige/io.h"
 
-/* Compares the options kept in the file with those of `a`, but for the names in `free` (NULL-terminated), which
- * what is in the file does not depend on; an option that the file does not know yet counts as its default. Not
- * collective. Errors: MIGE_EUSAGE (a difference: option and both values), MIGE_EINPUT. */
+/* Compares the options kept in the file with those of `a`, but for those that only say how a run looks and ends,
+ * and for the names in `free` (NULL-terminated), which what is in the file does not depend on either; an option
+ * that the file does not know yet counts as its default. Not collective. Errors: MIGE_EUSAGE (a difference: option
+ * and both values), MIGE_EINPUT. */
 int same_config(const mige_file *f, const app *a, const char *const *free);
 
 #endif

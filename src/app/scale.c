@@ -114,18 +114,7 @@ static int draw(work *w, int64_t n, int warm) {
 /* GFLOP/s of dgemm on the slowest rank while all are at it: what the machine has to give, caches and memory shared.
  */
 static int measure_dgemm(const mige_comm *c, double *rate) {
-    enum { N = 512 };
-    static const double SECONDS = 0.2;
-    double *x, slowest, spent = 0;
-    int rounds = 0;
-    MIGE_TRY(mige_agree(c, mige_alloc(3 * N * N, sizeof *x, &x)));
-    for (int i = 0; i < 2 * N * N; i++) x[i] = 1;
-    for (double start = mige_now(); spent < SECONDS; rounds++) {
-        cblas_dgemm(CblasColMajor, CblasNoTrans, CblasNoTrans, N, N, N, 1, x, N, x + N * N, N, 0, x + 2 * N * N, N);
-        spent = mige_now() - start;
-    }
-    free(x);
-    slowest = -2e-9 * N * N * N * rounds / spent;
+    double slowest = -mige_blas_rate(0.2);
     MIGE_TRY(mige_max(c, &slowest, 1));
     *rate = -slowest;
     return MIGE_OK;
@@ -271,18 +260,11 @@ static double need(const void *ctx, int M) {
     return scale_bytes(ctx, M);
 }
 
-/* Before anything is computed. The memory of where --dry-run is done may not be that of where the work will be. */
+/* Before anything is computed. */
 static int check_memory(const scale *s) {
-    double share;
-    MIGE_TRY(memory_share(s->a, &share));
-    for (int i = 0; i < s->nsamples; i++) {
-        if (!s->c->dry_run && !case_left(s, s->samples[i])) continue;
-        int err = memory_fits(s->a, share, "--samples", (int)s->samples[i], need, s);
-        if (err && s->c->dry_run && s->c->memory <= 0)
-            mige_warn("%s", mige_error());
-        else
-            MIGE_TRY(err);
-    }
+    for (int i = 0; i < s->nsamples; i++)
+        if (s->c->dry_run || case_left(s, s->samples[i]))
+            MIGE_TRY(memory_check(s->a, "--samples", (int)s->samples[i], need, s));
     return MIGE_OK;
 }
 
@@ -318,10 +300,10 @@ static int parse(scale *s) {
 
 static void say_plan(const scale *s) {
     const config *c = s->c;
-    char estimator[SCALE_TEXT], solver[SCALE_TEXT], problem[SCALE_TEXT];
-    scale_choice(c, "estimator", estimator);
-    scale_choice(c, "solver", solver);
-    scale_choice(c, "problem", problem);
+    char estimator[CHOICE_SIZE], solver[CHOICE_SIZE], problem[CHOICE_SIZE];
+    config_choice(c, "estimator", estimator);
+    config_choice(c, "solver", solver);
+    config_choice(c, "problem", problem);
     mige_say("scale: %s%s in %d dimensions, samples %s, %lld gradients each (%d correlations, %lld repeats), "
              "estimator %s, solver %s, %d ranks x %lld threads",
              problem, c->rotate ? " rotated" : "", s->D, *c->samples ? c->samples : "256,1024,4096",

@@ -43,10 +43,6 @@ typedef struct {
 } scale_errors;
 scale_errors scale_find_errors(const scale *s, int i);
 
-/* The value of an option that is a choice. */
-enum { SCALE_TEXT = 32 };
-void scale_choice(const config *c, const char *name, char text[SCALE_TEXT]);
-
 /* Writes all cases. On one rank. Errors: MIGE_EOUTPUT. */
 int scale_save(const scale *s);
 /* The number of cases in an output that is there already, 0 if there is none, when it was made with the same
@@ -60,7 +56,7 @@ void scale_print_head(void);
 void scale_print(const scale *s, int i);
 
 /* Bytes that the largest rank of P takes for M samples, and flops of one gradient over all ranks, both from the
- * sizes alone (flops of iterations that nobody can know: those of a guess). */
+ * sizes alone. */
 double scale_bytes(const scale *s, int M);
 void scale_flops(const scale *s, int M, double flops[PARTS]);
 /* What --dry-run prints of a case. */

@@ -108,22 +108,12 @@ static int write_draws(const scale *s, mige_file *f, double *v) {
     return mige_file_write(f, "/gradient", all, s->gradient, "nat", "its estimates; NaN: not done", 0);
 }
 
-void scale_choice(const config *c, const char *name, char text[SCALE_TEXT]) {
-    text[0] = 0;
-    for (int n = 0; n < option_table.noptions; n++) {
-        const mige_option *o = &option_table.options[n];
-        const char *at = (const char *)c + o->offset;
-        if (o->type == MIGE_OPT_CHOICE && !strcmp(o->name, name))
-            mige_options_choice(o->choices, *(const int *)(const void *)at, text, SCALE_TEXT);
-    }
-}
-
 static int write_attributes(const scale *s, mige_file *f) {
     const config *c = s->c;
     static const char *const choices[] = {"estimator", "solver", "problem", "calibrate", "precondition"};
     for (size_t i = 0; i < sizeof choices / sizeof *choices; i++) {
-        char text[SCALE_TEXT];
-        scale_choice(c, choices[i], text);
+        char text[CHOICE_SIZE];
+        config_choice(c, choices[i], text);
         MIGE_TRY(mige_file_set_text(f, "/", choices[i], text));
     }
     MIGE_TRY(mige_file_set_int(f, "/", "rotate", c->rotate));
@@ -153,9 +143,8 @@ int scale_save(const scale *s) {
     return err;
 }
 
-/* Options that what is in the file does not depend on, or that it keeps case by case. */
-static const char *const free_options[] = {"output", "quiet",   "progress",  "log-view", "dump-config", "dry-run",
-                                           "resume", "samples", "max-hours", "memory",   NULL};
+/* Kept case by case. */
+static const char *const free_options[] = {"samples", NULL};
 
 static int count_cases(const scale *s, const mige_file *f, int *ncases) {
     mige_layout layout;

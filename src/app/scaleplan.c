@@ -55,33 +55,22 @@ double scale_bytes(const scale *s, int M) {
     return mige_mi_bytes(MIGE_CIRCUMSTANCE_I, M, s->D, 0, s->D, s->a->comm.size, &s->score) + samples;
 }
 
-/* Iterations of conjugate gradients, and of the filter in subspace iteration: guesses. */
-enum { CG_ITERATIONS = 30 };
-
 void scale_flops(const scale *s, int M, double flops[PARTS]) {
-    double m = M, both = 3. * s->D; /* columns of the marginal and of the joint */
-    const mige_score_options *o = &s->score;
-    int stein = o->estimator == MIGE_ESTIMATOR_STEIN,
-        direct = o->eigen.solver == MIGE_SOLVER_SCALAPACK || o->eigen.solver == MIGE_SOLVER_LAPACK;
-    flops[GRAM] = 3 * m * m * both;
-    flops[EIGEN] = 2 * m * m * m * (stein ? 1. / 3 : direct ? 14. / 3 : 4. / 3);
-    flops[APPLY] = stein ? 2 * m * m * both * o->iterations : 4 * m * m * both;
-    if (stein && o->eigen.solver == MIGE_SOLVER_CG) {
-        double r = fmin(m, m / 10 + 64);
-        flops[EIGEN] = 2 * (2 * m * r * r + 2. / 3 * r * r * r);
-        flops[APPLY] = 3 * m * m * both * CG_ITERATIONS * o->iterations;
-    }
-    if (o->estimator == MIGE_ESTIMATOR_SSM) flops[GRAM] = flops[EIGEN] = flops[APPLY] = 0;
+    mige_score_work y = mige_score_flops(M, s->D, &s->score), xy = mige_score_flops(M, 2 * s->D, &s->score);
+    flops[GRAM] = y.gram + xy.gram;
+    flops[EIGEN] = y.eigen + xy.eigen;
+    flops[APPLY] = y.apply + xy.apply;
 }
 
 /* Problems are solved at once on parts of the ranks; most solvers take a grid of one row, in which each rank has
- * whole columns. */
+ * whole columns (and few samples one rank). */
 static void grid_text(const scale *s, int M, char *text, size_t size) {
     enum mige_solver solver = s->score.eigen.solver;
-    int P = s->a->comm.size, groups = P > 1 ? 2 : 1, ranks = (P + groups - 1) / groups, rows, cols, nb;
+    int P = s->a->comm.size, groups = mige_problems_groups(M, 2, P), ranks = (P + groups - 1) / groups, rows, cols,
+        nb;
     mige_grid_shape(M, solver == MIGE_SOLVER_LAPACK ? 1 : ranks, &rows, &cols, &nb);
-    int square =
-        s->score.estimator == MIGE_ESTIMATOR_SSGE && solver != MIGE_SOLVER_AUTO && solver != MIGE_SOLVER_FILTER;
+    int square = s->score.estimator == MIGE_ESTIMATOR_SSGE &&
+                 (solver == MIGE_SOLVER_LAPACK || solver == MIGE_SOLVER_SCALAPACK);
     if (!square) {
         cols = M < 1024 ? 1 : ranks;
         rows = 1;
@@ -96,7 +85,7 @@ void scale_print_plan(const scale *s, int M) {
     grid_text(s, M, grid, sizeof grid);
     mige_print("%8d samples: problems of %d and %d dimensions, %s, grid %s each, %.4g MB a rank, %.3g GB a node, "
                "%.3g GFLOP a gradient (gram %.3g, eigen %.3g, score %.3g at most)",
-               M, s->D, 2 * s->D, s->a->comm.size > 1 ? "at once" : "in turn", grid, 1e-6 * bytes,
-               1e-9 * bytes * s->a->comm.node_size, 1e-9 * (f[GRAM] + f[EIGEN] + f[APPLY]), 1e-9 * f[GRAM],
-               1e-9 * f[EIGEN], 1e-9 * f[APPLY]);
+               M, s->D, 2 * s->D, mige_problems_groups(M, 2, s->a->comm.size) > 1 ? "at once" : "in turn", grid,
+               1e-6 * bytes, 1e-9 * bytes * s->a->comm.node_size, 1e-9 * (f[GRAM] + f[EIGEN] + f[APPLY]),
+               1e-9 * f[GRAM], 1e-9 * f[EIGEN], 1e-9 * f[APPLY]);
 }

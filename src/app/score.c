@@ -92,16 +92,13 @@ static int check_memory(const app *a, const samples *s, mige_score_options *o, d
     demand d = {s->D, s->Q, a->comm.size, o};
     double share;
     MIGE_TRY(memory_share(a, &share));
-    int err = memory_fits(a, share, a->cfg.input, s->M, need, &d);
-    if (err && o->estimator == MIGE_ESTIMATOR_STEIN && o->eigen.solver == MIGE_SOLVER_AUTO) {
+    if (o->estimator == MIGE_ESTIMATOR_STEIN && o->eigen.solver == MIGE_SOLVER_AUTO && share > 0 &&
+        need(&d, s->M) > share) {
         o->eigen.solver = MIGE_SOLVER_CG;
-        err = memory_fits(a, share, a->cfg.input, s->M, need, &d);
-        if (!err) mige_say("score: the matrix does not fit and is not stored (--solver cg)");
+        mige_say("score: the matrix does not fit and is not stored (--solver cg)");
     }
     *bytes = need(&d, s->M);
-    if (!err || !a->cfg.dry_run) return err;
-    mige_warn("%s", mige_error()); /* where the work will be done there may be more */
-    return MIGE_OK;
+    return memory_check(a, a->cfg.input, s->M, need, &d);
 }
 
 static int plain(mige_score *score, samples *s) {
@@ -118,10 +115,10 @@ static int mapped(app *a, mige_score *score, const mige_score_options *o, sample
     if (!err) err = mige_agree(&a->comm, mige_alloc(most * (size_t)s->D, sizeof *T, &T));
     if (!err) err = mige_map_fit(map, s->X, T);
     if (!err) err = mige_score_samples(score, T, s->S);
-    if (!err) err = mige_map_scores(map, s->M, s->S);
-    if (!err && s->Q) err = mige_map_points(map, s->Q, s->P, T);
+    if (!err) err = mige_agree(&a->comm, mige_map_scores(map, s->M, s->S));
+    if (!err && s->Q) err = mige_agree(&a->comm, mige_map_points(map, s->Q, s->P, T));
     if (!err && s->Q) err = mige_score_points(score, s->Q, T, s->SP);
-    if (!err && s->Q) err = mige_map_scores(map, s->Q, s->SP);
+    if (!err && s->Q) err = mige_agree(&a->comm, mige_map_scores(map, s->Q, s->SP));
     mige_map_destroy(&map);
     free(T);
     return err;

@@ -2,6 +2,7 @@
 #include "app/toy.h"
 #include "app/deal.h"
 #include "app/lists.h"
+#include "app/memory.h"
 #include "app/stop.h"
 #include "mige/clock.h"
 #include "mige/error.h"
@@ -256,21 +257,26 @@ static int compute(work *w) {
 
 /* ---- the plan */
 
-static double memory(const work *w) {
-    double most = 0;
+/* Bytes a rank, for M samples. */
+static double memory(const void *ctx, int M) {
+    const work *w = ctx;
+    toy t = w->t;
+    int ranks = M > ALONE ? w->a->comm.size : 1;
     int64_t widest = 0;
-    for (int d = 0; d < w->t.ndims; d++) {
-        int D = (int)w->t.dims[d];
+    double most = 0;
+    t.M = M;
+    for (int d = 0; d < t.ndims; d++) {
+        int D = (int)t.dims[d];
         widest = D > widest ? D : widest;
-        for (int m = 0; m < w->t.nmethods; m++) {
-            baseline_options o = options_of(&w->t, d, m);
-            double bytes = w->t.methods[m] == METHOD_MIGE
-                               ? mige_mi_bytes(MIGE_CIRCUMSTANCE_I, w->t.M, D, 0, D, w->c->size, &w->score)
+        for (int m = 0; m < t.nmethods; m++) {
+            baseline_options o = options_of(&t, d, m);
+            double bytes = t.methods[m] == METHOD_MIGE
+                               ? mige_mi_bytes(MIGE_CIRCUMSTANCE_I, M, D, 0, D, ranks, &w->score)
                                : baseline_bytes(&o);
             most = bytes > most ? bytes : most;
         }
     }
-    return most + 32. * w->t.M * (double)widest + 8. * VALUES * (double)w->t.ncells;
+    return most + 32. * M * (double)widest + 8. * VALUES * (double)t.ncells;
 }
 
 static int check_sizes(const toy *t, int nsamples, int64_t samples) {
@@ -311,14 +317,15 @@ static int parse(work *w) {
 
 static void say_plan(const work *w) {
     const config *c = w->t.c;
-    char estimator[32], problem[32];
-    mige_options_choice(MIGE_ESTIMATORS, c->estimator, estimator, sizeof estimator);
-    mige_options_choice("gaussian|cubic|asinh|sine|radial|scaled", c->problem, problem, sizeof problem);
+    char estimator[CHOICE_SIZE], problem[CHOICE_SIZE];
+    config_choice(c, "estimator", estimator);
+    config_choice(c, "problem", problem);
     mige_say("toy: %s%s in %s dimensions, %d samples, %d correlations, methods %s", problem,
              c->rotate ? " rotated" : "", c->dims, w->t.M, w->t.nrho, c->methods);
     mige_say("toy: %lld cells (%lld repeats, of critics %lld) on %d ranks%s, estimator %s, about %.3g MB a rank",
              (long long)w->t.ncells, (long long)c->repeats, (long long)toy_repeats(&w->t, METHOD_MINE),
-             w->a->comm.size, w->t.M > ALONE ? ", those of mige on all together" : "", estimator, memory(w) / 1e6);
+             w->a->comm.size, w->t.M > ALONE ? ", those of mige on all together" : "", estimator,
+             memory(w, w->t.M) / 1e6);
 }
 
 static void release(work *w) {
@@ -340,6 +347,7 @@ int cmd_toy(app *a) {
     int err = mige_agree(&a->comm, parse(&w));
     w.c = w.t.M > ALONE ? &a->comm : &w.self;
     if (!err) say_plan(&w);
+    if (!err) err = memory_check(a, "--samples", w.t.M, memory, &w);
     if (!err && !a->cfg.dry_run) {
         stop_listen();
         err = compute(&w);

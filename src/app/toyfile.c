@@ -94,9 +94,7 @@ static int read_method(toy *t, const mige_file *f, int d, int m) {
 }
 
 int toy_restore(toy *t, const app *a, int *found) {
-    static const char *const free_to_change[] = {"output",   "config",      "threads", "quiet",  "progress",
-                                                 "log-view", "dump-config", "dry-run", "resume", "max-hours",
-                                                 "check",    "memory",      NULL};
+    static const char *const free_to_change[] = {"threads", "check", NULL};
     mige_file *f;
     *found = access(t->c->output, F_OK) == 0;
     if (!*found) return MIGE_OK;

@@ -1,5 +1,6 @@
 /* mige train: the loop around the training step, and everything that makes a run survive. */
 #include "app/infomax.h"
+#include "app/memory.h"
 #include "app/stop.h"
 #include "mige/checkpoint.h"
 #include "mige/clock.h"
@@ -206,22 +207,37 @@ static int train(app *a, training *r) {
     return err;
 }
 
+/* What memory_check asks for. */
+typedef struct {
+    const app *a;
+    const mige_data *d;
+    const mige_score_options *o;
+} demand;
+
+static double need(const void *ctx, int batch) {
+    const demand *n = ctx;
+    config c = n->a->cfg;
+    c.batch = batch;
+    return infomax_bytes(&c, n->d, n->a->comm.size, n->o);
+}
+
 static int plan(app *a, const mige_data *d, training *r) {
     const config *c = &a->cfg;
     mige_score_options o;
-    char name[32];
+    char name[CHOICE_SIZE];
     MIGE_TRY(config_score(c, &o));
+    demand n = {a, d, &o};
     int64_t per_epoch = d->train.n / c->batch;
     r->last = c->steps ? c->steps : c->epochs * per_epoch;
-    mige_options_choice("I|II|I+II", c->circumstance, name, sizeof name);
+    config_choice(c, "circumstance", name);
     mige_say("train: %lld images of %d x %d x %d, %lld steps of %lld images (%.4g epochs), %d ranks x %d threads",
              (long long)d->train.n, d->c, d->h, d->w, (long long)r->last, (long long)c->batch,
              (double)r->last / (double)per_epoch, a->comm.size, (int)c->threads);
     mige_say(
         "train: MIGE, circumstance %s, code %lld, projection %lld, threshold %g, about %.3g MB a rank, into %s",
-        name, (long long)c->code, (long long)c->projection, c->threshold,
-        infomax_bytes(c, d, a->comm.size, &o) / 1e6, *c->out ? c->out : "(nowhere)");
-    return MIGE_OK;
+        name, (long long)c->code, (long long)c->projection, c->threshold, need(&n, (int)c->batch) / 1e6,
+        *c->out ? c->out : "(nowhere)");
+    return memory_check(a, "--batch", (int)c->batch, need, &n);
 }
 
 int cmd_train(app *a) {

@@ -53,22 +53,6 @@ int host_names(const mige_comm *c, char **hosts) {
     return MIGE_OK;
 }
 
-/* dgemm's rate on this rank, the best of a few: what the kernels really do. */
-static double dgemm_rate(void) {
-    enum { N = 512 };
-    double *x, best = 0;
-    if (mige_alloc(3 * N * N, sizeof *x, &x)) return 0;
-    for (int i = 0; i < 2 * N * N; i++) x[i] = 1;
-    for (int k = 0; k < 5; k++) {
-        double began = mige_now();
-        cblas_dgemm(CblasColMajor, CblasNoTrans, CblasNoTrans, N, N, N, 1, x, N, x + N * N, N, 0, x + 2 * N * N, N);
-        double rate = 2e-9 * N * N * N / (mige_now() - began);
-        if (rate > best) best = rate;
-    }
-    free(x);
-    return best;
-}
-
 static void print_warnings(const app *a, long cores) {
     const char *better = mige_blas_advice();
     if (better)
@@ -89,7 +73,7 @@ int cmd_info(app *a) {
     mpi[strcspn(mpi, ",\n")] = 0;
     MIGE_TRY(host_names(&a->comm, &hosts));
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    double rate = dgemm_rate();
+    double rate = mige_blas_rate(0.05);
     mige_print("mige       %s (%s)", MIGE_VERSION, mige_revision());
     mige_print("MPI        %s", mpi);
     mige_print("HDF5       %s", mige_hdf5_version());

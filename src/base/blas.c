@@ -1,4 +1,6 @@
 #include "mige/blas.h"
+#include "mige/clock.h"
+#include "mige/error.h"
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -22,6 +24,20 @@ const char *mige_blas_config(void) {
 
 void mige_blas_threads(int n) {
     if (openblas_set_num_threads) openblas_set_num_threads(n);
+}
+
+double mige_blas_rate(double seconds) {
+    enum { N = 512 };
+    double *x, spent = 0, rounds = 0;
+    if (mige_alloc(3 * N * N, sizeof *x, &x)) return 0;
+    for (int i = 0; i < 2 * N * N; i++) x[i] = 1;
+    cblas_dgemm(CblasColMajor, CblasNoTrans, CblasNoTrans, N, N, N, 1, x, N, x + N * N, N, 0, x + 2 * N * N, N);
+    for (double began = mige_now(); spent < seconds; rounds++) {
+        cblas_dgemm(CblasColMajor, CblasNoTrans, CblasNoTrans, N, N, N, 1, x, N, x + N * N, N, 0, x + 2 * N * N, N);
+        spent = mige_now() - began;
+    }
+    free(x);
+    return 2e-9 * N * N * N * rounds / spent;
 }
 
 /* Vector registers a kernel set uses: 0 SSE, 1 AVX, 2 AVX2, 3 AVX-512. Case does not matter to OpenBLAS. */

@@ -110,10 +110,19 @@ mige_panel mige_get_panel(const mige_matrix *A, int p) {
     mige_panel panel = {.jl = p * nb, .il = above * nb < A->ml ? above * nb : A->ml};
     panel.cols = A->nl - panel.jl < nb ? A->nl - panel.jl : nb;
     panel.rows = A->ml - panel.il;
-    panel.diagonal = block % g->rows == g->row;
+    panel.diagonal = block % g->rows != g->row ? 0 : panel.cols < panel.rows ? panel.cols : panel.rows;
     panel.ld = A->at ? panel.rows > 1 ? panel.rows : 1 : A->lld;
     if (A->a) panel.a = A->at ? A->a + A->at[p] : A->a + (size_t)panel.jl * (size_t)A->lld + panel.il;
     return panel;
+}
+
+mige_panel mige_panel_rows(const mige_panel *p, int from, int most) {
+    mige_panel part = *p;
+    part.il += from;
+    part.rows = p->rows - from < most ? p->rows - from : most;
+    part.diagonal = p->diagonal < from ? 0 : p->diagonal - from < part.rows ? p->diagonal - from : part.rows;
+    if (p->a) part.a += from;
+    return part;
 }
 
 static int to_global(int il, int nb, int proc, int procs) {

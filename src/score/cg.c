@@ -45,6 +45,11 @@ double cg_bytes(int M, int D, int ranks) {
            single_bytes(M, D, D);
 }
 
+double cg_flops(int M, int D) {
+    double r = landmarks_for(M, D);
+    return 2. * M * r * r + 4. / 3 * r * r * r;
+}
+
 int cg_create(const mige_comm *c, const mige_matrix *K, int D, cg **out) {
     cg *s;
     int M = K->m;
@@ -133,7 +138,6 @@ static void make_factor(cg *s, const double *own) {
 }
 
 int cg_prepare(cg *s, const double *X, double scale, double eta) {
-    double r = s->r;
     const double *own = X + s->first * s->D;
     s->scale = scale;
     s->eta = eta;
@@ -148,7 +152,7 @@ int cg_prepare(cg *s, const double *X, double scale, double eta) {
     MIGE_TRY(mige_agree(s->c, err));
     make_factor(s, own);
     MIGE_TRY(mige_sum(s->c, s->G, (size_t)s->r * (size_t)s->r));
-    mige_clock_count_flops(MIGE_PHASE_EIGEN, 2. * (double)s->count * r * r + 4. / 3 * r * r * r);
+    mige_clock_count_flops(MIGE_PHASE_EIGEN, cg_flops(s->M, s->D) / s->c->size);
     return mige_agree(s->c, factor_inner(s));
 }
 

@@ -14,6 +14,7 @@ typedef struct cg cg;
 int cg_create(const mige_comm *c, const mige_matrix *K, int D, cg **s);
 void cg_destroy(cg **s);
 double cg_bytes(int M, int D, int ranks);
+double cg_flops(int M, int D); /* of cg_prepare, over all ranks */
 /* The preconditioner for samples X [M][D], kernel exp(-scale |x - y|^2). Collective. Errors, agreed: MIGE_ENUMERIC.
  */
 int cg_prepare(cg *s, const double *X, double scale, double eta);

@@ -6,25 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Rows of a panel that are worked on at once: a piece stays in the second-level cache. */
+/* Rows of a panel that are worked on at once: a piece stays in the second-level cache. No block is larger, so that
+ * the diagonal block is all in a panel's first piece. */
 enum { PIECE_ROWS = 512 };
-
-/* Rows [il, il + rows) of a panel. */
-typedef struct {
-    double *a;
-    int ld, il, rows, jl, cols;
-    int diagonal; /* how many of its rows belong to the diagonal block */
-    int above;    /* rows of the panel before these */
-} piece;
-
-static int piece_at(const kernel *k, const mige_panel *p, int from, piece *q) {
-    int rows = p->rows - from < PIECE_ROWS ? p->rows - from : PIECE_ROWS;
-    *q = (piece){.ld = p->ld, .il = p->il + from, .rows = rows, .jl = p->jl, .cols = p->cols, .above = from};
-    q->diagonal = !p->diagonal || from >= p->cols ? 0 : p->cols - from < rows ? p->cols - from : rows;
-    q->a = p->a ? p->a + from : k->piece;
-    if (!p->a) q->ld = PIECE_ROWS;
-    return rows > 0;
-}
 
 static double panel_entries(const mige_matrix *K) {
     double count = 0;
@@ -85,7 +69,7 @@ MIGE_CLONES static void add_norms(int n, const double *restrict rows, double col
 }
 
 /* Squared distances of a piece; exactly 0 on the diagonal. */
-static void distances(const kernel *k, const double *rows, const double *cols, const piece *q) {
+static void distances(const kernel *k, const double *rows, const double *cols, const mige_panel *q) {
     int D = k->D;
     const double *row_norms = k->norms + q->il, *col_norms = k->norms + k->K->ml + q->jl;
     cblas_dgemm(CblasColMajor, CblasTrans, CblasNoTrans, q->rows, q->cols, D, -2, rows + (size_t)q->il * (size_t)D,
@@ -93,24 +77,29 @@ static void distances(const kernel *k, const double *rows, const double *cols, c
     for (int j = 0; j < q->cols; j++) {
         double *column = q->a + (size_t)j * (size_t)q->ld;
         add_norms(q->rows, row_norms, col_norms[j], column);
-        if (j >= q->above && j - q->above < q->diagonal) column[j - q->above] = 0;
+        if (j < q->diagonal) column[j] = 0;
     }
 }
 
 /* Calls fn for every piece of this rank's panels. */
-static void each_piece(kernel *k, void (*fn)(kernel *k, const piece *q, void *ctx), void *ctx) {
+static void each_piece(kernel *k, void (*fn)(kernel *k, const mige_panel *q, void *ctx), void *ctx) {
     for (int i = 0; i < mige_num_panels(k->K); i++) {
         mige_panel p = mige_get_panel(k->K, i);
-        piece q;
-        for (int from = 0; piece_at(k, &p, from, &q); from += PIECE_ROWS) fn(k, &q, ctx);
+        for (int from = 0; from < p.rows; from += PIECE_ROWS) {
+            mige_panel q = mige_panel_rows(&p, from, PIECE_ROWS);
+            if (k->piece) {
+                q.a = k->piece;
+                q.ld = PIECE_ROWS;
+            }
+            fn(k, &q, ctx);
+        }
     }
 }
 
 /* Entries below the diagonal, a run of a column at a time. */
-static void add_below(const piece *q, median_add_fn add, void *to) {
+static void add_below(const mige_panel *q, median_add_fn add, void *to) {
     for (int j = 0; j < q->cols; j++) {
-        int first = q->diagonal && j >= q->above ? j - q->above + 1 : 0;
-        if (q->diagonal && first > q->rows) first = q->rows;
+        int first = j < q->diagonal ? j + 1 : q->diagonal;
         add(to, q->rows - first, q->a + (size_t)j * (size_t)q->ld + first);
     }
 }
@@ -122,7 +111,7 @@ typedef struct {
     void *to;
 } pass;
 
-static void pass_piece(kernel *k, const piece *q, void *ctx) {
+static void pass_piece(kernel *k, const mige_panel *q, void *ctx) {
     const pass *p = ctx;
     if (p->rows) distances(k, p->rows, p->cols, q);
     if (p->add) add_below(q, p->add, p->to);
@@ -164,7 +153,7 @@ int kernel_distances(kernel *k, double *d2) {
     return MIGE_OK;
 }
 
-static void exponential(kernel *k, const piece *q, void *scale) {
+static void exponential(kernel *k, const mige_panel *q, void *scale) {
     (void)k;
     for (int j = 0; j < q->cols; j++)
         kernel_exp((size_t)q->rows, *(double *)scale, q->a + (size_t)j * (size_t)q->ld);
@@ -174,27 +163,19 @@ void kernel_exponential(kernel *k, double scale) {
     if (k->K->a) each_piece(k, exponential, &scale);
 }
 
-/* Rows get the piece times V's columns' rows, columns the transposed of what is below the diagonal block. In BLAS's
- * eyes all are n x rows. */
 typedef struct {
     int n;
     double scale;
 } product;
 
-static void multiply_piece(kernel *k, const piece *q, void *ctx) {
+static void multiply_piece(kernel *k, const mige_panel *q, void *ctx) {
     product *p = ctx;
-    int n = p->n, below = q->rows - q->diagonal;
-    size_t w = (size_t)n;
+    size_t w = (size_t)p->n, row = (size_t)q->il * w, col = (size_t)q->jl * w;
     if (k->piece) {
         distances(k, k->xrows, k->xcols, q);
         exponential(k, q, &p->scale);
     }
-    cblas_dgemm(CblasColMajor, CblasNoTrans, CblasTrans, n, q->rows, q->cols, 1, k->cols + (size_t)q->jl * w, n,
-                q->a, q->ld, 1, k->to_rows + (size_t)q->il * w, n);
-    if (below)
-        cblas_dgemm(CblasColMajor, CblasNoTrans, CblasNoTrans, n, q->cols, below, 1,
-                    k->rows + (size_t)(q->il + q->diagonal) * w, n, q->a + q->diagonal, q->ld, 1,
-                    k->to_cols + (size_t)q->jl * w, n);
+    mige_panel_multiply(q, p->n, k->cols + col, k->rows + row, k->to_rows + row, k->to_cols + col);
 }
 
 int kernel_multiply(kernel *k, double scale, int n, const double *V, double *Y) {

@@ -25,9 +25,9 @@ double median_bytes(int M, double count);
 void median_begin(median *m, int D, const double *X);
 void median_add(median *m, int n, const double *d2);
 /* The wanted-th smallest (from 0) of all that all ranks added; *found = 0: it is outside the bracket, or there was
- * no room; then `again` gives the distances once more, piece by piece. Collective on c. */
+ * no room; then median_radix finds it. Collective on c. */
 int median_find(const mige_comm *c, median *m, double wanted, double *d2, int *found);
-/* The same exactly, over distances that a callback gives each time anew: calls visit(ctx, add, to). Collective. */
+/* The same by digits, whatever the distances: visit(ctx, add, to) gives them anew for each digit. Collective. */
 typedef void (*median_add_fn)(void *to, int n, const double *d2);
 int median_radix(const mige_comm *c, void (*visit)(void *ctx, median_add_fn add, void *to), void *ctx,
                  double wanted, double *d2);

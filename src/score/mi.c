@@ -111,12 +111,8 @@ void mige_mi_destroy(mige_mi **m) {
 
 double mige_mi_bytes(int circumstances, int M, int dx, int dh, int dz, int ranks, const mige_score_options *o) {
     mige_mi m = {.circumstances = circumstances, .dim = {dx, dh, dz}};
-    int n = list_problems(&m), groups = ranks < n ? ranks : n;
-    double bytes = 0;
-    for (int i = 0; i < n; i++) {
-        bytes += 16. * M * m.dims[i];
-        if (i % groups == 0) bytes += mige_score_bytes(M, m.dims[i], (ranks + groups - 1) / groups, o);
-    }
+    int n = list_problems(&m);
+    double bytes = mige_problems_bytes(M, n, m.dims, ranks, o);
     for (int v = 0; v < VARIABLES && o->precondition != MIGE_PRECONDITION_NONE; v++)
         if (used(&m, v)) bytes += 8. * M * m.dim[v] + mige_map_bytes(o->precondition, M, m.dim[v]);
     if (corrected(o)) bytes += 8. * largest(&m) * (2. * M + largest(&m));

@@ -2,6 +2,7 @@
 #include "mige/blas.h"
 #include "mige/error.h"
 #include "score/maps.h"
+#include "score/score.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -83,15 +84,6 @@ double mige_map_bytes(enum mige_precondition kind, int M, int D) {
     if (kind == MIGE_PRECONDITION_NONE) return 0;
     return n + (linear(kind) ? ica_bytes(M, D) + 2 * dd : 0) +
            (normal(kind) ? 3 * n + fmax(2 * n, dd) + normal_bytes(M) : 0);
-}
-
-static int check_finite(const mige_map *p, const double *X) {
-    size_t D = (size_t)p->D;
-    for (size_t m = 0; m < (size_t)p->M; m++)
-        for (size_t d = 0; d < D; d++)
-            MIGE_CHECK(isfinite(X[m * D + d]), MIGE_EINPUT, "score: sample in row %zu is not finite (remove it)",
-                       m);
-    return MIGE_OK;
 }
 
 /* out = in less its mean; a constant dimension exactly 0. */
@@ -184,7 +176,7 @@ static int fit_normal(mige_map *p, double most, const double *Y, double *T) {
 
 int mige_map_fit(mige_map *p, const double *X, double *T) {
     size_t bytes = (size_t)p->M * (size_t)p->D * sizeof *T;
-    MIGE_TRY(mige_agree(p->c, check_finite(p, X)));
+    MIGE_TRY(mige_agree(p->c, score_check_rows(p->M, p->D, X, "sample")));
     p->after = 0;
     switch (p->kind) {
     case MIGE_PRECONDITION_NONE:

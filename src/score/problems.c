@@ -2,6 +2,7 @@
 #include "mige/clock.h"
 #include "mige/error.h"
 #include "mige/score.h"
+#include <math.h>
 #include <stdlib.h>
 
 typedef struct {
@@ -20,23 +21,22 @@ struct mige_problems {
 };
 
 /* From this many samples on, problems come one after the other, each on all ranks and with all their memory. */
-enum { IN_TURN = 24576 };
+enum { IN_TURN = 24576, MOST_PROBLEMS = 4 };
 
-static int groups_for(int M, int n, int ranks) {
+int mige_problems_groups(int M, int n, int ranks) {
     return M >= IN_TURN ? 1 : ranks < n ? ranks : n;
 }
 
 double mige_problems_bytes(int M, int n, const int *dims, int ranks, const mige_score_options *o) {
-    int groups = groups_for(M, n, ranks);
-    double arrays = 0, all = 0, most = 0;
+    int groups = mige_problems_groups(M, n, ranks), most = (ranks + groups - 1) / groups;
+    double arrays = 0, group[MOST_PROBLEMS] = {0}, largest = 0;
     for (int i = 0; i < n; i++) {
-        double bytes = mige_score_bytes(M, dims[i], (ranks + groups - 1) / groups, o);
+        double bytes = mige_score_bytes(M, dims[i], most, o), *mine = &group[i % groups];
         arrays += 16. * M * dims[i];
-        most = bytes > most ? bytes : most;
-        if (i % groups == groups - 1 || i == n - 1) all += most; /* of one problem of each round */
-        if (i % groups == groups - 1 && M < IN_TURN) most = 0;
+        *mine = M < IN_TURN ? *mine + bytes : fmax(*mine, bytes);
+        largest = fmax(largest, *mine);
     }
-    return arrays + (M < IN_TURN ? all : most);
+    return arrays + largest;
 }
 
 /* Lowest rank of a group: groups are blocks of ranks. */
@@ -76,7 +76,7 @@ int mige_problems_create(const mige_comm *c, int M, int n, const int *dims, cons
     p->M = M;
     p->n = n;
     p->o = *o;
-    p->groups = groups_for(M, n, c->size);
+    p->groups = mige_problems_groups(M, n, c->size);
     for (p->group = 0; p->group + 1 < p->groups && c->rank >= group_root(p, p->group + 1);) p->group++;
     err = mige_comm_split(c, p->group, &p->part);
     if (!err) err = setup(p, dims);

@@ -14,6 +14,8 @@ mige_score_options mige_score_defaults(void) {
 
 /* stein: below this order one rank's Cholesky is as fast as many ranks'. */
 enum { WORTH_DISTRIBUTING = 1024 };
+/* A solve by conjugate gradients takes about this many products. */
+enum { CG_PRODUCTS = 25 };
 
 static int stein_ranks(int M, int ranks) {
     return M < WORTH_DISTRIBUTING ? 1 : ranks;
@@ -49,6 +51,19 @@ double mige_score_bytes(int M, int D, int ranks, const mige_score_options *o) {
     if (o->estimator == MIGE_ESTIMATOR_SSM && o->plugin) return o->plugin->bytes(M, D, ranks, o->plugin->options);
     double calibration = o->calibrate ? 8. * (D * (double)D + fmax(M, D + 2) * D) : 0;
     return matrix_bytes(M, D, ranks, o) + 8. * M * (3. * D + 2) + calibration;
+}
+
+mige_score_work mige_score_flops(int M, int D, const mige_score_options *o) {
+    double m = M, d = D, square = m * m * d, cube = m * m * m;
+    enum mige_solver solver = o->eigen.solver;
+    if (o->estimator == MIGE_ESTIMATOR_SSM) return (mige_score_work){0, 0, 0};
+    if (o->estimator == MIGE_ESTIMATOR_SSGE)
+        return (mige_score_work){
+            3 * square, cube * (solver == MIGE_SOLVER_SCALAPACK || solver == MIGE_SOLVER_LAPACK ? 14. / 3 : 4. / 3),
+            4 * square};
+    if (solver == MIGE_SOLVER_CG)
+        return (mige_score_work){3 * square, cg_flops(M, D), 3 * square * CG_PRODUCTS * o->iterations};
+    return (mige_score_work){3 * square, cube / 3, 2 * square * o->iterations};
 }
 
 static int take_matrix(mige_score *s) {
@@ -244,7 +259,8 @@ static int by_eigenpairs(mige_score *s, double *S) {
     mige_clock_stop(MIGE_PHASE_EIGEN, s->info.pairs.flops / s->c->size);
     mige_clock_start(MIGE_PHASE_APPLY);
     MIGE_TRY(mige_eigen_apply(s->eigen, 1, s->D, s->B, S));
-    mige_clock_stop(MIGE_PHASE_APPLY, 4 * M * D * s->info.pairs.J / s->c->size);
+    double J = s->info.pairs.U ? s->info.pairs.J : M; /* the filter's products are with all of Q */
+    mige_clock_stop(MIGE_PHASE_APPLY, 4 * M * D * J / s->c->size);
     return MIGE_OK;
 }
 

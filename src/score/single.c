@@ -4,7 +4,7 @@
 #include <cblas.h>
 #include <stdlib.h>
 
-enum { PIECE_ROWS = 512 };
+enum { PIECE_ROWS = 512 }; /* no block is larger */
 
 int single_create(const mige_comm *c, const mige_matrix *K, int D, int width, single *s) {
     size_t M = (size_t)K->m;
@@ -35,31 +35,28 @@ void single_samples(single *s, const double *X) {
     for (size_t m = 0; m < M; m++) s->norms[m] = cblas_sdot(s->D, s->X + m * D, 1, s->X + m * D, 1);
 }
 
-/* exp(-scale |x_i - x_j|^2) for rows [i, i + rows) and columns [j, j + cols). */
-static void make_piece(single *s, float scale, int i, int rows, int j, int cols) {
-    int D = s->D;
-    cblas_sgemm(CblasColMajor, CblasTrans, CblasNoTrans, rows, cols, D, -2, s->X + (size_t)i * (size_t)D, D,
-                s->X + (size_t)j * (size_t)D, D, 0, s->piece, rows);
-    for (int k = 0; k < cols; k++)
-        kernel_exp_single(rows, scale, s->norms + i, s->norms[j + k], s->piece + (size_t)k * (size_t)rows);
-    for (int k = 0; k < cols; k++) /* the diagonal is 1 whatever rounding does */
-        if (j + k >= i && j + k < i + rows) s->piece[(size_t)k * (size_t)rows + (size_t)(j + k - i)] = 1;
+/* exp(-scale |x_i - x_j|^2); local rows are global, since the grid has one row. */
+static void make_piece(single *s, float scale, const mige_panel *p) {
+    int D = s->D, rows = p->rows, col = mige_col(s->K, p->jl);
+    cblas_sgemm(CblasColMajor, CblasTrans, CblasNoTrans, rows, p->cols, D, -2, s->X + (size_t)p->il * (size_t)D, D,
+                s->X + (size_t)col * (size_t)D, D, 0, s->piece, rows);
+    for (int j = 0; j < p->cols; j++) {
+        float *column = s->piece + (size_t)j * (size_t)rows;
+        kernel_exp_single(rows, scale, s->norms + p->il, s->norms[col + j], column);
+        if (j < p->diagonal) column[j] = 1; /* whatever rounding does */
+    }
 }
 
 /* In BLAS's eyes V and Y are n x M. */
-static void multiply_panel(single *s, float scale, int n, int j, int cols) {
-    size_t w = (size_t)n;
-    int M = s->K->m;
-    for (int i = j; i < M; i += PIECE_ROWS) {
-        int rows = M - i < PIECE_ROWS ? M - i : PIECE_ROWS, square = j + cols - i; /* rows of the diagonal block */
-        square = square < 0 ? 0 : square > rows ? rows : square;
-        make_piece(s, scale, i, rows, j, cols);
-        cblas_sgemm(CblasColMajor, CblasNoTrans, CblasTrans, n, rows, cols, 1, s->V + (size_t)j * w, n, s->piece,
-                    rows, 1, s->Y + (size_t)i * w, n);
-        if (rows > square)
-            cblas_sgemm(CblasColMajor, CblasNoTrans, CblasNoTrans, n, cols, rows - square, 1,
-                        s->V + (size_t)(i + square) * w, n, s->piece + square, rows, 1, s->Y + (size_t)j * w, n);
-    }
+static void multiply_piece(single *s, float scale, int n, const mige_panel *p) {
+    size_t w = (size_t)n, row = (size_t)p->il * w, col = (size_t)mige_col(s->K, p->jl) * w,
+           square = (size_t)p->diagonal;
+    make_piece(s, scale, p);
+    cblas_sgemm(CblasColMajor, CblasNoTrans, CblasTrans, n, p->rows, p->cols, 1, s->V + col, n, s->piece, p->rows,
+                1, s->Y + row, n);
+    if (p->rows > p->diagonal)
+        cblas_sgemm(CblasColMajor, CblasNoTrans, CblasNoTrans, n, p->cols, p->rows - p->diagonal, 1,
+                    s->V + row + square * w, n, s->piece + square, p->rows, 1, s->Y + col, n);
 }
 
 int single_multiply(single *s, double scale, int n, const double *V, double *Y) {
@@ -68,9 +65,12 @@ int single_multiply(single *s, double scale, int n, const double *V, double *Y) 
         s->V[i] = (float)V[i];
         s->Y[i] = 0;
     }
-    for (int p = 0; p < mige_num_panels(s->K); p++) {
-        mige_panel panel = mige_get_panel(s->K, p);
-        multiply_panel(s, (float)scale, n, mige_col(s->K, panel.jl), panel.cols);
+    for (int i = 0; i < mige_num_panels(s->K); i++) {
+        mige_panel panel = mige_get_panel(s->K, i);
+        for (int from = 0; from < panel.rows; from += PIECE_ROWS) {
+            mige_panel piece = mige_panel_rows(&panel, from, PIECE_ROWS);
+            multiply_piece(s, (float)scale, n, &piece);
+        }
     }
     for (size_t i = 0; i < size; i++) Y[i] = (double)s->Y[i];
     return mige_sum(s->c, Y, size);

@@ -9,19 +9,15 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+import make_score
+
 torch.set_default_dtype(torch.float64)
 M, D, HIDDEN, OUT, SHIFT = 6, 3, 8, 4, 2
 X, Y, DY, PARAMS = 1, 2, 3, 4  # salts of the formula
 
 
 def value(n, salt):
-    i = (np.arange(n, dtype=np.uint64) & 0xFFFFFFFF).astype(np.uint32)
-    with np.errstate(over="ignore"):
-        h = i * np.uint32(2654435761) + np.uint32(salt * 2246822519 & 0xFFFFFFFF)
-        h = (h ^ h >> np.uint32(16)) * np.uint32(0x85EBCA6B)
-        h = (h ^ h >> np.uint32(13)) * np.uint32(0xC2B2AE35)
-        h ^= h >> np.uint32(16)
-    return torch.tensor(((h >> np.uint32(8)).astype(np.float32) * np.float32(2.0**-24) - np.float32(0.5)).astype(float))
+    return torch.tensor(make_score.value(np.arange(n), salt))
 
 
 def write(out, name, a):

@@ -10,18 +10,10 @@ import pathlib
 import numpy as np
 import torch
 
+from make_score import value
+
 torch.manual_seed(1)
 torch.set_num_threads(1)
-
-
-def value(i, salt):
-    """ref_value of tests/ref.h: uniform in [-0.5, 0.5), a multiple of 2^-24."""
-    with np.errstate(over="ignore"):
-        h = np.asarray(i, np.uint32) * np.uint32(2654435761) + np.uint32(salt) * np.uint32(2246822519)
-        h = (h ^ h >> np.uint32(16)) * np.uint32(0x85EBCA6B)
-        h = (h ^ h >> np.uint32(13)) * np.uint32(0xC2B2AE35)
-    h ^= h >> np.uint32(16)
-    return (h >> np.uint32(8)).astype(float) * 2.0**-24 - 0.5
 
 
 def f(z):
