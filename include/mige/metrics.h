@@ -17,8 +17,11 @@ void mige_metrics_destroy(mige_metrics **m);
 /* Takes over the rows of the file at the path up to and including `step`; a missing file is none. Errors:
  * MIGE_EINPUT. */
 int mige_metrics_load(mige_metrics *m, int64_t step);
-/* A row; values [n]. Memory only. */
+/* A row; values [n]. Memory only. While another thread writes, rows may be appended until the memory is full. */
 int mige_metrics_append(mige_metrics *m, int64_t step, const double *values);
-int mige_metrics_write(const mige_metrics *m);
+int64_t mige_metrics_rows(const mige_metrics *m);
+int mige_metrics_full(const mige_metrics *m);
+/* The first `rows` rows. Errors: MIGE_EOUTPUT. */
+int mige_metrics_write(const mige_metrics *m, int64_t rows);
 
 #endif

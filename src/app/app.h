@@ -12,6 +12,7 @@
 typedef struct {
     char config[MIGE_OPT_TEXT_SIZE];
     int64_t seed, threads;
+    double watch;
     int quiet, progress, log_view, dump_config, dry_run;
     /* score estimation */
     int estimator, solver, calibrate;
@@ -22,8 +23,9 @@ typedef struct {
     /* training */
     int task, objective, circumstance, fresh_projection;
     char data[MIGE_OPT_TEXT_SIZE], out[MIGE_OPT_TEXT_SIZE];
-    int64_t batch, epochs, steps, code, projection, checkpoint_every, keep_every;
+    int64_t batch, epochs, steps, code, projection, keep_every;
     int resume;
+    char checkpoint_every[MIGE_OPT_TEXT_SIZE], stop_file[MIGE_OPT_TEXT_SIZE];
     double max_hours, rate, beta1, beta2;
     /* toy, scale: samples whose mutual information is known */
     char dims[MIGE_OPT_TEXT_SIZE], methods[MIGE_OPT_TEXT_SIZE], samples[MIGE_OPT_TEXT_SIZE],

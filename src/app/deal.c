@@ -20,8 +20,8 @@ struct deal {
     const mige_comm *c;
     deal_task task;
     double began, saved;
-    int stop;                     /* this rank's work must end */
-    int signalled, asked, failed; /* failed: rank 0 could not save, or a code of a worker */
+    int stop;                  /* this rank's work must end */
+    int reason, asked, failed; /* why to stop, by stop.h; failed: rank 0 could not save, or a code of a worker */
     /* rank 0 */
     const int64_t *items;
     int64_t n, next, out, taken; /* out: with the workers */
@@ -42,8 +42,8 @@ void deal_destroy(deal **d) {
     *d = NULL;
 }
 
-int deal_signalled(const deal *d) {
-    return d->signalled;
+int deal_reason(const deal *d) {
+    return d->reason;
 }
 
 static void nap(void) {
@@ -57,10 +57,9 @@ static int arrived(const deal *d, int from, MPI_Status *s) {
     return flag;
 }
 
-/* A signal or the hours. */
-static void look_at_clock(deal *d) {
-    if (stop_asked()) d->signalled = 1;
-    if (stop_asked() || (d->task.max_hours > 0 && mige_now() - d->began >= 3600 * d->task.max_hours)) d->stop = 1;
+static void note_reason(deal *d, int reason) {
+    if (reason > d->reason) d->reason = reason;
+    if (reason) d->stop = 1;
 }
 
 /* Soon after the beginning, so that a file that cannot be written is known early, then once a minute. */
@@ -104,7 +103,7 @@ static void receive(deal *d, int from) {
         give(d, from);
     } else if ((int)m.item == WANTS_TO_STOP) {
         d->stop = 1;
-        if (m.values[0] > 0) d->signalled = 1;
+        note_reason(d, (int)m.values[0]);
     } else {
         d->workers--;
     }
@@ -157,7 +156,7 @@ static void look_as_worker(deal *d) {
             d->waiting[d->count++] = item;
     }
     if (!d->stop || d->asked || d->end) return;
-    double values[DEAL_VALUES] = {d->signalled};
+    double values[DEAL_VALUES] = {d->reason};
     d->asked = 1;
     tell(d, WANTS_TO_STOP, values);
 }
@@ -188,7 +187,7 @@ static int follow(deal *d) {
 /* ---- all */
 
 int deal_stopped(deal *d) {
-    look_at_clock(d);
+    note_reason(d, stop_asked());
     if (d->c->rank == 0)
         look_as_first(d);
     else
@@ -201,10 +200,10 @@ static int conclude(deal *d, int err) {
     if (err == MIGE_ESTOPPED) err = MIGE_OK;
     if (d->c->rank == 0 && !d->failed) d->failed = d->task.save(d->task.ctx);
     if (!err) err = d->failed;
-    double flags[2] = {d->signalled, d->c->rank == 0 && d->taken < d->n};
+    double flags[2] = {d->reason, d->c->rank == 0 && d->taken < d->n};
     MIGE_TRY(mige_agree(d->c, err));
     MIGE_TRY(mige_max(d->c, flags, 2));
-    d->signalled = flags[0] > 0;
+    d->reason = (int)flags[0];
     return flags[1] > 0 ? MIGE_ESTOPPED : MIGE_OK;
 }
 
@@ -226,7 +225,7 @@ int deal_together(deal *d, int64_t n, const int64_t *items) {
     begin(d, n, items);
     for (int64_t i = 0; i < n && !err; i++) {
         double values[DEAL_VALUES], stop;
-        look_at_clock(d);
+        note_reason(d, stop_asked());
         if (d->c->rank == 0 && save_if_due(d)) d->stop = 1;
         stop = d->stop;
         MIGE_TRY(mige_max(d->c, &stop, 1));

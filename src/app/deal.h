@@ -10,7 +10,6 @@ enum { DEAL_VALUES = 8 };
 
 typedef struct {
     void *ctx;
-    double max_hours; /* stops then; 0: never */
     /* One item, on whatever rank; calls deal_stopped(ctx) now and then and returns MIGE_ESTOPPED when told to. */
     int (*work)(void *ctx, int64_t item, double values[DEAL_VALUES]);
     /* On rank 0: an item is done; results so far are to be saved. */
@@ -23,14 +22,14 @@ typedef struct deal deal;
 /* Collective. Errors, agreed: MIGE_EFAIL (memory). */
 int deal_create(const mige_comm *c, const deal_task *task, deal **d);
 void deal_destroy(deal **d);
-/* Signals, the hours, others' messages; on rank 0 saves if it is time. Other than 0: the work must end. */
+/* Wishes to stop (stop.h), others' messages; on rank 0 saves if it is time. Other than 0: the work must end. */
 int deal_stopped(deal *d);
 /* items [n], the same on every rank, in this order. Collective. Saves at the end, whatever happened. Errors,
- * agreed: those of work and save; MIGE_ESTOPPED, without a message, after a signal or the hours. */
+ * agreed: those of work and save; MIGE_ESTOPPED, without a message, after a wish to stop. */
 int deal_run(deal *d, int64_t n, const int64_t *items);
 /* The same, every item by all ranks together: for items that are collective. */
 int deal_together(deal *d, int64_t n, const int64_t *items);
-/* Whether it was a signal that ended the last run, 0 for the hours. */
-int deal_signalled(const deal *d);
+/* Why the last run was broken off: STOP_SIGNAL, ... of stop.h. */
+int deal_reason(const deal *d);
 
 #endif

@@ -36,7 +36,7 @@ void say_damaged(const char *message) {
 }
 
 static int load_weights(const app *a, mige_net *net, int64_t *step) {
-    mige_checkpoint k = {.net = net};
+    mige_checkpoint k = {.net = net, .params = mige_net_params(net), .state = mige_net_state(net)};
     int err = a->comm.rank == 0 ? mige_checkpoint_newest(a->cfg.run, &k, say_damaged) : MIGE_OK;
     if (!err && a->comm.rank == 0 && k.step < 0)
         err = mige_raise(MIGE_EINPUT, "%s: no checkpoint (train first, or wait for the first one)", a->cfg.run);

@@ -4,6 +4,7 @@
 #include "mige/io.h"
 #include "mige/log.h"
 #include "mige/version.h"
+#include "mige/watch.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -106,6 +107,7 @@ static int run_command(app *a, int argc, char **argv) {
     mige_log_setup(a->comm.rank == 0, a->cfg.quiet, (enum mige_progress)a->cfg.progress);
     mige_blas_threads((int)a->cfg.threads);
     MIGE_TRY(mige_agree(&a->comm, record_provenance(a, argc, argv)));
+    MIGE_TRY(mige_watch_start(&a->comm, a->cfg.watch));
     for (size_t i = 0; i < sizeof runners / sizeof *runners; i++)
         if (!strcmp(runners[i].name, a->command->name)) MIGE_TRY(runners[i].run(a));
     return a->cfg.log_view ? print_phases(&a->comm) : MIGE_OK;
@@ -130,7 +132,8 @@ static int run(app *a, int argc, char **argv) {
 int main(int argc, char **argv) {
     mige_blas_restart(argv);
     static app a;
-    MPI_Init(&argc, &argv);
+    int threads; /* of ours, only the first calls MPI */
+    MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &threads);
     mige_comm_create(MPI_COMM_WORLD, &a.comm);
     int err = run(&a, argc, argv);
     /* Usage errors are found by every rank alike, others are agreed; only what a rank met alone ends the others by

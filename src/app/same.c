@@ -34,8 +34,8 @@ static int find(const char *text, const entry *like, entry *e) {
 }
 
 /* Of every command: how a run looks and ends, and where it goes. */
-static const char *const always_free[] = {"output",  "quiet",  "progress",  "log-view", "dump-config",
-                                          "dry-run", "resume", "max-hours", "memory",   NULL};
+static const char *const always_free[] = {"output", "quiet",     "progress", "log-view",  "dump-config", "dry-run",
+                                          "resume", "max-hours", "memory",   "stop-file", "watch",       NULL};
 
 static int named(const entry *e, const char *const *list) {
     for (; *list; list++)

@@ -23,8 +23,8 @@ static const double WARM_SECONDS = 1;
 /* The command at work, on one case after the other. */
 typedef struct {
     scale *s;
-    double began, saved; /* seconds */
-    int stop, signalled; /* to stop; by a signal */
+    double saved; /* when, in seconds */
+    int stop;     /* why to stop, by stop.h */
     scale_case *k;
     known problem;
     double *x, *y, *dy, *dz;
@@ -131,13 +131,10 @@ static int save(work *w) {
 
 /* Whether to stop, and whether to save: all ranks alike. */
 static int meet(work *w, int *save_now) {
-    double now = mige_now(), hours = w->s->c->max_hours;
-    double asked[3] = {stop_asked() != 0, hours > 0 && now - w->began >= 3600 * hours,
-                       now - w->saved > SAVE_SECONDS};
-    MIGE_TRY(mige_max(&w->s->a->comm, asked, 3));
-    w->signalled = asked[0] > 0;
-    w->stop = asked[0] > 0 || asked[1] > 0;
-    *save_now = asked[2] > 0;
+    double asked[2] = {stop_asked(), mige_now() - w->saved > SAVE_SECONDS};
+    MIGE_TRY(mige_max(&w->s->a->comm, asked, 2));
+    w->stop = (int)asked[0];
+    *save_now = asked[1] > 0;
     return MIGE_OK;
 }
 
@@ -233,7 +230,7 @@ static int stopped(const work *w) {
     for (int i = 0; i < w->s->nsamples; i++) done += !case_left(w->s, w->s->samples[i]);
     int err =
         mige_raise(MIGE_ESTOPPED, "scale: stopped %s at %d of %d cases (the same command with --resume goes on)",
-                   w->signalled ? "by a signal" : "after --max-hours", done, w->s->nsamples);
+                   stop_reason(w->stop), done, w->s->nsamples);
     return mige_agree(&w->s->a->comm, err);
 }
 
@@ -269,12 +266,12 @@ static int check_memory(const scale *s) {
 }
 
 static int compute(scale *s) {
-    work w = {.s = s, .began = mige_now(), .saved = mige_now()};
+    work w = {.s = s, .saved = mige_now()};
     MIGE_TRY(restore(s));
     MIGE_TRY(check_memory(s));
     MIGE_TRY(
         mige_agree(&s->a->comm, known_create(s->c->problem, s->c->rotate, s->D, (uint64_t)s->c->seed, &w.problem)));
-    stop_listen();
+    stop_listen(s->a);
     mige_clock_reset();
     int err = run_cases(&w);
     known_destroy(&w.problem);

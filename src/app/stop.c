@@ -1,14 +1,25 @@
 #include "app/stop.h"
+#include "mige/clock.h"
 #include <signal.h>
 #include <stddef.h>
+#include <sys/stat.h>
 #include <time.h>
 
 /* mpirun passes a signal on, and the job system sends it to the ranks as well, or mpirun again: one wish, not two.
  */
 enum { SAME_WISH = 2 };
 
-static volatile sig_atomic_t asked;
-static volatile time_t asked_at;
+static volatile sig_atomic_t signalled;
+static volatile time_t signalled_at;
+
+/* A file is told from what it was by when its status changed. */
+static struct {
+    double end; /* of the hours; 0: none */
+    const char *file;
+    struct timespec before;
+    double looked;
+    int seen;
+} wish;
 
 static time_t now(void) {
     struct timespec t;
@@ -17,22 +28,46 @@ static time_t now(void) {
 }
 
 static void on_signal(int number) {
-    if (!asked) {
-        asked = number;
-        asked_at = now();
-    } else if (now() - asked_at > SAME_WISH) {
+    if (!signalled) {
+        signalled = number;
+        signalled_at = now();
+    } else if (now() - signalled_at > SAME_WISH) {
         signal(number, SIG_DFL);
         raise(number);
     }
 }
 
-void stop_listen(void) {
+static struct timespec changed(const char *file) {
+    struct stat st;
+    return stat(file, &st) == 0 ? st.st_ctim : (struct timespec){0};
+}
+
+void stop_listen(const app *a) {
     struct sigaction s = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
     sigaction(SIGTERM, &s, NULL);
     sigaction(SIGUSR1, &s, NULL);
     sigaction(SIGINT, &s, NULL);
+    wish.end = a->cfg.max_hours > 0 ? mige_now() + 3600 * a->cfg.max_hours : 0;
+    wish.file = *a->cfg.stop_file && a->comm.rank == 0 ? a->cfg.stop_file : NULL;
+    if (wish.file) wish.before = changed(wish.file);
+}
+
+static int file_asks(double time) {
+    if (wish.seen || !wish.file || time - wish.looked < 1) return wish.seen;
+    wish.looked = time;
+    struct timespec t = changed(wish.file);
+    wish.seen = t.tv_sec && (t.tv_sec != wish.before.tv_sec || t.tv_nsec != wish.before.tv_nsec);
+    return wish.seen;
 }
 
 int stop_asked(void) {
-    return asked;
+    double time = mige_now();
+    if (signalled) return STOP_SIGNAL;
+    if (file_asks(time)) return STOP_FILE;
+    return wish.end > 0 && time >= wish.end ? STOP_HOURS : STOP_NOT;
+}
+
+const char *stop_reason(int asked) {
+    static const char *const text[] = {"", "after --max-hours", "by --stop-file", "by a signal"};
+    return text[asked];
 }

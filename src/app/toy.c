@@ -223,8 +223,7 @@ static int restore(work *w) {
 static int stop_message(const work *w) {
     return mige_raise(MIGE_ESTOPPED,
                       "toy: stopped %s at %lld of %lld cells (the same command with --resume goes on)",
-                      deal_signalled(w->deal) ? "by a signal" : "after --max-hours", (long long)w->cells_done,
-                      (long long)w->cells);
+                      stop_reason(deal_reason(w->deal)), (long long)w->cells_done, (long long)w->cells);
 }
 
 static int take_memory(work *w) {
@@ -241,7 +240,7 @@ static int take_memory(work *w) {
 }
 
 static int compute(work *w) {
-    deal_task task = {w, w->t.c->max_hours, work_cell, take_cell, save_cells};
+    deal_task task = {w, work_cell, take_cell, save_cells};
     MIGE_TRY(restore(w));
     if (!w->cells) return MIGE_OK;
     MIGE_TRY(mige_agree(&w->a->comm, take_memory(w)));
@@ -349,7 +348,7 @@ int cmd_toy(app *a) {
     if (!err) say_plan(&w);
     if (!err) err = memory_check(a, "--samples", w.t.M, memory, &w);
     if (!err && !a->cfg.dry_run) {
-        stop_listen();
+        stop_listen(a);
         err = compute(&w);
         if (!err && a->comm.rank == 0) toy_print(&w.t);
         if (!err) mige_say("toy: done, written to %s", a->cfg.output);

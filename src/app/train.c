@@ -1,6 +1,7 @@
 /* mige train: the loop around the training step, and everything that makes a run survive. */
 #include "app/infomax.h"
 #include "app/memory.h"
+#include "app/saver.h"
 #include "app/stop.h"
 #include "mige/checkpoint.h"
 #include "mige/clock.h"
@@ -19,11 +20,16 @@ typedef struct {
     app *a;
     infomax t;
     mige_metrics *metrics; /* rank 0 */
+    saver *saver;          /* rank 0 */
     int nvalues;
     char *trajectory;
-    int64_t step, last; /* done; the last one */
-    int64_t saved;      /* the step of the newest checkpoint, -1 */
-    double began, flushed;
+    int64_t step, last;           /* done; the last one */
+    int64_t saved;                /* the step of the newest checkpoint, -1 */
+    int64_t number;               /* periodic checkpoints so far */
+    int64_t every_steps;          /* between them; 0: by time, or none */
+    double every_seconds;         /* 0: by steps, or none */
+    double checkpointed, flushed; /* when they, and the metrics, were last written */
+    int save_error;
 } training;
 
 static int add_images(int64_t images, char **text) {
@@ -38,8 +44,9 @@ static int add_images(int64_t images, char **text) {
 /* What the trajectory depends on, the options and the number of images, as lines of INI text. */
 static int describe_trajectory(const app *a, int64_t images, char **text) {
     static const char *const free_to_change[] = {
-        "data",    "out",    "config",    "threads", "quiet", "progress",         "log-view",   "dump-config",
-        "dry-run", "resume", "max-hours", "epochs",  "steps", "checkpoint-every", "keep-every", "check"};
+        "data",        "out",     "config", "threads",   "quiet",  "progress", "log-view",
+        "dump-config", "dry-run", "resume", "max-hours", "epochs", "steps",    "checkpoint-every",
+        "keep-every",  "check",   "memory", "stop-file", "watch"};
     char *all, *to;
     MIGE_TRY(mige_options_config(&option_table, a->command, &a->cfg, &all));
     to = *text = all;
@@ -59,7 +66,15 @@ static int describe_trajectory(const app *a, int64_t images, char **text) {
 }
 
 static mige_checkpoint checkpoint_of(training *r) {
-    return (mige_checkpoint){r->t.net, r->t.update.m, r->t.update.v, r->step, r->trajectory};
+    const infomax *t = &r->t;
+    return (mige_checkpoint){.net = t->net,
+                             .params = t->update.params,
+                             .state = mige_net_state(t->net),
+                             .m = t->update.m,
+                             .v = t->update.v,
+                             .step = r->step,
+                             .number = r->number,
+                             .trajectory = r->trajectory};
 }
 
 /* Rank 0 reads; the others get its numbers. */
@@ -72,6 +87,7 @@ static int restore(training *r) {
     if (!err && c->rank == 0 && k.step >= 0) err = mige_metrics_load(r->metrics, k.step);
     MIGE_TRY(mige_agree(c, err));
     MIGE_TRY(mige_bcast(c, 0, &k.step, sizeof k.step));
+    MIGE_TRY(mige_bcast(c, 0, &k.number, sizeof k.number));
     if (k.step < 0) {
         mige_say("train: no checkpoint in %s yet, starting from the beginning", r->a->cfg.out);
         return MIGE_OK;
@@ -79,45 +95,68 @@ static int restore(training *r) {
     MIGE_TRY(mige_bcast(c, 0, mige_net_state(r->t.net), mige_net_num_state(r->t.net) * sizeof(float)));
     MIGE_TRY(update_spread(&r->t.update));
     r->step = r->saved = k.step;
+    r->number = k.number;
     mige_say("train: resumed at step %lld", (long long)k.step);
     return MIGE_OK;
 }
 
-static int write_metrics(training *r) {
+/* On rank 0, beside the training; its error comes with the next step. */
+static void begin_to_save(training *r, const mige_checkpoint *k) {
+    mige_clock_start(MIGE_PHASE_OUTPUT);
     r->flushed = mige_now();
-    return mige_agree(r->t.c, r->t.c->rank == 0 ? mige_metrics_write(r->metrics) : MIGE_OK);
+    if (r->saver) r->save_error = saver_begin(r->saver, k);
+    mige_clock_stop(MIGE_PHASE_OUTPUT, 0);
 }
 
-static int save(training *r) {
-    if (r->saved == r->step) return MIGE_OK;
-    mige_checkpoint k = checkpoint_of(r);
-    const config *c = &r->a->cfg;
-    mige_clock_start(MIGE_PHASE_OUTPUT);
-    MIGE_TRY(write_metrics(r)); /* first: a checkpoint never is ahead of the metrics */
-    MIGE_TRY(mige_agree(r->t.c, r->t.c->rank == 0
-                                    ? mige_checkpoint_write(c->out, &k, c->keep_every * c->checkpoint_every)
-                                    : MIGE_OK));
-    mige_clock_stop(MIGE_PHASE_OUTPUT, 0);
+/* A checkpoint of this step; `periodic` ones count for --keep-every. */
+static void checkpoint(training *r, int periodic) {
+    int64_t keep_every = r->a->cfg.keep_every, every = r->every_steps;
+    r->number += periodic;
+    r->checkpointed = mige_now();
     r->saved = r->step;
-    return MIGE_OK;
+    mige_checkpoint k = checkpoint_of(r);
+    if (periodic && keep_every) k.keep = (every ? r->step / every : r->number) % keep_every == 0;
+    begin_to_save(r, &k);
+}
+
+/* All that was begun is written. */
+static int finish_saving(training *r) {
+    mige_clock_start(MIGE_PHASE_OUTPUT);
+    int err = r->save_error;
+    if (r->saver && !err) err = saver_wait(r->saver);
+    mige_clock_stop(MIGE_PHASE_OUTPUT, 0);
+    return mige_agree(r->t.c, err);
+}
+
+/* The values of a step, and how the writing gets on. */
+static int record(training *r, const double *values) {
+    int err = r->save_error;
+    if (!r->metrics) return MIGE_OK;
+    if (!err) err = mige_metrics_full(r->metrics) ? saver_wait(r->saver) : saver_poll(r->saver);
+    return err ? err : mige_metrics_append(r->metrics, r->step, values);
 }
 
 /* What all ranks must decide alike at a step boundary, in one small reduction. */
 typedef struct {
-    double signal, out_of_time, flush;
+    double stop, checkpoint, flush;
 } boundary;
 
 static int meet(training *r, boundary *b) {
-    double now = mige_now(), hours = (now - r->began) / 3600;
-    *b = (boundary){stop_asked(), r->a->cfg.max_hours > 0 && hours >= r->a->cfg.max_hours,
+    double now = mige_now();
+    *b = (boundary){stop_asked(), r->every_seconds > 0 && now - r->checkpointed >= r->every_seconds,
                     now - r->flushed > METRICS_EVERY_SECONDS};
     return mige_max(r->t.c, (double *)b, 3);
 }
 
-static int stop(training *r, const boundary *b) {
-    MIGE_TRY(save(r));
+static int last_checkpoint(training *r) {
+    if (r->saved != r->step) checkpoint(r, 0);
+    return finish_saving(r);
+}
+
+static int stop(training *r, int reason) {
+    MIGE_TRY(last_checkpoint(r));
     mige_raise(MIGE_ESTOPPED, "train: stopped %s at step %lld of %lld (the same command with --resume goes on)",
-               b->signal > 0 ? "by a signal" : "after --max-hours", (long long)r->step, (long long)r->last);
+               stop_reason(reason), (long long)r->step, (long long)r->last);
     return mige_agree(r->t.c, MIGE_ESTOPPED);
 }
 
@@ -134,17 +173,25 @@ static int loop(training *r) {
     while (r->step < r->last) {
         MIGE_TRY(infomax_step(&r->t, r->step + 1, values));
         r->step++;
-        MIGE_TRY(mige_agree(r->t.c, r->metrics ? mige_metrics_append(r->metrics, r->step, values) : MIGE_OK));
+        MIGE_TRY(mige_agree(r->t.c, record(r, values)));
         show(r, values);
         MIGE_TRY(meet(r, &b));
-        if (r->step < r->last && (b.signal > 0 || b.out_of_time > 0)) return stop(r, &b);
-        int64_t every = r->a->cfg.checkpoint_every;
-        if (every && r->step % every == 0)
-            MIGE_TRY(save(r));
+        if (r->step < r->last && b.stop > 0) return stop(r, (int)b.stop);
+        if (b.checkpoint > 0 || (r->every_steps && r->step % r->every_steps == 0))
+            checkpoint(r, 1);
         else if (b.flush > 0)
-            MIGE_TRY(write_metrics(r));
+            begin_to_save(r, NULL);
     }
-    return save(r);
+    return last_checkpoint(r);
+}
+
+/* The metrics of a run that failed show how; the message is kept. */
+static void save_trace(training *r) {
+    char message[1024];
+    if (!r->saver) return;
+    snprintf(message, sizeof message, "%s", mige_error());
+    if (saver_begin(r->saver, NULL) || saver_wait(r->saver)) mige_warn("%s", mige_error());
+    mige_error_set(message);
 }
 
 /* A run is gone on with only when that is asked for. */
@@ -193,16 +240,20 @@ static int train(app *a, training *r) {
     r->nvalues = infomax_series(&r->t, &series);
     MIGE_TRY(run_path(c->out, "metrics.h5", path));
     if (a->comm.rank == 0) err = mige_metrics_create(path, r->nvalues, series, &r->metrics);
+    if (!err && a->comm.rank == 0) err = saver_create(c->out, r->metrics, r->t.net, &r->saver);
     MIGE_TRY(mige_agree(&a->comm, err));
     if (c->resume) MIGE_TRY(restore(r));
     MIGE_TRY(
         mige_agree(&a->comm, a->comm.rank == 0 ? write_config(a) : MIGE_OK)); /* not before it is known to fit */
-    MIGE_TRY(write_metrics(r)); /* what cannot be written is known before the first step, not after hours */
+    begin_to_save(r, NULL); /* what cannot be written is known before the first step, not after hours */
+    MIGE_TRY(finish_saving(r));
+    r->checkpointed = mige_now();
     if (r->step >= r->last) mige_say("train: nothing left to do");
     mige_clock_reset();
     mige_progress_begin("train", (long)r->last);
     err = loop(r);
     mige_progress_end();
+    if (err == MIGE_ENUMERIC) save_trace(r);
     if (!err) mige_say("train: done, %lld steps; next: mige probe --run %s", (long long)r->step, c->out);
     return err;
 }
@@ -240,19 +291,43 @@ static int plan(app *a, const mige_data *d, training *r) {
     return memory_check(a, "--batch", (int)c->batch, need, &n);
 }
 
+/* "500", "500 steps", "10min", "10 minutes", "1h": steps, or time. */
+static int parse_every(const char *text, training *r) {
+    static const struct {
+        const char *name;
+        double seconds;
+    } units[] = {{"", 0},        {"step", 0},     {"steps", 0}, {"s", 1},        {"min", 60},
+                 {"minute", 60}, {"minutes", 60}, {"h", 3600.}, {"hour", 3600.}, {"hours", 3600.}};
+    char *unit;
+    double n = strtod(text, &unit);
+    int good = unit != text && n >= 0 && n <= 1e12;
+    unit += strspn(unit, " ");
+    for (size_t i = 0; good && i < sizeof units / sizeof *units; i++) {
+        if (strcmp(units[i].name, unit) != 0) continue;
+        if (units[i].seconds == 0 && n != floor(n)) break;
+        r->every_seconds = n * units[i].seconds;
+        r->every_steps = units[i].seconds > 0 ? 0 : (int64_t)n;
+        return MIGE_OK;
+    }
+    return mige_raise(MIGE_EUSAGE,
+                      "--checkpoint-every: \"%s\" is neither a number of steps nor a time (500, or 10min)", text);
+}
+
 int cmd_train(app *a) {
     mige_data d = {0};
-    training r = {.a = a, .saved = -1, .began = mige_now()};
+    training r = {.a = a, .saved = -1};
     MIGE_TRY(config_need("data", a->cfg.data));
     if (!a->cfg.dry_run) MIGE_TRY(config_need("out", a->cfg.out));
+    MIGE_TRY(parse_every(a->cfg.checkpoint_every, &r));
     MIGE_TRY(mige_data_open(&a->comm, a->cfg.data, &d));
     int err = check_sizes(a, &d);
     if (!err && *a->cfg.out) err = mige_agree(&a->comm, a->comm.rank == 0 ? check_folder(a) : MIGE_OK);
     if (!err) err = plan(a, &d, &r);
     if (!err && !a->cfg.dry_run) {
-        stop_listen();
+        stop_listen(a);
         err = infomax_create(a, &d, &r.t);
         if (!err) err = train(a, &r);
+        saver_destroy(&r.saver);
         mige_metrics_destroy(&r.metrics);
         infomax_destroy(&r.t);
         free(r.trajectory);

@@ -18,7 +18,7 @@ static void file_path(const char *run, int64_t step, char path[PATH_SIZE]) {
 static const char *const groups[] = {"encoder", "adam_m", "adam_v"};
 
 static float *piece(const mige_checkpoint *k, const mige_tensor *t, int group) {
-    float *base[] = {t->is_state ? mige_net_state(k->net) : mige_net_params(k->net), k->m, k->v};
+    float *base[] = {t->is_state ? k->state : k->params, k->m, k->v};
     if ((group > 0 && t->is_state) || !base[group]) return NULL;
     return base[group] + t->offset;
 }
@@ -43,6 +43,8 @@ static int write_tensors(mige_file *f, const mige_checkpoint *k) {
         }
     }
     MIGE_TRY(mige_file_set_int(f, "/", "step", k->step));
+    MIGE_TRY(mige_file_set_int(f, "/", "number", k->number));
+    MIGE_TRY(mige_file_set_int(f, "/", "keep", k->keep));
     return mige_file_set_text(f, "/", "trajectory", k->trajectory);
 }
 
@@ -75,8 +77,19 @@ int mige_checkpoint_list(const char *run, int64_t **steps, int *n) {
     return MIGE_OK;
 }
 
-/* Of the checkpoints up to the one just written. A file that cannot be deleted is no reason to stop. */
-static int forget_old(const char *run, int64_t newest, int64_t keep_every) {
+/* What cannot be read is not ours to delete. */
+static int is_kept(const char *path) {
+    mige_file *f;
+    int64_t keep = 1;
+    if (mige_file_open(path, "mige-checkpoint", &f)) return 1;
+    if (mige_file_get_int(f, "/", "keep", &keep)) keep = 1;
+    mige_file_close(&f);
+    return keep != 0;
+}
+
+/* Of the checkpoints up to the one just written, down to the first that is kept: what is older was decided before.
+ * A file that cannot be deleted is no reason to stop. */
+static int forget_old(const char *run, int64_t newest) {
     int64_t *steps;
     int n;
     char path[PATH_SIZE];
@@ -84,13 +97,14 @@ static int forget_old(const char *run, int64_t newest, int64_t keep_every) {
     for (int i = 0, good = 0; i < n; i++) {
         if (steps[i] > newest || ++good <= 2) continue;
         file_path(run, steps[i], path);
-        if (!keep_every || steps[i] % keep_every) unlink(path);
+        if (is_kept(path)) break;
+        unlink(path);
     }
     free(steps);
     return MIGE_OK;
 }
 
-int mige_checkpoint_write(const char *run, const mige_checkpoint *k, int64_t keep_every) {
+int mige_checkpoint_write(const char *run, const mige_checkpoint *k) {
     mige_file *f;
     char path[PATH_SIZE];
     file_path(run, k->step, path);
@@ -101,7 +115,7 @@ int mige_checkpoint_write(const char *run, const mige_checkpoint *k, int64_t kee
         return err;
     }
     MIGE_TRY(mige_file_commit(&f));
-    return forget_old(run, k->step, keep_every);
+    return forget_old(run, k->step);
 }
 
 /* The first line that differs, and what it is in the other text. */
@@ -153,6 +167,7 @@ static int read_open(const mige_file *f, int64_t step, mige_checkpoint *k, int *
         mige_net_tensor(k->net, i, &t);
         for (int g = 0; g < 3; g++) MIGE_TRY(read_tensor(f, k, &t, g));
     }
+    MIGE_TRY(mige_file_get_int(f, "/", "number", &k->number));
     k->step = step;
     return MIGE_OK;
 }

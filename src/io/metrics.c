@@ -57,11 +57,19 @@ static int grow(mige_metrics *m, int64_t room) {
 }
 
 int mige_metrics_append(mige_metrics *m, int64_t step, const double *values) {
-    if (m->rows == m->room) MIGE_TRY(grow(m, m->room ? 2 * m->room : 1024));
+    if (mige_metrics_full(m)) MIGE_TRY(grow(m, m->room ? 2 * m->room : 1024));
     m->step[m->rows] = step;
     for (int i = 0; i < m->n; i++) m->values[i * m->room + m->rows] = values[i];
     m->rows++;
     return MIGE_OK;
+}
+
+int64_t mige_metrics_rows(const mige_metrics *m) {
+    return m->rows;
+}
+
+int mige_metrics_full(const mige_metrics *m) {
+    return m->rows == m->room;
 }
 
 static void series_path(const char *name, char path[128]) {
@@ -96,12 +104,12 @@ int mige_metrics_load(mige_metrics *m, int64_t step) {
     return err;
 }
 
-int mige_metrics_write(const mige_metrics *m) {
+int mige_metrics_write(const mige_metrics *m, int64_t rows) {
     mige_file *f;
     char path[128];
     int err;
     MIGE_TRY(mige_file_create(m->path, "mige-run", &f));
-    mige_layout steps = {MIGE_I64, 1, {m->rows}}, values = {MIGE_F64, 1, {m->rows}};
+    mige_layout steps = {MIGE_I64, 1, {rows}}, values = {MIGE_F64, 1, {rows}};
     MIGE_TRY_GOTO(
         mige_file_write(f, "/train/step", steps, m->step, "steps", "training steps done", MIGE_EXTENSIBLE), failed);
     for (int i = 0; i < m->n; i++) {
