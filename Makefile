@@ -36,6 +36,7 @@ SRC := $(foreach r,$(ROOMS),$(wildcard src/$(r)/*.c))
 OBJ := $(SRC:src/%.c=$(B)/obj/%.o)
 LIBOBJ := $(filter-out $(B)/obj/app/main.o,$(OBJ))
 TESTS := $(patsubst tests/%.c,$(B)/tests/%,$(wildcard tests/test_*.c))
+FUZZERS := $(patsubst tests/fuzz/%.c,$(B)/%,$(wildcard tests/fuzz/fuzz_*.c))
 BENCHES := $(patsubst bench/%.c,$(B)/bench/%,$(wildcard bench/*.c))
 
 # What scripts are told. $(run) starts a command with the surroundings that mpirun wants on one machine.
@@ -49,12 +50,12 @@ ifeq ($(MAKELEVEL)$(filter -j%,$(MAKEFLAGS)),0)
 MAKEFLAGS += -j$(shell nproc 2>/dev/null || echo 2)
 endif
 MAKEFLAGS += --no-print-directory
-ifneq ($(filter demo test test-slurm bench lint sanitize valgrind setup clean install,$(MAKECMDGOALS)),)
+ifneq ($(filter demo test test-slurm test-kill test-faults test-hosts fuzz bench lint sanitize valgrind setup clean install,$(MAKECMDGOALS)),)
 .NOTPARALLEL:
 endif
 
 .PHONY: all tests demo test bench lint sanitize valgrind install clean info setup help FORCE
-.PHONY: demo-run test-run bench-run test-slurm test-slurm-run
+.PHONY: demo-run test-run bench-run test-slurm test-slurm-run test-kill test-kill-run test-faults test-faults-run test-hosts test-hosts-run fuzz fuzzers
 .DELETE_ON_ERROR:
 
 all: $(B)/mige ## the program, build/mige
@@ -76,6 +77,33 @@ test-slurm: ## the scripts of jobs/ on a private SLURM (root; two minutes)
 	@$(MAKE) test-slurm-run
 test-slurm-run: $(B)/mige
 	@$(run) sh -c '"$$PYTHON" tests/slurm/run'
+
+test-kill: ## a training killed 100 times, gone on with on other numbers of ranks (10 minutes)
+	@$(setup) build test
+	@$(MAKE) test-kill-run
+test-kill-run: $(B)/mige
+	@$(run) sh -c '"$$PYTHON" tests/kill/run'
+
+test-faults: ## 200 ranks that fail alone (15 minutes)
+	@$(setup) build test
+	@$(MAKE) test-faults-run
+test-faults-run: $(B)/mige
+	@$(run) sh -c '"$$PYTHON" tests/faults/run'
+
+test-hosts: ## training on two hosts made of network namespaces (root; three minutes)
+	@$(setup) build test hosts
+	@$(MAKE) test-hosts-run
+test-hosts-run: $(B)/mige
+	@$(run) sh -c '"$$PYTHON" tests/hosts/run'
+
+FUZZ := -O1 -g -Wno-pass-failed -fno-omit-frame-pointer -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=all
+fuzz: ## the parsers under libFuzzer (clang); SECONDS_EACH=1800
+	@$(setup) build fuzz
+	@OMPI_CC=clang MPICH_CC=clang $(MAKE) B='$(B)/fuzz' CFLAGS='$(FUZZ)' fuzzers
+	@$(told) scripts/mpi-env scripts/fuzz
+fuzzers: $(FUZZERS)
+$(B)/fuzz_%: tests/fuzz/fuzz_%.c $(B)/libmige.a $(B)/flags
+	$(Q)echo "  FUZZ  $<"; $(CC) $(CPPFLAGS) -Itests/fuzz $(CFLAGS) -fsanitize=fuzzer -MMD -MP -o $@ $< $(B)/libmige.a $(LDFLAGS) $(LIBS)
 
 tests: $(TESTS) ## the test programs, not run
 

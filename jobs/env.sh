@@ -15,3 +15,9 @@ LAUNCH=${LAUNCH:-mpirun}
 # Open MPI's mpirun gets SLURM's SIGTERM too and passes it on a second time, at which a rank ends at once: after one second,
 # too soon for a step and a checkpoint. This makes it 20. A job that fails, or stops with status 75, then ends 40 s later.
 export OMPI_MCA_odls_base_sigkill_timeout=${OMPI_MCA_odls_base_sigkill_timeout:-20}
+
+# A host that is lost: its ranks are missed by the others after 20 s (--watch); these let mpirun notice it too, after 16 s and
+# not after a quarter of an hour.
+export OMPI_MCA_oob_tcp_keepalive_time=${OMPI_MCA_oob_tcp_keepalive_time:-10}
+export OMPI_MCA_oob_tcp_keepalive_intvl=${OMPI_MCA_oob_tcp_keepalive_intvl:-2}
+export OMPI_MCA_oob_tcp_keepalive_probes=${OMPI_MCA_oob_tcp_keepalive_probes:-3}

@@ -352,6 +352,45 @@ def checkpoints_kept(ranks):
     assert found == [f"checkpoint-{s}.h5" for s in (3, 6, 7)], found
 
 
+def checkpoints_by_time(ranks):
+    folder = fresh("time-kept", ranks)
+    fails(75, "--max-hours", *train(folder, "--steps", 10**6, "--checkpoint-every", "0.3 s", "--keep-every", 2, "--max-hours",
+                                    "0.001"), ranks=ranks)
+    found = {}
+    for name in os.listdir(folder):
+        if name.startswith("checkpoint"):
+            with h5py.File(os.path.join(folder, name)) as f:
+                found[f.attrs["step"]] = f.attrs["number"], f.attrs["keep"]
+    numbers = [found[step] for step in sorted(found)]
+    assert numbers[-1][0] >= 3 and all(n % 2 == 0 and keep for n, keep in numbers[:-2]), numbers
+    good(*train(folder, "--steps", max(found) + 1, "--checkpoint-every", "2h", "--resume"), ranks=ranks)
+    for wrong in "often", "-1", "1.5", "10 parsecs", "":
+        fails(2, "--checkpoint-every", *train(folder, "--resume", "--checkpoint-every", wrong), ranks=ranks)
+
+
+def stop_file(ranks):
+    """One that is there before the run does not count until it is touched."""
+    folder, file = fresh("stop-file", ranks), path(f"stop-{ranks}")
+    open(file, "w").close()
+    p = Program(*train(folder, "--steps", 10**6, "--checkpoint-every", 2, "--stop-file", file), ranks=ranks)
+    end = time.monotonic() + 30
+    while time.monotonic() < end and not os.path.exists(os.path.join(folder, "checkpoint-4.h5")):
+        time.sleep(0.05)
+    time.sleep(1.2)
+    assert p.process.poll() is None, str(p.result())
+    os.utime(file)
+    r = p.result(30)
+    assert r.status == 75 and len(r.messages) == 1 and "--stop-file" in r.messages[0], str(r)
+
+
+def diverged(ranks):
+    """Its metrics show how."""
+    folder = fresh("diverged", ranks)
+    fails(4, "finite", *train(folder, "--steps", 1000, "--learning-rate", 1000, "--check", "nan,replica"), ranks=ranks)
+    with h5py.File(os.path.join(folder, "metrics.h5")) as f:
+        assert 1 <= len(f["train/step"]) < 1000, list(f["train/step"])
+
+
 def out_of_time(ranks):
     folder = fresh("time", ranks)
     fails(75, "--max-hours.*--resume", *train(folder, "--steps", 100, "--max-hours", 1e-9), ranks=ranks)
@@ -461,7 +500,8 @@ def main():
     cases.run("prepare", prepare)
     for case in (version, help_text, config_text, info, usage, ini_file, sizes, bad_data, bad_labels, bad_samples,
                  bad_run, bad_archive, verify, not_writable, read_only, disk_full, dry_run, run_there_already,
-                 other_options, damaged_checkpoint, resume_from_nothing, checkpoints_kept, out_of_time, signals,
+                 other_options, damaged_checkpoint, resume_from_nothing, checkpoints_kept, checkpoints_by_time,
+                 stop_file, diverged, out_of_time, signals,
                  collapsed, quiet, scores):
         for ranks in 1, 3:
             if not [a for a in sys.argv[1:] if a != "-v"] or case.__name__ in sys.argv:

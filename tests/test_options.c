@@ -205,6 +205,10 @@ static void ini_errors(void **state) {
         {"[run\ncount = 1\n", ".ini:1", ""},
         {"extra = 1\n", ".ini:1: extra", "not an option of run"},
         {"count = 0\ncuont = 1\n", ".ini:1: count", "out of range"}, /* the first of two */
+        /* found by fuzzing: what was written as INI text was not read back as it was */
+        {"name = a\fb\n", ".ini:1: name", "control character"},
+        {"name = x[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[y\n", ".ini:1: name", "brackets"},
+        {"name = x                                                             y\n", ".ini:1: name", "spaces"},
     };
     settings s;
     (void)state;

@@ -81,6 +81,8 @@ void mige_net_move(mige_net *net, float *params, float *grads);
 
 /* Index of the layer called `name`, -1 if there is none; shape of a layer's output (layer -1: the input's). */
 int mige_net_layer(const mige_net *net, const char *name);
+int mige_net_num_layers(const mige_net *net);
+const char *mige_net_layer_name(const mige_net *net, int layer);
 mige_shape mige_net_shape(const mige_net *net, int layer);
 /* Bytes that mige_net_create would take for such a network; 0 if the shapes do not fit. */
 size_t mige_net_bytes(mige_shape in, const mige_layer_spec *spec, int nlayers, int max_batch);

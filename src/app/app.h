@@ -59,6 +59,9 @@ extern const mige_option_table option_table;
 /* Score options out of the configuration. Errors: MIGE_EUSAGE (a width that is neither "median" nor a positive
  * number). */
 int config_score(const config *c, mige_score_options *o);
+/* --check, as a sum of these. Errors: MIGE_EUSAGE (an unknown name). */
+enum { CHECK_EIGEN = 1, CHECK_NAN = 2, CHECK_REPLICA = 4 };
+int config_checks(const config *c, int *checks);
 /* The value of an option that is a choice, by the option's name. */
 enum { CHOICE_SIZE = 32 };
 void config_choice(const config *c, const char *option, char text[CHOICE_SIZE]);

@@ -1,5 +1,6 @@
 /* The one table of options, and what is made from it. */
 #include "app/app.h"
+#include "app/lists.h"
 #include "app/ssm.h"
 #include "mige/error.h"
 #include "mige/io.h"
@@ -172,9 +173,13 @@ static const mige_option options[] = {
 const mige_option_table option_table = {options, sizeof options / sizeof *options, commands,
                                         sizeof commands / sizeof *commands};
 
-static int parse_checks(const char *list, int *eigen) {
-    *eigen = !strcmp(list, "eigen");
-    MIGE_CHECK(*eigen || !*list, MIGE_EUSAGE, "--check: \"%s\" is not known (eigen)", list);
+int config_checks(const config *c, int *checks) {
+    int n = 0, *bits = NULL;
+    *checks = 0;
+    if (!*c->check) return MIGE_OK;
+    MIGE_TRY(list_names("check", c->check, "eigen|nan|replica", &n, &bits));
+    for (int i = 0; i < n; i++) *checks |= 1 << bits[i];
+    free(bits);
     return MIGE_OK;
 }
 
@@ -201,7 +206,9 @@ int config_score(const config *c, mige_score_options *o) {
     if (c->estimator == MIGE_ESTIMATOR_SSM) o->plugin = ssm(c);
     o->precondition = (enum mige_precondition)c->precondition;
     o->seed = (uint64_t)c->seed;
-    MIGE_TRY(parse_checks(c->check, &o->eigen.check));
+    int checks;
+    MIGE_TRY(config_checks(c, &checks));
+    o->eigen.check = (checks & CHECK_EIGEN) != 0;
     if (strcmp(c->width, "median") != 0) {
         char *end;
         o->width = strtod(c->width, &end);

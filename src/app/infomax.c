@@ -1,4 +1,5 @@
 #include "app/infomax.h"
+#include "app/check.h"
 #include "mige/clock.h"
 #include "mige/error.h"
 #include "mige/rng.h"
@@ -73,6 +74,7 @@ int infomax_create(const app *a, const mige_data *d, infomax *t) {
     mige_score_options o;
     *t = (infomax){.c = &a->comm, .cfg = &a->cfg, .data = d};
     MIGE_TRY(config_score(&a->cfg, &o));
+    MIGE_TRY(config_checks(&a->cfg, &t->checks));
     MIGE_TRY(mige_agree(t->c, setup(t)));
     MIGE_TRY(update_create(t->c, t->net, &t->update));
     return mige_mi_create(t->c, circumstances(t->cfg), (int)t->cfg->batch, t->dx, t->dh, t->dz, &o, &t->mi);
@@ -179,10 +181,12 @@ static double code_deviation(const infomax *t) {
 static int apply_gradient(infomax *t, int64_t step, double *norm) {
     mige_adam adam = {t->cfg->rate, t->cfg->beta1, t->cfg->beta2, 1e-8};
     MIGE_TRY(update_step(&t->update, &adam, step, norm));
-    MIGE_CHECK(
-        isfinite(*norm), MIGE_ENUMERIC,
-        "training: the gradient is not finite at step %lld (a lower --learning-rate; the last checkpoint is kept)",
-        (long long)step);
+    if (!isfinite(*norm))
+        mige_raise(
+            MIGE_ENUMERIC,
+            "training: the gradient is not finite at step %lld (a lower --learning-rate; the last checkpoint is "
+            "kept)",
+            (long long)step);
     return mige_agree(t->c, isfinite(*norm) ? MIGE_OK : MIGE_ENUMERIC);
 }
 
@@ -260,6 +264,7 @@ int infomax_step(infomax *t, int64_t step, double *values) {
     mige_clock_start(MIGE_PHASE_FORWARD);
     MIGE_TRY(mige_net_forward(t->net, t->x, (int)t->count, &pass));
     mige_clock_stop(MIGE_PHASE_FORWARD, n * mige_net_flops(t->net, 0));
+    if (t->checks & CHECK_NAN) MIGE_TRY(check_outputs(t->c, t->net, (int)t->count, step));
     mige_clock_start(MIGE_PHASE_GATHER);
     MIGE_TRY(gather(t, step));
     mige_clock_stop(MIGE_PHASE_GATHER, 0);
@@ -268,7 +273,9 @@ int infomax_step(infomax *t, int64_t step, double *values) {
     MIGE_TRY(upstream(t));
     MIGE_TRY(mige_net_backward(t->net, t->upstream, &pass));
     mige_clock_stop(MIGE_PHASE_BACKWARD, n * mige_net_flops(t->net, 1));
+    if (t->checks & CHECK_NAN) MIGE_TRY(check_gradients(t->c, t->net, step));
     MIGE_TRY(apply_gradient(t, step, &norm));
+    if (t->checks & CHECK_REPLICA) MIGE_TRY(check_replicas(t->c, t->net, &t->update, step));
     mige_clock_stop(MIGE_PHASE_STEP, 0);
     report(t, step, norm, mige_now() - began, values);
     return MIGE_OK;

@@ -19,6 +19,7 @@ typedef struct {
     int64_t *order; /* [n] the epoch's order of the training images */
     int64_t order_epoch;
     int64_t first, count; /* this rank's share of the batch */
+    int checks;           /* of --check */
     int h_layer, layers;  /* the layer that is h; their number */
     int dx, dh, dz;       /* dimensions in the score problems; 0 where not used */
     float *x, *scratch;   /* [count][image], [count][projected] */

@@ -117,15 +117,29 @@ static int set_number(const mige_option *o, const char *where, const char *value
     return MIGE_OK;
 }
 
-/* What an INI file would not give back: inih takes " ;" for a comment and spaces at the ends for none. */
+/* Where a value may go on on the next line of an INI file: a piece never begins or ends with a space, nor begins
+ * with what inih takes for something else. */
+static int may_be_cut(const char *value, size_t i) {
+    return i > 0 && value[i - 1] != ' ' && !strchr(" ;#[", value[i]);
+}
+
+enum { PIECE = 100, UNCUT = 50 }; /* characters of a line; of a stretch that cannot be cut, at most */
+
+/* What an INI file would not give back: inih takes " ;" for a comment and spaces at the ends for none; and what no
+ * name of a file should have. */
 static int check_text(const char *where, const char *value) {
-    size_t n = strlen(value);
-    int kept = !n || (!isspace((unsigned char)value[0]) && !isspace((unsigned char)value[n - 1]));
-    for (size_t i = 0; i < n; i++)
-        kept = kept && value[i] != '\n' && !(value[i] == ';' && (i == 0 || isspace((unsigned char)value[i - 1])));
-    MIGE_CHECK(kept, MIGE_EUSAGE,
-               "%s: \"%s\" begins or ends with a space or holds \" ;\" (which an INI file cannot keep)", where,
-               value);
+    size_t n = strlen(value), uncut = 0;
+    int kept = !n || (value[0] != ' ' && value[n - 1] != ' ');
+    for (size_t i = 0; i < n; i++) {
+        unsigned char c = (unsigned char)value[i];
+        kept = kept && c >= ' ' && c != 127 && uncut < UNCUT && !(c == ';' && (i == 0 || value[i - 1] == ' '));
+        uncut = may_be_cut(value, i) ? 0 : uncut + 1;
+    }
+    MIGE_CHECK(
+        kept, MIGE_EUSAGE,
+        "%s: \"%s\" begins or ends with a space, or holds \" ;\", a control character or a long row of spaces or "
+        "brackets (which an INI file cannot keep)",
+        where, value);
     return MIGE_OK;
 }
 
@@ -305,16 +319,12 @@ static void value_text(const mige_option *o, const void *config, char *text, siz
     }
 }
 
-/* NAME = VALUE, its end on indented lines where it is long; a piece never begins with a space or with what inih
- * takes for a comment. */
+/* NAME = VALUE, its end on indented lines where it is long. */
 static void write_line(FILE *f, const char *name, const char *value) {
-    enum { PIECE = 100 };
     fprintf(f, "%s = ", name);
     while (strlen(value) > PIECE) {
         int n = PIECE;
-        while (n > 1 && (isspace((unsigned char)value[n]) || isspace((unsigned char)value[n - 1]) ||
-                         strchr(";#[", value[n])))
-            n--;
+        while (n > 1 && !may_be_cut(value, (size_t)n)) n--;
         fprintf(f, "%.*s\n  ", n, value);
         value += n;
     }

@@ -97,6 +97,14 @@ int mige_net_layer(const mige_net *net, const char *name) {
     return -1;
 }
 
+int mige_net_num_layers(const mige_net *net) {
+    return net->num_layers;
+}
+
+const char *mige_net_layer_name(const mige_net *net, int i) {
+    return net->layers[i].name;
+}
+
 mige_shape mige_net_shape(const mige_net *net, int i) {
     return i < 0 ? net->in : net->layers[i].out;
 }

@@ -1,0 +1,32 @@
+/* INI files and the values of options; what was accepted is written as INI text and must be accepted again, as the same. */
+#include "app/app.h"
+#include "file.h"
+#include "mige/error.h"
+#include <string.h>
+
+static char *parse(const uint8_t *bytes, size_t size, const mige_command *command) {
+    static config c;
+    char *text = NULL;
+    if (mige_options_defaults(&option_table, &c)) abort();
+    if (mige_options_file(&option_table, command, &c, as_file(bytes, size))) {
+        if (!*mige_error() || strchr(mige_error(), '\n')) abort();
+        return NULL;
+    }
+    if (mige_options_config(&option_table, command, &c, &text)) abort();
+    return text;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
+    if (size < 1) return 0;
+    const mige_command *command = &option_table.commands[bytes[0] % option_table.ncommands];
+    char *text = parse(bytes + 1, size - 1, command);
+    if (!text) return 0;
+    char *again = parse((const uint8_t *)text, strlen(text), command);
+    if (!again || strcmp(text, again) != 0) {
+        fprintf(stderr, "--- %s\n+++ %s\n%s\n", text, again ? again : "refused", mige_error());
+        abort();
+    }
+    free(text);
+    free(again);
+    return 0;
+}
