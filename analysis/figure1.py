@@ -3,7 +3,7 @@
 truth and each method, a column for each number of dimensions; and its table, as Markdown beside the picture.
 
 Several files are put together: critics take longer, so they may have a run, correlations and a number of repeats of
-their own. A method that is in two of them is taken from the first. A run can still be going on: what is not done yet
+their own. A method that is in two of them is taken from the first; MIGE by another estimator is another method. A run can still be going on: what is not done yet
 is left out."""
 import argparse
 import os
@@ -39,6 +39,12 @@ def options(config):
     return {name.strip(): value.strip() for name, value in lines}
 
 
+def estimator(o):
+    """What MIGE's scores came from, in words."""
+    name = o["estimator"] + (f", threshold {o['threshold']}" if o["estimator"] == "ssge" else "")
+    return ", ".join([name, *(f"{k} {o[k]}" for k in ("calibrate", "precondition") if o.get(k, "none") != "none")])
+
+
 class Figure:
     """truth[d] = (rho, mi, gradient), of the finest grid; found[d][method] = {"rho": [n], "truth": gradient [n],
     "gradient": [repeats, n], "mi": ..., "steps": ...}."""
@@ -64,8 +70,11 @@ class Figure:
             truth = rho, f[group]["true_mi"][()], f[group]["true_gradient"][()]
             if d not in self.truth or len(rho) > len(self.truth[d][0]):
                 self.truth[d] = truth
-            for method in (m for m in f[group] if m in METHODS):
+            for method in [m for m in f[group] if m in METHODS]:
                 numbers = {"rho": rho, "truth": truth[2], **{k: v[()] for k, v in f[group][method].items()}}
+                if method == "mige" and estimator(o) != estimator(self.options):
+                    method = estimator(o)
+                    METHODS.setdefault(method, (f"C{(1, 4, 5, 6)[(len(METHODS) - 5) % 4]}", f"MIGE by {method}"))
                 if np.isfinite(numbers["gradient"]).any():
                     self.found.setdefault(d, {}).setdefault(method, numbers)
         self.dims = sorted(self.truth)
@@ -77,9 +86,7 @@ class Figure:
         o = self.options
         problem = "correlated Gaussians" if o["problem"] == "gaussian" else f"problem {o['problem']}"
         rotated = ", rotated" if o["rotate"] == "yes" else ""
-        estimator = o["estimator"] + (f", threshold {o['threshold']}" if o["estimator"] == "ssge" else "")
-        more = [f"{k} {o[k]}" for k in ("calibrate", "precondition") if o.get(k, "none") != "none"]
-        return f"{problem}{rotated}, {o['samples'] or 256} samples, MIGE by {', '.join([estimator, *more])}"
+        return f"{problem}{rotated}, {o['samples'] or 256} samples, MIGE by {estimator(o)}"
 
     def unfinished(self):
         return sum(int(np.isnan(n["gradient"]).sum()) for of_d in self.found.values() for n in of_d.values())

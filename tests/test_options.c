@@ -228,7 +228,7 @@ static void config_reads_back(void **state) {
     static const double reals[] = {0.1, 1e-4, 1. / 3, 1e-12, 999.99999999999, 123456789e-7};
     static char longest[MIGE_OPT_TEXT_SIZE];
     static const char *const texts[] = {
-        "", "a b", "x=y:z", "/data/set;1.h5", "100% #1", "[x]", "\"quoted\"", "# 1", "=", longest, "a\tb",
+        "", "a b", "x=y:z", "/data/set;1.h5", "100% #1", "[x]", "\"quoted\"", "# 1", "=", longest,
     };
     settings s, back;
     char *text, *again;
@@ -263,7 +263,7 @@ static void config_reads_back(void **state) {
 
 /* What would not read back is refused at once. */
 static void odd_texts(void **state) {
-    static const char *const texts[] = {"run ; the second", "; last", " lead", "trail ", "two\nlines"};
+    static const char *const texts[] = {"run ; the second", "; last", " lead", "trail ", "two\nlines", "a\tb"};
     settings s;
     (void)state;
     assert_int_equal(mige_options_defaults(&table, &s), MIGE_OK);

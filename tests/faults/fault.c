@@ -1,10 +1,9 @@
 /* Loaded before a rank's libraries: makes one of its calls fail, once or from then on.
  *
- * MIGE_FAULT=RANK:KIND:N, the N-th call (from 1) on that rank since MPI_Init_thread; the time of it, in seconds, goes to the file MIGE_FAULT_LOG.
- *   memory   allocations of 64 kB and more give NULL from then on
- *   read     reads of files give EIO from then on
- *   write    writes to files give ENOSPC from then on
- *   nan      a matrix product has a NaN in it */
+ * MIGE_FAULT=RANK:KIND:N, the N-th call (from 1) on that rank since MPI_Init_thread; the time of it, in seconds,
+ * goes to the file MIGE_FAULT_LOG. memory   allocations of 64 kB and more give NULL from then on read     reads of
+ * files give EIO from then on write    writes to files give ENOSPC from then on nan      a matrix product is all
+ * NaN */
 #include <cblas.h>
 #include <dlfcn.h>
 #include <errno.h>
@@ -129,6 +128,12 @@ ssize_t pwrite64(int fd, const void *from, size_t n, off64_t offset) {
     return pwrite(fd, from, n, offset);
 }
 
+/* Of the result, from its first element to its last. */
+static size_t length(CBLAS_LAYOUT layout, blasint m, blasint n, blasint ldc) {
+    blasint lines = layout == CblasRowMajor ? m : n, width = layout == CblasRowMajor ? n : m;
+    return lines > 0 && width > 0 ? (size_t)(lines - 1) * (size_t)ldc + (size_t)width : 0;
+}
+
 /* Once only: whatever comes of it. */
 static int now_once(void) {
     return now(NOT_A_NUMBER) && atomic_load(&calls) == at;
@@ -141,7 +146,7 @@ void cblas_sgemm(CBLAS_LAYOUT layout, CBLAS_TRANSPOSE ta, CBLAS_TRANSPOSE tb, bl
                         const float *, blasint, const float *, blasint, float, float *, blasint);
     NEXT("cblas_sgemm");
     next(layout, ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
-    if (now_once()) c[0] = NAN;
+    for (size_t i = 0, end = now_once() ? length(layout, m, n, ldc) : 0; i < end; i++) c[i] = NAN;
 }
 void cblas_dgemm(CBLAS_LAYOUT layout, CBLAS_TRANSPOSE ta, CBLAS_TRANSPOSE tb, blasint m, blasint n, blasint k,
                  double alpha, const double *a, blasint lda, const double *b, blasint ldb, double beta, double *c,
@@ -150,5 +155,5 @@ void cblas_dgemm(CBLAS_LAYOUT layout, CBLAS_TRANSPOSE ta, CBLAS_TRANSPOSE tb, bl
                         const double *, blasint, const double *, blasint, double, double *, blasint);
     NEXT("cblas_dgemm");
     next(layout, ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
-    if (now_once()) c[0] = NAN;
+    for (size_t i = 0, end = now_once() ? length(layout, m, n, ldc) : 0; i < end; i++) c[i] = NAN;
 }
