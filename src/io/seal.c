@@ -1,11 +1,11 @@
 #include "io/file.h"
 #include <errno.h>
 #include <inttypes.h>
+#include <libdeflate.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <zlib.h>
 
 enum { SEAL = 43, BLOCK = 1 << 20 };
 static const char mark[] = "\nmige-seal ";
@@ -13,7 +13,7 @@ static const char mark[] = "\nmige-seal ";
 uint32_t mige_io_crc(uint32_t crc, const void *bytes, size_t size) {
     /* What is stored is little-endian; so is the memory the sum is taken over. */
     _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "a little-endian machine");
-    return bytes ? (uint32_t)crc32_z(crc, bytes, size) : crc;
+    return bytes ? (uint32_t)libdeflate_crc32(crc, bytes, size) : crc;
 }
 
 static void seal_text(int64_t bytes, uint32_t crc, char text[SEAL + 1]) {
