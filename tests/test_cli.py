@@ -383,6 +383,26 @@ def stop_file(ranks):
     assert r.status == 75 and len(r.messages) == 1 and "--stop-file" in r.messages[0], str(r)
 
 
+def suspended(ranks):
+    """All ranks stopped for longer than --watch allows one of them, as by a suspended job: it goes on."""
+    folder = fresh("suspended", ranks)
+    p = Program(*train(folder, "--steps", 10**6, "--checkpoint-every", 2, "--watch", 5), ranks=ranks)
+    end = time.monotonic() + 30
+    while time.monotonic() < end and not os.path.exists(os.path.join(folder, "checkpoint-4.h5")):
+        time.sleep(0.05)
+    time.sleep(1)
+    for number, pause in (signal.SIGSTOP, 7), (signal.SIGCONT, 2):
+        for pid in p.ranks():
+            os.kill(pid, number)
+        time.sleep(pause)
+    assert p.process.poll() is None, str(p.result())
+    p.process.send_signal(signal.SIGUSR1)
+    r = p.result(30)
+    assert r.status == 75 and len(r.messages) == 1, str(r)
+    fails(2, "--watch", *train(folder, "--watch", 3), ranks=ranks)
+    fails(2, "--check", "toy", "--output", path("none.h5"), "--check", "nan", ranks=ranks)
+
+
 def absurd_rate(ranks):
     """Batch norm keeps the activations finite, and all that is written."""
     folder = fresh("absurd", ranks)
@@ -502,7 +522,7 @@ def main():
     for case in (version, help_text, config_text, info, usage, ini_file, sizes, bad_data, bad_labels, bad_samples,
                  bad_run, bad_archive, verify, not_writable, read_only, disk_full, dry_run, run_there_already,
                  other_options, damaged_checkpoint, resume_from_nothing, checkpoints_kept, checkpoints_by_time,
-                 stop_file, absurd_rate, out_of_time, signals,
+                 stop_file, suspended, absurd_rate, out_of_time, signals,
                  collapsed, quiet, scores):
         for ranks in 1, 3:
             if not [a for a in sys.argv[1:] if a != "-v"] or case.__name__ in sys.argv:

@@ -10,8 +10,9 @@
 
 #include "mige/comm.h"
 
-/* From now to the end of the process. One rank, or seconds = 0, is not watched; nor is what cannot be (no sockets,
- * no threads). Collective. */
+/* From now to the end of the process. seconds: at least twice the 2.5 after which a process that wakes up late
+ * knows that it was stopped, or 0. One rank, or seconds = 0, is not watched; nor is what cannot be (no sockets, no
+ * threads). Collective. */
 int mige_watch_start(const mige_comm *c, double seconds);
 
 #endif

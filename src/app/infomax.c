@@ -99,7 +99,7 @@ double infomax_bytes(const config *c, const mige_data *d, int ranks, const mige_
     double net = (double)mige_net_bytes((mige_shape){d->h, d->w, d->c}, spec, MIGE_ENCODER_LAYERS, n);
     size_t parameters =
         mige_net_bytes((mige_shape){d->h, d->w, d->c}, spec, MIGE_ENCODER_LAYERS, 0) / (2 * sizeof(float));
-    double shared = update_bytes(parameters, 1);
+    double shared = update_bytes(parameters, 1) + 12. * (double)parameters; /* and the copy that is written */
     double images = 4. * n * d->h * d->w * d->c + 8. * (double)d->train.n;
     return net + shared + images + mige_mi_bytes(which, (int)c->batch, dx, dh, (int)c->code, ranks, o) +
            8. * (double)c->batch * (dx + 2 * dh + 2 * c->code);

@@ -92,6 +92,17 @@ static int config_text(const app *a, char **text) {
     return mige_options_config(&option_table, a->command, &a->cfg, text);
 }
 
+/* What the table of options cannot say. */
+static int check_options(const app *a) {
+    int checks, train = !strcmp(a->command->name, "train");
+    MIGE_TRY(config_checks(&a->cfg, &checks));
+    MIGE_CHECK(train || !(checks & ~CHECK_EIGEN), MIGE_EUSAGE,
+               "--check: nan and replica are of mige train (eigen)");
+    MIGE_CHECK(a->cfg.watch <= 0 || a->cfg.watch >= 5, MIGE_EUSAGE,
+               "--watch: %g s is too short (5 or more; 0: never)", a->cfg.watch);
+    return MIGE_OK;
+}
+
 static int run_command(app *a, int argc, char **argv) {
     char **words = NULL;
     int help = 0, count = argc - 2;
@@ -104,6 +115,7 @@ static int run_command(app *a, int argc, char **argv) {
     MIGE_TRY(mige_agree(&a->comm, err));
     if (help) return print_text(help_text, a);
     if (a->cfg.dump_config) return print_text(config_text, a);
+    MIGE_TRY(check_options(a));
     mige_log_setup(a->comm.rank == 0, a->cfg.quiet, (enum mige_progress)a->cfg.progress);
     mige_blas_threads((int)a->cfg.threads);
     MIGE_TRY(mige_agree(&a->comm, record_provenance(a, argc, argv)));

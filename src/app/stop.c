@@ -12,11 +12,10 @@ enum { SAME_WISH = 2 };
 static volatile sig_atomic_t signalled;
 static volatile time_t signalled_at;
 
-/* A file is told from what it was by when its status changed. */
 static struct {
     double end; /* of the hours; 0: none */
     const char *file;
-    struct timespec before;
+    struct stat before; /* what the file was, or all 0 */
     double looked;
     int seen;
 } wish;
@@ -37,9 +36,9 @@ static void on_signal(int number) {
     }
 }
 
-static struct timespec changed(const char *file) {
+static struct stat look(const char *file) {
     struct stat st;
-    return stat(file, &st) == 0 ? st.st_ctim : (struct timespec){0};
+    return stat(file, &st) == 0 && S_ISREG(st.st_mode) ? st : (struct stat){0};
 }
 
 void stop_listen(const app *a) {
@@ -49,14 +48,15 @@ void stop_listen(const app *a) {
     sigaction(SIGINT, &s, NULL);
     wish.end = a->cfg.max_hours > 0 ? mige_now() + 3600 * a->cfg.max_hours : 0;
     wish.file = *a->cfg.stop_file && a->comm.rank == 0 ? a->cfg.stop_file : NULL;
-    if (wish.file) wish.before = changed(wish.file);
+    if (wish.file) wish.before = look(wish.file);
 }
 
 static int file_asks(double time) {
     if (wish.seen || !wish.file || time - wish.looked < 1) return wish.seen;
     wish.looked = time;
-    struct timespec t = changed(wish.file);
-    wish.seen = t.tv_sec && (t.tv_sec != wish.before.tv_sec || t.tv_nsec != wish.before.tv_nsec);
+    struct stat st = look(wish.file), *before = &wish.before;
+    wish.seen = st.st_mode && (st.st_ino != before->st_ino || st.st_mtim.tv_sec != before->st_mtim.tv_sec ||
+                               st.st_mtim.tv_nsec != before->st_mtim.tv_nsec);
     return wish.seen;
 }
 

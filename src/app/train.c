@@ -44,9 +44,9 @@ static int add_images(int64_t images, char **text) {
 /* What the trajectory depends on, the options and the number of images, as lines of INI text. */
 static int describe_trajectory(const app *a, int64_t images, char **text) {
     static const char *const free_to_change[] = {
-        "data",        "out",     "config", "threads",   "quiet",  "progress", "log-view",
-        "dump-config", "dry-run", "resume", "max-hours", "epochs", "steps",    "checkpoint-every",
-        "keep-every",  "check",   "memory", "stop-file", "watch"};
+        "data",        "out",     "config",    "threads",   "quiet",  "progress", "log-view",
+        "dump-config", "dry-run", "resume",    "max-hours", "epochs", "steps",    "checkpoint-every",
+        "keep-every",  "check",   "stop-file", "watch"};
     char *all, *to;
     MIGE_TRY(mige_options_config(&option_table, a->command, &a->cfg, &all));
     to = *text = all;
@@ -104,7 +104,7 @@ static int restore(training *r) {
 static void begin_to_save(training *r, const mige_checkpoint *k) {
     mige_clock_start(MIGE_PHASE_OUTPUT);
     r->flushed = mige_now();
-    if (r->saver) r->save_error = saver_begin(r->saver, k);
+    if (r->saver && !r->save_error) r->save_error = saver_begin(r->saver, k);
     mige_clock_stop(MIGE_PHASE_OUTPUT, 0);
 }
 
@@ -148,13 +148,13 @@ static int meet(training *r, boundary *b) {
     return mige_max(r->t.c, (double *)b, 3);
 }
 
-static int last_checkpoint(training *r) {
-    if (r->saved != r->step) checkpoint(r, 0);
+static int last_checkpoint(training *r, int periodic) {
+    if (r->saved != r->step) checkpoint(r, periodic);
     return finish_saving(r);
 }
 
-static int stop(training *r, int reason) {
-    MIGE_TRY(last_checkpoint(r));
+static int stop(training *r, int reason, int periodic) {
+    MIGE_TRY(last_checkpoint(r, periodic));
     mige_raise(MIGE_ESTOPPED, "train: stopped %s at step %lld of %lld (the same command with --resume goes on)",
                stop_reason(reason), (long long)r->step, (long long)r->last);
     return mige_agree(r->t.c, MIGE_ESTOPPED);
@@ -176,13 +176,14 @@ static int loop(training *r) {
         MIGE_TRY(mige_agree(r->t.c, record(r, values)));
         show(r, values);
         MIGE_TRY(meet(r, &b));
-        if (r->step < r->last && b.stop > 0) return stop(r, (int)b.stop);
-        if (b.checkpoint > 0 || (r->every_steps && r->step % r->every_steps == 0))
+        int periodic = b.checkpoint > 0 || (r->every_steps && r->step % r->every_steps == 0);
+        if (r->step < r->last && b.stop > 0) return stop(r, (int)b.stop, periodic);
+        if (periodic)
             checkpoint(r, 1);
         else if (b.flush > 0)
             begin_to_save(r, NULL);
     }
-    return last_checkpoint(r);
+    return last_checkpoint(r, 0);
 }
 
 /* The metrics of a run that failed show how; the message is kept. */

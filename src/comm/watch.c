@@ -19,7 +19,7 @@
 
 enum { ADDRESSES = 8, BEAT_MS = 1000, NAME_SIZE = 64 };
 /* A thread that wakes up this much late was stopped, like its process. */
-static const double STOPPED_SECONDS = 5;
+static const double STOPPED_SECONDS = 2.5;
 /* Datagrams can be lost: what matters is sent more than once. */
 enum { SENDINGS = 3, KILL_SECONDS = 3 };
 
@@ -108,14 +108,14 @@ static _Noreturn void leave(int lost) {
 }
 
 static _Noreturn void give_up(int lost) {
+    for (int n = 0; n < SENDINGS; n++)
+        for (int r = 0; r < watch.size; r++)
+            if (r != watch.rank && r != lost) send_datagram(r, lost);
     fprintf(stderr,
             "mige: rank %d on %s: no sign of life for %.0f s: stopped, killed, or its host cut off (the last "
             "checkpoint "
             "is kept; the same command with --resume goes on)\n",
             lost, watch.places[lost].host, watch.seconds);
-    for (int n = 0; n < SENDINGS; n++)
-        for (int r = 0; r < watch.size; r++)
-            if (r != watch.rank && r != lost) send_datagram(r, lost);
     leave(lost);
 }
 
@@ -138,20 +138,19 @@ static void warn_if_deaf(double now) {
 
 static void *keep_watch(void *unused) {
     struct pollfd p = {.fd = watch.socket, .events = POLLIN};
-    double beat = 0, last = mige_now();
+    double beat = 0;
     (void)unused;
-    watch.began = last;
+    watch.began = mige_now();
     for (;;) {
         double now = mige_now();
-        if (now - last > STOPPED_SECONDS && watch.heard > 0) watch.heard = now;
-        last = now;
         if (1e3 * (now - beat) >= BEAT_MS) {
             send_datagram((watch.rank + 1) % watch.size, -1);
             beat = now;
         }
         poll(&p, 1, BEAT_MS / 2);
+        if (watch.heard > 0 && mige_now() - now > STOPPED_SECONDS) watch.heard = mige_now();
         receive();
-        warn_if_deaf(last);
+        warn_if_deaf(now);
         if (watch.heard > 0 && mige_now() - watch.heard > watch.seconds) give_up(before());
     }
     return NULL;

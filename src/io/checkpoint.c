@@ -167,7 +167,8 @@ static int read_open(const mige_file *f, int64_t step, mige_checkpoint *k, int *
         mige_net_tensor(k->net, i, &t);
         for (int g = 0; g < 3; g++) MIGE_TRY(read_tensor(f, k, &t, g));
     }
-    MIGE_TRY(mige_file_get_int(f, "/", "number", &k->number));
+    k->number = 0; /* files of earlier versions have none */
+    if (mige_file_has(f, "number")) MIGE_TRY(mige_file_get_int(f, "/", "number", &k->number));
     k->step = step;
     return MIGE_OK;
 }

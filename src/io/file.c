@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 void mige_io_start(void) {
-    static int started;
+    static _Thread_local int started; /* HDF5 prints its errors, or not, by thread */
     if (started) return;
     started = 1;
     /* Its exit handler would close, and so write, files that are open when the program gives up. */
