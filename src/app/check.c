@@ -43,7 +43,7 @@ int check_outputs(const mige_comm *c, const mige_net *net, int n, int64_t step) 
 int check_gradients(const mige_comm *c, const mige_net *net, int64_t step) {
     int at = mige_net_num_tensors(net) - 1, last = at, mine;
     size_t bad = 0;
-    mige_tensor t;
+    mige_tensor t = {0};
     for (; at >= 0; at--) {
         mige_net_tensor(net, at, &t);
         if (!t.is_state && (bad = not_finite(mige_net_grads(net) + t.offset, t.count))) break;

@@ -28,7 +28,8 @@ void mige_blas_threads(int n) {
 
 double mige_blas_rate(double seconds) {
     enum { N = 512 };
-    double *x, spent = 0, rounds = 0;
+    double *x, spent = 0;
+    int rounds = 0;
     if (mige_alloc(3 * N * N, sizeof *x, &x)) return 0;
     for (int i = 0; i < 2 * N * N; i++) x[i] = 1;
     cblas_dgemm(CblasColMajor, CblasNoTrans, CblasNoTrans, N, N, N, 1, x, N, x + N * N, N, 0, x + 2 * N * N, N);
