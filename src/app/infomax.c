@@ -268,7 +268,8 @@ int infomax_step(infomax *t, int64_t step, double *values) {
     mige_clock_start(MIGE_PHASE_GATHER);
     MIGE_TRY(gather(t, step));
     mige_clock_stop(MIGE_PHASE_GATHER, 0);
-    MIGE_TRY(mige_mi_gradient(t->mi, t->X, t->H, t->Z, t->dZ, t->dh ? t->dH : NULL));
+    int err = mige_mi_gradient(t->mi, t->X, t->H, t->Z, t->dZ, t->dh ? t->dH : NULL);
+    MIGE_TRY(err == MIGE_EINPUT ? MIGE_ENUMERIC : err); /* images are finite: it was computed here */
     mige_clock_start(MIGE_PHASE_BACKWARD);
     MIGE_TRY(upstream(t));
     MIGE_TRY(mige_net_backward(t->net, t->upstream, &pass));
