@@ -55,7 +55,7 @@ ifneq ($(filter demo test test-slurm test-kill test-faults test-hosts fuzz bench
 endif
 
 .PHONY: all tests demo test bench lint sanitize valgrind install clean info setup help FORCE
-.PHONY: demo-run test-run bench-run test-slurm test-slurm-run test-kill test-kill-run test-faults test-faults-run test-hosts test-hosts-run fuzz fuzzers
+.PHONY: demo-run test-run bench-run fuzz fuzzers $(LONG) $(LONG:=-run)
 .DELETE_ON_ERROR:
 
 all: $(B)/mige ## the program, build/mige
@@ -72,35 +72,24 @@ test: ## set-up and all tests; T="NAME..." runs some
 test-run: $(B)/mige tests
 	@$(run) tests/run $(T)
 
+# Longer tests, each in a folder tests/NAME.
+LONG := test-slurm test-kill test-faults test-hosts
 test-slurm: ## the scripts of jobs/ on a private SLURM (root; two minutes)
-	@$(setup) build test
-	@$(MAKE) test-slurm-run
-test-slurm-run: $(B)/mige
-	@$(run) sh -c '"$$PYTHON" tests/slurm/run'
-
 test-kill: ## a training killed 100 times, gone on with on other numbers of ranks (10 minutes)
-	@$(setup) build test
-	@$(MAKE) test-kill-run
-test-kill-run: $(B)/mige
-	@$(run) sh -c '"$$PYTHON" tests/kill/run'
-
 test-faults: ## 200 ranks that fail alone (15 minutes)
-	@$(setup) build test
-	@$(MAKE) test-faults-run
-test-faults-run: $(B)/mige
-	@$(run) sh -c '"$$PYTHON" tests/faults/run'
-
 test-hosts: ## training on two hosts made of network namespaces (root; three minutes)
-	@$(setup) build test hosts
-	@$(MAKE) test-hosts-run
-test-hosts-run: $(B)/mige
-	@$(run) sh -c '"$$PYTHON" tests/hosts/run'
+$(LONG):
+	@$(setup) build test
+	@$(MAKE) $@-run
+$(LONG:=-run): $(B)/mige
+	@$(run) scripts/long-test $(@:test-%-run=%)
 
 FUZZ := -O1 -g -Wno-pass-failed -fno-omit-frame-pointer -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=all
 fuzz: ## the parsers under libFuzzer (clang); SECONDS_EACH=1800
 	@$(setup) build fuzz
+	@$(MAKE) $(B)/mige
 	@OMPI_CC=clang MPICH_CC=clang $(MAKE) B='$(B)/fuzz' CFLAGS='$(FUZZ)' fuzzers
-	@$(told) scripts/mpi-env scripts/fuzz
+	@$(run) scripts/fuzz
 fuzzers: $(FUZZERS)
 $(B)/fuzz_%: tests/fuzz/fuzz_%.c $(B)/libmige.a $(B)/flags
 	$(Q)echo "  FUZZ  $<"; $(CC) $(CPPFLAGS) -Itests/fuzz $(CFLAGS) -fsanitize=fuzzer -MMD -MP -o $@ $< $(B)/libmige.a $(LDFLAGS) $(LIBS)

@@ -6,6 +6,7 @@ Several files are put together: critics take longer, so they may have a run, cor
 their own. A method that is in two of them is taken from the first; MIGE by another estimator is another method. A run can still be going on: what is not done yet
 is left out."""
 import argparse
+import itertools
 import os
 import sys
 
@@ -23,6 +24,7 @@ METHODS = {  # colour, name
     "mine-joint": ("C9", "MINE, joint critic trained out"),
     "mine-f-joint": ("C8", "MINE-f, joint critic trained out"),
 }
+MORE_COLOURS = itertools.cycle(("C1", "C4", "C5", "C6"))  # of MIGE by other estimators
 # Relative RMSE of the authors' own result files, one draw; 256 samples, 32 correlations from -0.8 to 0.8.
 PUBLISHED = {(8, "mige"): 0.059, (8, "mine"): 0.152, (8, "mine-f"): 0.415, (16, "mige"): 0.116, (16, "mine"): 0.405,
              (16, "mine-f"): 0.589, (32, "mige"): 0.280, (32, "mine"): 0.752, (32, "mine-f"): 0.818}
@@ -74,7 +76,8 @@ class Figure:
                 numbers = {"rho": rho, "truth": truth[2], **{k: v[()] for k, v in f[group][method].items()}}
                 if method == "mige" and estimator(o) != estimator(self.options):
                     method = estimator(o)
-                    METHODS.setdefault(method, (f"C{(1, 4, 5, 6)[(len(METHODS) - 5) % 4]}", f"MIGE by {method}"))
+                    if method not in METHODS:
+                        METHODS[method] = next(MORE_COLOURS), f"MIGE by {method}"
                 if np.isfinite(numbers["gradient"]).any():
                     self.found.setdefault(d, {}).setdefault(method, numbers)
         self.dims = sorted(self.truth)

@@ -43,6 +43,19 @@ static int named(const entry *e, const char *const *list) {
     return 0;
 }
 
+void same_lines(char *text, const char *const *list) {
+    char *to = text;
+    entry e;
+    for (const char *at = text; next_entry(&at, &e);) {
+        if (named(&e, always_free) || named(&e, list)) continue;
+        size_t length = (size_t)(e.value + e.value_length - e.name);
+        memmove(to, e.name, length);
+        to += length;
+        *to++ = '\n';
+    }
+    *to = 0;
+}
+
 static int compare(const char *path, const char *theirs, const char *defaults, const char *ours,
                    const char *const *list) {
     entry our, other;

@@ -71,29 +71,22 @@ static void start_thread(saver *s) {
     if (!s->begun) write_files(s);
 }
 
-int saver_begin(saver *s, const mige_checkpoint *k) {
-    MIGE_TRY(saver_wait(s));
+void saver_begin(saver *s, const mige_checkpoint *k) {
+    if (saver_wait(s)) return;
     s->rows = mige_metrics_rows(s->metrics);
     s->wants_checkpoint = k != NULL;
     if (k) copy_checkpoint(s, k);
     atomic_store(&s->ended, 0);
     start_thread(s);
-    return MIGE_OK;
-}
-
-int saver_busy(const saver *s) {
-    return s->begun && !atomic_load(&s->ended);
 }
 
 int saver_poll(saver *s) {
-    return saver_busy(s) ? MIGE_OK : saver_wait(s);
+    return s->begun && !atomic_load(&s->ended) ? MIGE_OK : saver_wait(s);
 }
 
 int saver_wait(saver *s) {
     if (s->begun) pthread_join(s->thread, NULL);
     s->begun = 0;
-    int err = s->err;
-    s->err = MIGE_OK;
-    if (err) mige_error_set(s->message);
-    return err;
+    if (s->err) mige_error_set(s->message);
+    return s->err;
 }

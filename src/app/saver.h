@@ -14,12 +14,12 @@ int saver_create(const char *run, const mige_metrics *metrics, const mige_net *n
 /* Waits for what is being written. */
 void saver_destroy(saver **s);
 /* Begins to write the metrics so far and, unless it is NULL, then the checkpoint k (a checkpoint never is ahead of
- * the metrics); k may change as soon as this returns. Waits for what was begun before, and returns its error. */
-int saver_begin(saver *s, const mige_checkpoint *k);
-/* The error of what was begun, once it has ended; at once, or after waiting. MIGE_EOUTPUT. */
+ * the metrics); k may change as soon as this returns. Waits for what was begun before; after an error nothing is
+ * begun any more. */
+void saver_begin(saver *s, const mige_checkpoint *k);
+/* The first error of all that has been written; at once, or when nothing is being written any more. MIGE_EOUTPUT.
+ */
 int saver_poll(saver *s);
 int saver_wait(saver *s);
-/* Whether something is being written. */
-int saver_busy(const saver *s);
 
 #endif

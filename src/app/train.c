@@ -1,6 +1,7 @@
 /* mige train: the loop around the training step, and everything that makes a run survive. */
 #include "app/infomax.h"
 #include "app/memory.h"
+#include "app/same.h"
 #include "app/saver.h"
 #include "app/stop.h"
 #include "mige/checkpoint.h"
@@ -29,7 +30,6 @@ typedef struct {
     int64_t every_steps;          /* between them; 0: by time, or none */
     double every_seconds;         /* 0: by steps, or none */
     double checkpointed, flushed; /* when they, and the metrics, were last written */
-    int save_error;
 } training;
 
 static int add_images(int64_t images, char **text) {
@@ -44,24 +44,9 @@ static int add_images(int64_t images, char **text) {
 /* What the trajectory depends on, the options and the number of images, as lines of INI text. */
 static int describe_trajectory(const app *a, int64_t images, char **text) {
     static const char *const free_to_change[] = {
-        "data",        "out",     "config",    "threads",   "quiet",  "progress", "log-view",
-        "dump-config", "dry-run", "resume",    "max-hours", "epochs", "steps",    "checkpoint-every",
-        "keep-every",  "check",   "stop-file", "watch"};
-    char *all, *to;
-    MIGE_TRY(mige_options_config(&option_table, a->command, &a->cfg, &all));
-    to = *text = all;
-    int keep = 0;
-    for (char *line = all, *next; *line; line = next) {
-        size_t length = strcspn(line, "\n") + 1, name = strcspn(line, " ");
-        keep = line[0] == ' ' ? keep : line[0] != '['; /* an indented line goes on with the one before */
-        next = line + length;
-        for (size_t i = 0; i < sizeof free_to_change / sizeof *free_to_change; i++)
-            if (strlen(free_to_change[i]) == name && !strncmp(line, free_to_change[i], name)) keep = 0;
-        if (!keep) continue;
-        memmove(to, line, length);
-        to += length;
-    }
-    *to = 0;
+        "data", "out", "config", "threads", "epochs", "steps", "checkpoint-every", "keep-every", "check", NULL};
+    MIGE_TRY(mige_options_config(&option_table, a->command, &a->cfg, text));
+    same_lines(*text, free_to_change);
     return add_images(images, text);
 }
 
@@ -100,11 +85,11 @@ static int restore(training *r) {
     return MIGE_OK;
 }
 
-/* On rank 0, beside the training; its error comes with the next step. */
+/* On rank 0, beside the training; an error comes with a later step. */
 static void begin_to_save(training *r, const mige_checkpoint *k) {
     mige_clock_start(MIGE_PHASE_OUTPUT);
     r->flushed = mige_now();
-    if (r->saver && !r->save_error) r->save_error = saver_begin(r->saver, k);
+    if (r->saver) saver_begin(r->saver, k);
     mige_clock_stop(MIGE_PHASE_OUTPUT, 0);
 }
 
@@ -122,18 +107,16 @@ static void checkpoint(training *r, int periodic) {
 /* All that was begun is written. */
 static int finish_saving(training *r) {
     mige_clock_start(MIGE_PHASE_OUTPUT);
-    int err = r->save_error;
-    if (r->saver && !err) err = saver_wait(r->saver);
+    int err = r->saver ? saver_wait(r->saver) : MIGE_OK;
     mige_clock_stop(MIGE_PHASE_OUTPUT, 0);
     return mige_agree(r->t.c, err);
 }
 
 /* The values of a step, and how the writing gets on. */
 static int record(training *r, const double *values) {
-    int err = r->save_error;
-    if (!r->metrics) return MIGE_OK;
-    if (!err) err = mige_metrics_full(r->metrics) ? saver_wait(r->saver) : saver_poll(r->saver);
-    return err ? err : mige_metrics_append(r->metrics, r->step, values);
+    if (!r->saver) return MIGE_OK;
+    MIGE_TRY(mige_metrics_full(r->metrics) ? saver_wait(r->saver) : saver_poll(r->saver));
+    return mige_metrics_append(r->metrics, r->step, values);
 }
 
 /* What all ranks must decide alike at a step boundary, in one small reduction. */
@@ -191,7 +174,8 @@ static void save_trace(training *r) {
     char message[1024];
     if (!r->saver) return;
     snprintf(message, sizeof message, "%s", mige_error());
-    if (saver_begin(r->saver, NULL) || saver_wait(r->saver)) mige_warn("%s", mige_error());
+    saver_begin(r->saver, NULL);
+    if (saver_wait(r->saver)) mige_warn("%s", mige_error());
     mige_error_set(message);
 }
 

@@ -118,15 +118,26 @@ int mige_checkpoint_write(const char *run, const mige_checkpoint *k) {
     return forget_old(run, k->step);
 }
 
-/* The first line that differs, and what it is in the other text. */
+/* The line of `text` that begins with the first n characters of `line`, and its length; NULL: none. */
+static const char *find_line(const char *text, const char *line, size_t n, size_t *length) {
+    for (; *text; text += *length + (text[*length] == '\n')) {
+        *length = strcspn(text, "\n");
+        if (*length >= n && !strncmp(text, line, n)) return text;
+    }
+    *length = 0;
+    return NULL;
+}
+
+/* Every line of ours must be one of theirs; what else there is there, an earlier version wrote. */
 static int compare_trajectory(const char *path, const char *theirs, const char *ours) {
-    while (*theirs || *ours) {
-        int a = (int)strcspn(theirs, "\n"), b = (int)strcspn(ours, "\n");
-        MIGE_CHECK(a == b && !strncmp(theirs, ours, (size_t)a), MIGE_EINPUT,
-                   "%s: its run has \"%.*s\", this one \"%.*s\" (give the same options, or another --out)", path, a,
-                   theirs, b, ours);
-        theirs += a + (theirs[a] == '\n');
-        ours += b + (ours[b] == '\n');
+    for (size_t n; *ours; ours += n + (ours[n] == '\n')) {
+        n = strcspn(ours, "\n");
+        const char *name_end = memchr(ours, '=', n);
+        size_t name = name_end ? (size_t)(name_end - ours) + 1 : n, length;
+        const char *found = find_line(theirs, ours, name, &length);
+        MIGE_CHECK(found && length == n && !strncmp(found, ours, n), MIGE_EINPUT,
+                   "%s: its run has \"%.*s\", this one \"%.*s\" (give the same options, or another --out)", path,
+                   (int)length, found ? found : "", (int)n, ours);
     }
     return MIGE_OK;
 }

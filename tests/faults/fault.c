@@ -139,21 +139,15 @@ static int now_once(void) {
     return now(NOT_A_NUMBER) && atomic_load(&calls) == at;
 }
 
-void cblas_sgemm(CBLAS_LAYOUT layout, CBLAS_TRANSPOSE ta, CBLAS_TRANSPOSE tb, blasint m, blasint n, blasint k,
-                 float alpha, const float *a, blasint lda, const float *b, blasint ldb, float beta, float *c,
-                 blasint ldc) {
-    static void (*next)(CBLAS_LAYOUT, CBLAS_TRANSPOSE, CBLAS_TRANSPOSE, blasint, blasint, blasint, float,
-                        const float *, blasint, const float *, blasint, float, float *, blasint);
-    NEXT("cblas_sgemm");
-    next(layout, ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
-    for (size_t i = 0, end = now_once() ? length(layout, m, n, ldc) : 0; i < end; i++) c[i] = NAN;
-}
-void cblas_dgemm(CBLAS_LAYOUT layout, CBLAS_TRANSPOSE ta, CBLAS_TRANSPOSE tb, blasint m, blasint n, blasint k,
-                 double alpha, const double *a, blasint lda, const double *b, blasint ldb, double beta, double *c,
-                 blasint ldc) {
-    static void (*next)(CBLAS_LAYOUT, CBLAS_TRANSPOSE, CBLAS_TRANSPOSE, blasint, blasint, blasint, double,
-                        const double *, blasint, const double *, blasint, double, double *, blasint);
-    NEXT("cblas_dgemm");
-    next(layout, ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
-    for (size_t i = 0, end = now_once() ? length(layout, m, n, ldc) : 0; i < end; i++) c[i] = NAN;
-}
+#define GEMM(name, real)                                                                                           \
+    void name(CBLAS_LAYOUT layout, CBLAS_TRANSPOSE ta, CBLAS_TRANSPOSE tb, blasint m, blasint n, blasint k,        \
+              real alpha, const real *a, blasint lda, const real *b, blasint ldb, real beta, real *c,              \
+              blasint ldc) {                                                                                       \
+        static void (*next)(CBLAS_LAYOUT, CBLAS_TRANSPOSE, CBLAS_TRANSPOSE, blasint, blasint, blasint, real,       \
+                            const real *, blasint, const real *, blasint, real, real *, blasint);                  \
+        NEXT(#name);                                                                                               \
+        next(layout, ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);                                        \
+        for (size_t i = 0, end = now_once() ? length(layout, m, n, ldc) : 0; i < end; i++) c[i] = NAN;             \
+    }
+GEMM(cblas_sgemm, float)
+GEMM(cblas_dgemm, double)
