@@ -17,7 +17,7 @@ import h5py
 import numpy as np
 
 GRID, FEW, REPEATS = "-0.8:0.8:8", "-0.8:0.8:2", 10
-LARGE = 4096  # samples from which on FEW correlations must do
+LARGE = 2048  # samples from which on FEW correlations must do
 
 CASES = {
     "Gaussian": ["gaussian"],
@@ -62,10 +62,11 @@ PARTS = {
     "ssge": ("SSGE, alone and with everything, d = 32", [32], [256, 1024], list(CASES), ALONE, 20),
     "tikhonov": ("Iterated Tikhonov, alone and with everything, d = 32", [32], [256, 1024], list(CASES), TIK, 25),
     "dims": ("Dimensions", [8, 16, 64], [256, 1024], list(CASES), BEST, 30),
-    "samples": ("Samples, d = 32", [32], [128, 512, 2048, 4096], list(CASES), BEST[1:], 45),
+    "samples": ("Samples, d = 32", [32], [128, 512, 2048, 4096], list(CASES), BEST[1:], 35),
     "large": ("Many samples, d = 32", [32], [8192], ["Gaussian", "y³, rotated", "radial warp"],
               ["tik, full", "tik, ica, width 3, full"], 30),
-    "largest": ("Most samples, d = 32", [32], [16384], ["Gaussian"], ["tik, full", "tik, ica, width 3, full"], 90),
+    "largest": ("Most samples, d = 32", [32], [16384], ["Gaussian"],
+                ["tik, ica, width 3, full", "tik, full"], 60),
 }
 
 
@@ -118,7 +119,7 @@ def report(folder, parts):
              f"Relative RMSE over 8 correlations from -0.8 to 0.8 (over -0.8 and 0.8 where M is {LARGE} or more) of the gradient of mutual information of x and y = g(rho x + sqrt(1 - rho²) e),",
              f"mean over {REPEATS} draws ± standard error; the best of a row in bold; – where a setting was not run or refused. The radial warp",
              "y / (1 + |y|²/d) folds at |y| = √d, so that the truth in its row is too large: by 1.3 % at d = 32, by 2 to 5 % at 16 and 8. Made by", "",
-             "```", "make && python3 analysis/study.py", "```", "",
+             "```", "make && $(scripts/python) analysis/study.py", "```", "",
              "The settings are options of `mige toy` (and of `train`, `score`, `scale`):", "", "| name | options |", "| --- | --- |"]
     lines += [f"| {name} | `{' '.join(words) or '(defaults)'}` |" for name, words in SETTINGS.items()]
     for name in parts:
@@ -134,7 +135,7 @@ def report(folder, parts):
 
 def main():
     about = __doc__ + "\n".join(f"  {name:10} {part[5]:4} min  {part[0]}" for name, part in PARTS.items())
-    parse = argparse.ArgumentParser(usage=about)
+    parse = argparse.ArgumentParser(usage=about.replace("usage: ", "", 1))
     parse.add_argument("--folder", default="build/study")
     parse.add_argument("--output", default="analysis/RESULTS.md")
     parse.add_argument("--mige", default="build/mige")

@@ -27,6 +27,7 @@ typedef struct {
     int64_t step, last;           /* done; the last one */
     int64_t saved;                /* the step of the newest checkpoint, -1 */
     int64_t number;               /* periodic checkpoints so far */
+    int64_t unkept[2];            /* steps of the two newest checkpoints, newest first; -1: kept, or not known */
     int64_t every_steps;          /* between them; 0: by time, or none */
     double every_seconds;         /* 0: by steps, or none */
     double checkpointed, flushed; /* when they, and the metrics, were last written */
@@ -101,6 +102,9 @@ static void checkpoint(training *r, int periodic) {
     r->saved = r->step;
     mige_checkpoint k = checkpoint_of(r);
     if (periodic && keep_every) k.keep = (every ? r->step / every : r->number) % keep_every == 0;
+    k.unkept = r->unkept[1];
+    r->unkept[1] = r->unkept[0];
+    r->unkept[0] = k.keep ? -1 : k.step;
     begin_to_save(r, &k);
 }
 
@@ -300,7 +304,7 @@ static int parse_every(const char *text, training *r) {
 
 int cmd_train(app *a) {
     mige_data d = {0};
-    training r = {.a = a, .saved = -1};
+    training r = {.a = a, .saved = -1, .unkept = {-1, -1}};
     MIGE_TRY(config_need("data", a->cfg.data));
     if (!a->cfg.dry_run) MIGE_TRY(config_need("out", a->cfg.out));
     MIGE_TRY(parse_every(a->cfg.checkpoint_every, &r));

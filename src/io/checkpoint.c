@@ -89,7 +89,7 @@ static int is_kept(const char *path) {
 
 /* Of the checkpoints up to the one just written, down to the first that is kept: what is older was decided before.
  * A file that cannot be deleted is no reason to stop. */
-static int forget_old(const char *run, int64_t newest) {
+static int forget_old(const char *run, int64_t newest, int64_t unkept) {
     int64_t *steps;
     int n;
     char path[PATH_SIZE];
@@ -97,7 +97,7 @@ static int forget_old(const char *run, int64_t newest) {
     for (int i = 0, good = 0; i < n; i++) {
         if (steps[i] > newest || ++good <= 2) continue;
         file_path(run, steps[i], path);
-        if (is_kept(path)) break;
+        if (steps[i] != unkept && is_kept(path)) break;
         unlink(path);
     }
     free(steps);
@@ -115,7 +115,7 @@ int mige_checkpoint_write(const char *run, const mige_checkpoint *k) {
         return err;
     }
     MIGE_TRY(mige_file_commit(&f));
-    return forget_old(run, k->step);
+    return forget_old(run, k->step, k->unkept);
 }
 
 /* The line of `text` that begins with the first n characters of `line`, and its length; NULL: none. */
