@@ -50,7 +50,8 @@ ifeq ($(MAKELEVEL)$(filter -j%,$(MAKEFLAGS)),0)
 MAKEFLAGS += -j$(shell nproc 2>/dev/null || echo 2)
 endif
 MAKEFLAGS += --no-print-directory
-ifneq ($(filter demo test test-slurm test-kill test-faults test-hosts fuzz bench lint sanitize valgrind setup clean install,$(MAKECMDGOALS)),)
+LONG := test-slurm test-kill test-faults test-hosts test-mutants test-readme # each in a folder tests/NAME
+ifneq ($(filter demo test $(LONG) fuzz bench lint sanitize valgrind setup clean install,$(MAKECMDGOALS)),)
 .NOTPARALLEL:
 endif
 
@@ -72,12 +73,12 @@ test: ## set-up and all tests; T="NAME..." runs some
 test-run: $(B)/mige tests
 	@$(run) tests/run $(T)
 
-# Longer tests, each in a folder tests/NAME.
-LONG := test-slurm test-kill test-faults test-hosts
 test-slurm: ## the scripts of jobs/ on a private SLURM (root; two minutes)
 test-kill: ## a training killed 100 times, gone on with on other numbers of ranks (10 minutes)
 test-faults: ## 200 ranks that fail alone (15 minutes)
 test-hosts: ## training on two hosts made of network namespaces (root; three minutes)
+test-readme: ## the commands of README.md, as pasted (five minutes)
+test-mutants: ## 500 damaged HDF5 files (ten minutes)
 $(LONG):
 	@$(setup) build test
 	@$(MAKE) $@-run

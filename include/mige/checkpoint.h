@@ -12,8 +12,7 @@ typedef struct {
     int64_t step;   /* steps done; all random numbers and the place in the data follow from it */
     int64_t number; /* periodic checkpoints of this run so far */
     int keep;       /* 1: not deleted when it is no longer one of the two newest */
-    int64_t
-        unkept; /* step of an earlier one that is known not to be kept, so that its file need not be read; or -1 */
+    int64_t unkept; /* step of an earlier one whose keep is 0: its file need not be read to know; or -1 */
     const char *trajectory; /* INI text of the options that the trajectory depends on */
 } mige_checkpoint;
 

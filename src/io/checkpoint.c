@@ -87,8 +87,8 @@ static int is_kept(const char *path) {
     return keep != 0;
 }
 
-/* Of the checkpoints up to the one just written, down to the first that is kept: what is older was decided before.
- * A file that cannot be deleted is no reason to stop. */
+/* Of the checkpoints up to the one just written, down to the first that is kept or was known not to be: what is
+ * older was decided before. A file that cannot be deleted is no reason to stop. */
 static int forget_old(const char *run, int64_t newest, int64_t unkept) {
     int64_t *steps;
     int n;
@@ -99,6 +99,7 @@ static int forget_old(const char *run, int64_t newest, int64_t unkept) {
         file_path(run, steps[i], path);
         if (steps[i] != unkept && is_kept(path)) break;
         unlink(path);
+        if (steps[i] == unkept) break;
     }
     free(steps);
     return MIGE_OK;
