@@ -117,7 +117,7 @@ static const char *other_solver(const config *c) {
 }
 
 int memory_fits(const app *a, double share, const char *what, int M, memory_need need, const void *ctx) {
-    char most[64] = "no number of samples would fit";
+    char most[96] = "no number of samples would fit: what else is asked for is too much";
     double bytes = need(ctx, M), ranks = a->comm.node_size;
     if (share <= 0 || bytes <= share) return MIGE_OK;
     int fits = largest_fit(share, M, need, ctx);

@@ -239,8 +239,17 @@ static int take_memory(work *w) {
     return MIGE_OK;
 }
 
+static int take_table(toy *t) {
+    for (int v = 0; v < VALUES; v++) {
+        MIGE_TRY(mige_alloc((size_t)t->ncells, sizeof(double), &t->values[v]));
+        for (int64_t i = 0; i < t->ncells; i++) t->values[v][i] = NAN;
+    }
+    return MIGE_OK;
+}
+
 static int compute(work *w) {
     deal_task task = {w, work_cell, take_cell, save_cells};
+    MIGE_TRY(mige_agree(&w->a->comm, take_table(&w->t)));
     MIGE_TRY(restore(w));
     if (!w->cells) return MIGE_OK;
     MIGE_TRY(mige_agree(&w->a->comm, take_memory(w)));
@@ -304,10 +313,6 @@ static int parse(work *w) {
     free(samples);
     MIGE_TRY(check_sizes(t, n, t->M));
     t->ncells = toy_first(t, t->ndims, 0);
-    for (int v = 0; v < VALUES; v++) {
-        MIGE_TRY(mige_alloc((size_t)t->ncells, sizeof(double), &t->values[v]));
-        for (int64_t i = 0; i < t->ncells; i++) t->values[v][i] = NAN;
-    }
     MIGE_TRY(mige_alloc((size_t)t->ndims * (size_t)t->nmethods, sizeof *w->cost, &w->cost));
     for (int i = 0; i < t->ndims * t->nmethods; i++)
         w->cost[i] = estimate_cost(t, i / t->nmethods, i % t->nmethods);
