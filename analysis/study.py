@@ -4,7 +4,7 @@
 usage: study.py [--folder FOLDER] [--output RESULTS.md] [--mige "mpirun -np 2 build/mige"] [--part NAME]... [--table]
 
 Each cell of a table is the mean over draws of the relative RMSE over the grid of correlations, with its standard error.
-What is in FOLDER already is not done again; --table only writes the tables. Parts, with CPU minutes:
+What is in FOLDER already is not done again, what was begun goes on; --table only writes the tables. Parts, with CPU minutes:
 
 """
 import argparse
@@ -79,10 +79,10 @@ def file_of(folder, case, setting, samples, dims):
 def run(mige, path, case, setting, samples, dims):
     command = [*mige, "toy", "--methods", "mige", "--dims", ",".join(map(str, dims)), "--samples", str(samples),
                f"--rho={FEW if samples >= LARGE else GRID}", "--repeats", str(REPEATS), "--problem", *CASES[case], *SETTINGS[setting], "--output", path,
-               "--quiet"]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        print(f"study: {' '.join(command)}: status {done.returncode}: {done.stderr.strip().splitlines()[-1:]}", file=sys.stderr)
+               "--resume", "--quiet"]
+    r = subprocess.run(command, capture_output=True, text=True)
+    if r.returncode:
+        print(f"study: {' '.join(command)}: status {r.returncode}: {r.stderr.strip().splitlines()[-1:]}", file=sys.stderr)
 
 
 def errors(path, d):
@@ -95,9 +95,14 @@ def errors(path, d):
     return np.sqrt(np.mean((estimate - truth) ** 2, axis=1) / np.mean(truth ** 2))
 
 
+def done(path, d):
+    e = errors(path, d)
+    return e is not None and np.isfinite(e).all()
+
+
 def cell(path, d, best):
     e = errors(path, d)
-    if e is None or not np.isfinite(e).all():
+    if not done(path, d):
         return "–"
     text = f"{e.mean():.3f} ± {e.std(ddof=1) / np.sqrt(len(e)):.3f}"
     return f"**{text}**" if e.mean() == best else text
@@ -145,7 +150,7 @@ def main():
     os.makedirs(asked.folder, exist_ok=True)
     parts = asked.part or list(PARTS)
     work = [(case, s, m, PARTS[p][1]) for p in parts for m in PARTS[p][2] for s in PARTS[p][4] for case in PARTS[p][3]]
-    work = [w for w in work if not os.path.exists(file_of(asked.folder, *w))]
+    work = [w for w in work if not all(done(file_of(asked.folder, *w), d) for d in w[3])]
     for i, (case, setting, samples, dims) in enumerate(work if not asked.table else []):
         print(f"study {i + 1}/{len(work)}: {case}, {setting}, M {samples}, d {dims}", flush=True)
         run(shlex.split(asked.mige), file_of(asked.folder, case, setting, samples, dims), case, setting, samples, dims)
