@@ -17,6 +17,7 @@ import h5py
 import numpy as np
 
 GRID, FEW, REPEATS = "-0.8:0.8:8", "-0.8:0.8:2", 10
+BOUNDS = 0.1, 0.05, 0.02, 0.01, 0.005
 LARGE = 2048  # samples from which on FEW correlations must do
 
 CASES = {
@@ -119,6 +120,20 @@ def table(folder, samples, d, dims, cases, settings):
     return lines
 
 
+def needed(folder, d, setting):
+    """For each case the least M, of those run, at which the setting's mean error is within a bound."""
+    lines = ["", f"## Samples that `{setting}` needs, d = {d}", "", "The least M, of those run, with a mean error of at most", "",
+             "| case | " + " | ".join(f"{100 * bound:g} %" for bound in BOUNDS) + " |", "| --- |" + " --- |" * len(BOUNDS)]
+    runs = [(case, m) for _, dims, samples, cases, settings, _ in PARTS.values() for case in cases for m in samples
+            if dims == [d] and setting in settings]
+    for case in CASES:
+        found = {m: errors(path, d).mean() for c, m in sorted(set(runs)) if c == case
+                 and done(path := file_of(folder, case, setting, m, [d]), d)}
+        least = [min((m for m in found if found[m] <= bound), default=None) for bound in BOUNDS]
+        lines.append(f"| {case} | " + " | ".join("–" if m is None else f"{m:,}" for m in least) + " |")
+    return lines
+
+
 def report(folder, parts):
     lines = ["# Error of dI/drho: estimators, maps, calibrations", "",
              f"Relative RMSE over 8 correlations from -0.8 to 0.8 (over -0.8 and 0.8 where M is {LARGE} or more) of the gradient of mutual information of x and y = g(rho x + sqrt(1 - rho²) e),",
@@ -127,6 +142,7 @@ def report(folder, parts):
              "```", "make && $(scripts/python) analysis/study.py", "```", "",
              "The settings are options of `mige toy` (and of `train`, `score`, `scale`):", "", "| name | options |", "| --- | --- |"]
     lines += [f"| {name} | `{' '.join(words) or '(defaults)'}` |" for name, words in SETTINGS.items()]
+    lines += needed(folder, 32, BEST[-1])
     for name in parts:
         title, dims, samples, cases, settings, _ = PARTS[name]
         if not all(os.path.exists(file_of(folder, case, s, m, dims)) for case in cases for s in settings for m in samples):
