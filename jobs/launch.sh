@@ -8,15 +8,16 @@ launcher='' stop=''
 trap 'stop=1; [ -z "$launcher" ] || kill -USR1 "$launcher" 2>/dev/null' USR1
 trap 'stop=1' TERM
 launch() {
+    [ -z "$stop" ] || return 75
     $LAUNCH "$MIGE" "$@" &
     launcher=$!
     while kill -0 "$launcher" 2>/dev/null; do wait "$launcher"; done
     wait "$launcher"
 }
 
-# finish STATUS: ends the script; the job is queued again if it was stopped and can go on (75). SLURM then ends this script
-# at once: nothing may come after.
+# finish STATUS: ends the script; the job is queued again if it was stopped and can go on: 75, or killed by the signal that
+# was to stop it, as the launcher may be in the first moments. SLURM then ends this script at once: nothing may come after.
 finish() {
-    [ "$1" -eq 75 ] && [ -n "${SLURM_JOB_ID:-}" ] && scontrol requeue "$SLURM_JOB_ID" && exit 0
+    { [ "$1" -eq 75 ] || { [ -n "$stop" ] && [ "$1" -gt 128 ]; }; } && [ -n "${SLURM_JOB_ID:-}" ] && scontrol requeue "$SLURM_JOB_ID" && exit 0
     exit "$1"
 }

@@ -4,6 +4,7 @@ Environment: MIGE, the program; MPIRUN, the command with its flags; SCRATCH, a f
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +19,9 @@ MIGE = os.environ.get("MIGE", os.path.join(os.path.dirname(os.path.abspath(__fil
 MPIRUN = shlex.split(os.environ.get("MPIRUN", "mpirun"))
 SCRATCH = os.environ.get("SCRATCH") or tempfile.mkdtemp(prefix="mige-test-")
 CLASSES, SIDE = 10, 32
+DATA = os.path.join(SCRATCH, "data.h5")
+RUN = os.path.join(SCRATCH, "run")  # two steps, a checkpoint each; kept as it is
+SHORT = ("--batch", 16, "--code", 4, "--projection", 4, "--quiet")
 
 
 class Skip(Exception):
@@ -187,3 +191,37 @@ def mount(folder, options):
 
 def unmount(folder):
     subprocess.run(["umount", "-l", folder], capture_output=True)
+
+
+# ---- a small run
+
+
+def train(out, *more, data=DATA):
+    return ("train", "--data", data, "--out", out, *SHORT, *more)
+
+
+def fresh(name, ranks):
+    folder = path(f"{name}-{ranks}")
+    shutil.rmtree(folder, ignore_errors=True)
+    return folder
+
+
+def copy_of_run(name, ranks):
+    folder = fresh(name, ranks)
+    shutil.copytree(RUN, folder)
+    return folder
+
+
+def contents(folder):
+    found = {}
+    for root, _, files in os.walk(folder):
+        for f in files:
+            with open(os.path.join(root, f), "rb") as g:
+                found[os.path.relpath(os.path.join(root, f), folder)] = g.read()
+    return found
+
+
+def prepare_run():
+    write_cifar(path("cifar"))
+    good("convert", "--format", "cifar10", "--from", path("cifar"), "--output", DATA)
+    good(*train(RUN, "--steps", 2, "--checkpoint-every", 1))

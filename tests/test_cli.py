@@ -2,57 +2,25 @@
 """The command line: exit statuses, one message a failure, and what is left behind; alone and on three ranks."""
 import os
 import shutil
-import signal
 import sys
-import time
 
 import h5py
 import numpy as np
 
 sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "ref"))
 import make_score
-from program import (CLASSES, Cases, Program, fails, good, mount, path, pictures, unmount, write_cifar, write_data,
-                     write_records)
+from program import (CLASSES, DATA, RUN, Cases, contents, copy_of_run, fails, fresh, good, mount, path, pictures,
+                     prepare_run, train, unmount, write_data, write_records)
 
 COMMANDS = ("train", "probe", "encode", "score", "toy", "scale", "convert", "info", "verify")
-DATA = path("data.h5")
-RUN = path("run")  # two steps, a checkpoint each; kept as it is
-SHORT = ("--batch", 16, "--code", 4, "--projection", 4, "--quiet")
-
-
-def train(out, *more, data=DATA):
-    return ("train", "--data", data, "--out", out, *SHORT, *more)
 
 
 def score(output, *more):
     return ("score", "--input", path("samples.h5"), "--output", output, *more)
 
 
-def fresh(name, ranks):
-    folder = path(f"{name}-{ranks}")
-    shutil.rmtree(folder, ignore_errors=True)
-    return folder
-
-
-def copy_of_run(name, ranks):
-    folder = fresh(name, ranks)
-    shutil.copytree(RUN, folder)
-    return folder
-
-
-def contents(folder):
-    found = {}
-    for root, _, files in os.walk(folder):
-        for f in files:
-            with open(os.path.join(root, f), "rb") as g:
-                found[os.path.relpath(os.path.join(root, f), folder)] = g.read()
-    return found
-
-
 def prepare():
-    write_cifar(path("cifar"))
-    good("convert", "--format", "cifar10", "--from", path("cifar"), "--output", DATA)
-    good(*train(RUN, "--steps", 2, "--checkpoint-every", 1))
+    prepare_run()
     rng = np.random.default_rng(3)
     with h5py.File(path("samples.h5"), "w") as f:
         x = rng.normal(size=(150, 4))
@@ -296,161 +264,6 @@ def dry_run(ranks):
     fails(3, r"none\.h5", "train", "--data", path("none.h5"), "--dry-run", ranks=ranks)
 
 
-# ---- runs
-
-
-def run_there_already(ranks):
-    kept = contents(RUN)
-    fails(2, "holds a run.*--resume", *train(RUN, "--steps", 3), ranks=ranks)
-    assert contents(RUN) == kept
-
-
-def other_options(ranks):
-    folder = copy_of_run("other", ranks)
-    kept = contents(folder)
-    fails(3, "code = 4.*code = 8", *train(folder, "--steps", 4, "--resume", "--code", 8), ranks=ranks)
-    images, labels = pictures(40, 1)
-    write_data(path("few.h5"), images, labels)
-    fails(3, "images = 640.*images = 40", *train(folder, "--steps", 4, "--resume", data=path("few.h5")), ranks=ranks)
-    fails(3, "learning-rate", *train(folder, "--steps", 4, "--resume", "--learning-rate", 0.5), ranks=ranks)
-    now = contents(folder)
-    changed = [f for f in kept if now.get(f) != kept[f]]
-    assert not changed and len(now) == len(kept), f"changed: {changed}"
-
-
-def damaged_checkpoint(ranks):
-    folder = copy_of_run("damaged", ranks)
-    newest = os.path.join(folder, "checkpoint-2.h5")
-    with open(newest, "r+b") as f:
-        f.truncate(os.path.getsize(newest) // 2)
-    r = good(*train(folder, "--steps", 3, "--resume"), ranks=ranks)
-    assert len(r.warnings) == 1 and "checkpoint-2.h5" in r.warnings[0], str(r)
-    with h5py.File(os.path.join(folder, "metrics.h5")) as f:
-        assert list(f["train/step"]) == [1, 2, 3]
-    for f in os.listdir(folder):
-        if f.startswith("checkpoint"):
-            with open(os.path.join(folder, f), "r+b") as g:
-                g.seek(3000)
-                g.write(b"damage")
-    kept = contents(folder)
-    fails(3, "checkpoint", *train(folder, "--steps", 4, "--resume"), ranks=ranks)
-    now = contents(folder)
-    assert all(now.get(f) == kept[f] for f in kept), "something was changed"
-
-
-def resume_from_nothing(ranks):
-    folder = fresh("nothing", ranks)
-    good(*train(folder, "--steps", 1, "--resume"), ranks=ranks)
-    assert os.path.exists(os.path.join(folder, "checkpoint-1.h5"))
-    good(*train(folder, "--steps", 1, "--resume"), ranks=ranks)
-
-
-def checkpoints_kept(ranks):
-    folder = fresh("kept", ranks)
-    good(*train(folder, "--steps", 7, "--checkpoint-every", 1, "--keep-every", 3), ranks=ranks)
-    found = sorted(f for f in os.listdir(folder) if f.startswith("checkpoint"))
-    assert found == [f"checkpoint-{s}.h5" for s in (3, 6, 7)], found
-
-
-def checkpoints_by_time(ranks):
-    folder = fresh("time-kept", ranks)
-    fails(75, "--max-hours", *train(folder, "--steps", 10**6, "--checkpoint-every", "0.3 s", "--keep-every", 2, "--max-hours",
-                                    "0.001"), ranks=ranks)
-    found = {}
-    for name in os.listdir(folder):
-        if name.startswith("checkpoint"):
-            with h5py.File(os.path.join(folder, name)) as f:
-                found[f.attrs["step"]] = f.attrs["number"], f.attrs["keep"]
-    numbers = [found[step] for step in sorted(found)]
-    assert numbers[-1][0] >= 3 and all(n % 2 == 0 and keep for n, keep in numbers[:-2]), numbers
-    good(*train(folder, "--steps", max(found) + 1, "--checkpoint-every", "2h", "--resume"), ranks=ranks)
-    for wrong in "often", "-1", "1.5", "10 parsecs", "":
-        fails(2, "--checkpoint-every", *train(folder, "--resume", "--checkpoint-every", wrong), ranks=ranks)
-
-
-def stop_file(ranks):
-    """One that is there before the run does not count until it is touched."""
-    folder, file = fresh("stop-file", ranks), path(f"stop-{ranks}")
-    open(file, "w").close()
-    p = Program(*train(folder, "--steps", 10**6, "--checkpoint-every", 2, "--stop-file", file), ranks=ranks)
-    end = time.monotonic() + 30
-    while time.monotonic() < end and not os.path.exists(os.path.join(folder, "checkpoint-4.h5")):
-        time.sleep(0.05)
-    time.sleep(1.2)
-    assert p.process.poll() is None, str(p.result())
-    os.utime(file)
-    r = p.result(30)
-    assert r.status == 75 and len(r.messages) == 1 and "--stop-file" in r.messages[0], str(r)
-
-
-def suspended(ranks):
-    """All ranks stopped for longer than --watch allows one of them, as by a suspended job: it goes on."""
-    folder = fresh("suspended", ranks)
-    p = Program(*train(folder, "--steps", 10**6, "--checkpoint-every", 2, "--watch", 5), ranks=ranks)
-    end = time.monotonic() + 30
-    while time.monotonic() < end and not os.path.exists(os.path.join(folder, "checkpoint-4.h5")):
-        time.sleep(0.05)
-    time.sleep(1)
-    for number, pause in (signal.SIGSTOP, 7), (signal.SIGCONT, 2):
-        for pid in p.ranks():
-            os.kill(pid, number)
-        time.sleep(pause)
-    assert p.process.poll() is None, str(p.result())
-    p.process.send_signal(signal.SIGUSR1)
-    r = p.result(30)
-    assert r.status == 75 and len(r.messages) == 1, str(r)
-    fails(2, "--watch", *train(folder, "--watch", 3), ranks=ranks)
-    fails(2, "--check", "toy", "--output", path("none.h5"), "--check", "nan", ranks=ranks)
-
-
-def absurd_rate(ranks):
-    """Batch norm keeps the activations finite, and all that is written."""
-    folder = fresh("absurd", ranks)
-    good(*train(folder, "--steps", 20, "--learning-rate", 1000, "--check", "nan,replica"), ranks=ranks)
-    with h5py.File(os.path.join(folder, "metrics.h5")) as f:
-        assert all(np.isfinite(f["train"][name]).all() for name in f["train"])
-        assert f["train/code_deviation"][-1] > 100 * f["train/code_deviation"][0], "it did not matter"
-
-
-def out_of_time(ranks):
-    folder = fresh("time", ranks)
-    fails(75, "--max-hours.*--resume", *train(folder, "--steps", 100, "--max-hours", 1e-9), ranks=ranks)
-    assert [f for f in os.listdir(folder) if f.startswith("checkpoint-")] == ["checkpoint-1.h5"], os.listdir(folder)
-    good(*train(folder, "--steps", 2, "--resume"), ranks=ranks)
-
-
-def stopped_by(signum, to_ranks, ranks):
-    """75, one line, a checkpoint; the same command with --resume goes on."""
-    folder = fresh(f"signal-{signum}-{to_ranks}", ranks)
-    p = Program(*train(folder, "--steps", 100000, "--checkpoint-every", 0), ranks=ranks)
-    end = time.monotonic() + 30
-    while time.monotonic() < end and not os.path.exists(os.path.join(folder, "metrics.h5")):
-        time.sleep(0.05)
-    time.sleep(0.5)
-    for pid in p.ranks() if to_ranks else [p.process.pid]:
-        os.kill(pid, signum)
-    r = p.result(30)
-    assert r.status == 75 and len(r.messages) == 1 and "signal" in r.messages[0], str(r)
-    steps = [int(f[11:-3]) for f in os.listdir(folder) if f.startswith("checkpoint-")]
-    assert len(steps) == 1 and steps[0] > 0, os.listdir(folder)
-    good(*train(folder, "--steps", steps[0] + 2, "--resume", "--checkpoint-every", 0), ranks=ranks)
-    with h5py.File(os.path.join(folder, "metrics.h5")) as f:
-        assert list(f["train/step"]) == list(range(1, steps[0] + 3))
-
-
-def signals(ranks):
-    stopped_by(signal.SIGUSR1, False, ranks)  # as mpirun passes it on
-    stopped_by(signal.SIGTERM, True, ranks)  # as a batch system sends it
-
-
-def collapsed(ranks):
-    """A numerical failure; the last good checkpoint is kept."""
-    folder = copy_of_run("collapsed", ranks)
-    write_data(path(f"grey-{ranks}.h5"), np.full((640, 3, 32, 32), 99, np.uint8), np.arange(640) % CLASSES)
-    fails(4, "distance|finite", *train(folder, "--steps", 4, "--resume", data=path(f"grey-{ranks}.h5")), ranks=ranks)
-    good("verify", os.path.join(folder, "checkpoint-2.h5"), os.path.join(folder, "metrics.h5"))
-
-
 def quiet(ranks):
     r = good(*train(fresh("quiet", ranks), "--steps", 2), ranks=ranks)
     assert not r.out.strip() and not r.err.strip(), str(r)
@@ -520,10 +333,7 @@ def main():
     cases = Cases()
     cases.run("prepare", prepare)
     for case in (version, help_text, config_text, info, usage, ini_file, sizes, bad_data, bad_labels, bad_samples,
-                 bad_run, bad_archive, verify, not_writable, read_only, disk_full, dry_run, run_there_already,
-                 other_options, damaged_checkpoint, resume_from_nothing, checkpoints_kept, checkpoints_by_time,
-                 stop_file, suspended, absurd_rate, out_of_time, signals,
-                 collapsed, quiet, scores):
+                 bad_run, bad_archive, verify, not_writable, read_only, disk_full, dry_run, quiet, scores):
         for ranks in 1, 3:
             if not [a for a in sys.argv[1:] if a != "-v"] or case.__name__ in sys.argv:
                 cases.run(f"{case.__name__.replace('_', ' ')} np {ranks}", case, ranks)

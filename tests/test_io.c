@@ -1,5 +1,6 @@
 /* np: 1 */
 /* HDF5 files: round trips, the marks of a whole file, damage of every kind, and disks that are full. */
+#include "mige/checkpoint.h"
 #include "mige/error.h"
 #include "mige/io.h"
 #include "mige/version.h"
@@ -324,6 +325,49 @@ static void test_damage(void **state) {
 }
 
 /* Without a seal (a file of another program) HDF5 and the sums of the data sets are what is left. */
+static int told;
+static void tell(const char *message) {
+    (void)message;
+    told++;
+}
+
+/* A folder that cannot be read is not one without checkpoints, and a file that cannot be opened is not damaged. */
+static void test_unreadable(void **state) {
+    (void)state;
+    const char *run = in_folder("unreadable");
+    char file[PATH + 32];
+    int any = -1;
+    assert_int_equal(mige_make_folder(run), MIGE_OK);
+    assert_int_equal(mige_checkpoint_any(run, &any), MIGE_OK);
+    assert_int_equal(any, 0);
+    snprintf(file, sizeof file, "%s/checkpoint-7.h5", run);
+    fclose(fopen(file, "w"));
+    assert_int_equal(mige_checkpoint_any(run, &any), MIGE_OK);
+    assert_int_equal(any, 1);
+    assert_int_equal(mige_checkpoint_any(in_folder("not there"), &any), MIGE_OK);
+    assert_int_equal(any, 0);
+
+    mige_checkpoint k = {0};
+    uid_t user = geteuid();
+    told = 0;
+    assert_int_equal(mige_checkpoint_newest(run, &k, tell), MIGE_EINPUT);
+    assert_int_equal(told, 1);
+    assert_int_equal(chmod(file, 0), 0);
+    assert_int_equal(chmod(run, 0777), 0);
+    if (user == 0) assert_int_equal(seteuid(65534), 0); /* root reads everything */
+    int err = mige_checkpoint_newest(run, &k, tell);
+    if (user == 0) assert_int_equal(seteuid(0), 0);
+    assert_int_equal(err, MIGE_EINPUT);
+    assert_int_equal(told, 1);
+    assert_non_null(strstr(mige_error(), "cannot be"));
+    assert_int_equal(chmod(run, 0300), 0);
+    if (user == 0) assert_int_equal(seteuid(65534), 0);
+    err = mige_checkpoint_any(run, &any);
+    if (user == 0) assert_int_equal(seteuid(0), 0);
+    assert_int_equal(err, MIGE_EINPUT);
+    assert_int_equal(chmod(run, 0700), 0);
+}
+
 static void test_damage_unsealed(void **state) {
     (void)state;
     const char *path = in_folder("damaged.h5");
@@ -500,12 +544,19 @@ static int tear_down(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round_trip), cmocka_unit_test(test_attributes),
-        cmocka_unit_test(test_provenance), cmocka_unit_test(test_each),
-        cmocka_unit_test(test_refused),    cmocka_unit_test(test_other_implementation),
-        cmocka_unit_test(test_damage),     cmocka_unit_test(test_damage_unsealed),
-        cmocka_unit_test(test_replace),    cmocka_unit_test(test_unwritable),
-        cmocka_unit_test(test_folder),     cmocka_unit_test(test_full),
+        cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_attributes),
+        cmocka_unit_test(test_provenance),
+        cmocka_unit_test(test_each),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_other_implementation),
+        cmocka_unit_test(test_damage),
+        cmocka_unit_test(test_unreadable),
+        cmocka_unit_test(test_damage_unsealed),
+        cmocka_unit_test(test_replace),
+        cmocka_unit_test(test_unwritable),
+        cmocka_unit_test(test_folder),
+        cmocka_unit_test(test_full),
         cmocka_unit_test(test_full_disk),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -102,5 +102,10 @@ int mige_file_verify(const mige_file *f);
 
 /* mkdir -p. */
 int mige_make_folder(const char *path);
+/* That no other process writes in a folder: a lock on its file .lock, which the system takes back when the process
+ * ends, however that is. Waits some seconds for one that is about to end. File systems without locks are trusted.
+ * Errors: MIGE_EOUTPUT, another has it. */
+int mige_lock_folder(const char *path, int *lock);
+void mige_unlock_folder(int lock);
 
 #endif

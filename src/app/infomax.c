@@ -138,8 +138,8 @@ static int gather(infomax *t, int64_t step) {
     for (int64_t i = 0; i < t->cfg->batch * t->dz; i++) sum += t->Z[i] * 0;
     if (!(sum == 0))
         mige_raise(MIGE_ENUMERIC,
-                   "training: the representation is not finite at step %lld (a lower --learning-rate; the last "
-                   "checkpoint is kept)",
+                   "training: the representation is not finite at step %lld (train anew with a lower "
+                   "--learning-rate; what was saved is kept)",
                    (long long)step);
     return mige_agree(t->c, sum == 0 ? MIGE_OK : MIGE_ENUMERIC);
 }
@@ -184,8 +184,8 @@ static int apply_gradient(infomax *t, int64_t step, double *norm) {
     if (!isfinite(*norm))
         mige_raise(
             MIGE_ENUMERIC,
-            "training: the gradient is not finite at step %lld (a lower --learning-rate; the last checkpoint is "
-            "kept)",
+            "training: the gradient is not finite at step %lld (train anew with a lower --learning-rate; what "
+            "was saved is kept)",
             (long long)step);
     return mige_agree(t->c, isfinite(*norm) ? MIGE_OK : MIGE_ENUMERIC);
 }

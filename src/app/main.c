@@ -1,4 +1,5 @@
 #include "app/app.h"
+#include "app/stop.h"
 #include "mige/blas.h"
 #include "mige/error.h"
 #include "mige/io.h"
@@ -17,6 +18,11 @@ static const struct {
     {"score", cmd_score},     {"toy", cmd_toy},     {"scale", cmd_scale},
     {"convert", cmd_convert}, {"info", cmd_info},   {"verify", cmd_verify},
 };
+
+/* Those that a signal stops at their next step, and not at once. */
+static int takes_signals(const char *command) {
+    return !strcmp(command, "train") || !strcmp(command, "toy") || !strcmp(command, "scale");
+}
 
 static void print_help(void) {
     mige_print("mige trains encoders by the gradient of mutual information.\n\n"
@@ -145,6 +151,7 @@ int main(int argc, char **argv) {
     mige_blas_restart(argv);
     static app a;
     int threads; /* of ours, only the first calls MPI */
+    if (argc > 1 && takes_signals(argv[1])) stop_catch_signals();
     MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &threads);
     mige_comm_create(MPI_COMM_WORLD, &a.comm);
     int err = run(&a, argc, argv);

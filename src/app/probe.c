@@ -108,6 +108,13 @@ static int run_job(const config *c, const mige_data *d, const job *j, int64_t be
 
 static const char *const kind_names[KINDS] = {"trained", "untrained"};
 
+/* That they can be written is known before hours of work. */
+static int check_results(const config *c) {
+    char path[MIGE_OPT_TEXT_SIZE];
+    MIGE_TRY(run_path(c->run, "probe.h5", path));
+    return check_output(path, NULL, NULL);
+}
+
 static int write_results(const config *c, const mige_data *d, int n, const job *jobs, int64_t step) {
     char path[MIGE_OPT_TEXT_SIZE], name[128];
     mige_file *f;
@@ -188,6 +195,7 @@ static int probe(app *a, const mige_data *d, probing *p) {
              c->untrained ? ", and untrained" : "", (long long)d->train.n, (long long)d->test.n,
              (long long)c->probe_epochs);
     if (c->dry_run) return MIGE_OK;
+    MIGE_TRY(mige_agree(&a->comm, a->comm.rank == 0 ? check_results(c) : MIGE_OK));
     MIGE_TRY(extract(a, d, p, TRAINED, &step));
     if (c->untrained) MIGE_TRY(extract(a, d, p, UNTRAINED, &zero));
     qsort(p->jobs, (size_t)p->n, sizeof *p->jobs, widest_first);

@@ -271,7 +271,6 @@ static int compute(scale *s) {
     MIGE_TRY(check_memory(s));
     MIGE_TRY(
         mige_agree(&s->a->comm, known_create(s->c->problem, s->c->rotate, s->D, (uint64_t)s->c->seed, &w.problem)));
-    stop_listen(s->a);
     mige_clock_reset();
     int err = run_cases(&w);
     known_destroy(&w.problem);
@@ -311,6 +310,7 @@ static void say_plan(const scale *s) {
 int cmd_scale(app *a) {
     scale s = {.a = a, .c = &a->cfg};
     if (!a->cfg.dry_run) MIGE_TRY(config_need("output", a->cfg.output));
+    MIGE_TRY(stop_listen(a));
     int err = mige_agree(&a->comm, parse(&s));
     if (!err) say_plan(&s);
     if (!err && a->cfg.dry_run) {

@@ -1,5 +1,7 @@
 #include "app/stop.h"
 #include "mige/clock.h"
+#include "mige/error.h"
+#include "mige/log.h"
 #include <signal.h>
 #include <stddef.h>
 #include <sys/stat.h>
@@ -28,8 +30,8 @@ static time_t now(void) {
 
 static void on_signal(int number) {
     if (!signalled) {
-        signalled = number;
         signalled_at = now();
+        signalled = number;
     } else if (now() - signalled_at > SAME_WISH) {
         signal(number, SIG_DFL);
         raise(number);
@@ -41,14 +43,29 @@ static struct stat look(const char *file) {
     return stat(file, &st) == 0 && S_ISREG(st.st_mode) ? st : (struct stat){0};
 }
 
-void stop_listen(const app *a) {
+void stop_catch_signals(void) {
     struct sigaction s = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
     sigaction(SIGTERM, &s, NULL);
     sigaction(SIGUSR1, &s, NULL);
     sigaction(SIGINT, &s, NULL);
-    wish.end = a->cfg.max_hours > 0 ? mige_now() + 3600 * a->cfg.max_hours : 0;
-    wish.file = *a->cfg.stop_file && a->comm.rank == 0 ? a->cfg.stop_file : NULL;
-    if (wish.file) wish.before = look(wish.file);
+}
+
+/* A folder would never be seen as a stop file. */
+static int begin_to_look(const char *file) {
+    struct stat st;
+    wish.file = file;
+    wish.before = look(file);
+    MIGE_CHECK(wish.before.st_mode || stat(file, &st) != 0, MIGE_EUSAGE,
+               "--stop-file: %s: is not a regular file (name one that is to be made, or touched, for the stop)",
+               file);
+    if (wish.before.st_mode) mige_warn("--stop-file: %s is there already; it counts when it is touched", file);
+    return MIGE_OK;
+}
+
+int stop_listen(const app *a) {
+    const config *c = &a->cfg;
+    wish.end = c->max_hours > 0 ? mige_now() + 3600 * c->max_hours : 0;
+    return mige_agree(&a->comm, *c->stop_file && a->comm.rank == 0 ? begin_to_look(c->stop_file) : MIGE_OK);
 }
 
 static int file_asks(double time) {

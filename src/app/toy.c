@@ -347,13 +347,13 @@ static void release(work *w) {
 int cmd_toy(app *a) {
     work w = {.a = a, .t.c = &a->cfg};
     if (!a->cfg.dry_run) MIGE_TRY(config_need("output", a->cfg.output));
+    MIGE_TRY(stop_listen(a));
     MIGE_TRY(mige_comm_create(MPI_COMM_SELF, &w.self));
     int err = mige_agree(&a->comm, parse(&w));
     w.c = w.t.M > ALONE ? &a->comm : &w.self;
     if (!err) say_plan(&w);
     if (!err) err = memory_check(a, "--samples", w.t.M, memory, &w);
     if (!err && !a->cfg.dry_run) {
-        stop_listen(a);
         err = compute(&w);
         if (!err && a->comm.rank == 0) toy_print(&w.t);
         if (!err) mige_say("toy: done, written to %s", a->cfg.output);

@@ -9,6 +9,7 @@
 #include "mige/error.h"
 #include "mige/io.h"
 #include "mige/log.h"
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,12 +23,13 @@ typedef struct {
     infomax t;
     mige_metrics *metrics; /* rank 0 */
     saver *saver;          /* rank 0 */
+    int lock;              /* rank 0: of the folder */
     int nvalues;
     char *trajectory;
     int64_t step, last;           /* done; the last one */
     int64_t saved;                /* the step of the newest checkpoint, -1 */
     int64_t number;               /* periodic checkpoints so far */
-    int64_t unkept[2];            /* steps of the two newest checkpoints, newest first; -1: kept, or not known */
+    int64_t old[2];               /* the two newest checkpoints, newest first: what `old` will be for each */
     int64_t every_steps;          /* between them; 0: by time, or none */
     double every_seconds;         /* 0: by steps, or none */
     double checkpointed, flushed; /* when they, and the metrics, were last written */
@@ -63,15 +65,25 @@ static mige_checkpoint checkpoint_of(training *r) {
                              .trajectory = r->trajectory};
 }
 
+/* On rank 0, up to the newest good checkpoint. */
+static int restore_files(training *r, mige_checkpoint *k) {
+    const char *run = r->a->cfg.out;
+    MIGE_TRY(mige_checkpoint_newest(run, k, say_damaged));
+    if (k->step < 0) return MIGE_OK;
+    MIGE_TRY(mige_checkpoint_set_aside(run, k->step));
+    MIGE_TRY(mige_metrics_load(r->metrics, k->step));
+    r->old[0] = k->keep ? -1 : k->step;
+    if (mige_metrics_rows(r->metrics) != k->step)
+        mige_warn("%s/metrics.h5: has %lld of the %lld steps up to this checkpoint; the others are lost", run,
+                  (long long)mige_metrics_rows(r->metrics), (long long)k->step);
+    return MIGE_OK;
+}
+
 /* Rank 0 reads; the others get its numbers. */
 static int restore(training *r) {
     const mige_comm *c = r->t.c;
     mige_checkpoint k = checkpoint_of(r);
-    int err = MIGE_OK;
-    if (c->rank == 0) err = mige_checkpoint_newest(r->a->cfg.out, &k, say_damaged);
-    if (!err && c->rank == 0 && k.step >= 0) err = mige_checkpoint_set_aside(r->a->cfg.out, k.step);
-    if (!err && c->rank == 0 && k.step >= 0) err = mige_metrics_load(r->metrics, k.step);
-    MIGE_TRY(mige_agree(c, err));
+    MIGE_TRY(mige_agree(c, c->rank == 0 ? restore_files(r, &k) : MIGE_OK));
     MIGE_TRY(mige_bcast(c, 0, &k.step, sizeof k.step));
     MIGE_TRY(mige_bcast(c, 0, &k.number, sizeof k.number));
     if (k.step < 0) {
@@ -102,9 +114,9 @@ static void checkpoint(training *r, int periodic) {
     r->saved = r->step;
     mige_checkpoint k = checkpoint_of(r);
     if (periodic && keep_every) k.keep = (every ? r->step / every : r->number) % keep_every == 0;
-    k.unkept = r->unkept[1];
-    r->unkept[1] = r->unkept[0];
-    r->unkept[0] = k.keep ? -1 : k.step;
+    k.old = r->old[1];
+    r->old[1] = r->old[0];
+    r->old[0] = k.keep ? -1 : k.step;
     begin_to_save(r, &k);
 }
 
@@ -186,14 +198,27 @@ static void save_trace(training *r) {
 /* A run is gone on with only when that is asked for. */
 static int check_folder(const app *a) {
     char path[MIGE_OPT_TEXT_SIZE];
-    int64_t *steps;
-    int n;
+    int any;
     MIGE_TRY(run_path(a->cfg.out, "metrics.h5", path));
-    MIGE_TRY(mige_checkpoint_list(a->cfg.out, &steps, &n));
-    free(steps);
-    MIGE_CHECK(a->cfg.resume || (n == 0 && access(path, F_OK) != 0), MIGE_EUSAGE,
+    MIGE_TRY(mige_checkpoint_any(a->cfg.out, &any));
+    any = any || access(path, F_OK) == 0 || (errno != ENOENT && errno != ENOTDIR);
+    MIGE_CHECK(a->cfg.resume || !any, MIGE_EUSAGE,
                "%s: holds a run already (--resume goes on with it; or give another --out)", a->cfg.out);
     return MIGE_OK;
+}
+
+/* Once more under the lock: another process may have begun a run meanwhile. */
+static int take_folder(const app *a, training *r) {
+    MIGE_TRY(mige_make_folder(a->cfg.out));
+    MIGE_TRY(mige_lock_folder(a->cfg.out, &r->lock));
+    return check_folder(a);
+}
+
+static int write_synced(const char *path, const char *text) {
+    FILE *f = fopen(path, "w");
+    if (!f) return -1;
+    int good = fputs(text, f) >= 0 && fflush(f) == 0 && fsync(fileno(f)) == 0;
+    return fclose(f) == 0 && good ? 0 : -1;
 }
 
 static int write_config(const app *a) {
@@ -202,9 +227,8 @@ static int write_config(const app *a) {
     MIGE_TRY(run_path(c->out, "config.ini", path));
     MIGE_TRY(run_path(c->out, "config.ini.part", part));
     MIGE_TRY(mige_options_config(&option_table, a->command, c, &text));
-    FILE *f = fopen(part, "w");
-    int good = f && fputs(text, f) >= 0;
-    good = f && fclose(f) == 0 && good && rename(part, path) == 0;
+    int good = write_synced(part, text) == 0 && rename(part, path) == 0;
+    if (!good) unlink(part);
     free(text);
     MIGE_CHECK(good, MIGE_EOUTPUT, "%s: could not be written (check space and permission)", path);
     return MIGE_OK;
@@ -223,7 +247,7 @@ static int train(app *a, training *r) {
     const config *c = &a->cfg;
     const mige_series *series;
     char path[MIGE_OPT_TEXT_SIZE];
-    int err = a->comm.rank == 0 ? mige_make_folder(c->out) : MIGE_OK;
+    int err = a->comm.rank == 0 ? take_folder(a, r) : MIGE_OK;
     if (!err) err = describe_trajectory(a, r->t.data->train.n, &r->trajectory);
     MIGE_TRY(mige_agree(&a->comm, err));
     r->nvalues = infomax_series(&r->t, &series);
@@ -304,22 +328,23 @@ static int parse_every(const char *text, training *r) {
 
 int cmd_train(app *a) {
     mige_data d = {0};
-    training r = {.a = a, .saved = -1, .unkept = {-1, -1}};
+    training r = {.a = a, .lock = -1, .saved = -1, .old = {-1, MIGE_CHECKPOINT_ANY_OLD}};
     MIGE_TRY(config_need("data", a->cfg.data));
     if (!a->cfg.dry_run) MIGE_TRY(config_need("out", a->cfg.out));
     MIGE_TRY(parse_every(a->cfg.checkpoint_every, &r));
+    MIGE_TRY(stop_listen(a));
     MIGE_TRY(mige_data_open(&a->comm, a->cfg.data, &d));
     int err = check_sizes(a, &d);
     if (!err && *a->cfg.out) err = mige_agree(&a->comm, a->comm.rank == 0 ? check_folder(a) : MIGE_OK);
     if (!err) err = plan(a, &d, &r);
     if (!err && !a->cfg.dry_run) {
-        stop_listen(a);
         err = infomax_create(a, &d, &r.t);
         if (!err) err = train(a, &r);
         saver_destroy(&r.saver);
         mige_metrics_destroy(&r.metrics);
         infomax_destroy(&r.t);
         free(r.trajectory);
+        mige_unlock_folder(r.lock);
     }
     mige_data_close(&d);
     return err;

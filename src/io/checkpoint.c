@@ -10,8 +10,8 @@
 
 enum { PATH_SIZE = 2048, TRAJECTORY_SIZE = 1 << 16 };
 
-static void file_path(const char *run, int64_t step, char path[PATH_SIZE]) {
-    snprintf(path, PATH_SIZE, "%s/checkpoint-%lld.h5", run, (long long)step);
+static void file_path(const char *run, int64_t step, const char *suffix, char path[PATH_SIZE]) {
+    snprintf(path, PATH_SIZE, "%s/checkpoint-%lld.h5%s", run, (long long)step, suffix);
 }
 
 /* The three flat vectors that a parameter tensor has a piece of; a state tensor has the first only. */
@@ -53,28 +53,52 @@ static int newest_first(const void *a, const void *b) {
     return (x < y) - (x > y);
 }
 
-int mige_checkpoint_list(const char *run, int64_t **steps, int *n) {
+/* The step of checkpoint-<step>.h5<suffix>, or -1. */
+static int64_t step_of(const char *name, const char *suffix) {
+    long long step;
+    char back[64];
+    if (sscanf(name, "checkpoint-%lld.h5", &step) != 1 || step < 0) return -1;
+    snprintf(back, sizeof back, "checkpoint-%lld.h5%s", step, suffix);
+    return strcmp(back, name) ? -1 : step;
+}
+
+static int read_folder(DIR *d, const char *run, const char *suffix, int64_t **steps, int *n) {
     int room = 16;
-    *n = 0;
     MIGE_TRY(mige_alloc((size_t)room, sizeof **steps, steps));
-    DIR *d = opendir(run);
-    if (!d) return MIGE_OK;
-    for (struct dirent *e; (e = readdir(d));) {
-        long long step;
-        char back[64];
-        if (sscanf(e->d_name, "checkpoint-%lld.h5", &step) != 1 || step < 0) continue;
-        snprintf(back, sizeof back, "checkpoint-%lld.h5", step);
-        if (strcmp(back, e->d_name) != 0) continue; /* .part and others */
+    for (struct dirent *e; errno = 0, (e = readdir(d));) {
+        int64_t step = step_of(e->d_name, suffix);
+        if (step < 0) continue;
         if (*n == room) {
             int64_t *more = realloc(*steps, (size_t)(room *= 2) * sizeof *more);
-            if (!more) break;
+            MIGE_CHECK(more, MIGE_EFAIL, "%s: no room for the names of its checkpoints", run);
             *steps = more;
         }
         (*steps)[(*n)++] = step;
     }
-    closedir(d);
-    qsort(*steps, (size_t)*n, sizeof **steps, newest_first);
+    MIGE_CHECK(!errno, MIGE_EINPUT, "%s: cannot be listed: %s", run, strerror(errno));
     return MIGE_OK;
+}
+
+/* Steps of checkpoint-<step>.h5<suffix>, newest first; *steps is to be freed, after an error as well. A folder that
+ * is not there has none; one that cannot be read may have some. */
+static int list(const char *run, const char *suffix, int64_t **steps, int *n) {
+    *n = 0;
+    *steps = NULL;
+    DIR *d = opendir(run);
+    MIGE_CHECK(d || errno == ENOENT || errno == ENOTDIR, MIGE_EINPUT, "%s: cannot be listed: %s", run,
+               strerror(errno));
+    if (!d) return MIGE_OK;
+    int err = read_folder(d, run, suffix, steps, n);
+    closedir(d);
+    if (!err) qsort(*steps, (size_t)*n, sizeof **steps, newest_first);
+    return err;
+}
+
+int mige_checkpoint_any(const char *run, int *any) {
+    int64_t *steps;
+    int err = list(run, "", &steps, any);
+    free(steps);
+    return err;
 }
 
 /* What cannot be read is not ours to delete. */
@@ -87,28 +111,35 @@ static int is_kept(const char *path) {
     return keep != 0;
 }
 
-/* Of the checkpoints up to the one just written, down to the first that is kept or was known not to be: what is
- * older was decided before. A file that cannot be deleted is no reason to stop. */
-static int forget_old(const char *run, int64_t newest, int64_t unkept) {
+static void delete_all(const char *run, const char *suffix, int64_t newest, int spared) {
     int64_t *steps;
     int n;
     char path[PATH_SIZE];
-    MIGE_TRY(mige_checkpoint_list(run, &steps, &n));
-    for (int i = 0, good = 0; i < n; i++) {
-        if (steps[i] > newest || ++good <= 2) continue;
-        file_path(run, steps[i], path);
-        if (steps[i] != unkept && is_kept(path)) break;
+    if (list(run, suffix, &steps, &n)) n = 0;
+    for (int i = 0, seen = 0; i < n; i++) {
+        file_path(run, steps[i], suffix, path);
+        if (steps[i] > newest || ++seen <= spared || (!*suffix && is_kept(path))) continue;
         unlink(path);
-        if (steps[i] == unkept) break;
     }
     free(steps);
-    return MIGE_OK;
+}
+
+/* After checkpoint `newest` was written. A file that cannot be deleted is no reason to stop. */
+static void forget_old(const char *run, int64_t newest, int64_t old) {
+    char path[PATH_SIZE];
+    if (old == MIGE_CHECKPOINT_ANY_OLD) {
+        delete_all(run, "", newest, 2);
+        delete_all(run, ".part", INT64_MAX, 0);
+    } else if (old >= 0) {
+        file_path(run, old, "", path);
+        unlink(path);
+    }
 }
 
 int mige_checkpoint_write(const char *run, const mige_checkpoint *k) {
     mige_file *f;
     char path[PATH_SIZE];
-    file_path(run, k->step, path);
+    file_path(run, k->step, "", path);
     MIGE_TRY(mige_file_create(path, "mige-checkpoint", &f));
     int err = write_tensors(f, k);
     if (err) {
@@ -116,7 +147,8 @@ int mige_checkpoint_write(const char *run, const mige_checkpoint *k) {
         return err;
     }
     MIGE_TRY(mige_file_commit(&f));
-    return forget_old(run, k->step, k->unkept);
+    forget_old(run, k->step, k->old);
+    return MIGE_OK;
 }
 
 /* The line of `text` that begins with the first n characters of `line`, and its length; NULL: none. */
@@ -179,50 +211,60 @@ static int read_open(const mige_file *f, int64_t step, mige_checkpoint *k, int *
         mige_net_tensor(k->net, i, &t);
         for (int g = 0; g < 3; g++) MIGE_TRY(read_tensor(f, k, &t, g));
     }
-    k->number = 0; /* files of earlier versions have none */
+    int64_t keep = k->number = 0; /* files of earlier versions have neither */
     if (mige_file_has(f, "number")) MIGE_TRY(mige_file_get_int(f, "/", "number", &k->number));
+    if (mige_file_has(f, "keep")) MIGE_TRY(mige_file_get_int(f, "/", "keep", &keep));
+    k->keep = keep != 0;
     k->step = step;
     return MIGE_OK;
 }
 
-static int read_one(const char *run, int64_t step, mige_checkpoint *k, int *whole) {
+/* *damaged: an earlier one may do. Not one that is whole but of another run, nor one that cannot be read now. */
+static int read_one(const char *run, int64_t step, mige_checkpoint *k, int *damaged) {
     mige_file *f;
     char path[PATH_SIZE];
-    *whole = 0;
-    file_path(run, step, path);
-    MIGE_TRY(mige_file_open(path, "mige-checkpoint", &f));
-    int err = read_open(f, step, k, whole);
-    mige_file_close(&f);
+    int whole = 0;
+    *damaged = 0;
+    file_path(run, step, "", path);
+    MIGE_CHECK(access(path, R_OK) == 0 || errno == ENOENT, MIGE_EINPUT, "%s: cannot be read: %s", path,
+               strerror(errno));
+    int err = mige_file_open(path, "mige-checkpoint", &f);
+    if (!err) {
+        err = read_open(f, step, k, &whole);
+        mige_file_close(&f);
+    }
+    *damaged = err == MIGE_EINPUT && !whole;
     return err;
 }
 
 int mige_checkpoint_set_aside(const char *run, int64_t step) {
     int64_t *steps;
     int n;
-    char path[PATH_SIZE], aside[PATH_SIZE + 16];
-    MIGE_TRY(mige_checkpoint_list(run, &steps, &n));
-    for (int i = 0; i < n && steps[i] > step; i++) {
-        file_path(run, steps[i], path);
-        snprintf(aside, sizeof aside, "%s.damaged", path);
-        if (rename(path, aside) != 0 && errno != ENOENT) {
-            free(steps);
-            return mige_raise(MIGE_EOUTPUT, "%s: could not be set aside: %s", path, strerror(errno));
-        }
-    }
-    free(steps);
-    return MIGE_OK;
-}
-
-int mige_checkpoint_newest(const char *run, mige_checkpoint *k, void (*damaged)(const char *message)) {
-    int64_t *steps;
-    int n, whole = 0, err = MIGE_OK;
-    k->step = -1;
-    MIGE_TRY(mige_checkpoint_list(run, &steps, &n));
-    for (int i = 0; i < n; i++) {
-        err = read_one(run, steps[i], k, &whole);
-        if (!err || whole) break;
-        damaged(mige_error());
+    char path[PATH_SIZE], aside[PATH_SIZE];
+    int err = list(run, "", &steps, &n);
+    for (int i = 0; !err && i < n && steps[i] > step; i++) {
+        file_path(run, steps[i], "", path);
+        file_path(run, steps[i], ".damaged", aside);
+        if (rename(path, aside) != 0 && errno != ENOENT)
+            err = mige_raise(MIGE_EOUTPUT, "%s: could not be set aside: %s", path, strerror(errno));
     }
     free(steps);
     return err;
+}
+
+int mige_checkpoint_newest(const char *run, mige_checkpoint *k, void (*tell)(const char *message)) {
+    int64_t *steps;
+    int n, damaged = 0;
+    k->step = -1;
+    int err = list(run, "", &steps, &n);
+    for (int i = 0; !err && i < n; i++) {
+        err = read_one(run, steps[i], k, &damaged);
+        if (!err || !damaged) break;
+        tell(mige_error());
+        err = MIGE_OK;
+    }
+    free(steps);
+    if (err || !damaged) return err;
+    return mige_raise(MIGE_EINPUT,
+                      "%s: none of its checkpoints is good (mend or delete them, or give another folder)", run);
 }

@@ -97,6 +97,21 @@ static hid_t access_list(mige_sink *sink) {
     return -1;
 }
 
+/* Opened, locked and only then emptied: another process may be writing it, or have put it in place meanwhile.
+ * errno. */
+static int open_part(mige_file *f) {
+    struct stat mine, named;
+    int fd = f->sink.fd = open(f->part, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    if (fd < 0) return errno;
+    int same = !mige_io_locked_by_other(fd) && fstat(fd, &mine) == 0 && stat(f->part, &named) == 0 &&
+               mine.st_ino == named.st_ino;
+    int why = !same ? EBUSY : ftruncate(fd, 0) != 0 ? errno : 0;
+    if (!why) return 0;
+    close(fd);
+    f->sink.fd = -1;
+    return why;
+}
+
 static int create_part(mige_file *f) {
     struct stat st;
     MIGE_CHECK(stat(f->path, &st) != 0 || !S_ISDIR(st.st_mode), MIGE_EOUTPUT, "%s: is a folder (name a file)",
@@ -105,13 +120,12 @@ static int create_part(mige_file *f) {
         f->part = NULL;
         return mige_raise(MIGE_EFAIL, "%s: out of memory", f->path);
     }
-    f->sink.fd = open(f->part, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    if (f->sink.fd < 0) {
-        int why = errno;
+    int why = open_part(f);
+    if (why) {
         free(f->part); /* not ours to delete */
         f->part = NULL;
         return mige_raise(MIGE_EOUTPUT, "%s: cannot be written: %s (choose another folder, or make it)", f->path,
-                          strerror(why));
+                          why == EBUSY ? "another process is writing it" : strerror(why));
     }
     hid_t a = access_list(&f->sink);
     if (a >= 0) f->id = H5Fcreate(f->part, H5F_ACC_TRUNC, H5P_DEFAULT, a);
@@ -270,24 +284,4 @@ int mige_file_open_any(const char *path, mige_file **f) {
 
 void mige_file_close(mige_file **f) {
     mige_file_discard(f);
-}
-
-int mige_make_folder(const char *path) {
-    struct stat st;
-    char *part = strdup(path);
-    MIGE_CHECK(part, MIGE_EFAIL, "%s: out of memory", path);
-    int why = 0;
-    for (char *p = part; *p && !why; p++) {
-        if (p[1] && (p[1] != '/' || p == part)) continue;
-        char next = p[1];
-        p[1] = 0;
-        /* Not the answer of mkdir: a folder on a read-only file system is one all the same. */
-        if (stat(part, &st) != 0 && mkdir(part, 0777) != 0 && errno != EEXIST) why = errno;
-        p[1] = next;
-    }
-    free(part);
-    MIGE_CHECK(!why, MIGE_EOUTPUT, "%s: the folder cannot be made: %s (choose another)", path, strerror(why));
-    MIGE_CHECK(stat(path, &st) == 0 && S_ISDIR(st.st_mode), MIGE_EOUTPUT, "%s: is not a folder (choose another)",
-               path);
-    return MIGE_OK;
 }

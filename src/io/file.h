@@ -56,6 +56,9 @@ int mige_io_written(mige_file *f, const char *name, int bad);
 /* The error of the library's last call, to be raised before any other call to it. */
 int mige_io_unread(const mige_file *f, const char *name);
 
+/* Takes the lock of an open file, until it is closed; 1: another process has it. */
+int mige_io_locked_by_other(int fd);
+
 /* Silences the library and leaves its end to the system. Before any other call to it. */
 void mige_io_start(void);
 

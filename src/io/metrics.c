@@ -1,6 +1,7 @@
 #include "mige/metrics.h"
 #include "mige/error.h"
 #include "mige/io.h"
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -97,7 +98,7 @@ static int read_series(mige_metrics *m, const mige_file *f, int64_t step) {
 
 int mige_metrics_load(mige_metrics *m, int64_t step) {
     mige_file *f;
-    if (access(m->path, F_OK) != 0) return MIGE_OK;
+    if (access(m->path, F_OK) != 0 && errno == ENOENT) return MIGE_OK;
     MIGE_TRY(mige_file_open(m->path, "mige-run", &f));
     int err = read_series(m, f, step);
     mige_file_close(&f);

@@ -1,0 +1,60 @@
+/* Folders, and who writes in them. */
+#include "io/file.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { LOCK_TRIES = 50, LOCK_PAUSE = 100000000 }; /* five seconds: a job that is being killed may need them */
+
+int mige_make_folder(const char *path) {
+    struct stat st;
+    char *part = strdup(path);
+    MIGE_CHECK(part, MIGE_EFAIL, "%s: out of memory", path);
+    int why = 0;
+    for (char *p = part; *p && !why; p++) {
+        if (p[1] && (p[1] != '/' || p == part)) continue;
+        char next = p[1];
+        p[1] = 0;
+        /* Not the answer of mkdir: a folder on a read-only file system is one all the same. */
+        if (stat(part, &st) != 0 && mkdir(part, 0777) != 0 && errno != EEXIST) why = errno;
+        p[1] = next;
+    }
+    free(part);
+    MIGE_CHECK(!why, MIGE_EOUTPUT, "%s: the folder cannot be made: %s (choose another)", path, strerror(why));
+    MIGE_CHECK(stat(path, &st) == 0 && S_ISDIR(st.st_mode), MIGE_EOUTPUT, "%s: is not a folder (choose another)",
+               path);
+    return MIGE_OK;
+}
+
+/* Record locks: children do not inherit them, and network file systems mostly have them. One that has none (any
+ * other error) is no reason to refuse. */
+int mige_io_locked_by_other(int fd) {
+    struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    return fcntl(fd, F_SETLK, &whole) != 0 && (errno == EACCES || errno == EAGAIN);
+}
+
+int mige_lock_folder(const char *path, int *lock) {
+    char *name;
+    *lock = -1;
+    if (asprintf(&name, "%s/.lock", path) < 0) return mige_raise(MIGE_EFAIL, "%s: out of memory", path);
+    int fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0666), taken = 0;
+    for (int i = 0; fd >= 0 && (taken = mige_io_locked_by_other(fd)) && i < LOCK_TRIES; i++)
+        nanosleep(&(struct timespec){0, LOCK_PAUSE}, NULL);
+    if (taken) {
+        close(fd);
+        mige_raise(MIGE_EOUTPUT, "%s: another process writes in it (give another --out; if none does, delete %s)",
+                   path, name);
+    }
+    free(name);
+    if (taken) return MIGE_EOUTPUT;
+    *lock = fd; /* -1 where nothing can be made: writing will tell */
+    return MIGE_OK;
+}
+
+void mige_unlock_folder(int lock) {
+    if (lock >= 0) close(lock);
+}
