@@ -15,9 +15,10 @@ launch() {
     wait "$launcher"
 }
 
-# finish STATUS: ends the script; the job is queued again if it was stopped and can go on: 75, or killed by the signal that
-# was to stop it, as the launcher may be in the first moments. SLURM then ends this script at once: nothing may come after.
+# finish STATUS: ends the script; the job is queued again if it was stopped and can go on (75), or if the launcher died of the
+# signal, SIGUSR1 or SIGTERM, as it may in its first moments. SLURM then ends this script at once: nothing may come after.
 finish() {
-    { [ "$1" -eq 75 ] || { [ -n "$stop" ] && [ "$1" -gt 128 ]; }; } && [ -n "${SLURM_JOB_ID:-}" ] && scontrol requeue "$SLURM_JOB_ID" && exit 0
+    case $1${stop:+ stopped} in 75* | "138 stopped" | "143 stopped") ;; *) exit "$1" ;; esac
+    [ -n "${SLURM_JOB_ID:-}" ] && scontrol requeue "$SLURM_JOB_ID" && exit 0
     exit "$1"
 }

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """What becomes of a run: checkpoints kept and damaged, stops of every kind, gone on with; alone and on three ranks."""
+import fcntl
 import os
 import re
 import shutil
@@ -18,10 +19,16 @@ def checkpoints(folder):
     return [m[1] + m[2] for m in sorted(filter(None, found), key=lambda m: (int(m[1]), m[2]))]
 
 
-def until(condition, seconds=30):
+def until(condition, seconds=60):
     end = time.monotonic() + seconds
-    while time.monotonic() < end and not condition():
+    while not condition():
+        assert time.monotonic() < end, f"not after {seconds} s"
         time.sleep(0.05)
+
+
+def trains(folder):
+    """Beyond its beginning."""
+    return os.path.isdir(folder) and any(int(c) >= 4 for c in checkpoints(folder) if c.isdigit())
 
 
 def run_there_already(ranks):
@@ -94,15 +101,27 @@ def left_behind(ranks):
 
 
 def two_at_once(ranks):
-    """The second is refused, the first goes on; a file that another process writes is refused as well."""
+    """The second is refused, the first goes on."""
     folder = fresh("two", ranks)
     p = Program(*train(folder, "--steps", 10**6, "--checkpoint-every", 2), ranks=ranks)
-    until(lambda: os.path.exists(f"{folder}/checkpoint-4.h5"))
+    until(lambda: trains(folder))
     fails(5, "another process", *train(folder, "--steps", 3, "--resume"), ranks=ranks)
     assert p.process.poll() is None, str(p.result())
     p.process.send_signal(signal.SIGUSR1)
     assert p.result(30).status == 75, str(p.result())
     fails(75, "--max-hours", *train(folder, "--steps", 10**6, "--resume", "--max-hours", 1e-9), ranks=ranks)
+
+
+def one_writer(ranks):
+    """A file that another process writes is refused, and what it has written stays."""
+    output = path(f"written-{ranks}.h5")
+    with open(f"{output}.part", "w") as f:
+        fcntl.lockf(f, fcntl.LOCK_EX)
+        f.write("half")
+        f.flush()
+        fails(5, "another process is writing", "convert", "--format", "cifar10", "--from", path("cifar"), "--output", output,
+              ranks=ranks)
+        assert os.path.getsize(f"{output}.part") == 4 and not os.path.exists(output)
 
 
 def metrics_lost(ranks):
@@ -135,7 +154,7 @@ def stop_file(ranks):
     folder, file = fresh("stop-file", ranks), path(f"stop-{ranks}")
     open(file, "w").close()
     p = Program(*train(folder, "--steps", 10**6, "--checkpoint-every", 2, "--stop-file", file), ranks=ranks)
-    until(lambda: os.path.exists(os.path.join(folder, "checkpoint-4.h5")))
+    until(lambda: trains(folder))
     time.sleep(1.2)
     assert p.process.poll() is None, str(p.result())
     os.utime(file)
@@ -149,7 +168,7 @@ def suspended(ranks):
     """All ranks stopped for longer than --watch allows one of them, as by a suspended job: it goes on."""
     folder = fresh("suspended", ranks)
     p = Program(*train(folder, "--steps", 10**6, "--checkpoint-every", 2, "--watch", 5), ranks=ranks)
-    until(lambda: os.path.exists(os.path.join(folder, "checkpoint-4.h5")))
+    until(lambda: trains(folder))
     time.sleep(1)
     for number, pause in (signal.SIGSTOP, 7), (signal.SIGCONT, 2):
         for pid in p.ranks():
@@ -231,7 +250,7 @@ def main():
     cases = Cases()
     cases.run("prepare", prepare_run)
     for case in (run_there_already, other_options, damaged_checkpoint, resume_from_nothing, checkpoints_kept, checkpoints_by_time,
-                 left_behind, two_at_once, metrics_lost, stop_file, suspended, absurd_rate, out_of_time, signals,
+                 left_behind, two_at_once, one_writer, metrics_lost, stop_file, suspended, absurd_rate, out_of_time, signals,
                  signalled_at_start, collapsed):
         for ranks in 1, 3:
             if not [a for a in sys.argv[1:] if a != "-v"] or case.__name__ in sys.argv:

@@ -29,7 +29,8 @@ int mige_checkpoint_any(const char *run, int *any);
 
 /* Reads the newest good one into k->params, state, m, v, number and keep, with every sum compared. One that is
  * damaged is passed over, after `tell(message)`. k->step = -1 and MIGE_OK if there is none at all. Errors: as read,
- * for one that is whole but does not fit, or cannot be read now; MIGE_EINPUT if there are some but none is good. */
+ * for one that is whole but does not fit, or cannot be opened now; MIGE_EINPUT if there are some but none is good.
+ */
 int mige_checkpoint_newest(const char *run, mige_checkpoint *k, void (*tell)(const char *message));
 
 /* Renames the checkpoints past `step`, known to be damaged, to NAME.damaged. Errors: MIGE_EOUTPUT. */

@@ -3,6 +3,7 @@
 #include "mige/io.h"
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -211,7 +212,8 @@ static int read_open(const mige_file *f, int64_t step, mige_checkpoint *k, int *
         mige_net_tensor(k->net, i, &t);
         for (int g = 0; g < 3; g++) MIGE_TRY(read_tensor(f, k, &t, g));
     }
-    int64_t keep = k->number = 0; /* files of earlier versions have neither */
+    int64_t keep = 1; /* files of earlier versions have neither */
+    k->number = 0;
     if (mige_file_has(f, "number")) MIGE_TRY(mige_file_get_int(f, "/", "number", &k->number));
     if (mige_file_has(f, "keep")) MIGE_TRY(mige_file_get_int(f, "/", "keep", &keep));
     k->keep = keep != 0;
@@ -226,8 +228,9 @@ static int read_one(const char *run, int64_t step, mige_checkpoint *k, int *dama
     int whole = 0;
     *damaged = 0;
     file_path(run, step, "", path);
-    MIGE_CHECK(access(path, R_OK) == 0 || errno == ENOENT, MIGE_EINPUT, "%s: cannot be read: %s", path,
-               strerror(errno));
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    MIGE_CHECK(fd >= 0 || errno == ENOENT, MIGE_EINPUT, "%s: cannot be read: %s", path, strerror(errno));
+    if (fd >= 0) close(fd);
     int err = mige_file_open(path, "mige-checkpoint", &f);
     if (!err) {
         err = read_open(f, step, k, &whole);

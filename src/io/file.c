@@ -153,8 +153,8 @@ void mige_file_discard(mige_file **pf) {
     if (!f) return;
     f->sink.why = ECANCELED; /* what the library still holds need not be written */
     if (f->id >= 0) H5Fclose(f->id);
+    if (f->part) unlink(f->part); /* under its lock, which goes with the descriptor */
     if (f->sink.fd >= 0) close(f->sink.fd);
-    if (f->part) unlink(f->part);
     H5garbage_collect(); /* without the exit handler its lists of free memory would count as leaks */
     file_free(f);
 }
@@ -190,12 +190,7 @@ static int finish(mige_file *f) {
     int bad = H5Fclose(f->id) < 0;
     f->id = -1;
     MIGE_TRY(mige_io_written(f, "its end", bad));
-    MIGE_TRY(mige_io_seal(f->path, f->sink.fd));
-    /* Network file systems may report here what did not fit. */
-    int why = close(f->sink.fd) == 0 ? 0 : errno;
-    f->sink.fd = -1;
-    MIGE_CHECK(!why, MIGE_EOUTPUT, "%s: could not be written: %s", f->path, strerror(why));
-    return MIGE_OK;
+    return mige_io_seal(f->path, f->sink.fd); /* and synced: what did not fit is known */
 }
 
 int mige_file_commit(mige_file **pf) {
