@@ -105,7 +105,8 @@ def cell(path, d, best):
     e = errors(path, d)
     if not done(path, d):
         return "–"
-    text = f"{e.mean():.3f} ± {e.std(ddof=1) / np.sqrt(len(e)):.3f}"
+    digits = 3 if e.mean() >= 0.01 else 4
+    text = f"{e.mean():.{digits}f} ± {e.std(ddof=1) / np.sqrt(len(e)):.{digits}f}"
     return f"**{text}**" if e.mean() == best else text
 
 
