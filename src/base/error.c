@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #undef mige_raise /* the static analyzer's view of it */
 
@@ -30,11 +31,18 @@ void mige_error_set(const char *text) {
         if ((unsigned char)*p < ' ') *p = ' ';
 }
 
+/* Large blocks are asked for in huge pages: matrices are read column by column, a page or more apart. */
+enum { HUGE_PAGE = 2 << 20, LARGE = 8 << 20 };
+
 int mige_alloc(size_t count, size_t size, void *out) {
     void *p = NULL;
     size_t bytes = count * size;
-    int overflow = size != 0 && count > (SIZE_MAX - 64) / size;
-    if (!overflow) p = aligned_alloc(64, (bytes / 64 + 1) * 64);
+    int overflow = size != 0 && count > (SIZE_MAX - HUGE_PAGE) / size;
+    size_t unit = bytes >= LARGE ? HUGE_PAGE : 64;
+    if (!overflow) p = aligned_alloc(unit, (bytes / unit + 1) * unit);
+#ifdef MADV_HUGEPAGE
+    if (p && unit == HUGE_PAGE) madvise(p, (bytes / unit + 1) * unit, MADV_HUGEPAGE);
+#endif
     if (p) memset(p, 0, bytes);
     memcpy(out, &p, sizeof p);
     if (!p)

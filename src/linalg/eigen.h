@@ -47,7 +47,7 @@ int filter_room(mige_eigen *e, int columns);
 void filter_destroy(mige_eigen *e);
 double filter_bytes(int m, int ranks);
 /* Blocks of its columns. */
-enum { FILTER_NB = 32, SUBSPACE_NB = 128 };
+enum { FILTER_NB = 16, SUBSPACE_NB = 128 };
 
 /* A largest eigenvalue that a Gram matrix can have: MIGE_ENUMERIC if not. */
 int check_largest(const mige_eigen *e, double lambda);

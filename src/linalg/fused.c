@@ -82,12 +82,13 @@ static inline __attribute__((always_inline)) void below(int n, double *restrict 
     sums[3] += s3;
 }
 
-/* A -= v w' + w v', then y = A u, for the lower triangle from column j on, n its order, a multiple of ROWS. */
-MIGE_CLONES static void update_multiply(int j, int n, size_t ld, double *restrict A, const double *restrict v,
+/* A -= v w' + w v', then y = A u, for the lower triangle from column `from` on, n its order, a multiple of ROWS;
+ * backward from the last column to the first: what a pass leaves in the cache, the next one meets before it goes. */
+MIGE_CLONES static void update_multiply(int from, int n, int backward, size_t ld, double *restrict A, const double *restrict v,
                                         const double *restrict w, const double *restrict u, double *restrict y) {
-    memset(y + j / ROWS * ROWS, 0, (size_t)(n - j / ROWS * ROWS) * sizeof *y);
-    for (; j < n; j += COLUMNS) {
-        int b = j / ROWS * ROWS, next = b + ROWS;
+    memset(y + from / ROWS * ROWS, 0, (size_t)(n - from / ROWS * ROWS) * sizeof *y);
+    for (int i = from; i < n; i += COLUMNS) {
+        int j = backward ? n - COLUMNS - (i - from) : i, b = j / ROWS * ROWS, next = b + ROWS;
         double *a = A + (size_t)j * ld;
         four c;
         for (int q = 0; q < COLUMNS; q++) {
@@ -162,7 +163,7 @@ void fused_reduce(fused *f, double *d, double *e) {
         if (k + 1 == n) break;
         int start = k + 1, rows = n - start;
         e[k] = reflector(rows, a + start, u + start, &f->tau[k]);
-        update_multiply(start / COLUMNS * COLUMNS, (n + ROWS - 1) / ROWS * ROWS, ld, f->A, v, w, u, f->y);
+        update_multiply(start / COLUMNS * COLUMNS, (n + ROWS - 1) / ROWS * ROWS, k % 2, ld, f->A, v, w, u, f->y);
         double tau = f->tau[k], alpha = -0.5 * tau * tau * dot(rows, f->y + start, u + start);
         w[k] = 0;
         combine(rows, tau, f->y + start, alpha, u + start, w + start);

@@ -14,16 +14,16 @@
 
 enum { MOST_NB = 64, REST_NB = 16 };
 
-/* Operations a second of a rank by itself, and of one in panels; what a column's messages take; the order at which
- * a matrix leaves the last cache. */
-static const double ALONE = 36e9, TOGETHER = 22e9, MESSAGES = 15e-6;
+/* Operations a second of a rank by itself, and of one in panels, measured while the matrix is in the second-level
+ * cache; what a column's messages take; the order from which on one rank does without panels. */
+static const double ALONE = 30e9, TOGETHER = 26e9, MESSAGES = 15e-6;
 enum { CACHED = 1024 };
 
-/* The order below which each rank by itself is as fast as all: 4/3 n^2 (1 / ALONE - 1 / (ranks TOGETHER)) a column
- * is no more than MESSAGES. */
+/* The order n below which each rank by itself is as fast as all: a column's 4 n^2 operations take no more than
+ * MESSAGES longer. */
 static int order_alone(int m, int ranks) {
-    double gain = 4. / 3 * (1 / ALONE - 1 / (TOGETHER * ranks)),
-           n = gain > 0 && ranks > 1 ? fmin(sqrt(MESSAGES / gain), CACHED) : CACHED;
+    double gain = 4 * (1 / ALONE - 1 / (TOGETHER * ranks)),
+           n = ranks > 1 && gain > 0 ? fmin(sqrt(MESSAGES / gain), CACHED) : CACHED;
     return m < n ? m : (int)n;
 }
 
@@ -81,24 +81,37 @@ void tridiagonal_destroy(tridiagonal *t) {
     *t = (tridiagonal){0};
 }
 
-/* y += A v and sums = A' v for rows [0, n) of four columns a, a + lda, ... at once: their one pass through memory.
- */
+/* Rows and columns come in vectors of ROWS doubles, a cache line, and groups of COLUMNS. */
+enum { ROWS = 8, COLUMNS = 4 };
+typedef double vec __attribute__((vector_size(ROWS * sizeof(double)), aligned(8)));
+
+/* y += A v and sums = A' v for rows [0, n) of four columns a, a + lda, ... at once: their one pass through memory. */
 MIGE_CLONES static void four_columns(int n, const double *restrict a, size_t lda, const double *restrict v,
-                                     const double x[4], double *restrict y, double sums[4]) {
+                                     const double x[COLUMNS], double *restrict y, double sums[COLUMNS]) {
     const double *restrict b = a + lda, *restrict c = b + lda, *restrict d = c + lda;
-    double s0 = 0, s1 = 0, s2 = 0, s3 = 0, x0 = x[0], x1 = x[1], x2 = x[2], x3 = x[3];
-#pragma omp simd reduction(+ : s0, s1, s2, s3)
-    for (int i = 0; i < n; i++) {
-        y[i] += a[i] * x0 + b[i] * x1 + c[i] * x2 + d[i] * x3;
-        s0 += a[i] * v[i];
-        s1 += b[i] * v[i];
-        s2 += c[i] * v[i];
-        s3 += d[i] * v[i];
+    double x0 = x[0], x1 = x[1], x2 = x[2], x3 = x[3];
+    vec s0 = {0}, s1 = {0}, s2 = {0}, s3 = {0};
+    int i = 0;
+    for (; i + ROWS <= n; i += ROWS) {
+        vec A = *(const vec *)(a + i), B = *(const vec *)(b + i), C = *(const vec *)(c + i), D = *(const vec *)(d + i),
+            V = *(const vec *)(v + i);
+        *(vec *)(y + i) += A * x0 + B * x1 + C * x2 + D * x3;
+        s0 += A * V;
+        s1 += B * V;
+        s2 += C * V;
+        s3 += D * V;
     }
-    sums[0] = s0;
-    sums[1] = s1;
-    sums[2] = s2;
-    sums[3] = s3;
+    for (int q = 0; q < COLUMNS; q++) sums[q] = 0;
+    for (int r = 0; r < ROWS; r++) {
+        sums[0] += s0[r];
+        sums[1] += s1[r];
+        sums[2] += s2[r];
+        sums[3] += s3[r];
+    }
+    for (; i < n; i++) {
+        y[i] += a[i] * x0 + b[i] * x1 + c[i] * x2 + d[i] * x3;
+        for (size_t q = 0; q < COLUMNS; q++) sums[q] += a[i + q * lda] * v[i];
+    }
 }
 
 /* One column from its diagonal down to row `end`, both ways. */
@@ -111,23 +124,30 @@ static void short_column(int from, int end, const double *a, const double *v, do
     y[from] += sum;
 }
 
-/* y += (this rank's columns from global `from` on, as lower triangle of a symmetric matrix) v; v, y [m]. */
-static void multiply_lower(const mige_matrix *K, int from, const double *v, double *y) {
-    int m = K->m, nl = K->nl;
+/* Local columns [jl, jl + n), at most COLUMNS of them. */
+static void multiply_group(const mige_matrix *K, int jl, int n, const double *v, double *y) {
+    int m = K->m, jg = mige_col(K, jl), below = ((jg + n - 1) / ROWS + 1) * ROWS;
     size_t lda = (size_t)K->lld;
-    for (int jl = mige_cols_below(K, from); jl < nl;) {
-        int jg = mige_col(K, jl), left = K->grid->nb - jg % K->grid->nb;
-        const double *a = K->a + (size_t)jl * lda;
-        if (left >= 4 && jl + 4 <= nl) {
-            double sums[4];
-            for (int q = 0; q < 4; q++) short_column(jg + q, jg + 4, a + (size_t)q * lda, v, y);
-            four_columns(m - jg - 4, a + jg + 4, lda, v + jg + 4, v + jg, y + jg + 4, sums);
-            for (int q = 0; q < 4; q++) y[jg + q] += sums[q];
-            jl += 4;
-        } else {
-            short_column(jg, m, a, v, y);
-            jl++;
-        }
+    const double *a = K->a + (size_t)jl * lda;
+    if (n == COLUMNS && below <= m && mige_col(K, jl + n - 1) == jg + n - 1) {
+        double sums[COLUMNS];
+        for (int q = 0; q < COLUMNS; q++) short_column(jg + q, below, a + (size_t)q * lda, v, y);
+        four_columns(m - below, a + below, lda, v + below, v + jg, y + below, sums);
+        for (int q = 0; q < COLUMNS; q++) y[jg + q] += sums[q];
+    } else {
+        for (int q = 0; q < n; q++) short_column(mige_col(K, jl + q), m, a + (size_t)q * lda, v, y);
+    }
+}
+
+/* y += (this rank's columns from global `from` on, as lower triangle of a symmetric matrix) v; v, y [m]. */
+static void multiply_lower(tridiagonal *t, const mige_matrix *K, int from, const double *v, double *y) {
+    int first = mige_cols_below(K, from), skip = first / COLUMNS, groups = (K->nl + COLUMNS - 1) / COLUMNS - skip;
+    t->backward = !t->backward;
+    for (int i = 0; i < groups; i++) {
+        int jl = (skip + (t->backward ? groups - 1 - i : i)) * COLUMNS, end = jl + COLUMNS;
+        if (jl < first) jl = first;
+        if (end > K->nl) end = K->nl;
+        multiply_group(K, jl, end - jl, v, y);
     }
 }
 
@@ -155,7 +175,7 @@ static int make_w(tridiagonal *t, const mige_matrix *K, int k, int j) {
     memset(v, 0, (size_t)(k + 1) * sizeof *v);
     memcpy(v + k + 1, t->line, (size_t)n * sizeof *v);
     memset(t->y, 0, ld * sizeof *t->y);
-    if (tau != 0) multiply_lower(K, k + 1, v, t->y);
+    if (tau != 0) multiply_lower(t, K, k + 1, v, t->y);
     MIGE_TRY(mige_sum(&t->grid->comm, t->y + k + 1, (size_t)n));
     double *y = t->y + k + 1;
     if (j) {
@@ -173,9 +193,11 @@ static int make_w(tridiagonal *t, const mige_matrix *K, int k, int j) {
 
 /* Trailing columns from `from` on: A -= V W' + W V', below the diagonal, a block column at a time. */
 static void update_trailing(tridiagonal *t, mige_matrix *K, int from, int width) {
-    int m = t->m, nb = t->grid->nb;
-    for (int jl = mige_cols_below(K, from); jl < K->nl; jl += nb) {
-        int jg = mige_col(K, jl), n = K->nl - jl < nb ? K->nl - jl : nb;
+    int m = t->m, nb = t->grid->nb, first = mige_cols_below(K, from), blocks = (K->nl - first + nb - 1) / nb;
+    t->backward = !t->backward;
+    for (int i = 0; i < blocks; i++) {
+        int jl = first + (t->backward ? blocks - 1 - i : i) * nb, jg = mige_col(K, jl),
+            n = K->nl - jl < nb ? K->nl - jl : nb;
         cblas_dgemm(CblasColMajor, CblasNoTrans, CblasTrans, m - jg, n, 2 * width, -1, t->VW + jg, m, t->WV + jg, m,
                     1, K->a + (size_t)jl * (size_t)K->lld + jg, K->lld);
     }
@@ -253,6 +275,7 @@ static void factor_rest(tridiagonal *t) {
 
 int tridiagonal_reduce(tridiagonal *t, mige_matrix *K) {
     int nb = t->grid->nb;
+    t->backward = 1;
     for (int p = 0; p < t->from; p += nb) MIGE_TRY(reduce_panel(t, K, p));
     MIGE_TRY(gather_rest(t, K));
     fused_reduce(&t->rest, t->d + t->from, t->e + t->from);

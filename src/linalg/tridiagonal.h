@@ -13,6 +13,8 @@ typedef struct {
     double *VW, *WV; /* [2 nb][m] a panel's v0 w0 v1 w1 ... and w0 v0 w1 v1 ..., column-major */
     double *line;    /* [m + 3] a reflector on its way */
     double *y;       /* [m] */
+    int backward;    /* the direction of the last pass over the matrix: they alternate, so that what one has left in
+                        the cache is met by the next before it goes */
     double *C;       /* [most nb][room] products with a panel */
     int room;        /* columns that C has room for */
     int from;        /* what is left from this column on every rank reduces by itself */
