@@ -1,6 +1,7 @@
 /* Cholesky factorisation of a symmetric positive definite matrix whose panels are dealt out to a row of ranks, and
  * its solves. Right-looking with one panel of lookahead: the owner of the next panel brings that up to date first,
  * factors it and sends it while all update the rest. */
+#include "linalg/thin.h"
 #include "mige/blas.h"
 #include "mige/error.h"
 #include "mige/linalg.h"
@@ -102,7 +103,8 @@ int mige_cholesky_factor(const mige_comm *c, mige_matrix *A, double shift) {
 }
 
 /* L Y = X, a block of rows after the other: each rank brings what its own panels give to it, and the owner of the
- * diagonal block finishes it. X [M][D] row-major is D x M to BLAS; block i of Y is at its owner only. */
+ * diagonal block finishes it. Block i of Y is at its owner
+ * only. */
 static void forward(const mige_matrix *A, int D, double *X, double *sum) {
     for (int i = 0; i < num_places(A); i++) {
         place p = place_of(A, i);
@@ -114,16 +116,14 @@ static void forward(const mige_matrix *A, int D, double *X, double *sum) {
             memset(sum, 0, (size_t)size * sizeof *sum);
         for (int j = A->grid->col; j < i; j += A->grid->cols) {
             place q = place_of(A, j);
-            cblas_dgemm(CblasColMajor, CblasNoTrans, CblasTrans, D, p.cols, q.cols, -1,
-                        X + (size_t)q.first * (size_t)D, D, panel_of(A, j) + (p.first - q.first), q.rows, 1, sum,
-                        D);
+            thin_multiply(p.cols, q.cols, D, -1, panel_of(A, j) + (p.first - q.first), q.rows,
+                          X + (size_t)q.first * (size_t)D, sum);
         }
         if (A->grid->cols > 1)
             MPI_Reduce(own ? MPI_IN_PLACE : sum, own ? sum : NULL, size, MPI_DOUBLE, MPI_SUM, p.owner,
                        A->grid->comm.mpi);
         if (!own) continue;
-        cblas_dtrsm(CblasColMajor, CblasRight, CblasLower, CblasTrans, CblasNonUnit, D, p.cols, 1, panel_of(A, i),
-                    p.rows, sum, D);
+        thin_solve(p.cols, D, 0, panel_of(A, i), p.rows, sum);
         memcpy(x, sum, (size_t)size * sizeof *sum);
     }
 }
@@ -134,15 +134,13 @@ static int backward(const mige_matrix *A, int D, double *X) {
     for (int i = num_places(A) - 1; i >= 0; i--) {
         place p = place_of(A, i);
         double *x = X + (size_t)p.first * (size_t)D;
-        if (mine(A, i))
-            cblas_dtrsm(CblasColMajor, CblasRight, CblasLower, CblasNoTrans, CblasNonUnit, D, p.cols, 1,
-                        panel_of(A, i), p.rows, x, D);
+        if (mine(A, i)) thin_solve(p.cols, D, 1, panel_of(A, i), p.rows, x);
         MIGE_TRY(mige_bcast(&A->grid->comm, p.owner, x, (size_t)p.cols * (size_t)D * sizeof *x));
         for (int j = i - 1; j >= 0; j--) {
             if (!mine(A, j)) continue;
             place q = place_of(A, j);
-            cblas_dgemm(CblasColMajor, CblasNoTrans, CblasNoTrans, D, q.cols, p.cols, -1, x, D,
-                        panel_of(A, j) + (p.first - q.first), q.rows, 1, X + (size_t)q.first * (size_t)D, D);
+            thin_multiply_transposed(p.cols, q.cols, D, -1, panel_of(A, j) + (p.first - q.first), q.rows, x,
+                                     X + (size_t)q.first * (size_t)D);
         }
     }
     return MIGE_OK;

@@ -83,9 +83,11 @@ static inline __attribute__((always_inline)) void below(int n, double *restrict 
 }
 
 /* A -= v w' + w v', then y = A u, for the lower triangle from column `from` on, n its order, a multiple of ROWS;
- * backward from the last column to the first: what a pass leaves in the cache, the next one meets before it goes. */
-MIGE_CLONES static void update_multiply(int from, int n, int backward, size_t ld, double *restrict A, const double *restrict v,
-                                        const double *restrict w, const double *restrict u, double *restrict y) {
+ * backward from the last column to the first: what a pass leaves in the cache, the next one meets before it goes.
+ */
+MIGE_CLONES static void update_multiply(int from, int n, int backward, size_t ld, double *restrict A,
+                                        const double *restrict v, const double *restrict w,
+                                        const double *restrict u, double *restrict y) {
     memset(y + from / ROWS * ROWS, 0, (size_t)(n - from / ROWS * ROWS) * sizeof *y);
     for (int i = from; i < n; i += COLUMNS) {
         int j = backward ? n - COLUMNS - (i - from) : i, b = j / ROWS * ROWS, next = b + ROWS;

@@ -1,16 +1,13 @@
 /* Products with a symmetric matrix of which the panels of the lower triangle are there. */
-#include "mige/blas.h"
+#include "linalg/thin.h"
 #include "mige/linalg.h"
 
-/* In BLAS's eyes V and Y are n x rows. */
 void mige_panel_multiply(const mige_panel *p, int n, const double *v_cols, const double *v_rows, double *y_rows,
                          double *y_cols) {
-    size_t w = (size_t)n, square = (size_t)p->diagonal;
-    cblas_dgemm(CblasColMajor, CblasNoTrans, CblasTrans, n, p->rows, p->cols, 1, v_cols, n, p->a, p->ld, 1, y_rows,
-                n);
-    if (p->rows > p->diagonal)
-        cblas_dgemm(CblasColMajor, CblasNoTrans, CblasNoTrans, n, p->cols, p->rows - p->diagonal, 1,
-                    v_rows + square * w, n, p->a + square, p->ld, 1, y_cols, n);
+    size_t square = (size_t)p->diagonal;
+    thin_multiply(p->rows, p->cols, n, 1, p->a, p->ld, v_cols, y_rows);
+    thin_multiply_transposed(p->rows - p->diagonal, p->cols, n, 1, p->a + square, p->ld,
+                             v_rows + square * (size_t)n, y_cols);
 }
 
 /* Rows of a panel that are worked on at once, so that they are still in cache for their transposed part. */

@@ -85,7 +85,8 @@ void tridiagonal_destroy(tridiagonal *t) {
 enum { ROWS = 8, COLUMNS = 4 };
 typedef double vec __attribute__((vector_size(ROWS * sizeof(double)), aligned(8)));
 
-/* y += A v and sums = A' v for rows [0, n) of four columns a, a + lda, ... at once: their one pass through memory. */
+/* y += A v and sums = A' v for rows [0, n) of four columns a, a + lda, ... at once: their one pass through memory.
+ */
 MIGE_CLONES static void four_columns(int n, const double *restrict a, size_t lda, const double *restrict v,
                                      const double x[COLUMNS], double *restrict y, double sums[COLUMNS]) {
     const double *restrict b = a + lda, *restrict c = b + lda, *restrict d = c + lda;
@@ -93,8 +94,8 @@ MIGE_CLONES static void four_columns(int n, const double *restrict a, size_t lda
     vec s0 = {0}, s1 = {0}, s2 = {0}, s3 = {0};
     int i = 0;
     for (; i + ROWS <= n; i += ROWS) {
-        vec A = *(const vec *)(a + i), B = *(const vec *)(b + i), C = *(const vec *)(c + i), D = *(const vec *)(d + i),
-            V = *(const vec *)(v + i);
+        vec A = *(const vec *)(a + i), B = *(const vec *)(b + i), C = *(const vec *)(c + i),
+            D = *(const vec *)(d + i), V = *(const vec *)(v + i);
         *(vec *)(y + i) += A * x0 + B * x1 + C * x2 + D * x3;
         s0 += A * V;
         s1 += B * V;

@@ -99,34 +99,39 @@ void median_begin(median *m, int D, const double *X) {
     m->full = 0;
 }
 
-/* How many of x are below lo, and how many at most hi. */
-MIGE_CLONES static void count_both(int n, const double *x, double lo, double hi, int64_t out[2]) {
-    int64_t below = 0, up_to = 0;
-#pragma omp simd reduction(+ : below, up_to)
-    for (int i = 0; i < n; i++) {
-        below += x[i] < lo;
-        up_to += x[i] <= hi;
+/* Runs of x from x[from] on: *below counts those below lo, until a run has some between lo and hi, where it stops.
+ */
+enum { RUN = 8 };
+MIGE_CLONES static int skip_runs(int n, int from, const double *x, double lo, double hi, double *below) {
+    int64_t sum = 0;
+    for (; from + RUN <= n; from += RUN) {
+        int64_t less = 0, up_to = 0;
+#pragma omp simd reduction(+ : less, up_to)
+        for (int i = 0; i < RUN; i++) {
+            less += x[from + i] < lo;
+            up_to += x[from + i] <= hi;
+        }
+        if (less != up_to) break;
+        sum += less;
     }
-    out[0] = below;
-    out[1] = up_to;
+    *below += (double)sum;
+    return from;
 }
 
 void median_add(median *m, int n, const double *d2) {
-    enum { RUN = 32 };
-    for (int from = 0; from < n; from += RUN) {
-        int64_t count[2];
-        int run = n - from < RUN ? n - from : RUN;
-        count_both(run, d2 + from, m->lo, m->hi, count);
-        m->below += (double)count[0];
-        if (count[1] == count[0]) continue;
+    for (int from = 0; from < n;) {
+        from = skip_runs(n, from, d2, m->lo, m->hi, &m->below);
+        int end = from + RUN < n ? from + RUN : n, less = 0;
         if (m->n + RUN > m->room) {
             m->full = 1;
             return;
         }
-        for (int i = from; i < from + run; i++) { /* no branch: what is outside is written over */
-            m->inside[m->n] = d2[i];
-            m->n += d2[i] >= m->lo && d2[i] <= m->hi;
+        for (; from < end; from++) { /* no branch: what is outside is written over */
+            m->inside[m->n] = d2[from];
+            m->n += d2[from] >= m->lo && d2[from] <= m->hi;
+            less += d2[from] < m->lo;
         }
+        m->below += less;
     }
 }
 

@@ -20,11 +20,12 @@ struct mige_problems {
     problem *problems;
 };
 
-/* From this many samples on, problems come one after the other, each on all ranks and with all their memory. */
-enum { IN_TURN = 24576, MOST_PROBLEMS = 4 };
+/* From so many samples a rank on, problems come one after the other, each on all ranks: messages cost little then,
+ * and no group waits for that with the larger problem. From so many in all on, each also has all the memory. */
+enum { IN_TURN_A_RANK = 2048, IN_TURN = 24576, MOST_PROBLEMS = 4 };
 
 int mige_problems_groups(int M, int n, int ranks) {
-    return M >= IN_TURN ? 1 : ranks < n ? ranks : n;
+    return M >= IN_TURN || M >= (int64_t)IN_TURN_A_RANK * ranks ? 1 : ranks < n ? ranks : n;
 }
 
 double mige_problems_bytes(int M, int n, const int *dims, int ranks, const mige_score_options *o) {

@@ -23,7 +23,7 @@ static int stein_ranks(int M, int ranks) {
 
 /* Columns of a panel: as many as keep a GEMM at its rate and all ranks at work. */
 static int stein_nb(int M) {
-    return M >= 8192 ? 256 : M >= 2048 ? 128 : 64;
+    return M >= 8192 ? 256 : M >= 4096 ? 128 : M >= 2048 ? 96 : 64;
 }
 
 /* Entries of the rank with most of a symmetric matrix, in panels on a row of ranks: that with the first panel. */

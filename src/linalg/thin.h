@@ -1,0 +1,17 @@
+/* Products of a matrix with few columns, X [.][n] with n of the order of 100. A general GEMM copies both factors
+ * into an order that suits it, which so few columns do not pay for; here each entry of A is used where it lies,
+ * with all of a row of X in vector registers. Where there is no AVX-512 it is the GEMM.
+ *
+ * A is column-major, columns lda apart; X and Y are row-major, rows n apart. */
+#ifndef MIGE_THIN_H
+#define MIGE_THIN_H
+
+/* Y [rows][n] += alpha A X [cols][n]. */
+void thin_multiply(int rows, int cols, int n, double alpha, const double *A, int lda, const double *X, double *Y);
+/* Y [cols][n] += alpha A' X [rows][n]. */
+void thin_multiply_transposed(int rows, int cols, int n, double alpha, const double *A, int lda, const double *X,
+                              double *Y);
+/* X [m][n] <- L^-1 X, or L'^-1 X (transposed), with the lower triangle of L [m][m]. */
+void thin_solve(int m, int n, int transposed, const double *L, int ldl, double *X);
+
+#endif
