@@ -93,8 +93,8 @@ typedef struct {
 } mige_score_info;
 const mige_score_info *mige_score_last(const mige_score *s);
 
-/* Several score problems of the same M, solved at once on parts of the ranks (in turn where there are fewer ranks,
- * or where M is so large that each needs the memory of all): a step's marginal and joint do not depend on each
+/* Several score problems of the same M, solved at once on parts of the ranks (in turn on all of them where there
+ * are fewer, or samples enough a rank that messages cost little): a step's marginal and joint do not depend on each
  * other. */
 typedef struct mige_problems mige_problems;
 

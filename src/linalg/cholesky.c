@@ -128,34 +128,48 @@ static void forward(const mige_matrix *A, int D, double *X, double *sum) {
     }
 }
 
-/* L' X = Y: the owner of a diagonal block solves it and tells all, who take it out of the blocks above that are
- * theirs. */
-static int backward(const mige_matrix *A, int D, double *X) {
-    for (int i = num_places(A) - 1; i >= 0; i--) {
-        place p = place_of(A, i);
-        double *x = X + (size_t)p.first * (size_t)D;
-        if (mine(A, i)) thin_solve(p.cols, D, 1, panel_of(A, i), p.rows, x);
-        MIGE_TRY(mige_bcast(&A->grid->comm, p.owner, x, (size_t)p.cols * (size_t)D * sizeof *x));
-        for (int j = i - 1; j >= 0; j--) {
-            if (!mine(A, j)) continue;
-            place q = place_of(A, j);
-            thin_multiply_transposed(p.cols, q.cols, D, -1, panel_of(A, j) + (p.first - q.first), q.rows, x,
-                                     X + (size_t)q.first * (size_t)D);
-        }
-    }
-    return MIGE_OK;
+/* X_j takes out what X_i, which is known, gives to it. */
+static void take_out(const mige_matrix *A, int j, int i, int D, double *X) {
+    place p = place_of(A, i), q = place_of(A, j);
+    thin_multiply_transposed(p.cols, q.cols, D, -1, panel_of(A, j) + (p.first - q.first), q.rows,
+                             X + (size_t)p.first * (size_t)D, X + (size_t)q.first * (size_t)D);
 }
 
-static int solve(const mige_matrix *A, int D, double *X, double *sum) {
+/* X_i, from which all behind it has been taken out, at its owner, and on its way to all. */
+static void finish(const mige_matrix *A, int i, int D, double *X, MPI_Request *request) {
+    place p = place_of(A, i);
+    double *x = X + (size_t)p.first * (size_t)D;
+    if (mine(A, i)) thin_solve(p.cols, D, 1, panel_of(A, i), p.rows, x);
+    if (A->grid->cols > 1) MPI_Ibcast(x, p.cols * D, MPI_DOUBLE, p.owner, A->grid->comm.mpi, request);
+}
+
+/* L' X = Y, from the last block to the first: each known block is taken out of those before it by their owners, out
+ * of the next one first, which is finished and sent meanwhile. */
+static void backward(const mige_matrix *A, int D, double *X) {
+    MPI_Request request = MPI_REQUEST_NULL;
+    int i = num_places(A) - 1, done;
+    finish(A, i, D, X, &request);
+    for (; i >= 0; i--) {
+        MPI_Wait(&request, MPI_STATUS_IGNORE); // NOLINT(clang-analyzer-optin.mpi.MPI-Checker)
+        if (i && mine(A, i - 1)) take_out(A, i - 1, i, D, X);
+        if (i) finish(A, i - 1, D, X, &request);
+        for (int j = i - 2; j >= 0; j--) {
+            if (!mine(A, j)) continue;
+            take_out(A, j, i, D, X);
+            if (request != MPI_REQUEST_NULL) MPI_Test(&request, &done, MPI_STATUS_IGNORE); /* it moves on */
+        }
+    }
+} // NOLINT(clang-analyzer-optin.mpi.MPI-Checker)
+
+static void solve(const mige_matrix *A, int D, double *X, double *sum) {
     forward(A, D, X, sum);
-    return backward(A, D, X);
+    backward(A, D, X);
 }
 
 int mige_cholesky_solve(const mige_comm *c, const mige_matrix *A, int D, double *X) {
     double *sum = NULL;
     MIGE_TRY(mige_agree(c, mige_alloc((size_t)A->grid->nb * (size_t)D, sizeof *sum, &sum)));
-    int err = mige_agree(c, A->grid->inside ? solve(A, D, X, sum) : MIGE_OK);
+    if (A->grid->inside) solve(A, D, X, sum);
     free(sum);
-    if (!err && A->grid->cols < c->size) err = mige_bcast(c, 0, X, (size_t)A->m * (size_t)D * sizeof *X);
-    return err;
+    return A->grid->cols < c->size ? mige_bcast(c, 0, X, (size_t)A->m * (size_t)D * sizeof *X) : MIGE_OK;
 }

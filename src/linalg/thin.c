@@ -132,15 +132,16 @@ static void solve(int m, int n, int transposed, const double *L, size_t ld, doub
     }
 }
 
-static int in_place(void) {
-    return __builtin_cpu_supports("avx512f");
+/* Whether n columns are few: Q rows of X stay in the second-level cache. */
+static int in_place(int n) {
+    return n <= 512 && __builtin_cpu_supports("avx512f");
 }
 #endif
 
 void thin_multiply(int rows, int cols, int n, double alpha, const double *A, int lda, const double *X, double *Y) {
 #ifdef MIGE_AVX512
     size_t ld = (size_t)lda;
-    if (in_place()) {
+    if (in_place(n)) {
         multiply(along_columns, rows, cols, n, alpha, A, ld, 1, ld, X, Y);
         return;
     }
@@ -152,7 +153,7 @@ void thin_multiply_transposed(int rows, int cols, int n, double alpha, const dou
                               double *Y) {
 #ifdef MIGE_AVX512
     size_t ld = (size_t)lda;
-    if (in_place()) {
+    if (in_place(n)) {
         multiply(along_rows, cols, rows, n, alpha, A, ld, ld, 1, X, Y);
         return;
     }
@@ -162,7 +163,7 @@ void thin_multiply_transposed(int rows, int cols, int n, double alpha, const dou
 
 void thin_solve(int m, int n, int transposed, const double *L, int ldl, double *X) {
 #ifdef MIGE_AVX512
-    if (in_place()) {
+    if (in_place(n)) {
         solve(m, n, transposed, L, (size_t)ldl, X);
         return;
     }

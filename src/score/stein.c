@@ -1,8 +1,8 @@
 /* Iterated Tikhonov: by one factorisation, or by conjugate gradients on products with K. */
+#include "base/simd.h"
 #include "mige/clock.h"
 #include "mige/error.h"
 #include "score/score.h"
-#include <cblas.h>
 #include <string.h>
 
 static int prepare(mige_score *s) {
@@ -11,6 +11,16 @@ static int prepare(mige_score *s) {
     MIGE_TRY(mige_cholesky_factor(s->c, &s->gram, s->o.eta));
     mige_clock_count_flops(MIGE_PHASE_EIGEN, M * M * M / 3 / s->c->size);
     return MIGE_OK;
+}
+
+/* S += Z, C += weight Z, Z *= eta */
+MIGE_CLONES static void add_up(size_t n, double weight, double eta, double *restrict Z, double *restrict S,
+                               double *restrict C) {
+    for (size_t i = 0; i < n; i++) {
+        S[i] += Z[i];
+        C[i] += weight * Z[i];
+        Z[i] *= eta;
+    }
 }
 
 /* Z_0 = (K + eta)^-1 B, Z_i = eta (K + eta)^-1 Z_(i-1), since B - K Y_i = eta Z_(i-1); S = sum of Z_i. */
@@ -30,9 +40,7 @@ int stein_solve(mige_score *s, double *S) {
             MIGE_TRY(cg_solve(s->cg, &s->kernel, s->o.eigen.tolerance / k, i == 0, Z));
         else
             MIGE_TRY(mige_cholesky_solve(s->c, &s->gram, s->D, Z));
-        cblas_daxpy((int)n, 1, Z, 1, S, 1);
-        cblas_daxpy((int)n, k - i, Z, 1, s->C, 1);
-        cblas_dscal((int)n, eta, Z, 1);
+        add_up(n, k - i, eta, Z, S, s->C);
     }
     mige_clock_stop(MIGE_PHASE_APPLY, s->cg ? 0 : 2 * M * M * s->D * k / s->c->size);
     s->info.pairs = (mige_eigenpairs){.residual = -1,
