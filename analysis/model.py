@@ -2,8 +2,9 @@
 
 Each phase is a sum of terms with constants >= 0 that are fitted to measured rows, each by its relative error; the terms that hold a
 phase's flops are never faster than dgemm. With M samples in D
-dimensions, a gradient is two score problems, of D and 2D dimensions: on one rank in turn, on P >= 2 ranks at once, the larger one
-on p = floor(P/2) of them. n problems of E dimensions together are then the critical ones (n, E = 2, 3D or 1, 2D), and the terms:
+dimensions, a gradient is two score problems, of D and 2D dimensions: in turn on all p = P ranks where each has many samples, else at
+once, the larger one on p = floor(P/2) of them. n problems of E dimensions together are then the critical ones (n, E = 2, 3D or
+1, 2D), and the terms:
 
   work          n M^3/p, E M^2/p, n M^2/p      shared by the ranks, at a rate a rank (GEMM, memory, exponentials)
   alone         n M^2, E M                     the same on every rank (tridiagonal eigenvalues, panels, vectors)
@@ -18,6 +19,7 @@ import numpy as np
 PHASES = ("gram", "eigen", "score", "rest")
 NB = 128  # columns of a panel, about
 DOUBLE = 8  # bytes
+IN_TURN, ONE_BY_ONE = 2048, 24576  # samples a rank, and in all, from which problems come in turn
 
 # name: (function of n, E, M, p, doubles sent, messages)
 TERMS = {
@@ -62,13 +64,14 @@ def way(estimator, solver):
     return "filter" if solver in ("auto", "filter") else "dense"
 
 
-def critical(D, P):
-    """n, E and p."""
-    return (1, 2.0 * D, P // 2) if P > 1 else (2, 3.0 * D, 1)
+def critical(D, M, P):
+    """n, E and p, as mige_problems_groups has it."""
+    in_turn = P == 1 or M >= min(IN_TURN * P, ONE_BY_ONE)
+    return (2, 3.0 * D, P) if in_turn else (1, 2.0 * D, P // 2)
 
 
 def term(name, D, M, P):
-    n, E, p = critical(D, P)
+    n, E, p = critical(D, M, P)
     return TERMS[name](n, E, float(M), p)
 
 

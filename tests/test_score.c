@@ -372,35 +372,50 @@ static void bad_options(void **state) {
 }
 
 /* Several problems, spread over the ranks or not, are what each is alone. */
+static void check_problems(int n, const int *dims, int M, const mige_score_options *o, int solves) {
+    mige_problems *p;
+    assert_ok(mige_problems_create(&world, M, n, dims, o, &p));
+    for (int again = 0; again < solves; again++) {
+        for (int i = 0; i < n; i++) {
+            double *x = samples("crooked", M, dims[i], (uint32_t)(60 + i + again));
+            memcpy(mige_problems_input(p, i), x, (size_t)(M * dims[i]) * sizeof *x);
+            free(x);
+        }
+        assert_ok(mige_problems_solve(p));
+        for (int i = 0; i < n; i++) {
+            size_t size = (size_t)(M * dims[i]);
+            double *alone = malloc(size * sizeof *alone), w;
+            mige_problem_result r = mige_problems_result(p, i);
+            scores(o, M, dims[i], mige_problems_input(p, i), alone, 0, NULL, NULL, &w);
+            assert_small(ref_distance(mige_problems_scores(p, i), alone, size), 1e-10);
+            assert_true(same_everywhere(mige_problems_scores(p, i), size * sizeof *alone));
+            assert_all(fabs(r.width - w) <= 1e-13 * w && r.J >= 0 && r.J <= M);
+            assert_true(same_everywhere(&r.J, sizeof r.J) && same_everywhere(&r.width, sizeof r.width));
+            free(alone);
+        }
+    }
+    mige_problems_destroy(&p);
+}
+
 static void problems(void **state) {
     static const int dims[] = {3, 5, 1, 4};
+    mige_score_options o = with_solver(MIGE_SOLVER_SCALAPACK);
     (void)state;
     for (int n = 1; n <= 4; n += n)
-        for (int M = 60; M <= 131; M += 71) {
-            mige_score_options o = with_solver(MIGE_SOLVER_SCALAPACK);
-            mige_problems *p;
-            assert_ok(mige_problems_create(&world, M, n, dims, &o, &p));
-            for (int again = 0; again < 2; again++) {
-                for (int i = 0; i < n; i++) {
-                    double *x = samples("crooked", M, dims[i], (uint32_t)(60 + i + again));
-                    memcpy(mige_problems_input(p, i), x, (size_t)(M * dims[i]) * sizeof *x);
-                    free(x);
-                }
-                assert_ok(mige_problems_solve(p));
-                for (int i = 0; i < n; i++) {
-                    size_t size = (size_t)(M * dims[i]);
-                    double *alone = malloc(size * sizeof *alone), w;
-                    mige_problem_result r = mige_problems_result(p, i);
-                    scores(&o, M, dims[i], mige_problems_input(p, i), alone, 0, NULL, NULL, &w);
-                    assert_small(ref_distance(mige_problems_scores(p, i), alone, size), 1e-10);
-                    assert_true(same_everywhere(mige_problems_scores(p, i), size * sizeof *alone));
-                    assert_all(fabs(r.width - w) <= 1e-13 * w && r.J >= 1 && r.J <= M);
-                    assert_true(same_everywhere(&r.J, sizeof r.J) && same_everywhere(&r.width, sizeof r.width));
-                    free(alone);
-                }
-            }
-            mige_problems_destroy(&p);
-        }
+        for (int M = 60; M <= 131; M += 71) check_problems(n, dims, M, &o, 2);
+}
+
+/* Where samples are many for the ranks there are, problems come in turn on all of them. */
+static void problems_in_turn(void **state) {
+    static const int dims[] = {3, 5};
+    mige_score_options o = mige_score_defaults();
+    int M = 2048 * world.size;
+    (void)state;
+    if (world.size > 3) skip();
+    assert_int_equal(mige_problems_groups(M, 2, world.size), 1);
+    assert_int_equal(mige_problems_groups(M - 1, 2, world.size), world.size > 1 ? 2 : 1);
+    o.estimator = MIGE_ESTIMATOR_STEIN;
+    check_problems(2, dims, M, &o, 1);
 }
 
 /* One group of ranks fails: all must hear of it, and go on afterwards. */
@@ -429,19 +444,13 @@ static void problem_fails(void **state) {
 
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(against_definition),
-        cmocka_unit_test(exact_median),
-        cmocka_unit_test(symmetries),
-        cmocka_unit_test(points_are_samples),
-        cmocka_unit_test(used_again),
-        cmocka_unit_test(one_sample),
-        cmocka_unit_test(bad_samples),
-        cmocka_unit_test(bad_options),
-        cmocka_unit_test(problems),
-        cmocka_unit_test(problem_fails),
-        cmocka_unit_test(tikhonov_distributed),
-        cmocka_unit_test(stein_identity),
-        cmocka_unit_test(identity_singular),
+        cmocka_unit_test(against_definition), cmocka_unit_test(exact_median),
+        cmocka_unit_test(symmetries),         cmocka_unit_test(points_are_samples),
+        cmocka_unit_test(used_again),         cmocka_unit_test(one_sample),
+        cmocka_unit_test(bad_samples),        cmocka_unit_test(bad_options),
+        cmocka_unit_test(problems),           cmocka_unit_test(problems_in_turn),
+        cmocka_unit_test(problem_fails),      cmocka_unit_test(tikhonov_distributed),
+        cmocka_unit_test(stein_identity),     cmocka_unit_test(identity_singular),
     };
     refs = ref_load("tests/ref/score.txt");
     ranks_begin(&argc, &argv);

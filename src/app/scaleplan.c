@@ -62,7 +62,7 @@ void scale_flops(const scale *s, int M, double flops[PARTS]) {
     flops[APPLY] = y.apply + xy.apply;
 }
 
-/* Problems are solved at once on parts of the ranks; most solvers take a grid of one row, in which each rank has
+/* Of a problem, on its part of the ranks or on all; most solvers take a grid of one row, in which each rank has
  * whole columns (and few samples one rank). */
 static void grid_text(const scale *s, int M, char *text, size_t size) {
     enum mige_solver solver = s->score.eigen.solver;

@@ -37,11 +37,11 @@ enum { HUGE_PAGE = 2 << 20, LARGE = 8 << 20 };
 int mige_alloc(size_t count, size_t size, void *out) {
     void *p = NULL;
     size_t bytes = count * size;
-    int overflow = size != 0 && count > (SIZE_MAX - HUGE_PAGE) / size;
+    int overflow = size != 0 && count > SIZE_MAX / size;
     size_t unit = bytes >= LARGE ? HUGE_PAGE : 64;
-    if (!overflow) p = aligned_alloc(unit, (bytes / unit + 1) * unit);
+    if (!overflow && posix_memalign(&p, unit, bytes ? bytes : 1) != 0) p = NULL;
 #ifdef MADV_HUGEPAGE
-    if (p && unit == HUGE_PAGE) madvise(p, (bytes / unit + 1) * unit, MADV_HUGEPAGE);
+    if (p && unit == HUGE_PAGE) madvise(p, bytes, MADV_HUGEPAGE);
 #endif
     if (p) memset(p, 0, bytes);
     memcpy(out, &p, sizeof p);

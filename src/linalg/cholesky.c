@@ -103,8 +103,7 @@ int mige_cholesky_factor(const mige_comm *c, mige_matrix *A, double shift) {
 }
 
 /* L Y = X, a block of rows after the other: each rank brings what its own panels give to it, and the owner of the
- * diagonal block finishes it. Block i of Y is at its owner
- * only. */
+ * diagonal block finishes it. Block i of Y is at its owner only. */
 static void forward(const mige_matrix *A, int D, double *X, double *sum) {
     for (int i = 0; i < num_places(A); i++) {
         place p = place_of(A, i);

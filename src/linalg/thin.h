@@ -1,6 +1,6 @@
 /* Products of a matrix with few columns, X [.][n] with n of the order of 100. A general GEMM copies both factors
  * into an order that suits it, which so few columns do not pay for; here each entry of A is used where it lies,
- * with all of a row of X in vector registers. Where there is no AVX-512, or columns are many, it is the GEMM.
+ * with all of a row of X in vector registers. Where there is no AVX-512, or columns are many, BLAS does it.
  *
  * A is column-major, columns lda apart; X and Y are row-major, rows n apart. */
 #ifndef MIGE_THIN_H

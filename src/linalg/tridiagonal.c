@@ -15,7 +15,7 @@
 enum { MOST_NB = 64, REST_NB = 16 };
 
 /* Operations a second of a rank by itself, and of one in panels, measured while the matrix is in the second-level
- * cache; what a column's messages take; the order from which on one rank does without panels. */
+ * cache; what a column's messages take; the order up to which one rank does without panels. */
 static const double ALONE = 30e9, TOGETHER = 26e9, MESSAGES = 15e-6;
 enum { CACHED = 1024 };
 
@@ -81,38 +81,27 @@ void tridiagonal_destroy(tridiagonal *t) {
     *t = (tridiagonal){0};
 }
 
-/* Rows and columns come in vectors of ROWS doubles, a cache line, and groups of COLUMNS. */
-enum { ROWS = 8, COLUMNS = 4 };
-typedef double vec __attribute__((vector_size(ROWS * sizeof(double)), aligned(8)));
+/* Columns are taken in groups of COLUMNS, from a row on that is a multiple of LINE, the doubles of a cache line. */
+enum { LINE = 8, COLUMNS = 4 };
 
 /* y += A v and sums = A' v for rows [0, n) of four columns a, a + lda, ... at once: their one pass through memory.
  */
 MIGE_CLONES static void four_columns(int n, const double *restrict a, size_t lda, const double *restrict v,
                                      const double x[COLUMNS], double *restrict y, double sums[COLUMNS]) {
     const double *restrict b = a + lda, *restrict c = b + lda, *restrict d = c + lda;
-    double x0 = x[0], x1 = x[1], x2 = x[2], x3 = x[3];
-    vec s0 = {0}, s1 = {0}, s2 = {0}, s3 = {0};
-    int i = 0;
-    for (; i + ROWS <= n; i += ROWS) {
-        vec A = *(const vec *)(a + i), B = *(const vec *)(b + i), C = *(const vec *)(c + i),
-            D = *(const vec *)(d + i), V = *(const vec *)(v + i);
-        *(vec *)(y + i) += A * x0 + B * x1 + C * x2 + D * x3;
-        s0 += A * V;
-        s1 += B * V;
-        s2 += C * V;
-        s3 += D * V;
-    }
-    for (int q = 0; q < COLUMNS; q++) sums[q] = 0;
-    for (int r = 0; r < ROWS; r++) {
-        sums[0] += s0[r];
-        sums[1] += s1[r];
-        sums[2] += s2[r];
-        sums[3] += s3[r];
-    }
-    for (; i < n; i++) {
+    double s0 = 0, s1 = 0, s2 = 0, s3 = 0, x0 = x[0], x1 = x[1], x2 = x[2], x3 = x[3];
+#pragma omp simd reduction(+ : s0, s1, s2, s3)
+    for (int i = 0; i < n; i++) {
         y[i] += a[i] * x0 + b[i] * x1 + c[i] * x2 + d[i] * x3;
-        for (size_t q = 0; q < COLUMNS; q++) sums[q] += a[i + q * lda] * v[i];
+        s0 += a[i] * v[i];
+        s1 += b[i] * v[i];
+        s2 += c[i] * v[i];
+        s3 += d[i] * v[i];
     }
+    sums[0] = s0;
+    sums[1] = s1;
+    sums[2] = s2;
+    sums[3] = s3;
 }
 
 /* One column from its diagonal down to row `end`, both ways. */
@@ -127,7 +116,7 @@ static void short_column(int from, int end, const double *a, const double *v, do
 
 /* Local columns [jl, jl + n), at most COLUMNS of them. */
 static void multiply_group(const mige_matrix *K, int jl, int n, const double *v, double *y) {
-    int m = K->m, jg = mige_col(K, jl), below = ((jg + n - 1) / ROWS + 1) * ROWS;
+    int m = K->m, jg = mige_col(K, jl), below = ((jg + n - 1) / LINE + 1) * LINE;
     size_t lda = (size_t)K->lld;
     const double *a = K->a + (size_t)jl * lda;
     if (n == COLUMNS && below <= m && mige_col(K, jl + n - 1) == jg + n - 1) {

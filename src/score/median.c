@@ -99,8 +99,8 @@ void median_begin(median *m, int D, const double *X) {
     m->full = 0;
 }
 
-/* Runs of x from x[from] on: *below counts those below lo, until a run has some between lo and hi, where it stops.
- */
+/* Runs of x from x[from] on: *below counts those below lo. Stops before a run that has some between lo and hi, and
+ * before what is less than a run. */
 enum { RUN = 8 };
 MIGE_CLONES static int skip_runs(int n, int from, const double *x, double lo, double hi, double *below) {
     int64_t sum = 0;
@@ -121,6 +121,7 @@ MIGE_CLONES static int skip_runs(int n, int from, const double *x, double lo, do
 void median_add(median *m, int n, const double *d2) {
     for (int from = 0; from < n;) {
         from = skip_runs(n, from, d2, m->lo, m->hi, &m->below);
+        if (from == n) break;
         int end = from + RUN < n ? from + RUN : n, less = 0;
         if (m->n + RUN > m->room) {
             m->full = 1;

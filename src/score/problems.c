@@ -8,7 +8,7 @@
 typedef struct {
     int dim, group;
     double *input, *scores;
-    mige_score *score; /* only on the ranks of its group; NULL between solves where problems come in turn */
+    mige_score *score; /* only on the ranks of its group; NULL between solves where problems are ONE_BY_ONE */
     mige_problem_result result;
 } problem;
 
@@ -20,21 +20,23 @@ struct mige_problems {
     problem *problems;
 };
 
-/* From so many samples a rank on, problems come one after the other, each on all ranks: messages cost little then,
- * and no group waits for that with the larger problem. From so many in all on, each also has all the memory. */
-enum { IN_TURN_A_RANK = 2048, IN_TURN = 24576, MOST_PROBLEMS = 4 };
+/* From IN_TURN samples a rank on, problems come one after the other, each on all ranks: messages cost little then,
+ * and no group waits for that with the larger problem. From ONE_BY_ONE samples in all on they also do, and each has
+ * all the memory. */
+enum { IN_TURN = 2048, ONE_BY_ONE = 24576, MOST_PROBLEMS = 4 };
 
 int mige_problems_groups(int M, int n, int ranks) {
-    return M >= IN_TURN || M >= (int64_t)IN_TURN_A_RANK * ranks ? 1 : ranks < n ? ranks : n;
+    return M >= ONE_BY_ONE || M >= (int64_t)IN_TURN * ranks ? 1 : ranks < n ? ranks : n;
 }
 
 double mige_problems_bytes(int M, int n, const int *dims, int ranks, const mige_score_options *o) {
-    int groups = mige_problems_groups(M, n, ranks), most = (ranks + groups - 1) / groups;
+    int groups = mige_problems_groups(M, n, ranks),
+        least = ranks / groups; /* ranks of a group: they take most each */
     double arrays = 0, group[MOST_PROBLEMS] = {0}, largest = 0;
     for (int i = 0; i < n; i++) {
-        double bytes = mige_score_bytes(M, dims[i], most, o), *mine = &group[i % groups];
+        double bytes = mige_score_bytes(M, dims[i], least, o), *mine = &group[i % groups];
         arrays += 16. * M * dims[i];
-        *mine = M < IN_TURN ? *mine + bytes : fmax(*mine, bytes);
+        *mine = M < ONE_BY_ONE ? *mine + bytes : fmax(*mine, bytes);
         largest = fmax(largest, *mine);
     }
     return arrays + largest;
@@ -58,7 +60,7 @@ static int setup(mige_problems *p, const int *dims) {
         if (!err) err = mige_alloc(size, sizeof *q->scores, &q->scores);
     }
     MIGE_TRY(mige_agree(p->c, err));
-    for (int i = 0; !err && i < p->n && p->M < IN_TURN; i++) /* an error here is agreed within the group only */
+    for (int i = 0; !err && i < p->n && p->M < ONE_BY_ONE; i++) /* an error here is agreed within the group only */
         if (p->problems[i].group == p->group)
             err = mige_score_create(&p->part, p->M, dims[i], &p->o, &p->problems[i].score);
     return mige_agree(p->c, err);
@@ -120,7 +122,7 @@ int mige_problems_solve(mige_problems *p) {
         if (!err) err = mige_score_samples(q->score, q->input, q->scores);
         if (!err)
             q->result = (mige_problem_result){mige_score_last(q->score)->width, mige_score_last(q->score)->pairs.J};
-        if (p->M >= IN_TURN) mige_score_destroy(&q->score);
+        if (p->M >= ONE_BY_ONE) mige_score_destroy(&q->score);
     }
     MIGE_TRY(mige_agree(p->c, err));
     for (int i = 0; p->groups > 1 && i < p->n; i++) {
