@@ -92,7 +92,7 @@ def refused(ranks):
 
 def dry_run():
     r = good("scale", "--samples", "1000,9000", "--dry-run", ranks=3)
-    for part in "1000 samples", "9000 samples", "grid 1 x 2", "MB a rank", "GFLOP":
+    for part in "1000 samples", "at once, grid 1 x 1", "9000 samples", "in turn, grid 1 x 3", "MB a rank", "GFLOP":
         assert part in r.out, f"no {part} in {r.out}"
     assert not [n for n in os.listdir(path()) if n.endswith(".part")]
 
