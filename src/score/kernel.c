@@ -19,13 +19,20 @@ static double panel_entries(const mige_matrix *K) {
     return count;
 }
 
+/* On a grid of one row a rank's rows are all rows, in their order: what is replicated is used in place. */
+static int has_all_rows(const mige_matrix *K) {
+    return K->grid->rows == 1 && K->ml == K->m;
+}
+
 int kernel_create(const mige_comm *c, const mige_matrix *K, int D, int width, kernel *k) {
     size_t ml = (size_t)K->ml, nl = (size_t)K->nl, w = (size_t)(width > D ? width : D), d = (size_t)D;
     *k = (kernel){.c = c, .K = K, .D = D, .width = (int)w};
     MIGE_TRY(mige_alloc(ml + nl, sizeof(double), &k->norms));
-    MIGE_TRY(mige_alloc(ml * w, sizeof(double), &k->rows));
+    if (!has_all_rows(K)) {
+        MIGE_TRY(mige_alloc(ml * w, sizeof(double), &k->rows));
+        MIGE_TRY(mige_alloc(ml * w, sizeof(double), &k->to_rows));
+    }
     MIGE_TRY(mige_alloc(nl * w, sizeof(double), &k->cols));
-    MIGE_TRY(mige_alloc(ml * w, sizeof(double), &k->to_rows));
     MIGE_TRY(mige_alloc(nl * w, sizeof(double), &k->to_cols));
     MIGE_TRY(median_create(K->m, panel_entries(K), &k->median));
     if (K->a || !ml || !nl) return MIGE_OK;
@@ -51,9 +58,10 @@ void kernel_norms(int n, int D, const double *x, double *norms) {
         norms[i] = cblas_ddot(D, x + (size_t)i * (size_t)D, 1, x + (size_t)i * (size_t)D, 1);
 }
 
+/* rows NULL: X is used in place. */
 static void gather(const mige_matrix *K, const double *X, int n, double *rows, double *cols) {
     size_t w = (size_t)n;
-    for (int il = 0; il < K->ml; il++)
+    for (int il = 0; rows && il < K->ml; il++)
         memcpy(rows + (size_t)il * w, X + (size_t)mige_row(K, il) * w, w * sizeof *X);
     for (int jl = 0; jl < K->nl; jl++)
         memcpy(cols + (size_t)jl * w, X + (size_t)mige_col(K, jl) * w, w * sizeof *X);
@@ -142,8 +150,9 @@ static int find_median(kernel *k, pass *p, double wanted, double *d2) {
 int kernel_distances(kernel *k, double *d2) {
     const mige_matrix *K = k->K;
     int64_t M = K->m, at = M * M / 2;
-    pass p = {k->xrows ? k->xrows : k->rows, k->xcols ? k->xcols : k->cols, NULL, NULL};
-    gather(K, k->X, k->D, k->xrows ? k->xrows : k->rows, k->xcols ? k->xcols : k->cols);
+    double *rows = k->xrows ? k->xrows : k->rows, *cols = k->xcols ? k->xcols : k->cols;
+    pass p = {rows ? rows : k->X, cols, NULL, NULL};
+    gather(K, k->X, k->D, rows, cols);
     kernel_norms(K->ml, k->D, p.rows, k->norms);
     kernel_norms(K->nl, k->D, p.cols, k->norms + K->ml);
     if (d2 && at >= M)
@@ -166,6 +175,8 @@ void kernel_exponential(kernel *k, double scale) {
 typedef struct {
     int n;
     double scale;
+    const double *rows;
+    double *to_rows;
 } product;
 
 static void multiply_piece(kernel *k, const mige_panel *q, void *ctx) {
@@ -175,19 +186,19 @@ static void multiply_piece(kernel *k, const mige_panel *q, void *ctx) {
         distances(k, k->xrows, k->xcols, q);
         exponential(k, q, &p->scale);
     }
-    mige_panel_multiply(q, p->n, k->cols + col, k->rows + row, k->to_rows + row, k->to_cols + col);
+    mige_panel_multiply(q, p->n, k->cols + col, p->rows + row, p->to_rows + row, k->to_cols + col);
 }
 
 int kernel_multiply(kernel *k, double scale, int n, const double *V, double *Y) {
     const mige_matrix *K = k->K;
     size_t w = (size_t)n;
-    product p = {n, scale};
+    product p = {n, scale, k->rows ? k->rows : V, k->rows ? k->to_rows : Y};
     gather(K, V, n, k->rows, k->cols);
-    memset(k->to_rows, 0, (size_t)K->ml * w * sizeof *Y);
+    if (k->rows) memset(k->to_rows, 0, (size_t)K->ml * w * sizeof *Y);
     memset(k->to_cols, 0, (size_t)K->nl * w * sizeof *Y);
-    each_piece(k, multiply_piece, &p);
     memset(Y, 0, (size_t)K->m * w * sizeof *Y);
-    for (int il = 0; il < K->ml; il++)
+    each_piece(k, multiply_piece, &p);
+    for (int il = 0; k->rows && il < K->ml; il++)
         cblas_daxpy(n, 1, k->to_rows + (size_t)il * w, 1, Y + (size_t)mige_row(K, il) * w, 1);
     for (int jl = 0; jl < K->nl; jl++)
         cblas_daxpy(n, 1, k->to_cols + (size_t)jl * w, 1, Y + (size_t)mige_col(K, jl) * w, 1);

@@ -38,7 +38,7 @@ typedef struct {
     int D, width;              /* of the samples; most columns of a product */
     const double *X;           /* [M][D], to be set before use */
     double *norms;             /* [ml + nl] of this rank's rows and columns */
-    double *rows, *cols;       /* [ml][width], [nl][width] of X or of what is multiplied */
+    double *rows, *cols;       /* [ml][width], [nl][width] of X or of what is multiplied; rows NULL: in place */
     double *to_rows, *to_cols; /* the same of a product */
     double *xrows, *xcols;     /* [ml][D], [nl][D] samples where pieces are made again; else NULL */
     double *piece;
