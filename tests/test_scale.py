@@ -11,6 +11,9 @@ import numpy as np
 
 from program import Cases, Program, fails, good, path
 
+sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "analysis"))
+import model
+
 SIZES = (64, 128, 256)
 SMALL = ("--dim", 4, "--repeats", 3, "--quiet")
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..")
@@ -94,6 +97,9 @@ def dry_run():
     r = good("scale", "--samples", "1000,9000", "--dry-run", ranks=3)
     for part in "1000 samples", "at once, grid 1 x 1", "9000 samples", "in turn, grid 1 x 3", "MB a rank", "GFLOP":
         assert part in r.out, f"no {part} in {r.out}"
+    for ranks, samples in (1, 100), (2, 4095), (2, 4096), (3, 6143), (3, 6144):  # the model for plots has the same rule
+        r = good("scale", "--samples", samples, "--dim", 8, "--dry-run", ranks=ranks)
+        assert ("in turn" in r.out) == (model.critical(8, samples, ranks)[0] == 2), f"{ranks} ranks: {r.out}"
     assert not [n for n in os.listdir(path()) if n.endswith(".part")]
 
 

@@ -6,6 +6,8 @@
 /* A tile of Y is P rows of up to V vectors of W columns: P V sums stay in registers over Q terms, each of which
  * loads V vectors of X and P entries of A. */
 enum { W = 8, P = 8, V = 3, Q = 128 };
+/* The most columns for which Q rows of X stay in the second-level cache. */
+enum { MOST = 512 };
 
 #ifdef MIGE_AVX512
 typedef double vec __attribute__((vector_size(W * sizeof(double))));
@@ -60,9 +62,13 @@ MIGE_KERNEL(rows_8, P, 1, lda, 1)
 MIGE_KERNEL(rows_16, P, 2, lda, 1)
 MIGE_KERNEL(rows_24, P, 3, lda, 1)
 
-/* By vectors, the first for one row, those behind it for P. */
 static kernel *const along_columns[] = {columns_1, columns_8, columns_16, columns_24};
 static kernel *const along_rows[] = {rows_1, rows_8, rows_16, rows_24};
+
+/* Of p rows, P or 1, and v vectors, of which one row has one. */
+static kernel *kernel_for(kernel *const *kernels, int p, int v) {
+    return kernels[p == P ? v : 0];
+}
 
 /* y [p][n] += alpha op(A) x [terms][n] for p = 1 or P rows. The last n % W columns go by way of copies (x's in
  * `copy`), so that nothing behind a row's end is touched. */
@@ -71,11 +77,11 @@ static void strip(kernel *const *kernels, int p, int terms, int n, double alpha,
     int whole = n / W * W, rest = n - whole, most = p == P ? V : 1;
     for (int j = 0, v; j < whole; j += v * W) {
         v = (whole - j) / W < most ? (whole - j) / W : most;
-        kernels[p == P ? v : 0](terms, alpha, a, lda, x + j, (size_t)n, y + j, (size_t)n);
+        kernel_for(kernels, p, v)(terms, alpha, a, lda, x + j, (size_t)n, y + j, (size_t)n);
     }
     if (!rest) return;
     double sum[P * W] = {0};
-    kernels[p == P](terms, alpha, a, lda, copy, W, sum, W);
+    kernel_for(kernels, p, 1)(terms, alpha, a, lda, copy, W, sum, W);
     for (int i = 0; i < p; i++)
         for (int j = 0; j < rest; j++) y[i * n + whole + j] += sum[i * W + j];
 }
@@ -132,9 +138,8 @@ static void solve(int m, int n, int transposed, const double *L, size_t ld, doub
     }
 }
 
-/* Whether n columns are few: Q rows of X stay in the second-level cache. */
 static int in_place(int n) {
-    return n <= 512 && __builtin_cpu_supports("avx512f");
+    return n <= MOST && __builtin_cpu_supports("avx512f");
 }
 #endif
 

@@ -48,9 +48,9 @@ void kernel_destroy(kernel *k) {
     *k = (kernel){0};
 }
 
-double kernel_bytes(int M, int D, int width, double ml, double nl, int stored) {
-    double w = width > D ? width : D;
-    return 8. * ((ml + nl) * (2 * w + 1 + (stored ? 0 : D)) + M) + median_bytes(M, ml * nl / 2);
+double kernel_bytes(int M, int D, int width, double gathered, double nl, int stored) {
+    double w = width > D ? width : D, m = M;
+    return 8. * (2 * w * (gathered + nl) + (m + nl) * (1 + (stored ? 0 : D)) + m) + median_bytes(M, m * nl / 2);
 }
 
 void kernel_norms(int n, int D, const double *x, double *norms) {

@@ -49,7 +49,9 @@ typedef struct {
  * that all ranks of c know. Not collective. Errors: MIGE_EFAIL (memory). */
 int kernel_create(const mige_comm *c, const mige_matrix *K, int D, int width, kernel *k);
 void kernel_destroy(kernel *k);
-double kernel_bytes(int M, int D, int width, double ml, double nl, int stored);
+/* At most M rows and nl columns on a rank; `gathered` of the rows are copied, M on a grid of more than one row,
+ * else 0. */
+double kernel_bytes(int M, int D, int width, double gathered, double nl, int stored);
 
 /* Squared distances into the panels of K (nothing where it is not stored), and their upper median *d2, of all M^2,
  * the zeros of the diagonal and both triangles counted; median NULL: not wanted. X should be about the origin: the

@@ -36,15 +36,16 @@ static double panel_entries(int M, int nb, int ranks) {
 
 static double matrix_bytes(int M, int D, int ranks, const mige_score_options *o) {
     if (o->estimator == MIGE_ESTIMATOR_SSGE) {
-        double columns = ceil((double)M / ranks); /* of K, and rows where the grid has more than one */
-        return mige_eigen_bytes(M, ranks, &o->eigen) + kernel_bytes(M, D, D + 1, M, columns, 1);
+        double columns = ceil((double)M / ranks); /* of K */
+        int gathered = o->eigen.solver == MIGE_SOLVER_SCALAPACK ? M : 0;
+        return mige_eigen_bytes(M, ranks, &o->eigen) + kernel_bytes(M, D, D + 1, gathered, columns, 1);
     }
     int P = stein_ranks(M, ranks), nb = stein_nb(M);
     double columns = fmin(M, ceil((double)M / P / nb) * nb), C = 8. * M * D;
     if (o->eigen.solver == MIGE_SOLVER_CG)
-        return C + kernel_bytes(M, D, D + 1, M, columns, 0) + cg_bytes(M, D, ranks);
+        return C + kernel_bytes(M, D, D + 1, 0, columns, 0) + cg_bytes(M, D, ranks);
     double send = P > 1 ? 16. * M * nb : 0;
-    return C + 8 * panel_entries(M, nb, P) + send + 8. * nb * D + kernel_bytes(M, D, D + 1, M, columns, 1);
+    return C + 8 * panel_entries(M, nb, P) + send + 8. * nb * D + kernel_bytes(M, D, D + 1, 0, columns, 1);
 }
 
 double mige_score_bytes(int M, int D, int ranks, const mige_score_options *o) {
