@@ -19,7 +19,7 @@ import make_score
 import train_cases
 
 torch.set_default_dtype(torch.float64)
-INIT, SHUFFLE, PROJECTION, DROPOUT = 1, 2, 3, 4
+INIT, SHUFFLE, PROJECTION, DROPOUT, NOISE, PRIOR = 1, 2, 3, 4, 6, 12
 STORED = 64  # values of a tensor, at most
 
 
@@ -88,6 +88,8 @@ class Net:
             elif kind == "linear":
                 self.draw(name, (how[0], math.prod(shape)), how[1], stream)
                 shape = (1, 1, how[0])
+            elif kind == "noise":
+                shape = (1, 1, math.prod(shape) + how[0])
             elif kind == "norm":
                 self.put(f"{name}.weight", torch.ones(shape[2]))
                 self.put(f"{name}.bias", torch.zeros(shape[2]))
@@ -104,6 +106,19 @@ class Net:
         self.put(f"{name}.weight", w[:n].reshape(dims))
         if bias:
             self.put(f"{name}.bias", w[n:])
+
+    def draws(self, layer, rows, n, step):
+        return single(normal(self.seed, NOISE, step, np.arange(rows) * len(self.layers) + layer, n))
+
+    def gaussian(self, layer, x, draws, bounds, step):
+        """[rows][draws][K]; eps and sigma are kept for the score."""
+        mu, rho = x.chunk(2, 1)
+        if bounds:
+            self.sigma = F.softplus(rho.clamp(*(b + math.log(-math.expm1(-b)) for b in bounds)))
+        else:
+            self.sigma = F.softplus(rho - 5)
+        self.mu, self.eps = mu, self.draws(layer, len(x), draws * mu.shape[1], step).reshape(len(x), draws, -1)
+        return mu[:, None] + self.sigma[:, None] * self.eps
 
     def __call__(self, x, step=1):
         """Every layer's output, of a training pass over all rows."""
@@ -125,15 +140,40 @@ class Net:
                 index = np.arange(len(x)) * len(self.layers) + i
                 kept = bits(self.seed, DROPOUT, step, index, x[0].numel()) >= int(how[0] * 2**32)
                 x = x * torch.tensor(kept).reshape(x.shape) / (1 - how[0])
+            elif kind == "noise":
+                x = torch.cat([x.reshape(len(x), -1), self.draws(i, len(x), how[0], step)], 1)
+            elif kind == "gaussian":
+                x = self.gaussian(i, x, *how, step)
             out[name] = x
         return out
 
 
-def dim_encoder(code):
+def dim_encoder(o):
     rows = []
     for k, width in enumerate((64, 128, 256), 1):
         rows += [("conv", f"conv{k}", width), ("norm", f"norm{k}")]
-    return [*rows, ("linear", "fc", 1024, 0), ("norm", "norm4"), ("linear", "y", code, 1)]
+    return [*rows, ("linear", "fc", 1024, 0), ("norm", "norm4"), ("linear", "y", o["code"], 1)]
+
+
+def mlp(widths, rate=0.0):
+    rows = []
+    for k, width in enumerate(widths, 1):
+        rows += [("linear", f"fc{k}", width, 1), ("relu", f"relu{k}")]
+        rows += [("dropout", f"drop{k}", rate)] if rate else []
+    return rows
+
+
+def encoder(o, rate=0.0, drawn=False):
+    """drawn: the code is random, by y's means and deviations or, implicit, by noise among the inputs."""
+    if o["encoder"] == "dim":
+        return dim_encoder(o)
+    rows = mlp([int(w) for w in o["encoder"].split(":")[1].split(",")], rate)
+    if not drawn:
+        return [*rows, ("linear", "y", o["code"], 1)]
+    if o["implicit"]:
+        return [("noise", "noise", o["code"]), *rows, ("linear", "y", o["code"], 1)]
+    bounds = [float(b) for b in o["sigma-range"].split(":")] if o["sigma-range"] else None
+    return [*rows, ("linear", "y", 2 * o["code"], 1), ("gaussian", "z", o["draws"], bounds)]
 
 
 # ---- scores
@@ -160,7 +200,7 @@ def projection(o, number, d):
     return torch.tensor(r / np.sqrt((r**2).sum(0)))
 
 
-# ---- objectives: lists of (loss, members that minimise it)
+# ---- objectives: functions of a case that give a list of (loss, members that minimise it)
 
 
 class Case:
@@ -173,10 +213,35 @@ class Case:
         self.members[name] = Net(shape, layers, self.o["seed"], len(self.members))
         return self.members[name]
 
+    def encode(self, copies=1, **how):
+        """Every layer's output; an image's copies one after the other."""
+        net = self.member("encoder", self.images.shape[1:], encoder(self.o, **how))
+        return net(self.images.repeat_interleave(copies, 0))
 
-def surrogate(gradients):
-    """Whose gradient in each value is the one given."""
-    return sum((g * value).sum() for value, g in gradients)
+    def critic(self, name, x, *layers):
+        """The last output of a network of its own, which sees x."""
+        shape = x.shape[1:] if x.dim() == 4 else (1, 1, x.shape[1])
+        return self.member(name, shape, layers)(x)[layers[-1][1]]
+
+
+def infomax(c):
+    o, views = c.o, c.o["circumstance"] == "views"
+    if views:
+        out = c.encode(2)
+        loss = views_of[o["objective"]](out["y"][0::2], out["y"][1::2], o)
+    elif o["objective"] == "mige":
+        out = c.encode()
+        loss = one_view(c, out)
+    else:
+        out = c.encode()
+        loss = contrast[o["objective"]](pairs(c, out))
+    losses = [(loss, list(c.members))]
+    return losses + prior(c, out["y"]) if o["prior-matching"] else losses
+
+
+def surrogate(given, M):
+    """Whose gradient in each value is minus the one given, over M."""
+    return -sum((g * value).sum() for value, g in given) / M
 
 
 def parts(x, y, o):
@@ -185,9 +250,8 @@ def parts(x, y, o):
     return s[:, :x.shape[1]], s[:, x.shape[1]:]
 
 
-def infomax_mige(c):
+def one_view(c, out):
     o, x = c.o, c.images
-    out = c.member("encoder", x.shape[1:], dim_encoder(o["code"]))(x)
     z, h = out["y"], out["norm3"].reshape(len(x), -1)
     up = []
     if "I" in o["circumstance"].split("+"):
@@ -197,15 +261,121 @@ def infomax_mige(c):
         rh = h @ projection(o, 1, h.shape[1]).T
         of_h, of_z = parts(rh, z, o)
         up += [(z, of_z - scores(z, o)), (rh, of_h - scores(rh, o))]
-    return [(surrogate([(value, -g / len(x)) for value, g in up]), ["encoder"])]
+    return surrogate(up, len(x))
+
+
+def two_views(z1, z2, o):
+    of_1, of_2 = parts(z1, z2, o)
+    return surrogate([(z1, of_1 - scores(z1, o)), (z2, of_2 - scores(z2, o))], len(z1))
+
+
+def nt_xent(z1, z2, o):
+    z = F.normalize(torch.cat([z1, z2]))
+    s = z @ z.T / o["temperature"]
+    return F.cross_entropy(s.fill_diagonal_(-math.inf), torch.arange(len(z)).roll(len(z1)))
+
+
+def negatives(T):
+    return T[~torch.eye(len(T), dtype=bool)]
+
+
+def jsd(T):
+    neg = negatives(T)
+    return -((math.log(2) - F.softplus(-T.diagonal())).mean() - (F.softplus(-neg) + neg - math.log(2)).mean())
+
+
+def infonce(T):
+    return F.cross_entropy(T, torch.arange(len(T)))
+
+
+def dv(T):
+    return -(T.diagonal().mean() - torch.log(torch.exp(negatives(T)).mean()))
+
+
+contrast = {"jsd": jsd, "infonce": infonce, "dv": dv}
+views_of = {"mige": two_views, "infonce": nt_xent, "jsd": lambda a, b, o: jsd(a @ b.T), "dv": lambda a, b, o: dv(a @ b.T)}
+
+
+def pairs(c, out):
+    """T_ij, of image i and code j."""
+    if c.o["critic"] == "dot":
+        u = c.critic("critic_map", out["norm2"], ("conv", "conv1", 256), ("norm", "norm1"), ("linear", "fc", 1024, 0),
+                     ("norm", "norm2"), ("linear", "out", 2048, 1))
+        return u @ c.critic("critic_code", out["y"], ("linear", "out", 2048, 1)).T
+    u = c.critic("critic_map", out["norm3"], ("linear", "fc", 512, 0))
+    v = c.critic("critic_code", out["y"], ("linear", "fc", 512, 1))
+    both = (u[:, None] + v[None, :]).reshape(-1, 512)
+    return c.critic("critic_pair", both, ("relu", "relu1"), ("linear", "fc2", 512, 1), ("relu", "relu2"),
+                    ("linear", "out", 1, 1)).reshape(len(u), len(v))
+
+
+def prior(c, y):
+    """A discriminator tells sigmoid(y) from uniform numbers; the encoder is to deceive it."""
+    p, n = torch.sigmoid(y), y.shape[1]
+    u = single(uniform(c.o["seed"], PRIOR, 1, np.arange(len(y)), n))
+    d = c.member("discriminator", (1, 1, n), [*mlp((1000, 200)), ("linear", "out", 1, 1)])
+    of_p = d(p)["out"]
+    return [(c.o["prior-matching"] * F.softplus(-of_p).mean(), ["encoder"]),
+            (F.softplus(-d(u)["out"]).mean() + F.softplus(of_p).mean(), ["discriminator"])]
+
+
+DRAWN = ("dvb", "mige-ib", "mine-ib")
+
+
+def ib(c):
+    o = c.o
+    B, K, what = len(c.images), o["code"], o["objective"]
+    out = c.encode(o["draws"] if o["implicit"] else 1, rate=o["hidden-dropout"] if what == "dropout" else 0,
+                   drawn=what in DRAWN)
+    z = out["z" if what in DRAWN and not o["implicit"] else "y"].reshape(B, -1, K)
+    logits = c.critic("decoder", z.reshape(-1, K), ("linear", "logits", 10, 1))
+    labels = c.labels.repeat_interleave(z.shape[1])
+    loss = F.cross_entropy(logits, labels, label_smoothing=o["smoothing"] if what == "label-smoothing" else 0)
+    log_p = F.log_softmax(logits, 1)
+    if what == "confidence-penalty":
+        loss = loss + o["confidence"] * (log_p.exp() * log_p).sum(1).mean()
+    if what == "dvb":
+        mu, sigma = c.members["encoder"].mu, c.members["encoder"].sigma
+        loss = loss + o["beta"] * (0.5 * (mu**2 + sigma**2 - 1) - torch.log(sigma)).sum(1).mean()
+    losses = [(loss, ["encoder", "decoder"])]
+    if what == "mige-ib":
+        losses.append((o["beta"] * -bottleneck(c, z), ["encoder"]))
+        losses.append((o["scale-penalty"] * (z**2).sum(2).mean(), ["encoder"]))
+    if what == "mine-ib":
+        bound = mine(c, z[:, 0])
+        losses += [(o["beta"] * bound, ["encoder"]), (-bound, ["critic"])]
+    return losses
+
+
+def bottleneck(c, z):
+    """Minus the information that z has of the image, by scores of the first draws of each; all draws make the
+    conditional score."""
+    o, m = c.o, c.o["marginal-draws"]
+    if o["conditional"] == "gaussian":
+        net = c.members["encoder"]
+        given = (-net.eps / net.sigma[:, None]).detach()
+    else:
+        given = torch.stack([scores(draws, o) for draws in z])
+    some = z[:, :m].reshape(-1, z.shape[2])
+    return surrogate([(some, given[:, :m].reshape(some.shape) - scores(some, o))], len(some))
+
+
+def mine(c, z):
+    x = c.images.reshape(len(z), -1)
+    both = torch.cat([torch.cat([x, z], 1), torch.cat([x, z.roll(-1, 0)], 1)])
+    T = c.critic("critic", both, *mlp((512, 512)), ("linear", "out", 1, 1))
+    return T[:len(z)].mean() - torch.log(torch.exp(T[len(z):]).mean())
 
 
 # ---- cases
 
 
-DEFAULTS = {"circumstance": "I", "batch": 128, "code": 64, "projection": 64, "fresh-projection": False, "estimator": "ssge",
-            "eta": 0.01, "iterations": 3, "calibrate": "none", "threshold": 0.99, "width-scale": 1.0, "seed": 1, "task":
-            "infomax", "objective": "mige"}
+DEFAULTS = {
+    "task": "infomax", "objective": "mige", "circumstance": "I", "batch": 128, "code": 64, "seed": 1, "encoder": "dim",
+    "projection": 64, "fresh-projection": False, "estimator": "ssge", "eta": 0.01, "iterations": 3, "calibrate": "none",
+    "threshold": 0.99, "width-scale": 1.0, "critic": "dot", "temperature": 0.2, "prior-matching": 0.0, "augment": "none",
+    "implicit": False, "beta": 1e-3, "conditional": "gaussian", "draws": 1, "marginal-draws": 1, "scale-penalty": 0.0,
+    "sigma-range": "", "hidden-dropout": 0.5, "smoothing": 0.1, "confidence": 0.1, "clip": 0.0}
 IGNORED = ("steps", "beta1", "learning-rate")
 
 
@@ -243,16 +413,15 @@ def record(out, name, a):
 
 
 def gradients(c, losses):
-    """Of each member, what all it minimises sums up to."""
+    """{member/tensor: of all that the member minimises}, shortened to norm `clip` together."""
+    found = {}
     for name, net in c.members.items():
-        total = {t: torch.zeros_like(p) for t, p in net.params.items()}
-        for loss, members in losses:
-            if name in members:
-                found = torch.autograd.grad(loss, list(net.params.values()), retain_graph=True, allow_unused=True)
-                for t, g in zip(net.params, found):
-                    total[t] += 0 if g is None else g
-        for t, g in total.items():
-            yield f"{name}/{t}", g
+        mine = sum(loss for loss, members in losses if name in members)
+        of = torch.autograd.grad(mine, list(net.params.values()), retain_graph=True)
+        found.update({f"{name}/{t}": g for t, g in zip(net.params, of)})
+    norm = math.sqrt(sum((g**2).sum() for g in found.values()))
+    factor = min(1, c.o["clip"] / norm) if c.o["clip"] else 1
+    return norm, {name: g * factor for name, g in found.items()}
 
 
 def main():
@@ -261,12 +430,13 @@ def main():
     with open(path if not sys.argv[1:] else os.devnull, "w") as out:
         for name in wanted:
             c = Case(name)
-            losses = globals()[f"{c.o['task']}_{c.o['objective']}".replace("-", "_")](c)
-            total = float(sum(loss.detach() for loss, members in losses if "encoder" in members))
-            record(out, f"{name}/loss", torch.tensor([total]))
-            for tensor, g in gradients(c, losses):
+            losses = {"infomax": infomax, "ib": ib}[c.o["task"]](c)
+            total = sum(loss for loss, members in losses if "encoder" in members).detach()
+            norm, found = gradients(c, losses)
+            record(out, f"{name}/loss", total)
+            for tensor, g in found.items():
                 record(out, f"{name}/{tensor}", g)
-            print(f"{name}: loss {total:.9g}", flush=True)
+            print(f"{name}: loss {total:.9g}, gradient's norm {norm:.6g}", flush=True)
 
 
 if __name__ == "__main__":
