@@ -8,10 +8,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+int encoder_plan(const config *c, const mige_data *d, mige_encoder *e) {
+    mige_encoder_options o = {.out = (int)c->code};
+    return mige_encoder_create("dim", d ? (mige_shape){d->h, d->w, d->c} : (mige_shape){32, 32, 3}, &o, e);
+}
+
 int encoder_create(const config *c, const mige_data *d, int max_batch, mige_net **net) {
-    mige_layer_spec spec[MIGE_ENCODER_LAYERS];
-    mige_encoder_spec((int)c->code, spec);
-    return mige_net_create((mige_shape){d->h, d->w, d->c}, spec, MIGE_ENCODER_LAYERS, max_batch, 0, net);
+    mige_encoder e;
+    MIGE_TRY(encoder_plan(c, d, &e));
+    return mige_net_create((mige_shape){d->h, d->w, d->c}, e.layers, e.n, max_batch, 0, net);
 }
 
 static int circumstances(const config *c) {
@@ -59,9 +64,9 @@ static int setup(infomax *t) {
     const config *c = t->cfg;
     mige_share(c->batch, t->c->size, t->c->rank, &t->first, &t->count);
     MIGE_TRY(encoder_create(c, t->data, (int)t->count, &t->net));
-    MIGE_TRY(mige_net_init(t->net, (uint64_t)c->seed, MIGE_RNG_INIT));
-    t->h_layer = mige_net_layer(t->net, mige_encoder_feature("conv"));
-    t->layers = MIGE_ENCODER_LAYERS;
+    MIGE_TRY(mige_net_init(t->net, (uint64_t)c->seed, MIGE_RNG_INIT, 0));
+    t->h_layer = mige_net_layer(t->net, "norm3");
+    t->layers = mige_net_num_layers(t->net);
     t->order_epoch = -1;
     MIGE_TRY(draw_projections(t, 0));
     t->dx = t->of_x.k;
@@ -92,13 +97,12 @@ void infomax_destroy(infomax *t) {
 }
 
 double infomax_bytes(const config *c, const mige_data *d, int ranks, const mige_score_options *o) {
-    mige_layer_spec spec[MIGE_ENCODER_LAYERS];
-    mige_encoder_spec((int)c->code, spec);
+    mige_encoder e;
+    if (encoder_plan(c, d, &e)) return 0;
     int n = (int)((c->batch + ranks - 1) / ranks), k = (int)c->projection, which = circumstances(c);
     int dx = which & MIGE_CIRCUMSTANCE_I ? k : 0, dh = which & MIGE_CIRCUMSTANCE_II ? k : 0;
-    double net = (double)mige_net_bytes((mige_shape){d->h, d->w, d->c}, spec, MIGE_ENCODER_LAYERS, n);
-    size_t parameters =
-        mige_net_bytes((mige_shape){d->h, d->w, d->c}, spec, MIGE_ENCODER_LAYERS, 0) / (2 * sizeof(float));
+    double net = (double)mige_net_bytes((mige_shape){d->h, d->w, d->c}, e.layers, e.n, n);
+    size_t parameters = mige_net_bytes((mige_shape){d->h, d->w, d->c}, e.layers, e.n, 0) / (2 * sizeof(float));
     double shared = update_bytes(parameters, 1) + 12. * (double)parameters; /* and the copy that is written */
     double images = 4. * n * d->h * d->w * d->c + 8. * (double)d->train.n;
     return net + shared + images + mige_mi_bytes(which, (int)c->batch, dx, dh, (int)c->code, ranks, o) +

@@ -39,7 +39,8 @@ int infomax_step(infomax *t, int64_t step, double *values);
 /* Descriptions of the values; their number. The array lives as long as t. */
 int infomax_series(const infomax *t, const mige_series **series);
 
-/* The encoder that a configuration asks for, on a data set's images. */
+/* The encoder that a configuration asks for, on a data set's images; d NULL: on images of any size. */
+int encoder_plan(const config *c, const mige_data *d, mige_encoder *e);
 int encoder_create(const config *c, const mige_data *d, int max_batch, mige_net **net);
 
 #endif
