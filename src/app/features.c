@@ -9,12 +9,15 @@
 #include <string.h>
 
 int layers_parse(const char *list, layer_list *l) {
+    mige_encoder e;
     l->n = 0;
+    MIGE_TRY(encoder_plan(&(config){.code = 1}, NULL, &e));
     for (const char *p = list; *p;) {
         int length = (int)strcspn(p, ",");
         char name[16];
         snprintf(name, sizeof name, "%.*s", length < 15 ? length : 15, p);
-        MIGE_CHECK(mige_encoder_feature(name), MIGE_EUSAGE, "--layers: \"%s\" is not a layer (conv, fc, y)", name);
+        MIGE_CHECK(mige_encoder_feature(&e, name), MIGE_EUSAGE, "--layers: \"%s\" is not a layer (%s)", name,
+                   e.features);
         for (int i = 0; i < l->n; i++)
             MIGE_CHECK(strcmp(l->name[i], name) != 0, MIGE_EUSAGE, "--layers: %s is there twice", name);
         snprintf(l->name[l->n++], sizeof l->name[0], "%s", name);
@@ -49,19 +52,21 @@ static int load_weights(const app *a, mige_net *net, int64_t *step) {
 
 int run_open(const app *a, const mige_data *d, int untrained, int max_batch, layer_list *l, mige_net **net,
              int64_t *step) {
+    mige_encoder e = {0};
     config *trained;
     *net = NULL;
     *step = 0;
     int err = mige_alloc(1, sizeof *trained, &trained);
     if (!err) err = run_config(a->cfg.run, trained);
+    if (!err) err = encoder_plan(trained, d, &e);
     if (!err) err = encoder_create(trained, d, max_batch, net);
-    if (!err) err = mige_net_init(*net, (uint64_t)trained->seed, MIGE_RNG_INIT);
+    if (!err) err = mige_net_init(*net, (uint64_t)trained->seed, MIGE_RNG_INIT, 0);
     free(trained);
     err = mige_agree(&a->comm, err);
     if (!err && !untrained) err = load_weights(a, *net, step);
     if (err) mige_net_destroy(net);
     for (int i = 0; !err && i < l->n; i++) {
-        l->layer[i] = mige_net_layer(*net, mige_encoder_feature(l->name[i]));
+        l->layer[i] = mige_net_layer(*net, mige_encoder_feature(&e, l->name[i]));
         mige_shape s = mige_net_shape(*net, l->layer[i]);
         l->width[i] = s.h * s.w * s.c;
     }

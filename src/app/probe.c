@@ -44,7 +44,7 @@ static int classifier_create(const config *c, const mige_data *d, int width, cla
     size_t B = (size_t)(c->probe_batch > BATCH ? c->probe_batch : BATCH);
     *k = (classifier){0};
     MIGE_TRY(mige_net_create((mige_shape){1, 1, width}, spec, sizeof spec / sizeof *spec, (int)B, 0, &k->net));
-    MIGE_TRY(mige_net_init(k->net, (uint64_t)c->seed, MIGE_RNG_PROBE));
+    MIGE_TRY(mige_net_init(k->net, (uint64_t)c->seed, MIGE_RNG_PROBE, 0));
     MIGE_TRY(mige_alloc(mige_net_num_params(k->net), sizeof *k->m, &k->m));
     MIGE_TRY(mige_alloc(mige_net_num_params(k->net), sizeof *k->v, &k->v));
     MIGE_TRY(mige_alloc(B * (size_t)width, sizeof *k->x, &k->x));

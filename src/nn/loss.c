@@ -1,6 +1,14 @@
 #include "mige/nn.h"
 #include <math.h>
 
+double mige_softplus(double x) {
+    return x > 0 ? x + log1p(exp(-x)) : log1p(exp(x));
+}
+
+double mige_sigmoid(double x) {
+    return 1 / (1 + exp(-x));
+}
+
 /* log of the sum of exponentials about the largest logit, which is returned in *top with its index in *arg. */
 static double log_partition(const float *z, int classes, double *top, int *arg) {
     *arg = 0;

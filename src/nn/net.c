@@ -109,7 +109,7 @@ mige_shape mige_net_shape(const mige_net *net, int i) {
     return i < 0 ? net->in : net->layers[i].out;
 }
 
-int mige_net_init(mige_net *net, uint64_t seed, uint32_t purpose) {
+int mige_net_init(mige_net *net, uint64_t seed, uint32_t purpose, uint64_t stream) {
     for (int i = 0; i < net->num_layers; i++) {
         const layer *l = &net->layers[i];
         float *p = net->params + l->param, *s = net->state + l->state;
@@ -121,7 +121,7 @@ int mige_net_init(mige_net *net, uint64_t seed, uint32_t purpose) {
         size_t fan_in = l->spec.kind == MIGE_CONV ? mige_conv_patch(l) : l->in_size;
         double bound = 1 / sqrt((double)fan_in), u;
         for (size_t j = 0; j < l->num_params; j++) {
-            mige_rng_uniform(seed, purpose, 0, l->param + j, 1, &u);
+            mige_rng_uniform(seed, purpose, stream, l->param + j, 1, &u);
             p[j] = (float)((2 * u - 1) * bound);
         }
     }
