@@ -31,7 +31,7 @@ CFLAGS ?= $(OPT) -g
 override CFLAGS += -std=c11 $(WARN) -fopenmp-simd -fno-math-errno
 override CPPFLAGS += -D_GNU_SOURCE -Iinclude -Isrc $(HDF5_CFLAGS)
 
-ROOMS := base comm linalg score nn io data app
+ROOMS := base comm linalg score nn io data train study app
 SRC := $(foreach r,$(ROOMS),$(wildcard src/$(r)/*.c))
 OBJ := $(SRC:src/%.c=$(B)/obj/%.o)
 LIBOBJ := $(filter-out $(B)/obj/app/main.o,$(OBJ))

@@ -13,7 +13,10 @@ typedef struct {
     int64_t number; /* periodic checkpoints of this run so far */
     int keep;       /* 1: not deleted when it is no longer one of the two newest */
     int64_t old;    /* to write: step of an earlier one that is to be deleted then; -1: none; or as below */
-    const char *trajectory; /* INI text of the options that the trajectory depends on */
+    const char *trajectory; /* to write: INI text of what the trajectory depends on */
+    /* To read: whether what was written there fits, for a file that is good otherwise; NULL: whatever it was. */
+    int (*check)(void *ctx, const char *path, const char *trajectory);
+    void *ctx;
 } mige_checkpoint;
 
 /* For `old`: all that are neither among the two newest nor marked to be kept, whose marks are read (once after a

@@ -10,6 +10,7 @@
 #ifndef MIGE_IO_H
 #define MIGE_IO_H
 
+#include "mige/options.h"
 #include <stddef.h>
 #include <stdint.h>
 
@@ -78,6 +79,9 @@ int mige_file_set_real(mige_file *f, const char *object, const char *name, doubl
 int mige_file_get_text(const mige_file *f, const char *object, const char *name, char *text, size_t size);
 int mige_file_get_int(const mige_file *f, const char *object, const char *name, int64_t *value);
 int mige_file_get_real(const mige_file *f, const char *object, const char *name, double *value);
+
+/* Compares the options that a file was made with, as its provenance tells, with those given: mige_options_same. */
+int mige_file_same_options(const mige_file *f, const mige_options_given *given, const char *advice);
 
 /* Is there a data set of this name or, for a name that does not begin with '/', an attribute of the root? 1 or 0,
  * never an error. */

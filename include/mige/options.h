@@ -22,6 +22,7 @@ typedef struct {
     double min, max;     /* of INT and REAL, inclusive; both 0: any finite number */
     const char *choices; /* of CHOICE: "lapack|scalapack|subspace" */
     unsigned commands;   /* bit mask of the commands that have it */
+    unsigned free_for;   /* those whose results do not depend on it: what they began may go on with another value */
     const char *units;   /* "images", "s", ... or "" */
     const char *help;    /* one line */
 } mige_option;
@@ -39,6 +40,13 @@ typedef struct {
     const mige_command *commands;
     int ncommands;
 } mige_option_table;
+
+/* A command with its options: what a run or a file was asked for. */
+typedef struct {
+    const mige_option_table *table;
+    const mige_command *command;
+    const void *config;
+} mige_options_given;
 
 /* Every variable to its default. */
 int mige_options_defaults(const mige_option_table *t, void *config);
@@ -62,6 +70,13 @@ int mige_options_parse(const mige_option_table *t, const mige_command *cmd, void
  * values. */
 int mige_options_config(const mige_option_table *t, const mige_command *cmd, const void *config, char **text);
 int mige_options_help(const mige_option_table *t, const mige_command *cmd, const char *program, char **text);
+/* Compares the options in an INI text that this program wrote earlier, with or without its section, with those
+ * given: one that the text lacks counts as its default, a name that the table does not know (another version's) is
+ * passed over, and so are those that are free for the command. Errors: MIGE_EUSAGE, the first difference, as
+ * "--NAME: WHERE has "A", this command "B" (ADVICE)". */
+int mige_options_same(const mige_options_given *g, const char *where, const char *text, const char *advice);
+/* The value of a name, in any section, in such a text; "" if it is not there. */
+void mige_options_find(const char *text, const char *name, char value[MIGE_OPT_TEXT_SIZE]);
 /* The command called `name`, or NULL with a MIGE_EUSAGE message that names the nearest. */
 const mige_command *mige_options_command(const mige_option_table *t, const char *name);
 /* Name of value i of a choice ("lapack|scalapack", 1 -> "scalapack"), copied to text. */

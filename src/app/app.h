@@ -7,6 +7,7 @@
 #include "mige/options.h"
 #include "mige/precondition.h"
 #include "mige/score.h"
+#include "train/memory.h"
 
 /* One variable an option; see the table in config.c for meaning, units and ranges. */
 typedef struct {
@@ -55,6 +56,9 @@ typedef struct {
 } app;
 
 extern const mige_option_table option_table;
+mige_options_given given_options(const app *a);
+/* What scores may take, with what to do where that is too little. */
+mige_memory memory_of(const app *a);
 
 /* Score options out of the configuration. Errors: MIGE_EUSAGE (a width that is neither "median" nor a positive
  * number). */

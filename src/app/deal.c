@@ -1,7 +1,7 @@
 #include "app/deal.h"
-#include "app/stop.h"
 #include "mige/clock.h"
 #include "mige/error.h"
+#include "train/stop.h"
 #include <math.h>
 #include <stdlib.h>
 #include <time.h>
@@ -187,7 +187,7 @@ static int follow(deal *d) {
 /* ---- all */
 
 int deal_stopped(deal *d) {
-    note_reason(d, stop_asked());
+    note_reason(d, mige_stop_asked());
     if (d->c->rank == 0)
         look_as_first(d);
     else
@@ -225,7 +225,7 @@ int deal_together(deal *d, int64_t n, const int64_t *items) {
     begin(d, n, items);
     for (int64_t i = 0; i < n && !err; i++) {
         double values[DEAL_VALUES], stop;
-        note_reason(d, stop_asked());
+        note_reason(d, mige_stop_asked());
         if (d->c->rank == 0 && save_if_due(d)) d->stop = 1;
         stop = d->stop;
         MIGE_TRY(mige_max(d->c, &stop, 1));

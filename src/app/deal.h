@@ -29,7 +29,7 @@ int deal_stopped(deal *d);
 int deal_run(deal *d, int64_t n, const int64_t *items);
 /* The same, every item by all ranks together: for items that are collective. */
 int deal_together(deal *d, int64_t n, const int64_t *items);
-/* Why the last run was broken off: STOP_SIGNAL, ... of stop.h. */
+/* Why the last run was broken off: MIGE_STOP_SIGNAL, ... of stop.h. */
 int deal_reason(const deal *d);
 
 #endif

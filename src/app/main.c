@@ -1,11 +1,11 @@
 #include "app/app.h"
-#include "app/stop.h"
 #include "mige/blas.h"
 #include "mige/error.h"
 #include "mige/io.h"
 #include "mige/log.h"
 #include "mige/version.h"
 #include "mige/watch.h"
+#include "train/stop.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -151,7 +151,7 @@ int main(int argc, char **argv) {
     mige_blas_restart(argv);
     static app a;
     int threads; /* of ours, only the first calls MPI */
-    if (argc > 1 && takes_signals(argv[1])) stop_catch_signals();
+    if (argc > 1 && takes_signals(argv[1])) mige_stop_catch();
     MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &threads);
     mige_comm_create(MPI_COMM_WORLD, &a.comm);
     int err = run(&a, argc, argv);

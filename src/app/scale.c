@@ -2,13 +2,13 @@
 #include "app/scale.h"
 #include "app/known.h"
 #include "app/lists.h"
-#include "app/memory.h"
-#include "app/stop.h"
 #include "mige/blas.h"
 #include "mige/clock.h"
 #include "mige/error.h"
 #include "mige/log.h"
 #include "mige/mi.h"
+#include "train/memory.h"
+#include "train/stop.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -65,7 +65,7 @@ static int add_times(work *w, double seconds[PARTS], double total, double flops[
 
 /* Where the peak cannot be reset, an earlier case's may hide this one's: then what is resident counts. */
 static int add_memory(work *w) {
-    double peak = memory_peak(), grown = memory_resident() - w->base;
+    double peak = mige_memory_peak(), grown = mige_memory_resident() - w->base;
     if (peak > w->peak) grown = fmax(grown, peak - w->base);
     MIGE_TRY(mige_max(&w->s->a->comm, &grown, 1));
     w->k->bytes = fmax(w->k->bytes, grown);
@@ -131,7 +131,7 @@ static int save(work *w) {
 
 /* Whether to stop, and whether to save: all ranks alike. */
 static int meet(work *w, int *save_now) {
-    double asked[2] = {stop_asked(), mige_now() - w->saved > SAVE_SECONDS};
+    double asked[2] = {mige_stop_asked(), mige_now() - w->saved > SAVE_SECONDS};
     MIGE_TRY(mige_max(&w->s->a->comm, asked, 2));
     w->stop = (int)asked[0];
     *save_now = asked[1] > 0;
@@ -171,9 +171,9 @@ static int run_case(work *w) {
     k->predicted = scale_bytes(s, (int)k->M);
     mige_say("scale: M %lld: %.4g MB a rank expected, dgemm %.3g GFLOP/s a rank", (long long)k->M,
              1e-6 * k->predicted, k->dgemm);
-    memory_peak_reset();
-    w->base = memory_resident();
-    w->peak = memory_peak();
+    mige_memory_peak_reset();
+    w->base = mige_memory_resident();
+    w->peak = mige_memory_peak();
     int err = mige_agree(c, take_memory(w));
     if (!err) err = mige_mi_create(c, MIGE_CIRCUMSTANCE_I, (int)k->M, s->D, 0, s->D, &s->score, &w->mi);
     if (!err) err = draw_all(w);
@@ -230,7 +230,7 @@ static int stopped(const work *w) {
     for (int i = 0; i < w->s->nsamples; i++) done += !case_left(w->s, w->s->samples[i]);
     int err =
         mige_raise(MIGE_ESTOPPED, "scale: stopped %s at %d of %d cases (the same command with --resume goes on)",
-                   stop_reason(w->stop), done, w->s->nsamples);
+                   mige_stop_reason(w->stop), done, w->s->nsamples);
     return mige_agree(&w->s->a->comm, err);
 }
 
@@ -259,9 +259,10 @@ static double need(const void *ctx, int M) {
 
 /* Before anything is computed. */
 static int check_memory(const scale *s) {
+    mige_memory m = memory_of(s->a);
     for (int i = 0; i < s->nsamples; i++)
         if (s->c->dry_run || case_left(s, s->samples[i]))
-            MIGE_TRY(memory_check(s->a, "--samples", (int)s->samples[i], need, s));
+            MIGE_TRY(mige_memory_check(&m, "--samples", (int)s->samples[i], need, s));
     return MIGE_OK;
 }
 
@@ -310,7 +311,7 @@ static void say_plan(const scale *s) {
 int cmd_scale(app *a) {
     scale s = {.a = a, .c = &a->cfg};
     if (!a->cfg.dry_run) MIGE_TRY(config_need("output", a->cfg.output));
-    MIGE_TRY(stop_listen(a));
+    MIGE_TRY(mige_stop_listen(&a->comm, a->cfg.max_hours, a->cfg.stop_file));
     int err = mige_agree(&a->comm, parse(&s));
     if (!err) say_plan(&s);
     if (!err && a->cfg.dry_run) {

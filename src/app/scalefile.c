@@ -1,6 +1,5 @@
 /* The file of mige scale. */
 #include "app/known.h"
-#include "app/same.h"
 #include "app/scale.h"
 #include "mige/error.h"
 #include "mige/io.h"
@@ -143,12 +142,10 @@ int scale_save(const scale *s) {
     return err;
 }
 
-/* Kept case by case. */
-static const char *const free_options[] = {"samples", NULL};
-
 static int count_cases(const scale *s, const mige_file *f, int *ncases) {
     mige_layout layout;
-    MIGE_TRY(same_config(f, s->a, free_options));
+    mige_options_given given = given_options(s->a);
+    MIGE_TRY(mige_file_same_options(f, &given, "give the same options, or another --output"));
     MIGE_TRY(mige_file_layout(f, "/gradient", &layout));
     MIGE_CHECK(layout.ndim == 3 && layout.dims[1] == s->c->repeats && layout.dims[2] == s->nrho &&
                    layout.dims[0] < 1 << 20,

@@ -1,9 +1,9 @@
 /* mige score: the estimator as a tool. */
 #include "app/app.h"
-#include "app/memory.h"
 #include "mige/error.h"
 #include "mige/io.h"
 #include "mige/log.h"
+#include "train/memory.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -75,7 +75,7 @@ failed:
     return err;
 }
 
-/* What memory_fits asks for. */
+/* What mige_memory_fits asks for. */
 typedef struct {
     int D, Q, ranks;
     const mige_score_options *o;
@@ -90,15 +90,16 @@ static double need(const void *ctx, int M) {
 /* Refuses what does not fit. stein with the solver left open goes on without storing the matrix. */
 static int check_memory(const app *a, const samples *s, mige_score_options *o, double *bytes) {
     demand d = {s->D, s->Q, a->comm.size, o};
+    mige_memory m = memory_of(a);
     double share;
-    MIGE_TRY(memory_share(a, &share));
+    MIGE_TRY(mige_memory_share(&m, &share));
     if (o->estimator == MIGE_ESTIMATOR_STEIN && o->eigen.solver == MIGE_SOLVER_AUTO && share > 0 &&
         need(&d, s->M) > share) {
         o->eigen.solver = MIGE_SOLVER_CG;
         mige_say("score: the matrix does not fit and is not stored (--solver cg)");
     }
     *bytes = need(&d, s->M);
-    return memory_check(a, a->cfg.input, s->M, need, &d);
+    return mige_memory_check(&m, a->cfg.input, s->M, need, &d);
 }
 
 static int plain(mige_score *score, samples *s) {

@@ -2,11 +2,11 @@
 #include "app/toy.h"
 #include "app/deal.h"
 #include "app/lists.h"
-#include "app/memory.h"
-#include "app/stop.h"
 #include "mige/clock.h"
 #include "mige/error.h"
 #include "mige/log.h"
+#include "train/memory.h"
+#include "train/stop.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -223,7 +223,7 @@ static int restore(work *w) {
 static int stop_message(const work *w) {
     return mige_raise(MIGE_ESTOPPED,
                       "toy: stopped %s at %lld of %lld cells (the same command with --resume goes on)",
-                      stop_reason(deal_reason(w->deal)), (long long)w->cells_done, (long long)w->cells);
+                      mige_stop_reason(deal_reason(w->deal)), (long long)w->cells_done, (long long)w->cells);
 }
 
 static int take_memory(work *w) {
@@ -347,12 +347,13 @@ static void release(work *w) {
 int cmd_toy(app *a) {
     work w = {.a = a, .t.c = &a->cfg};
     if (!a->cfg.dry_run) MIGE_TRY(config_need("output", a->cfg.output));
-    MIGE_TRY(stop_listen(a));
+    MIGE_TRY(mige_stop_listen(&a->comm, a->cfg.max_hours, a->cfg.stop_file));
     MIGE_TRY(mige_comm_create(MPI_COMM_SELF, &w.self));
     int err = mige_agree(&a->comm, parse(&w));
     w.c = w.t.M > ALONE ? &a->comm : &w.self;
     if (!err) say_plan(&w);
-    if (!err) err = memory_check(a, "--samples", w.t.M, memory, &w);
+    mige_memory m = memory_of(a);
+    if (!err) err = mige_memory_check(&m, "--samples", w.t.M, memory, &w);
     if (!err && !a->cfg.dry_run) {
         err = compute(&w);
         if (!err && a->comm.rank == 0) toy_print(&w.t);

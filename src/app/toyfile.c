@@ -1,5 +1,4 @@
 /* The file of mige toy. */
-#include "app/same.h"
 #include "app/toy.h"
 #include "mige/error.h"
 #include "mige/io.h"
@@ -94,12 +93,12 @@ static int read_method(toy *t, const mige_file *f, int d, int m) {
 }
 
 int toy_restore(toy *t, const app *a, int *found) {
-    static const char *const free_to_change[] = {"threads", "check", NULL};
     mige_file *f;
     *found = access(t->c->output, F_OK) == 0;
     if (!*found) return MIGE_OK;
     MIGE_TRY(mige_file_open(t->c->output, "mige-toy", &f));
-    int err = same_config(f, a, free_to_change);
+    mige_options_given given = given_options(a);
+    int err = mige_file_same_options(f, &given, "give the same options, or another --output");
     for (int d = 0; d < t->ndims && !err; d++)
         for (int m = 0; m < t->nmethods && !err; m++) err = read_method(t, f, d, m);
     mige_file_close(&f);

@@ -152,35 +152,11 @@ int mige_checkpoint_write(const char *run, const mige_checkpoint *k) {
     return MIGE_OK;
 }
 
-/* The line of `text` that begins with the first n characters of `line`, and its length; NULL: none. */
-static const char *find_line(const char *text, const char *line, size_t n, size_t *length) {
-    for (; *text; text += *length + (text[*length] == '\n')) {
-        *length = strcspn(text, "\n");
-        if (*length >= n && !strncmp(text, line, n)) return text;
-    }
-    *length = 0;
-    return NULL;
-}
-
-/* Every line of ours must be one of theirs; what else there is there, an earlier version wrote. */
-static int compare_trajectory(const char *path, const char *theirs, const char *ours) {
-    for (size_t n; *ours; ours += n + (ours[n] == '\n')) {
-        n = strcspn(ours, "\n");
-        const char *name_end = memchr(ours, '=', n);
-        size_t name = name_end ? (size_t)(name_end - ours) + 1 : n, length;
-        const char *found = find_line(theirs, ours, name, &length);
-        MIGE_CHECK(found && length == n && !strncmp(found, ours, n), MIGE_EINPUT,
-                   "%s: its run has \"%.*s\", this one \"%.*s\" (give the same options, or another --out)", path,
-                   (int)length, found ? found : "", (int)n, ours);
-    }
-    return MIGE_OK;
-}
-
-static int check_trajectory(const mige_file *f, const char *path, const char *ours) {
+static int check_trajectory(const mige_file *f, const mige_checkpoint *k) {
     char *theirs;
     MIGE_TRY(mige_alloc(TRAJECTORY_SIZE, 1, &theirs));
     int err = mige_file_get_text(f, "/", "trajectory", theirs, TRAJECTORY_SIZE);
-    if (!err) err = compare_trajectory(path, theirs, ours);
+    if (!err) err = k->check(k->ctx, mige_file_path(f), theirs);
     free(theirs);
     return err;
 }
@@ -206,7 +182,7 @@ static int read_open(const mige_file *f, int64_t step, mige_checkpoint *k, int *
     MIGE_CHECK(stored == step, MIGE_EINPUT, "%s: holds step %lld (it was renamed)", mige_file_path(f),
                (long long)stored);
     *whole = 1;
-    if (k->trajectory) MIGE_TRY(check_trajectory(f, mige_file_path(f), k->trajectory));
+    if (k->check) MIGE_TRY(check_trajectory(f, k));
     for (int i = 0; i < mige_net_num_tensors(k->net); i++) {
         mige_tensor t;
         mige_net_tensor(k->net, i, &t);

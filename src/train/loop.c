@@ -1,14 +1,13 @@
 /* mige train: the loop around the training step, and everything that makes a run survive. */
 #include "app/infomax.h"
-#include "app/memory.h"
-#include "app/same.h"
 #include "app/saver.h"
-#include "app/stop.h"
 #include "mige/checkpoint.h"
 #include "mige/clock.h"
 #include "mige/error.h"
 #include "mige/io.h"
 #include "mige/log.h"
+#include "train/memory.h"
+#include "train/stop.h"
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
@@ -44,13 +43,22 @@ static int add_images(int64_t images, char **text) {
     return MIGE_OK;
 }
 
-/* What the trajectory depends on, the options and the number of images, as lines of INI text. */
+/* What the trajectory depends on, the options and the number of images, as INI text. */
 static int describe_trajectory(const app *a, int64_t images, char **text) {
-    static const char *const free_to_change[] = {
-        "data", "out", "config", "threads", "epochs", "steps", "checkpoint-every", "keep-every", "check", NULL};
     MIGE_TRY(mige_options_config(&option_table, a->command, &a->cfg, text));
-    same_lines(*text, free_to_change);
     return add_images(images, text);
+}
+
+static int check_trajectory(void *ctx, const char *path, const char *trajectory) {
+    static const char advice[] = "give the same options, or another --out";
+    const training *r = ctx;
+    mige_options_given given = given_options(r->a);
+    char theirs[MIGE_OPT_TEXT_SIZE], ours[MIGE_OPT_TEXT_SIZE];
+    mige_options_find(trajectory, "images", theirs);
+    mige_options_find(r->trajectory, "images", ours);
+    MIGE_CHECK(!strcmp(theirs, ours), MIGE_EINPUT, "--data: %s has %s training images, this command's %s (%s)",
+               path, theirs, ours, advice);
+    return mige_options_same(&given, path, trajectory, advice) ? MIGE_EINPUT : MIGE_OK;
 }
 
 static mige_checkpoint checkpoint_of(training *r) {
@@ -83,6 +91,8 @@ static int restore_files(training *r, mige_checkpoint *k) {
 static int restore(training *r) {
     const mige_comm *c = r->t.c;
     mige_checkpoint k = checkpoint_of(r);
+    k.check = check_trajectory;
+    k.ctx = r;
     MIGE_TRY(mige_agree(c, c->rank == 0 ? restore_files(r, &k) : MIGE_OK));
     MIGE_TRY(mige_bcast(c, 0, &k.step, sizeof k.step));
     MIGE_TRY(mige_bcast(c, 0, &k.number, sizeof k.number));
@@ -142,7 +152,7 @@ typedef struct {
 
 static int meet(training *r, boundary *b) {
     double now = mige_now();
-    *b = (boundary){stop_asked(), r->every_seconds > 0 && now - r->checkpointed >= r->every_seconds,
+    *b = (boundary){mige_stop_asked(), r->every_seconds > 0 && now - r->checkpointed >= r->every_seconds,
                     now - r->flushed > METRICS_EVERY_SECONDS};
     return mige_max(r->t.c, (double *)b, 3);
 }
@@ -155,7 +165,7 @@ static int last_checkpoint(training *r, int periodic) {
 static int stop(training *r, int reason, int periodic) {
     MIGE_TRY(last_checkpoint(r, periodic));
     mige_raise(MIGE_ESTOPPED, "train: stopped %s at step %lld of %lld (the same command with --resume goes on)",
-               stop_reason(reason), (long long)r->step, (long long)r->last);
+               mige_stop_reason(reason), (long long)r->step, (long long)r->last);
     return mige_agree(r->t.c, MIGE_ESTOPPED);
 }
 
@@ -271,7 +281,7 @@ static int train(app *a, training *r) {
     return err;
 }
 
-/* What memory_check asks for. */
+/* What mige_memory_check asks for. */
 typedef struct {
     const app *a;
     const mige_data *d;
@@ -301,7 +311,8 @@ static int plan(app *a, const mige_data *d, training *r) {
         "train: MIGE, circumstance %s, code %lld, projection %lld, threshold %g, about %.3g MB a rank, into %s",
         name, (long long)c->code, (long long)c->projection, c->threshold, need(&n, (int)c->batch) / 1e6,
         *c->out ? c->out : "(nowhere)");
-    return memory_check(a, "--batch", (int)c->batch, need, &n);
+    mige_memory m = memory_of(a);
+    return mige_memory_check(&m, "--batch", (int)c->batch, need, &n);
 }
 
 /* "500", "500 steps", "10min", "10 minutes", "1h": steps, or time. */
@@ -332,7 +343,7 @@ int cmd_train(app *a) {
     MIGE_TRY(config_need("data", a->cfg.data));
     if (!a->cfg.dry_run) MIGE_TRY(config_need("out", a->cfg.out));
     MIGE_TRY(parse_every(a->cfg.checkpoint_every, &r));
-    MIGE_TRY(stop_listen(a));
+    MIGE_TRY(mige_stop_listen(&a->comm, a->cfg.max_hours, a->cfg.stop_file));
     MIGE_TRY(mige_data_open(&a->comm, a->cfg.data, &d));
     int err = check_sizes(a, &d);
     if (!err && *a->cfg.out) err = mige_agree(&a->comm, a->comm.rank == 0 ? check_folder(a) : MIGE_OK);

@@ -1,4 +1,4 @@
-#include "app/stop.h"
+#include "train/stop.h"
 #include "mige/clock.h"
 #include "mige/error.h"
 #include "mige/log.h"
@@ -43,7 +43,7 @@ static struct stat look(const char *file) {
     return stat(file, &st) == 0 && S_ISREG(st.st_mode) ? st : (struct stat){0};
 }
 
-void stop_catch_signals(void) {
+void mige_stop_catch(void) {
     struct sigaction s = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
     sigaction(SIGTERM, &s, NULL);
     sigaction(SIGUSR1, &s, NULL);
@@ -56,16 +56,14 @@ static int begin_to_look(const char *file) {
     wish.file = file;
     wish.before = look(file);
     MIGE_CHECK(wish.before.st_mode || stat(file, &st) != 0, MIGE_EUSAGE,
-               "--stop-file: %s: is not a regular file (name one that is to be made, or touched, for the stop)",
-               file);
-    if (wish.before.st_mode) mige_warn("--stop-file: %s is there already; it counts when it is touched", file);
+               "%s: is not a regular file (a stop file is one that is to be made, or touched, for the stop)", file);
+    if (wish.before.st_mode) mige_warn("%s: the stop file is there already; it counts when it is touched", file);
     return MIGE_OK;
 }
 
-int stop_listen(const app *a) {
-    const config *c = &a->cfg;
-    wish.end = c->max_hours > 0 ? mige_now() + 3600 * c->max_hours : 0;
-    return mige_agree(&a->comm, *c->stop_file && a->comm.rank == 0 ? begin_to_look(c->stop_file) : MIGE_OK);
+int mige_stop_listen(const mige_comm *c, double max_hours, const char *file) {
+    wish.end = max_hours > 0 ? mige_now() + 3600 * max_hours : 0;
+    return mige_agree(c, *file && c->rank == 0 ? begin_to_look(file) : MIGE_OK);
 }
 
 static int file_asks(double time) {
@@ -77,14 +75,14 @@ static int file_asks(double time) {
     return wish.seen;
 }
 
-int stop_asked(void) {
+int mige_stop_asked(void) {
     double time = mige_now();
-    if (signalled) return STOP_SIGNAL;
-    if (file_asks(time)) return STOP_FILE;
-    return wish.end > 0 && time >= wish.end ? STOP_HOURS : STOP_NOT;
+    if (signalled) return MIGE_STOP_SIGNAL;
+    if (file_asks(time)) return MIGE_STOP_FILE;
+    return wish.end > 0 && time >= wish.end ? MIGE_STOP_HOURS : MIGE_STOP_NOT;
 }
 
-const char *stop_reason(int asked) {
-    static const char *const text[] = {"", "after --max-hours", "by --stop-file", "by a signal"};
+const char *mige_stop_reason(int asked) {
+    static const char *const text[] = {"", "after its hours", "by its stop file", "by a signal"};
     return text[asked];
 }

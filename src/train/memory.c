@@ -1,4 +1,4 @@
-#include "app/memory.h"
+#include "train/memory.h"
 #include "mige/error.h"
 #include "mige/log.h"
 #include <limits.h>
@@ -83,70 +83,65 @@ static double limits_left(void) {
     return least;
 }
 
-double memory_free(void) {
+double mige_memory_free(void) {
     double available = read_key("/proc/meminfo", "MemAvailable");
     return available < 0 ? 0 : fmin(1024 * available, limits_left());
 }
 
-int memory_share(const app *a, double *share) {
-    double mine = a->cfg.memory > 0 ? a->cfg.memory * 1e9 : USABLE * memory_free();
-    double least = mine > 0 ? -mine / a->comm.node_size : -INFINITY; /* unknown forbids nothing */
-    MIGE_TRY(mige_max(&a->comm, &least, 1));
+int mige_memory_share(const mige_memory *m, double *share) {
+    double mine = m->limit_gb > 0 ? m->limit_gb * 1e9 : USABLE * mige_memory_free();
+    double least = mine > 0 ? -mine / m->c->node_size : -INFINITY; /* unknown forbids nothing */
+    MIGE_TRY(mige_max(m->c, &least, 1));
     *share = isfinite(least) ? -least : 0;
     return MIGE_OK;
 }
 
 /* The largest number of samples that fits, 0 if none does; a round one, since what is free changes all the time. */
-static int largest_fit(double share, int M, memory_need need, const void *ctx) {
-    int fits = 0, not = M;
-    while (not -fits > 1) {
-        int middle = fits + (not -fits) / 2;
+static int largest_fit(double share, int M, mige_memory_need need, const void *ctx) {
+    int fits = 0, too_many = M;
+    while (too_many - fits > 1) {
+        int middle = fits + (too_many - fits) / 2;
         if (need(ctx, middle) <= share)
             fits = middle;
         else
-            not = middle;
+            too_many = middle;
     }
     int rounded = fits - fits % (fits >= 1024 ? 64 : 1);
     return need(ctx, rounded) <= share ? rounded : fits;
 }
 
-/* What else would help: the solver that does not store the matrix, unless it is that already. */
-static const char *other_solver(const config *c) {
-    if (c->estimator == MIGE_ESTIMATOR_SSGE) return ", or --estimator stein --solver cg";
-    return c->estimator == MIGE_ESTIMATOR_STEIN && c->solver != MIGE_SOLVER_CG ? ", or --solver cg" : "";
-}
-
-int memory_fits(const app *a, double share, const char *what, int M, memory_need need, const void *ctx) {
+int mige_memory_fits(const mige_memory *m, double share, const char *what, int M, mige_memory_need need,
+                     const void *ctx) {
     char most[96] = "no number of samples would fit: what else is asked for is too much";
-    double bytes = need(ctx, M), ranks = a->comm.node_size;
+    double bytes = need(ctx, M), ranks = m->c->node_size;
     if (share <= 0 || bytes <= share) return MIGE_OK;
     int fits = largest_fit(share, M, need, ctx);
     if (fits >= 2) snprintf(most, sizeof most, "at most %d would fit", fits);
     return mige_raise(MIGE_EUSAGE,
                       "%s: %d samples need %.3g GB on this node (ranks on it: %d), %.3g GB %s (%s%s, or %s)", what,
-                      M, 1e-9 * bytes * ranks, a->comm.node_size, 1e-9 * share * ranks,
-                      a->cfg.memory > 0 ? "is what --memory allows" : "are free for it", most,
-                      other_solver(&a->cfg), a->cfg.memory > 0 ? "a larger --memory" : "more nodes");
+                      M, 1e-9 * bytes * ranks, m->c->node_size, 1e-9 * share * ranks,
+                      m->limit_gb > 0 ? "is what it may take" : "are free for it", most, m->hint,
+                      m->limit_gb > 0 ? "a larger limit" : "more nodes");
 }
 
-int memory_check(const app *a, const char *what, int M, memory_need need, const void *ctx) {
+int mige_memory_check(const mige_memory *m, const char *what, int M, mige_memory_need need, const void *ctx) {
     double share;
-    MIGE_TRY(memory_share(a, &share));
-    int err = memory_fits(a, share, what, M, need, ctx);
-    if (!err || !a->cfg.dry_run || a->cfg.memory > 0) return err;
+    MIGE_TRY(mige_memory_share(m, &share));
+    int err = mige_memory_fits(m, share, what, M, need, ctx);
+    if (!err || !m->dry_run || m->limit_gb > 0) return err;
     mige_warn("%s", mige_error());
     return MIGE_OK;
 }
 
-double memory_peak(void) {
+double mige_memory_peak(void) {
     return 1024 * fmax(read_key("/proc/self/status", "VmHWM"), 0);
 }
 
-double memory_resident(void) {
+double mige_memory_resident(void) {
     return 1024 * fmax(read_key("/proc/self/status", "VmRSS"), 0);
 }
 
-void memory_peak_reset(void) {
+void mige_memory_peak_reset(void) {
 #ifdef __GLIBC__
     malloc_trim(0); /* or what was freed before would hide what is taken next */
 #endif
