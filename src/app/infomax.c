@@ -14,10 +14,22 @@ int encoder_create(const config *c, const mige_data *d, int max_batch, mige_net 
     return mige_net_create((mige_shape){d->h, d->w, d->c}, spec, MIGE_ENCODER_LAYERS, max_batch, 0, net);
 }
 
+enum { CIRCUMSTANCE_I = 1, CIRCUMSTANCE_II = 2 };
 static int circumstances(const config *c) {
-    static const int of_choice[] = {MIGE_CIRCUMSTANCE_I, MIGE_CIRCUMSTANCE_II,
-                                    MIGE_CIRCUMSTANCE_I | MIGE_CIRCUMSTANCE_II};
+    static const int of_choice[] = {CIRCUMSTANCE_I, CIRCUMSTANCE_II, CIRCUMSTANCE_I | CIRCUMSTANCE_II};
     return of_choice[c->circumstance];
+}
+
+/* I(x;z), I(h;z) or their sum: the variables, and how many pairs. */
+enum { X, H, Z, VARIABLES };
+static int informations(const config *c, int dx, int dh, mige_mi_variable v[VARIABLES], mige_mi_pair pairs[2]) {
+    int n = 0, which = circumstances(c);
+    v[X] = (mige_mi_variable){"x", dx, 0};
+    v[H] = (mige_mi_variable){"h", dh, 1};
+    v[Z] = (mige_mi_variable){"z", (int)c->code, 1};
+    if (which & CIRCUMSTANCE_I) pairs[n++] = (mige_mi_pair){X, Z};
+    if (which & CIRCUMSTANCE_II) pairs[n++] = (mige_mi_pair){H, Z};
+    return n;
 }
 
 static int size_of(mige_shape s) {
@@ -32,8 +44,8 @@ static int draw_projections(infomax *t, int64_t step) {
     mige_projection_destroy(&t->of_h);
     int d = size_of(mige_net_shape(t->net, -1)), dh = size_of(mige_net_shape(t->net, t->h_layer)),
         which = circumstances(t->cfg);
-    if (which & MIGE_CIRCUMSTANCE_I) MIGE_TRY(mige_projection_create(seed, stream, k, d, &t->of_x));
-    return which & MIGE_CIRCUMSTANCE_II ? mige_projection_create(seed, stream + 1, k, dh, &t->of_h) : MIGE_OK;
+    if (which & CIRCUMSTANCE_I) MIGE_TRY(mige_projection_create(seed, stream, k, d, &t->of_x));
+    return which & CIRCUMSTANCE_II ? mige_projection_create(seed, stream + 1, k, dh, &t->of_h) : MIGE_OK;
 }
 
 static int take_memory(infomax *t) {
@@ -72,12 +84,15 @@ static int setup(infomax *t) {
 
 int infomax_create(const app *a, const mige_data *d, infomax *t) {
     mige_score_options o;
+    mige_mi_variable v[VARIABLES];
+    mige_mi_pair pairs[2];
     *t = (infomax){.c = &a->comm, .cfg = &a->cfg, .data = d};
     MIGE_TRY(config_score(&a->cfg, &o));
     MIGE_TRY(config_checks(&a->cfg, &t->checks));
     MIGE_TRY(mige_agree(t->c, setup(t)));
     MIGE_TRY(update_create(t->c, t->net, &t->update));
-    return mige_mi_create(t->c, circumstances(t->cfg), (int)t->cfg->batch, t->dx, t->dh, t->dz, &o, &t->mi);
+    int n = informations(t->cfg, t->dx, t->dh, v, pairs);
+    return mige_mi_create(t->c, (int)t->cfg->batch, VARIABLES, v, n, pairs, &o, &t->mi);
 }
 
 void infomax_destroy(infomax *t) {
@@ -93,15 +108,18 @@ void infomax_destroy(infomax *t) {
 
 double infomax_bytes(const config *c, const mige_data *d, int ranks, const mige_score_options *o) {
     mige_layer_spec spec[MIGE_ENCODER_LAYERS];
+    mige_mi_variable v[VARIABLES];
+    mige_mi_pair pairs[2];
     mige_encoder_spec((int)c->code, spec);
     int n = (int)((c->batch + ranks - 1) / ranks), k = (int)c->projection, which = circumstances(c);
-    int dx = which & MIGE_CIRCUMSTANCE_I ? k : 0, dh = which & MIGE_CIRCUMSTANCE_II ? k : 0;
+    int dx = which & CIRCUMSTANCE_I ? k : 0, dh = which & CIRCUMSTANCE_II ? k : 0;
     double net = (double)mige_net_bytes((mige_shape){d->h, d->w, d->c}, spec, MIGE_ENCODER_LAYERS, n);
     size_t parameters =
         mige_net_bytes((mige_shape){d->h, d->w, d->c}, spec, MIGE_ENCODER_LAYERS, 0) / (2 * sizeof(float));
     double shared = update_bytes(parameters, 1) + 12. * (double)parameters; /* and the copy that is written */
     double images = 4. * n * d->h * d->w * d->c + 8. * (double)d->train.n;
-    return net + shared + images + mige_mi_bytes(which, (int)c->batch, dx, dh, (int)c->code, ranks, o) +
+    int npairs = informations(c, dx, dh, v, pairs);
+    return net + shared + images + mige_mi_bytes((int)c->batch, VARIABLES, v, npairs, pairs, ranks, o) +
            8. * (double)c->batch * (dx + 2 * dh + 2 * c->code);
 }
 
@@ -268,7 +286,7 @@ int infomax_step(infomax *t, int64_t step, double *values) {
     mige_clock_start(MIGE_PHASE_GATHER);
     MIGE_TRY(gather(t, step));
     mige_clock_stop(MIGE_PHASE_GATHER, 0);
-    int err = mige_mi_gradient(t->mi, t->X, t->H, t->Z, t->dZ, t->dh ? t->dH : NULL);
+    int err = mige_mi_gradient(t->mi, (const double *[]){t->X, t->H, t->Z}, (double *[]){NULL, t->dH, t->dZ});
     MIGE_TRY(err == MIGE_EINPUT ? MIGE_ENUMERIC : err); /* images are finite: it was computed here */
     mige_clock_start(MIGE_PHASE_BACKWARD);
     MIGE_TRY(upstream(t));
