@@ -52,7 +52,7 @@ void scale_print(const scale *s, int i) {
 
 double scale_bytes(const scale *s, int M) {
     double samples = 8. * 4 * M * s->D; /* x, y, its derivative by rho, the gradient */
-    return mige_mi_bytes(MIGE_CIRCUMSTANCE_I, M, s->D, 0, s->D, s->a->comm.size, &s->score) + samples;
+    return known_mi_bytes(M, s->D, s->a->comm.size, &s->score) + samples;
 }
 
 void scale_flops(const scale *s, int M, double flops[PARTS]) {
