@@ -73,6 +73,11 @@ typedef struct {
 int mige_net_create(mige_shape in, const mige_layer_spec *spec, int nlayers, int max_batch, int input_gradient,
                     mige_net **net);
 void mige_net_destroy(mige_net **net);
+/* The same without any memory: for shapes, tensors and sizes alone. And the bytes that such a
+ * one would take. */
+int mige_net_blueprint(mige_shape in, const mige_layer_spec *spec, int nlayers, int max_batch, int input_gradient,
+                       mige_net **net);
+size_t mige_net_memory(const mige_net *net);
 
 /* Flat vectors and their lengths; owned by the network, fixed for its life. */
 float *mige_net_params(const mige_net *net);

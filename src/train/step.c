@@ -7,6 +7,12 @@
 #include <math.h>
 #include <string.h>
 
+void trainer_spread_copies(int n, int copies, size_t image, float *x) {
+    for (int i = n - 1; i >= 0 && copies > 1; i--) /* from the end: the copies lie where the images are */
+        for (int v = copies - 1; v >= 0; v--)
+            memmove(x + (size_t)(i * copies + v) * image, x + (size_t)i * image, image * sizeof *x);
+}
+
 /* This rank's part of batch number `step` - 1: the epoch's order, cut into whole batches; what is left over waits
  * for the next epoch's order. */
 static void load_batch(trainer *t) {
@@ -23,10 +29,7 @@ static void load_batch(trainer *t) {
         return;
     }
     mige_data_load(t->data, &t->data->train, mine, count, t->x, t->labels);
-    size_t image = (size_t)trainer_size(t->encoder, -1);
-    for (int i = count - 1; i >= 0 && p->copies > 1; i--) /* from the end: the copies lie where the images are */
-        for (int v = p->copies - 1; v >= 0; v--)
-            memmove(t->x + (size_t)(i * p->copies + v) * image, t->x + (size_t)i * image, image * sizeof *t->x);
+    trainer_spread_copies(count, p->copies, (size_t)trainer_size(t->encoder, -1), t->x);
 }
 
 const float *trainer_code(const trainer *t) {
@@ -121,7 +124,7 @@ int step_series(trainer *t) {
         [DEVIATION] = {"code_deviation", "1", "standard deviation of the code z, root mean square over its dimensions"},
     };
     for (int i = 0; i < FIXED; i++)
-        MIGE_TRY(trainer_add_series(t, fixed[i].name, "", fixed[i].units, fixed[i].long_name));
+        MIGE_TRY(trainer_add_series(t, NULL, "", fixed[i].name, fixed[i].units, fixed[i].long_name));
     return MIGE_OK;
 }
 

@@ -11,7 +11,8 @@ typedef struct term {
     const term_ops *ops;
     double weight; /* what it is multiplied by, gradient and value */
     int variant;   /* which of its kind, for terms that are several */
-    int series;    /* where its values begin in those of a step */
+    int series;    /* where its values begin in those of a step, */
+    int nseries;   /* and their number */
     void *self;
 } term;
 

@@ -84,8 +84,13 @@ int trainer_add_member(trainer *t, const char *name, mige_shape in, const mige_l
                        int max_batch, mige_net **net);
 /* Bytes of such a network for a term's forecast, with parameters, moments and gradients once more. */
 double trainer_member_bytes(mige_shape in, const mige_layer_spec *spec, int nlayers, int max_batch);
-/* A series; its place in t->values by *index. name is a format for `of`, as "%s_width". */
-int trainer_add_series(trainer *t, const char *name, const char *of, const char *units, const char *long_name);
+/* One of a term's values (k NULL: of the step's own): the series <of><name>. A term adds all of its own at one go, in
+ * create or in settle. */
+int trainer_add_series(trainer *t, term *k, const char *of, const char *name, const char *units,
+                       const char *long_name);
+/* Those of a score problem: J, width, share of Stein's identity. */
+enum { SCORE_SERIES = 3 };
+int trainer_add_score_series(trainer *t, term *k, const char *of);
 /* Room for gradients of a layer's output. */
 int trainer_want(trainer *t, int layer);
 
@@ -102,6 +107,9 @@ enum { MOST_MEMBER_LAYERS = 8 };
 
 /* The values of every step, before those of the terms: step.c. */
 int step_series(trainer *t);
+
+/* x [n][image], with room for [n][copies][image], becomes that, each image its copies. */
+void trainer_spread_copies(int n, int copies, size_t image, float *x);
 
 /* Share of images that the classifier of a bottleneck gets wrong on the test set, percent. Collective. */
 int trainer_test(trainer *t, double *error);

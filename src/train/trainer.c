@@ -12,18 +12,25 @@ int trainer_add_member(trainer *t, const char *name, mige_shape in, const mige_l
     return model_add(&t->model, name, *net, t->plan->seed);
 }
 
-/* The descriptions outlive the trainer's values but not the trainer: they are its own, name by name. */
-int trainer_add_series(trainer *t, const char *name, const char *of, const char *units, const char *long_name) {
+int trainer_add_series(trainer *t, term *k, const char *of, const char *name, const char *units,
+                       const char *long_name) {
     mige_series *more = realloc(t->series, (size_t)(t->nseries + 1) * sizeof *more);
-    char *text = NULL, *whole = NULL;
+    char *text[2] = {NULL, NULL};
     if (more) t->series = more;
-    if (!more || asprintf(&text, "%s%s", of, name) < 0) return mige_raise(MIGE_EFAIL, "memory: no room for a series");
-    if (asprintf(&whole, "%s%s%s", long_name, *of ? " of " : "", of) < 0) {
-        free(text);
+    if (!more || asprintf(&text[0], "%s%s", of, name) < 0 ||
+        asprintf(&text[1], "%s%s%s", long_name, *of ? " of " : "", of) < 0) {
+        free(text[0]);
         return mige_raise(MIGE_EFAIL, "memory: no room for a series");
     }
-    t->series[t->nseries++] = (mige_series){text, units, whole};
+    if (k && !k->nseries++) k->series = t->nseries;
+    t->series[t->nseries++] = (mige_series){text[0], units, text[1]};
     return MIGE_OK;
+}
+
+int trainer_add_score_series(trainer *t, term *k, const char *of) {
+    MIGE_TRY(trainer_add_series(t, k, of, "_eigen", "1", "J, eigenpairs kept for the score"));
+    MIGE_TRY(trainer_add_series(t, k, of, "_width", "1", "kernel width for the score"));
+    return trainer_add_series(t, k, of, "_stein", "1", "share of Stein's identity that is kept by the score");
 }
 
 int trainer_want(trainer *t, int layer) {
@@ -61,10 +68,9 @@ static int create_parts(trainer *t) {
     MIGE_TRY(step_series(t));
     for (int i = 0; i < p->nterms; i++) {
         t->terms[t->nterms++] = p->terms[i];
-        t->terms[i].series = t->nseries;
         MIGE_TRY(t->terms[i].ops->create(t, &t->terms[i]));
     }
-    return mige_alloc((size_t)t->nseries, sizeof *t->values, &t->values);
+    return MIGE_OK;
 }
 
 int trainer_create(const mige_comm *c, const train_plan *p, int checks, trainer *t) {
@@ -85,7 +91,7 @@ int trainer_create(const mige_comm *c, const train_plan *p, int checks, trainer 
     MIGE_TRY(model_settle(&t->model, c, o->average > 0));
     for (int i = 0; i < t->nterms; i++)
         if (t->terms[i].ops->settle) MIGE_TRY(t->terms[i].ops->settle(t, &t->terms[i]));
-    return MIGE_OK;
+    return mige_agree(c, mige_alloc((size_t)t->nseries, sizeof *t->values, &t->values));
 }
 
 void trainer_destroy(trainer *t) {
