@@ -261,8 +261,9 @@ def cross_entropy(out):
     write(out, "cross_entropy/correct", (z.argmax(1) == labels).sum().reshape(1))
 
 
-with open(pathlib.Path(__file__).with_name("nn_layers.txt"), "w", encoding="ascii") as f:
-    for row in CASES:
-        case(f, *row)
-    adam(f)
-    cross_entropy(f)
+if __name__ == "__main__":
+    with open(pathlib.Path(__file__).with_name("nn_layers.txt"), "w", encoding="ascii") as f:
+        for row in CASES:
+            case(f, *row)
+        adam(f)
+        cross_entropy(f)
