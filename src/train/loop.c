@@ -1,13 +1,12 @@
-/* mige train: the loop around the training step, and everything that makes a run survive. */
-#include "app/infomax.h"
-#include "app/saver.h"
-#include "mige/checkpoint.h"
+/* The loop around the training step, and everything that makes a run survive. */
 #include "mige/clock.h"
 #include "mige/error.h"
 #include "mige/io.h"
 #include "mige/log.h"
-#include "train/memory.h"
+#include "train/run.h"
+#include "train/saver.h"
 #include "train/stop.h"
+#include "train/train.h"
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
@@ -16,14 +15,20 @@
 #include <unistd.h>
 
 enum { METRICS_EVERY_SECONDS = 10 };
+enum { TRAIN, TEST, TABLES }; /* of the metrics */
+
+static const mige_series test_series[] = {
+    {"error", "percent", "test images whose class is not the likeliest; averaged weights, mean over draws"}};
 
 typedef struct {
-    app *a;
-    infomax t;
+    const train_request *q;
+    const mige_comm *c;
+    const train_options *o;
+    train_plan plan;
+    trainer t;
     mige_metrics *metrics; /* rank 0 */
     saver *saver;          /* rank 0 */
     int lock;              /* rank 0: of the folder */
-    int nvalues;
     char *trajectory;
     int64_t step, last;           /* done; the last one */
     int64_t saved;                /* the step of the newest checkpoint, -1 */
@@ -32,64 +37,61 @@ typedef struct {
     int64_t every_steps;          /* between them; 0: by time, or none */
     double every_seconds;         /* 0: by steps, or none */
     double checkpointed, flushed; /* when they, and the metrics, were last written */
+    double error;                 /* the newest test error, percent; NaN: none yet */
 } training;
 
-static int add_images(int64_t images, char **text) {
-    char *whole;
-    if (asprintf(&whole, "%simages = %lld\n", *text, (long long)images) < 0)
-        return mige_raise(MIGE_EFAIL, "memory: no room for the configuration");
-    free(*text);
-    *text = whole;
-    return MIGE_OK;
+static int run_path(const training *r, const char *name, char path[MIGE_OPT_TEXT_SIZE]) {
+    return mige_run_path(r->o->out, name, path);
 }
 
 /* What the trajectory depends on, the options and the number of images, as INI text. */
-static int describe_trajectory(const app *a, int64_t images, char **text) {
-    MIGE_TRY(mige_options_config(&option_table, a->command, &a->cfg, text));
-    return add_images(images, text);
+static int describe_trajectory(training *r) {
+    char *text, *whole;
+    MIGE_TRY(mige_options_config(r->q->given.table, r->q->given.command, r->q->given.config, &text));
+    int n = asprintf(&whole, "%simages = %lld\n", text, (long long)r->q->data->train.n);
+    free(text);
+    MIGE_CHECK(n >= 0, MIGE_EFAIL, "memory: no room for the configuration");
+    r->trajectory = whole;
+    return MIGE_OK;
 }
 
 static int check_trajectory(void *ctx, const char *path, const char *trajectory) {
-    static const char advice[] = "give the same options, or another --out";
     const training *r = ctx;
-    mige_options_given given = given_options(r->a);
     char theirs[MIGE_OPT_TEXT_SIZE], ours[MIGE_OPT_TEXT_SIZE];
     mige_options_find(trajectory, "images", theirs);
     mige_options_find(r->trajectory, "images", ours);
-    MIGE_CHECK(!strcmp(theirs, ours), MIGE_EINPUT, "--data: %s has %s training images, this command's %s (%s)",
-               path, theirs, ours, advice);
-    return mige_options_same(&given, path, trajectory, advice) ? MIGE_EINPUT : MIGE_OK;
+    MIGE_CHECK(!strcmp(theirs, ours), MIGE_EINPUT, "data: %s has %s training images, this command's %s (%s)", path,
+               theirs, ours, r->q->other_run);
+    return mige_options_same(&r->q->given, path, trajectory, r->q->other_run) ? MIGE_EINPUT : MIGE_OK;
 }
 
 static mige_checkpoint checkpoint_of(training *r) {
-    const infomax *t = &r->t;
-    return (mige_checkpoint){.net = t->net,
-                             .params = t->update.params,
-                             .state = mige_net_state(t->net),
-                             .m = t->update.m,
-                             .v = t->update.v,
-                             .step = r->step,
-                             .number = r->number,
-                             .trajectory = r->trajectory};
+    mige_checkpoint k = {.step = r->step, .number = r->number, .trajectory = r->trajectory};
+    model_describe(&r->t.model, &k);
+    return k;
+}
+
+static void say_damaged(const char *message) {
+    mige_warn("%s; looking for an earlier one", message);
 }
 
 /* On rank 0, up to the newest good checkpoint. */
 static int restore_files(training *r, mige_checkpoint *k) {
-    const char *run = r->a->cfg.out;
+    const char *run = r->o->out;
     MIGE_TRY(mige_checkpoint_newest(run, k, say_damaged));
     if (k->step < 0) return MIGE_OK;
     MIGE_TRY(mige_checkpoint_set_aside(run, k->step));
     MIGE_TRY(mige_metrics_load(r->metrics, k->step));
     r->old[0] = k->keep ? -1 : k->step;
-    if (mige_metrics_rows(r->metrics) != k->step)
+    if (mige_metrics_rows(r->metrics, TRAIN) != k->step)
         mige_warn("%s/metrics.h5: has %lld of the %lld steps up to this checkpoint; the others are lost", run,
-                  (long long)mige_metrics_rows(r->metrics), (long long)k->step);
+                  (long long)mige_metrics_rows(r->metrics, TRAIN), (long long)k->step);
     return MIGE_OK;
 }
 
 /* Rank 0 reads; the others get its numbers. */
 static int restore(training *r) {
-    const mige_comm *c = r->t.c;
+    const mige_comm *c = r->c;
     mige_checkpoint k = checkpoint_of(r);
     k.check = check_trajectory;
     k.ctx = r;
@@ -97,11 +99,10 @@ static int restore(training *r) {
     MIGE_TRY(mige_bcast(c, 0, &k.step, sizeof k.step));
     MIGE_TRY(mige_bcast(c, 0, &k.number, sizeof k.number));
     if (k.step < 0) {
-        mige_say("train: no checkpoint in %s yet, starting from the beginning", r->a->cfg.out);
+        mige_say("train: no checkpoint in %s yet, starting from the beginning", r->o->out);
         return MIGE_OK;
     }
-    MIGE_TRY(mige_bcast(c, 0, mige_net_state(r->t.net), mige_net_num_state(r->t.net) * sizeof(float)));
-    MIGE_TRY(update_spread(&r->t.update));
+    MIGE_TRY(model_spread(&r->t.model));
     r->step = r->saved = k.step;
     r->number = k.number;
     mige_say("train: resumed at step %lld", (long long)k.step);
@@ -118,7 +119,7 @@ static void begin_to_save(training *r, const mige_checkpoint *k) {
 
 /* A checkpoint of this step; `periodic` ones count for --keep-every. */
 static void checkpoint(training *r, int periodic) {
-    int64_t keep_every = r->a->cfg.keep_every, every = r->every_steps;
+    int64_t keep_every = r->o->keep_every, every = r->every_steps;
     r->number += periodic;
     r->checkpointed = mige_now();
     r->saved = r->step;
@@ -135,14 +136,15 @@ static int finish_saving(training *r) {
     mige_clock_start(MIGE_PHASE_OUTPUT);
     int err = r->saver ? saver_wait(r->saver) : MIGE_OK;
     mige_clock_stop(MIGE_PHASE_OUTPUT, 0);
-    return mige_agree(r->t.c, err);
+    return mige_agree(r->c, err);
 }
 
-/* The values of a step, and how the writing gets on. */
-static int record(training *r, const double *values) {
-    if (!r->saver) return MIGE_OK;
-    MIGE_TRY(mige_metrics_full(r->metrics) ? saver_wait(r->saver) : saver_poll(r->saver));
-    return mige_metrics_append(r->metrics, r->step, values);
+/* A row of the metrics, and how the writing gets on. */
+static int record(training *r, int table, const double *values) {
+    int err = MIGE_OK;
+    if (r->saver) err = mige_metrics_full(r->metrics, table) ? saver_wait(r->saver) : saver_poll(r->saver);
+    if (r->saver && !err) err = mige_metrics_append(r->metrics, table, r->step, values);
+    return mige_agree(r->c, err);
 }
 
 /* What all ranks must decide alike at a step boundary, in one small reduction. */
@@ -154,7 +156,7 @@ static int meet(training *r, boundary *b) {
     double now = mige_now();
     *b = (boundary){mige_stop_asked(), r->every_seconds > 0 && now - r->checkpointed >= r->every_seconds,
                     now - r->flushed > METRICS_EVERY_SECONDS};
-    return mige_max(r->t.c, (double *)b, 3);
+    return mige_max(r->c, (double *)b, 3);
 }
 
 static int last_checkpoint(training *r, int periodic) {
@@ -164,26 +166,36 @@ static int last_checkpoint(training *r, int periodic) {
 
 static int stop(training *r, int reason, int periodic) {
     MIGE_TRY(last_checkpoint(r, periodic));
-    mige_raise(MIGE_ESTOPPED, "train: stopped %s at step %lld of %lld (the same command with --resume goes on)",
-               mige_stop_reason(reason), (long long)r->step, (long long)r->last);
-    return mige_agree(r->t.c, MIGE_ESTOPPED);
+    mige_raise(MIGE_ESTOPPED, "train: stopped %s at step %lld of %lld (%s)", mige_stop_reason(reason),
+               (long long)r->step, (long long)r->last, r->q->go_on);
+    return mige_agree(r->c, MIGE_ESTOPPED);
 }
 
-static void show(const training *r, const double *v) {
-    char text[128];
+static void show(const training *r) {
+    char text[128], test[32] = "";
+    const double *v = r->t.values;
     if (!mige_progress_due((long)r->step)) return;
-    snprintf(text, sizeof text, "loss %.4g  |g| %.3g  %.0f images/s", v[0], v[1], v[4]);
+    if (!isnan(r->error)) snprintf(test, sizeof test, "  test error %.2f %%", r->error);
+    snprintf(text, sizeof text, "loss %.4g  |g| %.3g  %.0f images/s%s", v[LOSS], v[GRADIENT_NORM], v[SPEED], test);
     mige_progress_update((long)r->step, text);
 }
 
+/* At the end of every so many epochs, and of the training. */
+static int test_if_due(training *r) {
+    int64_t every = r->o->test_every * (r->q->data->train.n / r->plan.batch);
+    if (r->o->task != TASK_IB || !every || (r->step % every && r->step != r->last)) return MIGE_OK;
+    MIGE_TRY(trainer_test(&r->t, &r->error));
+    return record(r, TEST, &r->error);
+}
+
 static int loop(training *r) {
-    double values[64];
     boundary b;
     while (r->step < r->last) {
-        MIGE_TRY(infomax_step(&r->t, r->step + 1, values));
+        MIGE_TRY(trainer_step(&r->t, r->step + 1));
         r->step++;
-        MIGE_TRY(mige_agree(r->t.c, record(r, values)));
-        show(r, values);
+        MIGE_TRY(record(r, TRAIN, r->t.values));
+        MIGE_TRY(test_if_due(r));
+        show(r);
         MIGE_TRY(meet(r, &b));
         int periodic = b.checkpoint > 0 || (r->every_steps && r->step % r->every_steps == 0);
         if (r->step < r->last && b.stop > 0) return stop(r, (int)b.stop, periodic);
@@ -206,22 +218,21 @@ static void save_trace(training *r) {
 }
 
 /* A run is gone on with only when that is asked for. */
-static int check_folder(const app *a) {
+static int check_folder(const training *r) {
     char path[MIGE_OPT_TEXT_SIZE];
     int any;
-    MIGE_TRY(run_path(a->cfg.out, "metrics.h5", path));
-    MIGE_TRY(mige_checkpoint_any(a->cfg.out, &any));
+    MIGE_TRY(run_path(r, "metrics.h5", path));
+    MIGE_TRY(mige_checkpoint_any(r->o->out, &any));
     any = any || access(path, F_OK) == 0 || (errno != ENOENT && errno != ENOTDIR);
-    MIGE_CHECK(a->cfg.resume || !any, MIGE_EUSAGE,
-               "%s: holds a run already (--resume goes on with it; or give another --out)", a->cfg.out);
+    MIGE_CHECK(r->o->resume || !any, MIGE_EUSAGE, "%s: holds a run already (%s)", r->o->out, r->q->holds_run);
     return MIGE_OK;
 }
 
 /* Once more under the lock: another process may have begun a run meanwhile. */
-static int take_folder(const app *a, training *r) {
-    MIGE_TRY(mige_make_folder(a->cfg.out));
-    MIGE_TRY(mige_lock_folder(a->cfg.out, &r->lock));
-    return check_folder(a);
+static int take_folder(training *r) {
+    MIGE_TRY(mige_make_folder(r->o->out));
+    MIGE_TRY(mige_lock_folder(r->o->out, &r->lock));
+    return check_folder(r);
 }
 
 static int write_synced(const char *path, const char *text) {
@@ -231,12 +242,12 @@ static int write_synced(const char *path, const char *text) {
     return fclose(f) == 0 && good ? 0 : -1;
 }
 
-static int write_config(const app *a) {
-    const config *c = &a->cfg;
+static int write_config(const training *r) {
+    const mige_options_given *g = &r->q->given;
     char path[MIGE_OPT_TEXT_SIZE], part[MIGE_OPT_TEXT_SIZE], *text;
-    MIGE_TRY(run_path(c->out, "config.ini", path));
-    MIGE_TRY(run_path(c->out, "config.ini.part", part));
-    MIGE_TRY(mige_options_config(&option_table, a->command, c, &text));
+    MIGE_TRY(run_path(r, "config.ini", path));
+    MIGE_TRY(run_path(r, "config.ini.part", part));
+    MIGE_TRY(mige_options_config(g->table, g->command, g->config, &text));
     int good = write_synced(part, text) == 0 && rename(part, path) == 0;
     if (!good) unlink(part);
     free(text);
@@ -244,30 +255,31 @@ static int write_config(const app *a) {
     return MIGE_OK;
 }
 
-static int check_sizes(const app *a, const mige_data *d) {
-    long long B = a->cfg.batch, n = d->train.n;
-    MIGE_CHECK(B <= n, MIGE_EUSAGE, "--batch: %lld is more than the %lld training images", B, n);
-    MIGE_CHECK(a->comm.size <= B, MIGE_EUSAGE, "--batch: %lld images are too few for %d ranks", B, a->comm.size);
-    MIGE_CHECK(a->cfg.eigen <= B, MIGE_EUSAGE, "--eigen: %lld is more than the batch of %lld",
-               (long long)a->cfg.eigen, B);
-    return MIGE_OK;
+/* On rank 0. */
+static int create_writers(training *r) {
+    char path[MIGE_OPT_TEXT_SIZE];
+    const mige_metrics_table tables[TABLES] = {[TRAIN] = {"train", r->t.nseries, r->t.series},
+                                               [TEST] = {"test", 1, test_series}};
+    mige_checkpoint like = checkpoint_of(r);
+    MIGE_TRY(run_path(r, "metrics.h5", path));
+    MIGE_TRY(mige_metrics_create(path, r->o->task == TASK_IB ? TABLES : 1, tables, &r->metrics));
+    return saver_create(r->o->out, r->metrics, &like, &r->saver);
 }
 
-static int train(app *a, training *r) {
-    const config *c = &a->cfg;
-    const mige_series *series;
-    char path[MIGE_OPT_TEXT_SIZE];
-    int err = a->comm.rank == 0 ? take_folder(a, r) : MIGE_OK;
-    if (!err) err = describe_trajectory(a, r->t.data->train.n, &r->trajectory);
-    MIGE_TRY(mige_agree(&a->comm, err));
-    r->nvalues = infomax_series(&r->t, &series);
-    MIGE_TRY(run_path(c->out, "metrics.h5", path));
-    if (a->comm.rank == 0) err = mige_metrics_create(path, r->nvalues, series, &r->metrics);
-    if (!err && a->comm.rank == 0) err = saver_create(c->out, r->metrics, r->t.net, &r->saver);
-    MIGE_TRY(mige_agree(&a->comm, err));
-    if (c->resume) MIGE_TRY(restore(r));
-    MIGE_TRY(
-        mige_agree(&a->comm, a->comm.rank == 0 ? write_config(a) : MIGE_OK)); /* not before it is known to fit */
+static void say_end(const training *r) {
+    if (r->o->task == TASK_IB && !isnan(r->error))
+        mige_print("train: done, %lld steps, test error %.2f %%", (long long)r->step, r->error);
+    else
+        mige_say("train: done, %lld steps; next: mige probe --run %s", (long long)r->step, r->o->out);
+}
+
+static int train(training *r) {
+    int first = r->c->rank == 0, err = first ? take_folder(r) : MIGE_OK;
+    if (!err) err = describe_trajectory(r);
+    MIGE_TRY(mige_agree(r->c, err));
+    MIGE_TRY(mige_agree(r->c, first ? create_writers(r) : MIGE_OK));
+    if (r->o->resume) MIGE_TRY(restore(r));
+    MIGE_TRY(mige_agree(r->c, first ? write_config(r) : MIGE_OK)); /* not before it is known to fit */
     begin_to_save(r, NULL); /* what cannot be written is known before the first step, not after hours */
     MIGE_TRY(finish_saving(r));
     r->checkpointed = mige_now();
@@ -277,42 +289,29 @@ static int train(app *a, training *r) {
     err = loop(r);
     mige_progress_end();
     if (err == MIGE_ENUMERIC) save_trace(r);
-    if (!err) mige_say("train: done, %lld steps; next: mige probe --run %s", (long long)r->step, c->out);
+    if (!err) say_end(r);
     return err;
 }
 
-/* What mige_memory_check asks for. */
-typedef struct {
-    const app *a;
-    const mige_data *d;
-    const mige_score_options *o;
-} demand;
-
 static double need(const void *ctx, int batch) {
-    const demand *n = ctx;
-    config c = n->a->cfg;
-    c.batch = batch;
-    return infomax_bytes(&c, n->d, n->a->comm.size, n->o);
+    return train_plan_bytes(ctx, batch);
 }
 
-static int plan(app *a, const mige_data *d, training *r) {
-    const config *c = &a->cfg;
-    mige_score_options o;
-    char name[CHOICE_SIZE];
-    MIGE_TRY(config_score(c, &o));
-    demand n = {a, d, &o};
-    int64_t per_epoch = d->train.n / c->batch;
-    r->last = c->steps ? c->steps : c->epochs * per_epoch;
-    config_choice(c, "circumstance", name);
+static int say_plan(training *r) {
+    const train_options *o = r->o;
+    const mige_data *d = r->q->data;
+    int64_t per_epoch = d->train.n / o->batch;
+    char where[MIGE_OPT_TEXT_SIZE] = "";
+    if (o->circumstance == CIRCUMSTANCE_VIEWS)
+        snprintf(where, sizeof where, " of two views (%.200s)", *o->augment ? o->augment : "not augmented");
+    else if (o->task == TASK_INFOMAX)
+        snprintf(where, sizeof where, ", circumstance %s", r->q->circumstance);
     mige_say("train: %lld images of %d x %d x %d, %lld steps of %lld images (%.4g epochs), %d ranks x %d threads",
-             (long long)d->train.n, d->c, d->h, d->w, (long long)r->last, (long long)c->batch,
-             (double)r->last / (double)per_epoch, a->comm.size, (int)c->threads);
-    mige_say(
-        "train: MIGE, circumstance %s, code %lld, projection %lld, threshold %g, about %.3g MB a rank, into %s",
-        name, (long long)c->code, (long long)c->projection, c->threshold, need(&n, (int)c->batch) / 1e6,
-        *c->out ? c->out : "(nowhere)");
-    mige_memory m = memory_of(a);
-    return mige_memory_check(&m, "--batch", (int)c->batch, need, &n);
+             (long long)d->train.n, d->c, d->h, d->w, (long long)r->last, (long long)o->batch,
+             (double)r->last / (double)per_epoch, r->c->size, r->q->threads);
+    mige_say("train: objective %s%s, encoder %s, code %lld, about %.3g MB a rank, into %s", r->plan.objective->name,
+             where, o->encoder, (long long)o->code, need(&r->plan, (int)o->batch) / 1e6, *o->out ? o->out : "(nowhere)");
+    return mige_memory_check(&r->q->memory, r->q->batch_option, (int)o->batch, need, &r->plan);
 }
 
 /* "500", "500 steps", "10min", "10 minutes", "1h": steps, or time. */
@@ -333,30 +332,27 @@ static int parse_every(const char *text, training *r) {
         r->every_steps = units[i].seconds > 0 ? 0 : (int64_t)n;
         return MIGE_OK;
     }
-    return mige_raise(MIGE_EUSAGE,
-                      "--checkpoint-every: \"%s\" is neither a number of steps nor a time (500, or 10min)", text);
+    return mige_raise(MIGE_EUSAGE, "checkpoint-every: \"%s\" is neither a number of steps nor a time (500, or 10min)",
+                      text);
 }
 
-int cmd_train(app *a) {
-    mige_data d = {0};
-    training r = {.a = a, .lock = -1, .saved = -1, .old = {-1, MIGE_CHECKPOINT_ANY_OLD}};
-    MIGE_TRY(config_need("data", a->cfg.data));
-    if (!a->cfg.dry_run) MIGE_TRY(config_need("out", a->cfg.out));
-    MIGE_TRY(parse_every(a->cfg.checkpoint_every, &r));
-    MIGE_TRY(mige_stop_listen(&a->comm, a->cfg.max_hours, a->cfg.stop_file));
-    MIGE_TRY(mige_data_open(&a->comm, a->cfg.data, &d));
-    int err = check_sizes(a, &d);
-    if (!err && *a->cfg.out) err = mige_agree(&a->comm, a->comm.rank == 0 ? check_folder(a) : MIGE_OK);
-    if (!err) err = plan(a, &d, &r);
-    if (!err && !a->cfg.dry_run) {
-        err = infomax_create(a, &d, &r.t);
-        if (!err) err = train(a, &r);
+int train_run(const train_request *q) {
+    training r = {.q = q, .c = q->c, .o = q->o, .lock = -1, .saved = -1, .old = {-1, MIGE_CHECKPOINT_ANY_OLD}, .error = NAN};
+    const train_options *o = q->o;
+    MIGE_TRY(parse_every(o->checkpoint_every, &r));
+    MIGE_TRY(mige_agree(q->c, train_plan_create(o, q->score, q->data, q->seed, q->c, &r.plan)));
+    r.last = o->steps ? o->steps : o->epochs * (q->data->train.n / o->batch);
+    int err = *o->out ? mige_agree(q->c, q->c->rank == 0 ? check_folder(&r) : MIGE_OK) : MIGE_OK;
+    if (!err) err = say_plan(&r);
+    if (!err && !q->memory.dry_run) {
+        err = trainer_create(q->c, &r.plan, q->checks, &r.t);
+        if (!err) err = train(&r);
         saver_destroy(&r.saver);
         mige_metrics_destroy(&r.metrics);
-        infomax_destroy(&r.t);
+        trainer_destroy(&r.t);
         free(r.trajectory);
         mige_unlock_folder(r.lock);
     }
-    mige_data_close(&d);
+    train_plan_destroy(&r.plan);
     return err;
 }

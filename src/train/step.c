@@ -112,8 +112,6 @@ static int move(trainer *t, double *norm) {
     return mige_agree(t->c, finite ? MIGE_OK : MIGE_ENUMERIC);
 }
 
-enum { LOSS, GRADIENT_NORM, EPOCH, RATE, SPEED, DEVIATION, FIXED };
-
 int step_series(trainer *t) {
     static const mige_series fixed[FIXED] = {
         [LOSS] = {"loss", "nat", "what is minimised; of scores the surrogate with their gradient, no estimate"},

@@ -106,6 +106,7 @@ int trainer_backward(trainer *t, mige_net *net, const float *upstream, int n, co
 enum { MOST_MEMBER_LAYERS = 8 };
 
 /* The values of every step, before those of the terms: step.c. */
+enum { LOSS, GRADIENT_NORM, EPOCH, RATE, SPEED, DEVIATION, FIXED };
 int step_series(trainer *t);
 
 /* x [n][image], with room for [n][copies][image], becomes that, each image its copies. */
