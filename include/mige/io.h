@@ -40,6 +40,8 @@ int mige_file_create(const char *path, const char *format, mige_file **f);
 /* Marks the file complete, closes, syncs and renames it. *f = NULL whatever happens; after an error the .part is
  * gone and `path` is what it was. */
 int mige_file_commit(mige_file **f);
+/* Whether a file can be written there: begun and given up again. */
+int mige_file_try(const char *path);
 /* Closes and deletes the .part. No effect on NULL. */
 void mige_file_discard(mige_file **f);
 

@@ -298,12 +298,13 @@ static double need(const void *ctx, int batch) {
 static int plan(app *a, const mige_data *d, training *r) {
     const config *c = &a->cfg;
     mige_score_options o;
-    char name[CHOICE_SIZE];
+    char name[MIGE_OPT_TEXT_SIZE];
     MIGE_TRY(config_score(c, &o));
     demand n = {a, d, &o};
     int64_t per_epoch = d->train.n / c->batch;
     r->last = c->steps ? c->steps : c->epochs * per_epoch;
-    config_choice(c, "circumstance", name);
+    mige_options_given given = given_options(a);
+    mige_options_value(&given, "circumstance", name);
     mige_say("train: %lld images of %d x %d x %d, %lld steps of %lld images (%.4g epochs), %d ranks x %d threads",
              (long long)d->train.n, d->c, d->h, d->w, (long long)r->last, (long long)c->batch,
              (double)r->last / (double)per_epoch, a->comm.size, (int)c->threads);

@@ -147,6 +147,13 @@ int mige_file_create(const char *path, const char *format, mige_file **out) {
     return err;
 }
 
+int mige_file_try(const char *path) {
+    mige_file *f;
+    MIGE_TRY(mige_file_create(path, "mige-data", &f));
+    mige_file_discard(&f);
+    return MIGE_OK;
+}
+
 void mige_file_discard(mige_file **pf) {
     mige_file *f = *pf;
     *pf = NULL;
