@@ -105,6 +105,8 @@ int mige_file_each(const mige_file *f, int (*fn)(void *ctx, const char *name), v
 
 /* Reads every data set of `f` and compares its CRC-32; a data set without one is an error. */
 int mige_file_verify(const mige_file *f);
+/* Whether the file has a seal, so that all of its bytes were compared with their sum when it was opened. */
+int mige_file_sealed(const mige_file *f);
 
 /* mkdir -p. */
 int mige_make_folder(const char *path);

@@ -161,7 +161,8 @@ static int check_trajectory(const mige_file *f, const mige_checkpoint *k) {
     return err;
 }
 
-static int read_tensor(const mige_file *f, const mige_checkpoint *k, const mige_tensor *t, int group) {
+static int read_tensor(const mige_file *f, const mige_checkpoint *k, const mige_tensor *t, int group,
+                       int *foreign) {
     char name[128];
     mige_layout stored, wanted = tensor_layout(t);
     float *data = piece(k, t, group);
@@ -170,23 +171,27 @@ static int read_tensor(const mige_file *f, const mige_checkpoint *k, const mige_
     MIGE_TRY(mige_file_layout(f, name, &stored));
     int same = stored.ndim == wanted.ndim;
     for (int d = 0; same && d < wanted.ndim; d++) same = stored.dims[d] == wanted.dims[d];
+    *foreign = !same;
     MIGE_CHECK(same, MIGE_EINPUT, "%s: %s has another shape than this run's (another architecture)",
                mige_file_path(f), name);
     return mige_file_read(f, name, MIGE_F32, 0, stored.dims[0], data);
 }
 
-static int read_open(const mige_file *f, int64_t step, mige_checkpoint *k, int *whole) {
-    MIGE_TRY(mige_file_verify(f));
+/* All sums are compared: of the file when it was opened, or else of its sets here, and of each set as it is read.
+ * *foreign: it is good, but does not fit. */
+static int read_open(const mige_file *f, int64_t step, mige_checkpoint *k, int *foreign) {
+    if (!mige_file_sealed(f)) MIGE_TRY(mige_file_verify(f));
     int64_t stored;
     MIGE_TRY(mige_file_get_int(f, "/", "step", &stored));
     MIGE_CHECK(stored == step, MIGE_EINPUT, "%s: holds step %lld (it was renamed)", mige_file_path(f),
                (long long)stored);
-    *whole = 1;
+    *foreign = 1;
     if (k->check) MIGE_TRY(check_trajectory(f, k));
+    *foreign = 0;
     for (int i = 0; i < mige_net_num_tensors(k->net); i++) {
         mige_tensor t;
         mige_net_tensor(k->net, i, &t);
-        for (int g = 0; g < 3; g++) MIGE_TRY(read_tensor(f, k, &t, g));
+        for (int g = 0; g < 3; g++) MIGE_TRY(read_tensor(f, k, &t, g, foreign));
     }
     int64_t keep = 1; /* files of earlier versions have neither */
     k->number = 0;
@@ -201,7 +206,7 @@ static int read_open(const mige_file *f, int64_t step, mige_checkpoint *k, int *
 static int read_one(const char *run, int64_t step, mige_checkpoint *k, int *damaged) {
     mige_file *f;
     char path[PATH_SIZE];
-    int whole = 0;
+    int foreign = 0;
     *damaged = 0;
     file_path(run, step, "", path);
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -209,10 +214,10 @@ static int read_one(const char *run, int64_t step, mige_checkpoint *k, int *dama
     if (fd >= 0) close(fd);
     int err = mige_file_open(path, "mige-checkpoint", &f);
     if (!err) {
-        err = read_open(f, step, k, &whole);
+        err = read_open(f, step, k, &foreign);
         mige_file_close(&f);
     }
-    *damaged = err == MIGE_EINPUT && !whole;
+    *damaged = err == MIGE_EINPUT && !foreign;
     return err;
 }
 
