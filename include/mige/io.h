@@ -40,6 +40,8 @@ int mige_file_create(const char *path, const char *format, mige_file **f);
 /* Marks the file complete, closes, syncs and renames it. *f = NULL whatever happens; after an error the .part is
  * gone and `path` is what it was. */
 int mige_file_commit(mige_file **f);
+/* Whether a file can be written there: begun and given up again. */
+int mige_file_try(const char *path);
 /* Closes and deletes the .part. No effect on NULL. */
 void mige_file_discard(mige_file **f);
 
@@ -103,6 +105,8 @@ int mige_file_each(const mige_file *f, int (*fn)(void *ctx, const char *name), v
 
 /* Reads every data set of `f` and compares its CRC-32; a data set without one is an error. */
 int mige_file_verify(const mige_file *f);
+/* Whether the file has a seal, so that all of its bytes were compared with their sum when it was opened. */
+int mige_file_sealed(const mige_file *f);
 
 /* mkdir -p. */
 int mige_make_folder(const char *path);

@@ -4,6 +4,7 @@
 #define MIGE_OPTIONS_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 enum mige_option_type {
     MIGE_OPT_FLAG,   /* int: 0 or 1; alone on the command line, yes/no in a file */
@@ -77,9 +78,17 @@ int mige_options_help(const mige_option_table *t, const mige_command *cmd, const
 int mige_options_same(const mige_options_given *g, const char *where, const char *text, const char *advice);
 /* The value of a name, in any section, in such a text; "" if it is not there. */
 void mige_options_find(const char *text, const char *name, char value[MIGE_OPT_TEXT_SIZE]);
+/* The value of an option as text, by its name; "" if there is none. */
+void mige_options_value(const mige_options_given *g, const char *name, char value[MIGE_OPT_TEXT_SIZE]);
 /* The command called `name`, or NULL with a MIGE_EUSAGE message that names the nearest. */
 const mige_command *mige_options_command(const mige_option_table *t, const char *name);
 /* Name of value i of a choice ("lapack|scalapack", 1 -> "scalapack"), copied to text. */
 void mige_options_choice(const char *choices, int i, char *text, size_t size);
+
+/* Lists in texts, "5,10,20", "mige,mine"; malloc'ed. values [n] = whole numbers, each in [min, max] and none twice;
+ * indices [n] = the places of the names in `choices`, "a|b|c", none twice. Errors: MIGE_EUSAGE, which begin with
+ * `where`. */
+int mige_list_integers(const char *where, const char *text, int64_t min, int64_t max, int *n, int64_t **values);
+int mige_list_names(const char *where, const char *text, const char *choices, int *n, int **indices);
 
 #endif

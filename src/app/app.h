@@ -2,11 +2,13 @@
 #ifndef MIGE_APP_H
 #define MIGE_APP_H
 
+#include "app/commands.h"
 #include "mige/comm.h"
 #include "mige/nn.h"
 #include "mige/options.h"
 #include "mige/precondition.h"
 #include "mige/score.h"
+#include "study/study.h"
 #include "train/memory.h"
 
 /* One variable an option; see the table in config.c for meaning, units and ranges. */
@@ -28,12 +30,7 @@ typedef struct {
     int resume;
     char checkpoint_every[MIGE_OPT_TEXT_SIZE], stop_file[MIGE_OPT_TEXT_SIZE];
     double max_hours, rate, beta1, beta2;
-    /* toy, scale: samples whose mutual information is known */
-    char dims[MIGE_OPT_TEXT_SIZE], methods[MIGE_OPT_TEXT_SIZE], samples[MIGE_OPT_TEXT_SIZE],
-        rho[MIGE_OPT_TEXT_SIZE];
-    int64_t dim, repeats, critic_repeats, critic_steps, joint_steps;
-    int problem, rotate;
-    double critic_rate, joint_rate;
+    study_options study; /* toy, scale */
     /* probe, encode */
     char run[MIGE_OPT_TEXT_SIZE], layers[MIGE_OPT_TEXT_SIZE];
     int untrained;
@@ -57,6 +54,8 @@ typedef struct {
 
 extern const mige_option_table option_table;
 mige_options_given given_options(const app *a);
+/* What toy and scale are asked for. Errors: MIGE_EUSAGE. */
+int study_of(const app *a, study *s);
 /* What scores may take, with what to do where that is too little. */
 mige_memory memory_of(const app *a);
 
@@ -66,9 +65,6 @@ int config_score(const config *c, mige_score_options *o);
 /* --check, as a sum of these. Errors: MIGE_EUSAGE (an unknown name). */
 enum { CHECK_EIGEN = 1, CHECK_NAN = 2, CHECK_REPLICA = 4 };
 int config_checks(const config *c, int *checks);
-/* The value of an option that is a choice, by the option's name. */
-enum { CHOICE_SIZE = 32 };
-void config_choice(const config *c, const char *option, char text[CHOICE_SIZE]);
 /* An option that must be given. */
 int config_need(const char *option, const char *value);
 /* Path of a file in a run's folder, MIGE_OPT_TEXT_SIZE long. */
@@ -81,15 +77,8 @@ void say_damaged(const char *message);
 int check_output(const char *output, const char *input, const char *other);
 
 /* The commands. Collective. */
-int cmd_train(app *a);
-int cmd_probe(app *a);
-int cmd_encode(app *a);
-int cmd_score(app *a);
-int cmd_toy(app *a);
-int cmd_scale(app *a);
-int cmd_convert(app *a);
-int cmd_info(app *a);
-int cmd_verify(app *a);
+#define COMMAND_FUNCTION(BIT, NAME, ...) int cmd_##NAME(app *a);
+COMMANDS(COMMAND_FUNCTION)
 
 /* --log-view: time per phase over the ranks. Collective. */
 int print_phases(const mige_comm *c);

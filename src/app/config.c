@@ -1,6 +1,5 @@
 /* The one table of options, and what is made from it. */
 #include "app/app.h"
-#include "app/lists.h"
 #include "app/ssm.h"
 #include "mige/error.h"
 #include "mige/io.h"
@@ -11,41 +10,10 @@
 #include <string.h>
 #include <sys/stat.h>
 
-enum {
-    TRAIN = 1,
-    PROBE = 2,
-    ENCODE = 4,
-    SCORE = 8,
-    CONVERT = 16,
-    INFO = 32,
-    VERIFY = 64,
-    TOY = 128,
-    SCALE = 256,
-    ALL = 511
-};
 enum { ESTIMATE = TRAIN | SCORE | TOY | SCALE };
 
-static const mige_command commands[] = {
-    {"train", TRAIN,
-     "Trains an encoder by the gradient of mutual information; keeps metrics and checkpoints in RUN.",
-     "--data F.h5 --out RUN [--OPTION VALUE]..."},
-    {"probe", PROBE, "Trains classifiers on the frozen encoder of a run; prints and keeps their test accuracy.",
-     "--run RUN [--layers conv,fc,y]"},
-    {"encode", ENCODE, "Writes the learnt features of a data file, in its order.",
-     "--run RUN --data F.h5 --output G.h5"},
-    {"score", SCORE, "Estimates the score (gradient of the log density) of anyone's samples.",
-     "--input F.h5 --dataset /NAME --output S.h5"},
-    {"toy", TOY,
-     "Gradients of mutual information where the true one is known: correlated Gaussians, and maps of them.",
-     "--dims 5,10,20 --methods mige,mine,mine-f --output F.h5 [--OPTION VALUE]..."},
-    {"scale", SCALE,
-     "Time per phase and error of the gradient of mutual information against the number of samples.",
-     "--samples 256,1024,4096 --dim D --output F.h5 [--OPTION VALUE]..."},
-    {"convert", CONVERT, "Makes a data file from the official files of MNIST, CIFAR-10 or CIFAR-100.",
-     "--format mnist|cifar10|cifar100 --from DIR --output F.h5"},
-    {"info", INFO, "Tells versions, ranks, threads and BLAS kernels, and warns of what is slow.", ""},
-    {"verify", VERIFY, "Checks files of this program: complete, right format, sums match.", "F.h5..."},
-};
+#define COMMAND(BIT, NAME, FLAGS, NEEDS, WRITES, USAGE, HELP) {#NAME, BIT, HELP, USAGE},
+static const mige_command commands[] = {COMMANDS(COMMAND)};
 
 #define AT(field) offsetof(config, field)
 #define FLAG MIGE_OPT_FLAG
@@ -111,25 +79,27 @@ static const mige_option options[] = {
     {"probe-rate", REAL, AT(probe_rate), "1e-4", 1e-12, 1e3, NULL, PROBE, 0, "X",
      "learning rate; a tenth after 1/2 and 3/4 of the epochs"},
     {"dropout", REAL, AT(dropout), "0.1", 0, 0.99, NULL, PROBE, 0, "X", "rate in the classifiers"},
-    {"dims", TEXT, AT(dims), "5,10,20", 0, 0, NULL, TOY, 0, "LIST", "dimensions of x and of y"},
-    {"methods", TEXT, AT(methods), "mige,mine,mine-f", 0, 0, NULL, TOY, 0, "LIST",
+    {"dims", TEXT, AT(study.dims), "5,10,20", 0, 0, NULL, TOY, 0, "LIST", "dimensions of x and of y"},
+    {"methods", TEXT, AT(study.methods), "mige,mine,mine-f", 0, 0, NULL, TOY, 0, "LIST",
      "among mige, mine, mine-f (separable critics), mine-joint, mine-f-joint (joint critics, trained out)"},
-    {"samples", TEXT, AT(samples), "", 0, 0, NULL, TOY | SCALE, SCALE, "LIST",
+    {"samples", TEXT, AT(study.samples), "", 0, 0, NULL, TOY | SCALE, SCALE, "LIST",
      "samples a problem; toy: one number, 256 if not given; scale: a list, 256,1024,4096 if not given"},
-    {"dim", INT, AT(dim), "32", 1, 4096, NULL, SCALE, 0, "D", "dimensions of x and of y"},
-    {"rho", TEXT, AT(rho), "", 0, 0, NULL, TOY | SCALE, 0, "A:B:N",
+    {"dim", INT, AT(study.dim), "32", 1, 4096, NULL, SCALE, 0, "D", "dimensions of x and of y"},
+    {"rho", TEXT, AT(study.rho), "", 0, 0, NULL, TOY | SCALE, 0, "A:B:N",
      "N correlations from A to B; if not given, toy: -0.8:0.8:32, scale: -0.8:0.8:4"},
-    {"repeats", INT, AT(repeats), "1", 1, 1e6, NULL, TOY | SCALE, 0, "N", "draws of the samples"},
-    {"problem", CHOICE, AT(problem), "gaussian", 0, 0, "gaussian|cubic|asinh|sine|radial|scaled", TOY | SCALE, 0,
-     "", "map of y: none, y^3, asinh y, y + 0.4 sin 2y, y/(1+|y|^2/D), dimensions scaled 0.1 to 10"},
-    {"rotate", FLAG, AT(rotate), "no", 0, 0, NULL, TOY | SCALE, 0, "", "a random rotation of y after the map"},
-    {"critic-repeats", INT, AT(critic_repeats), "0", 0, 1e6, NULL, TOY, 0, "N",
+    {"repeats", INT, AT(study.repeats), "1", 1, 1e6, NULL, TOY | SCALE, 0, "N", "draws of the samples"},
+    {"problem", CHOICE, AT(study.problem), "gaussian", 0, 0, "gaussian|cubic|asinh|sine|radial|scaled", TOY | SCALE,
+     0, "", "map of y: none, y^3, asinh y, y + 0.4 sin 2y, y/(1+|y|^2/D), dimensions scaled 0.1 to 10"},
+    {"rotate", FLAG, AT(study.rotate), "no", 0, 0, NULL, TOY | SCALE, 0, "",
+     "a random rotation of y after the map"},
+    {"critic-repeats", INT, AT(study.critic_repeats), "0", 0, 1e6, NULL, TOY, 0, "N",
      "draws for the methods that train critics; 0: as --repeats"},
-    {"critic-steps", INT, AT(critic_steps), "200", 1, 1e7, NULL, TOY, 0, "N", "steps of mine and mine-f"},
-    {"critic-rate", REAL, AT(critic_rate), "1e-4", 1e-9, 10, NULL, TOY, 0, "X", "learning rate of mine and mine-f"},
-    {"joint-steps", INT, AT(joint_steps), "20000", 1, 1e7, NULL, TOY, 0, "N",
+    {"critic-steps", INT, AT(study.critic_steps), "200", 1, 1e7, NULL, TOY, 0, "N", "steps of mine and mine-f"},
+    {"critic-rate", REAL, AT(study.critic_rate), "1e-4", 1e-9, 10, NULL, TOY, 0, "X",
+     "learning rate of mine and mine-f"},
+    {"joint-steps", INT, AT(study.joint_steps), "20000", 1, 1e7, NULL, TOY, 0, "N",
      "most steps of mine-joint and mine-f-joint, which stop when their bound does not rise any more"},
-    {"joint-rate", REAL, AT(joint_rate), "5e-4", 1e-9, 10, NULL, TOY, 0, "X",
+    {"joint-rate", REAL, AT(study.joint_rate), "5e-4", 1e-9, 10, NULL, TOY, 0, "X",
      "learning rate of mine-joint and mine-f-joint"},
     {"estimator", CHOICE, AT(estimator), "ssge", 0, 0, MIGE_ESTIMATORS, ESTIMATE, 0, "",
      "of the scores: spectral Stein; iterated Tikhonov; a network trained by sliced score matching"},
@@ -195,7 +165,7 @@ int config_checks(const config *c, int *checks) {
     int n = 0, *bits = NULL;
     *checks = 0;
     if (!*c->check) return MIGE_OK;
-    MIGE_TRY(list_names("check", c->check, "eigen|nan|replica", &n, &bits));
+    MIGE_TRY(mige_list_names("--check", c->check, "eigen|nan|replica", &n, &bits));
     for (int i = 0; i < n; i++) *checks |= 1 << bits[i];
     free(bits);
     return MIGE_OK;
@@ -236,13 +206,17 @@ int config_score(const config *c, mige_score_options *o) {
     return MIGE_OK;
 }
 
-void config_choice(const config *c, const char *option, char text[CHOICE_SIZE]) {
-    text[0] = 0;
-    for (size_t i = 0; i < sizeof options / sizeof *options; i++) {
-        const int *value = (const int *)(const void *)((const char *)c + options[i].offset);
-        if (options[i].type == CHOICE && !strcmp(options[i].name, option))
-            mige_options_choice(options[i].choices, *value, text, CHOICE_SIZE);
-    }
+int study_of(const app *a, study *s) {
+    const config *c = &a->cfg;
+    *s = (study){.c = &a->comm,
+                 .o = &c->study,
+                 .given = given_options(a),
+                 .memory = memory_of(a),
+                 .seed = (uint64_t)c->seed,
+                 .resume = c->resume,
+                 .dry_run = c->dry_run,
+                 .output = c->output};
+    return config_score(c, &s->score);
 }
 
 int config_need(const char *option, const char *value) {
@@ -256,12 +230,9 @@ static int same_file(const char *a, const char *b) {
 }
 
 int check_output(const char *output, const char *input, const char *other) {
-    mige_file *f;
     MIGE_CHECK(!same_file(output, input) && !same_file(output, other), MIGE_EUSAGE,
                "--output: %s is also read (give another name)", output);
-    MIGE_TRY(mige_file_create(output, "mige-data", &f));
-    mige_file_discard(&f);
-    return MIGE_OK;
+    return mige_file_try(output);
 }
 
 int run_path(const char *run, const char *name, char *path) {

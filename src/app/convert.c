@@ -26,7 +26,5 @@ static int convert(const config *c) {
 }
 
 int cmd_convert(app *a) {
-    MIGE_TRY(config_need("from", a->cfg.from));
-    if (!a->cfg.dry_run) MIGE_TRY(config_need("output", a->cfg.output));
     return mige_agree(&a->comm, a->comm.rank == 0 ? convert(&a->cfg) : MIGE_OK);
 }

@@ -10,18 +10,22 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define COMMAND(BIT, NAME, FLAGS, NEEDS, WRITES, USAGE, HELP) {cmd_##NAME, FLAGS, NEEDS, WRITES},
 static const struct {
-    const char *name;
     int (*run)(app *a);
-} runners[] = {
-    {"train", cmd_train},     {"probe", cmd_probe}, {"encode", cmd_encode},
-    {"score", cmd_score},     {"toy", cmd_toy},     {"scale", cmd_scale},
-    {"convert", cmd_convert}, {"info", cmd_info},   {"verify", cmd_verify},
-};
+    int flags;
+    const char *needs, *writes; /* options, or "" */
+} commands[] = {COMMANDS(COMMAND)};
 
-/* Those that a signal stops at their next step, and not at once. */
-static int takes_signals(const char *command) {
-    return !strcmp(command, "train") || !strcmp(command, "toy") || !strcmp(command, "scale");
+static int place(const app *a) {
+    return (int)(a->command - option_table.commands);
+}
+
+/* Before the command line is read: what is no command's name says so later. */
+static int takes_signals(const char *name) {
+    for (int i = 0; i < NUMBER_OF_COMMANDS; i++)
+        if (!strcmp(option_table.commands[i].name, name)) return commands[i].flags & SIGNALS;
+    return 0;
 }
 
 static void print_help(void) {
@@ -69,7 +73,7 @@ done:
 static int take_files(app *a, int *argc, char **argv) {
     int kept = 0;
     MIGE_TRY(mige_alloc((size_t)*argc + 1, sizeof *a->files, &a->files));
-    if (strcmp(a->command->name, "verify") != 0) return MIGE_OK;
+    if (!(commands[place(a)].flags & FILES)) return MIGE_OK;
     for (int i = 0; i < *argc; i++) {
         if (strncmp(argv[i], "--", 2) != 0) {
             a->files[a->nfiles++] = argv[i];
@@ -100,9 +104,16 @@ static int config_text(const app *a, char **text) {
 
 /* What the table of options cannot say. */
 static int check_options(const app *a) {
-    int checks, train = !strcmp(a->command->name, "train");
+    const char *needed[] = {commands[place(a)].needs, a->cfg.dry_run ? "" : commands[place(a)].writes};
+    mige_options_given given = given_options(a);
+    char value[MIGE_OPT_TEXT_SIZE];
+    int checks;
+    for (int i = 0; i < 2; i++) {
+        mige_options_value(&given, needed[i], value);
+        if (*needed[i]) MIGE_TRY(config_need(needed[i], value));
+    }
     MIGE_TRY(config_checks(&a->cfg, &checks));
-    MIGE_CHECK(train || !(checks & ~CHECK_EIGEN), MIGE_EUSAGE,
+    MIGE_CHECK(a->command->bit == TRAIN || !(checks & ~CHECK_EIGEN), MIGE_EUSAGE,
                "--check: nan and replica are of mige train (eigen)");
     MIGE_CHECK(a->cfg.watch <= 0 || a->cfg.watch >= 5, MIGE_EUSAGE,
                "--watch: %g s is too short (5 or more; 0: never)", a->cfg.watch);
@@ -126,8 +137,7 @@ static int run_command(app *a, int argc, char **argv) {
     mige_blas_threads((int)a->cfg.threads);
     MIGE_TRY(mige_agree(&a->comm, record_provenance(a, argc, argv)));
     MIGE_TRY(mige_watch_start(&a->comm, a->cfg.watch));
-    for (size_t i = 0; i < sizeof runners / sizeof *runners; i++)
-        if (!strcmp(runners[i].name, a->command->name)) MIGE_TRY(runners[i].run(a));
+    MIGE_TRY(commands[place(a)].run(a));
     return a->cfg.log_view ? print_phases(&a->comm) : MIGE_OK;
 }
 

@@ -156,8 +156,6 @@ static int estimate(app *a, samples *s) {
 
 int cmd_score(app *a) {
     samples s = {0};
-    MIGE_TRY(config_need("input", a->cfg.input));
-    if (!a->cfg.dry_run) MIGE_TRY(config_need("output", a->cfg.output));
     const config *c = &a->cfg;
     int err = a->comm.rank == 0 && !c->dry_run ? check_output(c->output, c->input, c->points) : MIGE_OK;
     err = mige_agree(&a->comm, err);

@@ -330,6 +330,12 @@ static void value_text(const mige_option *o, const void *config, char *text, siz
     }
 }
 
+void mige_options_value(const mige_options_given *g, const char *name, char value[MIGE_OPT_TEXT_SIZE]) {
+    const mige_option *o = find(g->table, name);
+    *value = 0;
+    if (o) value_text(o, g->config, value, MIGE_OPT_TEXT_SIZE);
+}
+
 /* NAME = VALUE, its end on indented lines where it is long. */
 static void write_line(FILE *f, const char *name, const char *value) {
     fprintf(f, "%s = ", name);

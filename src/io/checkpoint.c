@@ -178,7 +178,8 @@ static void find_name(const mige_file *f, const mige_checkpoint_member *k, const
     if (vector && !mige_file_has(f, name)) snprintf(name, NAME_SIZE, "/%s%s", vectors[vector].prefix, t->name);
 }
 
-static int read_tensor(const mige_file *f, const mige_checkpoint_member *k, const mige_tensor *t, int vector) {
+static int read_tensor(const mige_file *f, const mige_checkpoint_member *k, const mige_tensor *t, int vector,
+                       int *foreign) {
     char name[NAME_SIZE];
     mige_layout stored, wanted = tensor_layout(t);
     float *data = piece(k, t, vector);
@@ -187,30 +188,34 @@ static int read_tensor(const mige_file *f, const mige_checkpoint_member *k, cons
     MIGE_TRY(mige_file_layout(f, name, &stored));
     int same = stored.ndim == wanted.ndim;
     for (int d = 0; same && d < wanted.ndim; d++) same = stored.dims[d] == wanted.dims[d];
+    *foreign = !same;
     MIGE_CHECK(same, MIGE_EINPUT, "%s: %s has another shape than this run's (another architecture)",
                mige_file_path(f), name);
     return mige_file_read(f, name, MIGE_F32, 0, stored.dims[0], data);
 }
 
-static int read_tensors(const mige_file *f, const mige_checkpoint *k) {
+static int read_tensors(const mige_file *f, const mige_checkpoint *k, int *foreign) {
     for (int i = 0; i < k->n; i++)
         for (int j = 0; j < mige_net_num_tensors(k->member[i].net); j++) {
             mige_tensor t;
             mige_net_tensor(k->member[i].net, j, &t);
-            for (int g = 0; g < VECTORS; g++) MIGE_TRY(read_tensor(f, &k->member[i], &t, g));
+            for (int g = 0; g < VECTORS; g++) MIGE_TRY(read_tensor(f, &k->member[i], &t, g, foreign));
         }
     return MIGE_OK;
 }
 
-static int read_open(const mige_file *f, int64_t step, mige_checkpoint *k, int *whole) {
-    MIGE_TRY(mige_file_verify(f));
+/* All sums are compared: of the file when it was opened, or else of its sets here, and of each set as it is read.
+ * *foreign: it is good, but does not fit. */
+static int read_open(const mige_file *f, int64_t step, mige_checkpoint *k, int *foreign) {
+    if (!mige_file_sealed(f)) MIGE_TRY(mige_file_verify(f));
     int64_t stored;
     MIGE_TRY(mige_file_get_int(f, "/", "step", &stored));
     MIGE_CHECK(stored == step, MIGE_EINPUT, "%s: holds step %lld (it was renamed)", mige_file_path(f),
                (long long)stored);
-    *whole = 1;
+    *foreign = 1;
     if (k->check) MIGE_TRY(check_trajectory(f, k));
-    MIGE_TRY(read_tensors(f, k));
+    *foreign = 0;
+    MIGE_TRY(read_tensors(f, k, foreign));
     int64_t keep = 1; /* files of earlier versions have neither */
     k->number = 0;
     if (mige_file_has(f, "number")) MIGE_TRY(mige_file_get_int(f, "/", "number", &k->number));
@@ -224,7 +229,7 @@ static int read_open(const mige_file *f, int64_t step, mige_checkpoint *k, int *
 static int read_one(const char *run, int64_t step, mige_checkpoint *k, int *damaged) {
     mige_file *f;
     char path[PATH_SIZE];
-    int whole = 0;
+    int foreign = 0;
     *damaged = 0;
     file_path(run, step, "", path);
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -232,10 +237,10 @@ static int read_one(const char *run, int64_t step, mige_checkpoint *k, int *dama
     if (fd >= 0) close(fd);
     int err = mige_file_open(path, "mige-checkpoint", &f);
     if (!err) {
-        err = read_open(f, step, k, &whole);
+        err = read_open(f, step, k, &foreign);
         mige_file_close(&f);
     }
-    *damaged = err == MIGE_EINPUT && !whole;
+    *damaged = err == MIGE_EINPUT && !foreign;
     return err;
 }
 

@@ -1,8 +1,8 @@
 /* The file of mige scale. */
-#include "app/known.h"
-#include "app/scale.h"
 #include "mige/error.h"
 #include "mige/io.h"
+#include "study/scale.h"
+#include "study/truth.h"
 #include <math.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -73,7 +73,7 @@ static int write_derived(const scale *s, mige_file *f, double *v) {
             scale_errors e = scale_find_errors(s, i);
             double flops = k->flops[GRAM] + k->flops[EIGEN] + k->flops[APPLY];
             const double values[DERIVED] = {e.error, e.deviation, e.slope, 1e-9 * flops / k->total,
-                                            (double)s->c->repeats};
+                                            (double)s->o->repeats};
             v[i] = values[d];
         }
         MIGE_TRY(mige_file_write(f, derived[d].name, (mige_layout){MIGE_F64, 1, {s->ncases}}, v, derived[d].units,
@@ -99,36 +99,36 @@ static int write_columns(const scale *s, mige_file *f, double *v) {
 }
 
 static int write_draws(const scale *s, mige_file *f, double *v) {
-    mige_layout along = {MIGE_F64, 1, {s->nrho}}, all = {MIGE_F64, 3, {s->ncases, s->c->repeats, s->nrho}};
+    mige_layout along = {MIGE_F64, 1, {s->nrho}}, all = {MIGE_F64, 3, {s->ncases, s->o->repeats, s->nrho}};
     MIGE_TRY(mige_file_write(f, "/rho", along, s->rho, "1", "correlation of x_i and y_i", 0));
-    for (int i = 0; i < s->nrho; i++) v[i] = known_gradient(s->D, s->rho[i]);
+    for (int i = 0; i < s->nrho; i++) v[i] = truth_gradient(s->D, s->rho[i]);
     MIGE_TRY(
         mige_file_write(f, "/true_gradient", along, v, "nat", "derivative of the mutual information by rho", 0));
     return mige_file_write(f, "/gradient", all, s->gradient, "nat", "its estimates; NaN: not done", 0);
 }
 
 static int write_attributes(const scale *s, mige_file *f) {
-    const config *c = s->c;
+    const mige_score_options *o = &s->study->score;
     static const char *const choices[] = {"estimator", "solver", "problem", "calibrate", "precondition"};
     for (size_t i = 0; i < sizeof choices / sizeof *choices; i++) {
-        char text[CHOICE_SIZE];
-        config_choice(c, choices[i], text);
+        char text[MIGE_OPT_TEXT_SIZE];
+        mige_options_value(&s->study->given, choices[i], text);
         MIGE_TRY(mige_file_set_text(f, "/", choices[i], text));
     }
-    MIGE_TRY(mige_file_set_int(f, "/", "rotate", c->rotate));
-    MIGE_TRY(mige_file_set_int(f, "/", "dim", c->dim));
-    MIGE_TRY(mige_file_set_int(f, "/", "eigen_asked", c->eigen));
-    MIGE_TRY(mige_file_set_real(f, "/", "eta", c->eta));
-    MIGE_TRY(mige_file_set_int(f, "/", "iterations", c->iterations));
+    MIGE_TRY(mige_file_set_int(f, "/", "rotate", s->o->rotate));
+    MIGE_TRY(mige_file_set_int(f, "/", "dim", s->o->dim));
+    MIGE_TRY(mige_file_set_int(f, "/", "eigen_asked", o->eigen.eigen));
+    MIGE_TRY(mige_file_set_real(f, "/", "eta", o->eta));
+    MIGE_TRY(mige_file_set_int(f, "/", "iterations", o->iterations));
     MIGE_TRY(mige_file_set_real(f, "/", "dgemm_gflops", s->ncases ? s->cases[s->ncases - 1].dgemm : 0));
-    return mige_file_set_real(f, "/", "threshold", c->threshold);
+    return mige_file_set_real(f, "/", "threshold", o->eigen.threshold);
 }
 
 int scale_save(const scale *s) {
     mige_file *f;
     double *v;
     MIGE_TRY(mige_alloc((size_t)(s->ncases > s->nrho ? s->ncases : s->nrho), sizeof *v, &v));
-    int err = mige_file_create(s->c->output, "mige-scale", &f);
+    int err = mige_file_create(s->study->output, "mige-scale", &f);
     if (!err) {
         err = write_columns(s, f, v);
         if (!err) err = write_draws(s, f, v);
@@ -144,12 +144,11 @@ int scale_save(const scale *s) {
 
 static int count_cases(const scale *s, const mige_file *f, int *ncases) {
     mige_layout layout;
-    mige_options_given given = given_options(s->a);
-    MIGE_TRY(mige_file_same_options(f, &given, "give the same options, or another --output"));
+    MIGE_TRY(mige_file_same_options(f, &s->study->given, "give the same options, or another --output"));
     MIGE_TRY(mige_file_layout(f, "/gradient", &layout));
-    MIGE_CHECK(layout.ndim == 3 && layout.dims[1] == s->c->repeats && layout.dims[2] == s->nrho &&
+    MIGE_CHECK(layout.ndim == 3 && layout.dims[1] == s->o->repeats && layout.dims[2] == s->nrho &&
                    layout.dims[0] < 1 << 20,
-               MIGE_EINPUT, "%s: /gradient has another shape than its configuration says", s->c->output);
+               MIGE_EINPUT, "%s: /gradient has another shape than its configuration says", s->study->output);
     *ncases = (int)layout.dims[0];
     return MIGE_OK;
 }
@@ -157,8 +156,8 @@ static int count_cases(const scale *s, const mige_file *f, int *ncases) {
 int scale_count(const scale *s, int *ncases) {
     mige_file *f;
     *ncases = 0;
-    if (access(s->c->output, F_OK) != 0) return MIGE_OK;
-    MIGE_TRY(mige_file_open(s->c->output, "mige-scale", &f));
+    if (access(s->study->output, F_OK) != 0) return MIGE_OK;
+    MIGE_TRY(mige_file_open(s->study->output, "mige-scale", &f));
     int err = count_cases(s, f, ncases);
     mige_file_close(&f);
     return err;
@@ -169,14 +168,14 @@ static int read_cases(scale *s, const mige_file *f, double *v) {
     for (int n = 0; n < COLUMNS; n++) { /* draws come before the means that they multiply */
         MIGE_TRY(mige_file_layout(f, columns[n].name, &layout));
         MIGE_CHECK(layout.ndim == 1 && layout.dims[0] == s->ncases, MIGE_EINPUT,
-                   "%s: %s has another length than /gradient", s->c->output, columns[n].name);
+                   "%s: %s has another length than /gradient", s->study->output, columns[n].name);
         MIGE_TRY(mige_file_read(f, columns[n].name, MIGE_F64, 0, s->ncases, v));
         for (int i = 0; i < s->ncases; i++) put(&s->cases[i], n, v[i]);
     }
     MIGE_TRY(mige_file_read(f, "/gradient", MIGE_F64, 0, s->ncases, s->gradient));
     for (int i = 0; i < s->ncases; i++)
         MIGE_CHECK(s->cases[i].draws >= 1 && s->cases[i].draws <= s->draws, MIGE_EINPUT,
-                   "%s: /draws does not fit its configuration", s->c->output);
+                   "%s: /draws does not fit its configuration", s->study->output);
     return MIGE_OK;
 }
 
@@ -184,7 +183,7 @@ int scale_restore(scale *s) {
     mige_file *f;
     double *v;
     MIGE_TRY(mige_alloc((size_t)s->ncases, sizeof *v, &v));
-    int err = mige_file_open(s->c->output, "mige-scale", &f);
+    int err = mige_file_open(s->study->output, "mige-scale", &f);
     if (!err) {
         err = read_cases(s, f, v);
         mige_file_close(&f);

@@ -8,8 +8,8 @@
  *   Nguyen, Wainwright, Jordan (MINE-f)  mean f(positives) - mean exp(f(negatives) - 1)
  *
  * Samples are double [M][d], row-major; networks are float. Not collective. */
-#ifndef MIGE_APP_CRITIC_H
-#define MIGE_APP_CRITIC_H
+#ifndef MIGE_STUDY_CRITIC_H
+#define MIGE_STUDY_CRITIC_H
 
 #include <stddef.h>
 #include <stdint.h>

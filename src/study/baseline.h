@@ -1,10 +1,10 @@
 /* The baselines of MIGE's first experiment: a critic trained on fresh samples at one correlation, then the gradient
  * of its bound by that correlation. Not collective. */
-#ifndef MIGE_APP_BASELINE_H
-#define MIGE_APP_BASELINE_H
+#ifndef MIGE_STUDY_BASELINE_H
+#define MIGE_STUDY_BASELINE_H
 
-#include "app/critic.h"
-#include "app/known.h"
+#include "study/critic.h"
+#include "study/truth.h"
 
 /* In the order of METHODS; the first trains nothing. */
 enum method { METHOD_MIGE, METHOD_MINE, METHOD_MINE_F, METHOD_MINE_JOINT, METHOD_MINE_F_JOINT };
@@ -35,7 +35,7 @@ void baseline_destroy(baseline **b);
 double baseline_bytes(const baseline_options *o);
 /* Trains from the beginning: a function of (k, rho, seed) alone. `stopped` is called at each step and ends it with
  * MIGE_ESTOPPED when it returns other than 0. Errors: MIGE_ENUMERIC (a bound that is not finite). */
-int baseline_run(baseline *b, const known *k, double rho, uint64_t seed, int (*stopped)(void *ctx), void *ctx,
-                 baseline_result *result);
+int baseline_run(baseline *b, const truth_problem *k, double rho, uint64_t seed, int (*stopped)(void *ctx),
+                 void *ctx, baseline_result *result);
 
 #endif

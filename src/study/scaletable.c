@@ -1,8 +1,8 @@
 /* What a case of mige scale will take, and what has come of it, as lines of text. */
-#include "app/known.h"
-#include "app/scale.h"
 #include "mige/log.h"
 #include "mige/mi.h"
+#include "study/scale.h"
+#include "study/truth.h"
 #include <math.h>
 #include <stdio.h>
 
@@ -13,7 +13,7 @@ scale_errors scale_find_errors(const scale *s, int i) {
     for (int64_t r = 0; r * s->nrho < done; r++) {
         double error2 = 0, truth2 = 0;
         for (int64_t n = r * s->nrho; n < (r + 1) * s->nrho && n < done; n++) {
-            double truth = known_gradient(s->D, s->rho[n % s->nrho]);
+            double truth = truth_gradient(s->D, s->rho[n % s->nrho]);
             error2 += (g[n] - truth) * (g[n] - truth);
             truth2 += truth * truth;
             product += g[n] * truth;
@@ -52,11 +52,12 @@ void scale_print(const scale *s, int i) {
 
 double scale_bytes(const scale *s, int M) {
     double samples = 8. * 4 * M * s->D; /* x, y, its derivative by rho, the gradient */
-    return known_mi_bytes(M, s->D, s->a->comm.size, &s->score) + samples;
+    return truth_mi_bytes(M, s->D, s->study->c->size, &s->study->score) + samples;
 }
 
 void scale_flops(const scale *s, int M, double flops[PARTS]) {
-    mige_score_work y = mige_score_flops(M, s->D, &s->score), xy = mige_score_flops(M, 2 * s->D, &s->score);
+    mige_score_work y = mige_score_flops(M, s->D, &s->study->score),
+                    xy = mige_score_flops(M, 2 * s->D, &s->study->score);
     flops[GRAM] = y.gram + xy.gram;
     flops[EIGEN] = y.eigen + xy.eigen;
     flops[APPLY] = y.apply + xy.apply;
@@ -65,11 +66,11 @@ void scale_flops(const scale *s, int M, double flops[PARTS]) {
 /* Of a problem, on its part of the ranks or on all; most solvers take a grid of one row, in which each rank has
  * whole columns (and few samples one rank). */
 static void grid_text(const scale *s, int M, char *text, size_t size) {
-    enum mige_solver solver = s->score.eigen.solver;
-    int P = s->a->comm.size, groups = mige_problems_groups(M, 2, P), ranks = (P + groups - 1) / groups, rows, cols,
-        nb;
+    enum mige_solver solver = s->study->score.eigen.solver;
+    int P = s->study->c->size, groups = mige_problems_groups(M, 2, P), ranks = (P + groups - 1) / groups, rows,
+        cols, nb;
     mige_grid_shape(M, solver == MIGE_SOLVER_LAPACK ? 1 : ranks, &rows, &cols, &nb);
-    int square = s->score.estimator == MIGE_ESTIMATOR_SSGE &&
+    int square = s->study->score.estimator == MIGE_ESTIMATOR_SSGE &&
                  (solver == MIGE_SOLVER_LAPACK || solver == MIGE_SOLVER_SCALAPACK);
     if (!square) {
         cols = M < 1024 ? 1 : ranks;
@@ -85,7 +86,7 @@ void scale_print_plan(const scale *s, int M) {
     grid_text(s, M, grid, sizeof grid);
     mige_print("%8d samples: problems of %d and %d dimensions, %s, grid %s each, %.4g MB a rank, %.3g GB a node, "
                "%.3g GFLOP a gradient (gram %.3g, eigen %.3g, score %.3g at most)",
-               M, s->D, 2 * s->D, mige_problems_groups(M, 2, s->a->comm.size) > 1 ? "at once" : "in turn", grid,
-               1e-6 * bytes, 1e-9 * bytes * s->a->comm.node_size, 1e-9 * (f[GRAM] + f[EIGEN] + f[APPLY]),
+               M, s->D, 2 * s->D, mige_problems_groups(M, 2, s->study->c->size) > 1 ? "at once" : "in turn", grid,
+               1e-6 * bytes, 1e-9 * bytes * s->study->c->node_size, 1e-9 * (f[GRAM] + f[EIGEN] + f[APPLY]),
                1e-9 * f[GRAM], 1e-9 * f[EIGEN], 1e-9 * f[APPLY]);
 }

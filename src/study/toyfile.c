@@ -1,7 +1,7 @@
 /* The file of mige toy. */
-#include "app/toy.h"
 #include "mige/error.h"
 #include "mige/io.h"
+#include "study/toy.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -20,7 +20,7 @@ static const struct {
 
 static int has(const toy *t, int method, int value) {
     if (value == GRADIENT) return 1;
-    if (method == METHOD_MIGE) return value >= EIGEN_MARGINAL && t->c->estimator == MIGE_ESTIMATOR_SSGE;
+    if (method == METHOD_MIGE) return value >= EIGEN_MARGINAL && t->study->score.estimator == MIGE_ESTIMATOR_SSGE;
     return value == MI || (value == STEPS && method >= METHOD_MINE_JOINT);
 }
 
@@ -34,10 +34,10 @@ static void data_name(const toy *t, int d, int m, const char *what, char name[NA
 static int write_truth(const toy *t, mige_file *f, int d, double *numbers) {
     char name[NAME_SIZE];
     mige_layout layout = {MIGE_F64, 1, {t->nrho}};
-    for (int i = 0; i < t->nrho; i++) numbers[i] = known_mi((int)t->dims[d], t->rho[i]);
+    for (int i = 0; i < t->nrho; i++) numbers[i] = truth_mi((int)t->dims[d], t->rho[i]);
     data_name(t, d, -1, "true_mi", name);
     MIGE_TRY(mige_file_write(f, name, layout, numbers, "nat", "mutual information of x and y", 0));
-    for (int i = 0; i < t->nrho; i++) numbers[i] = known_gradient((int)t->dims[d], t->rho[i]);
+    for (int i = 0; i < t->nrho; i++) numbers[i] = truth_gradient((int)t->dims[d], t->rho[i]);
     data_name(t, d, -1, "true_gradient", name);
     return mige_file_write(f, name, layout, numbers, "nat", "derivative of the mutual information by rho", 0);
 }
@@ -59,6 +59,7 @@ static int write_all(const toy *t, mige_file *f) {
     int err = MIGE_OK;
     MIGE_TRY(mige_file_write(f, "/rho", (mige_layout){MIGE_F64, 1, {t->nrho}}, t->rho, "1",
                              "correlation of x_i and y_i", 0));
+    MIGE_TRY(mige_file_set_text(f, "/", "draws", "philox4x32-10"));
     MIGE_TRY(mige_alloc((size_t)t->nrho, sizeof *numbers, &numbers));
     for (int d = 0; d < t->ndims && !err; d++) {
         err = write_truth(t, f, d, numbers);
@@ -70,7 +71,7 @@ static int write_all(const toy *t, mige_file *f) {
 
 int toy_save(const toy *t) {
     mige_file *f;
-    MIGE_TRY(mige_file_create(t->c->output, "mige-toy", &f));
+    MIGE_TRY(mige_file_create(t->study->output, "mige-toy", &f));
     int err = write_all(t, f);
     if (!err) return mige_file_commit(&f);
     mige_file_discard(&f);
@@ -86,19 +87,21 @@ static int read_method(toy *t, const mige_file *f, int d, int m) {
         data_name(t, d, m, values[v].name, name);
         MIGE_TRY(mige_file_layout(f, name, &layout));
         MIGE_CHECK(layout.ndim == 2 && layout.dims[0] == repeats && layout.dims[1] == t->nrho, MIGE_EINPUT,
-                   "%s: %s has another shape than its configuration says", t->c->output, name);
+                   "%s: %s has another shape than its configuration says", t->study->output, name);
         MIGE_TRY(mige_file_read(f, name, MIGE_F64, 0, repeats, t->values[v] + toy_first(t, d, m)));
     }
     return MIGE_OK;
 }
 
-int toy_restore(toy *t, const app *a, int *found) {
+int toy_restore(toy *t, int *found) {
     mige_file *f;
-    *found = access(t->c->output, F_OK) == 0;
+    *found = access(t->study->output, F_OK) == 0;
     if (!*found) return MIGE_OK;
-    MIGE_TRY(mige_file_open(t->c->output, "mige-toy", &f));
-    mige_options_given given = given_options(a);
-    int err = mige_file_same_options(f, &given, "give the same options, or another --output");
+    MIGE_TRY(mige_file_open(t->study->output, "mige-toy", &f));
+    int err = mige_file_same_options(f, &t->study->given, "give the same options, or another --output");
+    if (!err && !mige_file_has(f, "draws"))
+        err = mige_raise(MIGE_EINPUT, "%s: an earlier version began it, on other draws (give another --output)",
+                         t->study->output);
     for (int d = 0; d < t->ndims && !err; d++)
         for (int m = 0; m < t->nmethods && !err; m++) err = read_method(t, f, d, m);
     mige_file_close(&f);

@@ -1,16 +1,17 @@
 /* mige toy: what its parts share. A cell is one estimate: a method, in d dimensions, at one correlation, one draw.
  */
-#ifndef MIGE_APP_TOY_H
-#define MIGE_APP_TOY_H
+#ifndef MIGE_STUDY_TOY_H
+#define MIGE_STUDY_TOY_H
 
-#include "app/app.h"
-#include "app/baseline.h"
+#include "study/baseline.h"
+#include "study/study.h"
 
 /* What a cell gives; NaN: not done, or not of this method. */
 enum { GRADIENT, MI, STEPS, EIGEN_MARGINAL, EIGEN_JOINT, VALUES };
 
 typedef struct {
-    const config *c;
+    const study *study;
+    const study_options *o;
     int M, ndims, nmethods, nrho;
     int64_t *dims;
     int *methods; /* enum method */
@@ -32,9 +33,9 @@ cell toy_cell(const toy *t, int64_t number);
 
 /* Writes all, what is not done yet as NaN. On one rank. */
 int toy_save(const toy *t);
-/* The cells of an output that is there already; that it was made with the same options is checked. *found = 0 if
- * there is none. On one rank. Errors: MIGE_EUSAGE (another option, named), MIGE_EINPUT. */
-int toy_restore(toy *t, const app *a, int *found);
+/* The cells of an output that is there already; that it was made with the same options, and on the same draws, is
+ * checked. *found = 0 if there is none. On one rank. Errors: MIGE_EUSAGE (another option, named), MIGE_EINPUT. */
+int toy_restore(toy *t, int *found);
 /* Relative error, bias and deviation of each method, as lines of text. */
 void toy_print(const toy *t);
 

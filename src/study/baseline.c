@@ -1,4 +1,4 @@
-#include "app/baseline.h"
+#include "study/baseline.h"
 #include "mige/clock.h"
 #include "mige/error.h"
 #include "mige/nn.h"
@@ -83,11 +83,11 @@ static int start(baseline *b, uint64_t seed) {
 }
 
 /* Batch number t = 1, 2, ... of fresh samples, through the critic. */
-static int pass(baseline *b, const known *k, double rho, uint64_t seed, int64_t t, critic_value *v) {
+static int pass(baseline *b, const truth_problem *k, double rho, uint64_t seed, int64_t t, critic_value *v) {
     int M = b->o.shape.M;
     uint32_t bits;
     mige_rng_bits(seed, MIGE_RNG_SHUFFLE, (uint64_t)t, 0, 1, &bits);
-    MIGE_TRY(known_draw(k, M, rho, seed, (uint64_t)t, b->x, b->y, b->dy));
+    MIGE_TRY(truth_draw(k, M, rho, seed, (uint64_t)t, b->x, b->y, b->dy));
     return critic_forward(b->critic, b->x, b->y, 1 + bits % (uint32_t)(M - 1), v);
 }
 
@@ -148,7 +148,7 @@ static void use_average(baseline *b, int64_t steps) {
 }
 
 /* Bound and gradient over several batches as if they were one: the negatives of all share one mean of exp f. */
-static int evaluate(baseline *b, const known *k, double rho, uint64_t seed, baseline_result *r) {
+static int evaluate(baseline *b, const truth_problem *k, double rho, uint64_t seed, baseline_result *r) {
     critic_value value[BATCHES], along[BATCHES], all = {0, -INFINITY}, slope = {0, 0};
     int n = b->o.batches ? b->o.batches : 1;
     for (int i = 0; i < n; i++) {
@@ -166,8 +166,8 @@ static int evaluate(baseline *b, const known *k, double rho, uint64_t seed, base
     return MIGE_OK;
 }
 
-int baseline_run(baseline *b, const known *k, double rho, uint64_t seed, int (*stopped)(void *ctx), void *ctx,
-                 baseline_result *r) {
+int baseline_run(baseline *b, const truth_problem *k, double rho, uint64_t seed, int (*stopped)(void *ctx),
+                 void *ctx, baseline_result *r) {
     trend f = {.best = -INFINITY};
     double rate = b->o.rate;
     critic_value v;

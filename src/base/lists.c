@@ -1,5 +1,5 @@
-#include "app/lists.h"
 #include "mige/error.h"
+#include "mige/options.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,28 +19,28 @@ static const char *next_word(const char **text, int *length) {
     return word;
 }
 
-static int parse_integer(const char *option, const char *word, int length, int64_t min, int64_t max,
+static int parse_integer(const char *where, const char *word, int length, int64_t min, int64_t max,
                          int64_t *value) {
     char *end;
     errno = 0;
     long long v = strtoll(word, &end, 10);
     MIGE_CHECK(length > 0 && end == word + length && word[0] != '+', MIGE_EUSAGE,
-               "--%s: \"%.*s\" is not a whole number (a list such as 5,10,20)", option, length, word);
-    MIGE_CHECK(!errno && v >= min && v <= max, MIGE_EUSAGE, "--%s: %.*s is out of range (%lld to %lld)", option,
+               "%s: \"%.*s\" is not a whole number (a list such as 5,10,20)", where, length, word);
+    MIGE_CHECK(!errno && v >= min && v <= max, MIGE_EUSAGE, "%s: %.*s is out of range (%lld to %lld)", where,
                length, word, (long long)min, (long long)max);
     *value = v;
     return MIGE_OK;
 }
 
-int list_integers(const char *option, const char *text, int64_t min, int64_t max, int *n, int64_t **values) {
+int mige_list_integers(const char *where, const char *text, int64_t min, int64_t max, int *n, int64_t **values) {
     int length, err = MIGE_OK, count = count_words(text);
     MIGE_TRY(mige_alloc((size_t)count, sizeof **values, values));
     for (*n = 0; *n < count; ++*n) {
         const char *word = next_word(&text, &length);
         int64_t *v = &(*values)[*n];
-        MIGE_TRY_GOTO(parse_integer(option, word, length, min, max, v), failed);
+        MIGE_TRY_GOTO(parse_integer(where, word, length, min, max, v), failed);
         for (int i = 0; i < *n; i++)
-            MIGE_CHECK_GOTO((*values)[i] != *v, failed, MIGE_EUSAGE, "--%s: %lld is named twice", option,
+            MIGE_CHECK_GOTO((*values)[i] != *v, failed, MIGE_EUSAGE, "%s: %lld is named twice", where,
                             (long long)*v);
     }
     return MIGE_OK;
@@ -59,17 +59,17 @@ static int find_name(const char *choices, const char *word, int length) {
     return -1;
 }
 
-int list_names(const char *option, const char *text, const char *choices, int *n, int **indices) {
+int mige_list_names(const char *where, const char *text, const char *choices, int *n, int **indices) {
     int length, err = MIGE_OK, count = count_words(text);
     MIGE_TRY(mige_alloc((size_t)count, sizeof **indices, indices));
     for (*n = 0; *n < count; ++*n) {
         const char *word = next_word(&text, &length);
         int found = (*indices)[*n] = find_name(choices, word, length);
-        MIGE_CHECK_GOTO(found >= 0, failed, MIGE_EUSAGE, "--%s: \"%.*s\" is not known (%s)", option, length, word,
+        MIGE_CHECK_GOTO(found >= 0, failed, MIGE_EUSAGE, "%s: \"%.*s\" is not known (%s)", where, length, word,
                         choices);
         for (int i = 0; i < *n; i++)
-            MIGE_CHECK_GOTO((*indices)[i] != found, failed, MIGE_EUSAGE, "--%s: %.*s is named twice", option,
-                            length, word);
+            MIGE_CHECK_GOTO((*indices)[i] != found, failed, MIGE_EUSAGE, "%s: %.*s is named twice", where, length,
+                            word);
     }
     return MIGE_OK;
 failed:

@@ -1,4 +1,4 @@
-#include "app/known.h"
+#include "study/truth.h"
 #include "mige/error.h"
 #include "mige/rng.h"
 #include <cblas.h>
@@ -34,19 +34,19 @@ done:
     return err;
 }
 
-int known_create(int kind, int rotate, int D, uint64_t seed, known *k) {
-    *k = (known){.kind = kind, .D = D};
+int truth_create(int kind, int rotate, int D, uint64_t seed, truth_problem *k) {
+    *k = (truth_problem){.kind = kind, .D = D};
     if (!rotate) return MIGE_OK;
     MIGE_TRY(mige_alloc((size_t)D * (size_t)D, sizeof *k->rotation, &k->rotation));
     for (int i = 0; i < D; i++)
         mige_rng_normal(seed, MIGE_RNG_SAMPLE, ROTATION_STREAM, (uint64_t)i, (size_t)D,
                         k->rotation + (size_t)i * (size_t)D);
     int err = orthogonal(D, k->rotation);
-    if (err) known_destroy(k);
+    if (err) truth_destroy(k);
     return err;
 }
 
-void known_destroy(known *k) {
+void truth_destroy(truth_problem *k) {
     free(k->rotation);
     k->rotation = NULL;
 }
@@ -83,12 +83,12 @@ static void map_sample(int kind, int D, double *y, double *dy) {
 }
 
 /* v = rotation v; scratch [D]. */
-static void rotate(const known *k, double *v, double *scratch) {
+static void rotate(const truth_problem *k, double *v, double *scratch) {
     cblas_dgemv(CblasRowMajor, CblasNoTrans, k->D, k->D, 1, k->rotation, k->D, v, 1, 0, scratch, 1);
     memcpy(v, scratch, (size_t)k->D * sizeof *v);
 }
 
-int known_draw(const known *k, int M, double rho, uint64_t seed, uint64_t stream, double *x, double *y,
+int truth_draw(const truth_problem *k, int M, double rho, uint64_t seed, uint64_t stream, double *x, double *y,
                double *dy) {
     size_t D = (size_t)k->D;
     double *noise, rest = sqrt(1 - rho * rho);
@@ -110,15 +110,15 @@ int known_draw(const known *k, int M, double rho, uint64_t seed, uint64_t stream
     return MIGE_OK;
 }
 
-double known_mi(int D, double rho) {
+double truth_mi(int D, double rho) {
     return -0.5 * D * log1p(-rho * rho);
 }
 
-double known_gradient(int D, double rho) {
+double truth_gradient(int D, double rho) {
     return rho * D / (1 - rho * rho);
 }
 
-int known_grid(const char *text, const char *otherwise, int *n, double **rho) {
+int truth_grid(const char *text, const char *otherwise, int *n, double **rho) {
     double a, b;
     long count;
     int end = 0;
@@ -137,17 +137,17 @@ int known_grid(const char *text, const char *otherwise, int *n, double **rho) {
 /* The variables x and y, and their pair. */
 #define INFORMATION(D) 2, ((const mige_mi_variable[]){{"x", D, 0}, {"y", D, 1}}), 1, (&(const mige_mi_pair){0, 1})
 
-int known_mi_create(const mige_comm *c, int M, int D, const mige_score_options *o, mige_mi **m) {
+int truth_mi_create(const mige_comm *c, int M, int D, const mige_score_options *o, mige_mi **m) {
     return mige_mi_create(c, M, INFORMATION(D), o, m);
 }
-double known_mi_bytes(int M, int D, int ranks, const mige_score_options *o) {
+double truth_mi_bytes(int M, int D, int ranks, const mige_score_options *o) {
     return mige_mi_bytes(M, INFORMATION(D), ranks, o);
 }
-int known_mi_gradient(mige_mi *m, const double *x, const double *y, double *dY) {
+int truth_mi_gradient(mige_mi *m, const double *x, const double *y, double *dY) {
     return mige_mi_gradient(m, (const double *[]){x, y}, (double *[]){NULL, dY});
 }
 
-double known_contract(int M, int D, const double *dY, const double *dy) {
+double truth_contract(int M, int D, const double *dY, const double *dy) {
     double sum = 0;
     for (int m = 0; m < M; m++) sum += cblas_ddot(D, dY + (size_t)m * (size_t)D, 1, dy + (size_t)m * (size_t)D, 1);
     return sum;

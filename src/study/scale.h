@@ -1,9 +1,9 @@
 /* mige scale: what its parts share. A case is a number of samples at a number of ranks; a draw is one gradient, at
  * one correlation of the grid in one repeat. */
-#ifndef MIGE_APP_SCALE_H
-#define MIGE_APP_SCALE_H
+#ifndef MIGE_STUDY_SCALE_H
+#define MIGE_STUDY_SCALE_H
 
-#include "app/app.h"
+#include "study/study.h"
 
 enum { GRAM, EIGEN, APPLY, PARTS };
 
@@ -19,9 +19,8 @@ typedef struct {
 } scale_case;
 
 typedef struct {
-    const app *a;
-    const config *c;
-    mige_score_options score;
+    const study *study;
+    const study_options *o;
     int D, nrho, nsamples;
     int64_t *samples; /* [nsamples] as asked for */
     double *rho;      /* [nrho] */

@@ -1,6 +1,6 @@
 /* The table that mige toy prints: how far each method is from the truth. */
-#include "app/toy.h"
 #include "mige/log.h"
+#include "study/toy.h"
 #include <math.h>
 #include <stdio.h>
 
@@ -27,7 +27,7 @@ static double deviation(const moments *m) {
 static double relative_error(const toy *t, int D, const double *gradient) {
     double error = 0, truth = 0;
     for (int i = 0; i < t->nrho; i++) {
-        double g = known_gradient(D, t->rho[i]);
+        double g = truth_gradient(D, t->rho[i]);
         error += (gradient[i] - g) * (gradient[i] - g);
         truth += g * g;
     }
@@ -47,7 +47,7 @@ static void at_ends(const toy *t, int D, int64_t repeats, const double *gradient
     for (int i = 0; i < t->nrho; i++) {
         if (most <= 0 || fabs(t->rho[i]) < most - 1e-9) continue;
         moments m = {0};
-        for (int64_t r = 0; r < repeats; r++) add(&m, gradient[r * t->nrho + i] / known_gradient(D, t->rho[i]) - 1);
+        for (int64_t r = 0; r < repeats; r++) add(&m, gradient[r * t->nrho + i] / truth_gradient(D, t->rho[i]) - 1);
         add(&biases, mean(&m));
         add(&variances, deviation(&m) * deviation(&m));
     }

@@ -1,4 +1,4 @@
-#include "app/critic.h"
+#include "study/critic.h"
 #include "mige/clock.h"
 #include "mige/error.h"
 #include "mige/nn.h"
