@@ -5,7 +5,9 @@
 #include "mige/log.h"
 #include "mige/version.h"
 #include "mige/watch.h"
+#include "train/check.h"
 #include "train/stop.h"
+#include "train/train.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -102,6 +104,12 @@ static int config_text(const app *a, char **text) {
     return mige_options_config(&option_table, a->command, &a->cfg, text);
 }
 
+static int objectives_text(const app *a, char **text) {
+    (void)a;
+    mige_print("\nobjectives (task, name):");
+    return objective_list(text);
+}
+
 /* What the table of options cannot say. */
 static int check_options(const app *a) {
     const char *needed[] = {commands[place(a)].needs, a->cfg.dry_run ? "" : commands[place(a)].writes};
@@ -120,17 +128,29 @@ static int check_options(const app *a) {
     return MIGE_OK;
 }
 
+/* Defaults of train depend on what is trained: its options are read twice. */
+static int parse(app *a, int count, char **words, int *help) {
+    MIGE_TRY(mige_options_defaults(&option_table, &a->cfg));
+    MIGE_TRY(mige_options_parse(&option_table, a->command, &a->cfg, count, words, help));
+    if (*help || a->command->bit != TRAIN) return MIGE_OK;
+    static config preset;
+    MIGE_TRY(config_presets(a, &preset));
+    a->cfg = preset;
+    return mige_options_parse(&option_table, a->command, &a->cfg, count, words, help);
+}
+
 static int run_command(app *a, int argc, char **argv) {
     char **words = NULL;
     int help = 0, count = argc - 2;
     MIGE_TRY(mige_alloc((size_t)argc, sizeof *words, &words));
     memcpy(words, argv + 2, (size_t)count * sizeof *words);
     int err = take_files(a, &count, words);
-    if (!err) err = mige_options_defaults(&option_table, &a->cfg);
-    if (!err) err = mige_options_parse(&option_table, a->command, &a->cfg, count, words, &help);
+    if (!err) err = parse(a, count, words, &help);
     free(words);
     MIGE_TRY(mige_agree(&a->comm, err));
-    if (help) return print_text(help_text, a);
+    if (help) MIGE_TRY(print_text(help_text, a));
+    if (help && a->command->bit == TRAIN) MIGE_TRY(print_text(objectives_text, a));
+    if (help) return MIGE_OK;
     if (a->cfg.dump_config) return print_text(config_text, a);
     MIGE_TRY(check_options(a));
     mige_log_setup(a->comm.rank == 0, a->cfg.quiet, (enum mige_progress)a->cfg.progress);

@@ -111,7 +111,7 @@ static const char *const kind_names[KINDS] = {"trained", "untrained"};
 /* That they can be written is known before hours of work. */
 static int check_results(const config *c) {
     char path[MIGE_OPT_TEXT_SIZE];
-    MIGE_TRY(run_path(c->run, "probe.h5", path));
+    MIGE_TRY(mige_run_path(c->run, "probe.h5", path));
     return check_output(path, NULL, NULL);
 }
 
@@ -119,7 +119,7 @@ static int write_results(const config *c, const mige_data *d, int n, const job *
     char path[MIGE_OPT_TEXT_SIZE], name[128];
     mige_file *f;
     int err;
-    MIGE_TRY(run_path(c->run, "probe.h5", path));
+    MIGE_TRY(mige_run_path(c->run, "probe.h5", path));
     MIGE_TRY(mige_file_create(path, "mige-probe", &f));
     for (int i = 0; i < n; i++) {
         snprintf(name, sizeof name, "/%s/%s/accuracy", kind_names[jobs[i].kind], jobs[i].layer);
@@ -209,7 +209,6 @@ int cmd_probe(app *a) {
     static probing p;
     mige_data d = {0};
     MIGE_TRY(config_need("run", a->cfg.run));
-    MIGE_TRY(layers_parse(a->cfg.layers, &p.layers));
     MIGE_TRY(data_of_run(a, &d));
     int err = probe(a, &d, &p);
     for (int i = 0; i < p.n; i++) free(p.jobs[i].accuracy);

@@ -301,11 +301,12 @@ static int say_plan(training *r) {
     const train_options *o = r->o;
     const mige_data *d = r->q->data;
     int64_t per_epoch = d->train.n / o->batch;
-    char where[MIGE_OPT_TEXT_SIZE] = "";
+    char where[MIGE_OPT_TEXT_SIZE] = "", circumstance[MIGE_OPT_TEXT_SIZE];
+    mige_options_value(&r->q->given, "circumstance", circumstance);
     if (o->circumstance == CIRCUMSTANCE_VIEWS)
         snprintf(where, sizeof where, " of two views (%.200s)", *o->augment ? o->augment : "not augmented");
     else if (o->task == TASK_INFOMAX)
-        snprintf(where, sizeof where, ", circumstance %s", r->q->circumstance);
+        snprintf(where, sizeof where, ", circumstance %.20s", circumstance);
     mige_say("train: %lld images of %d x %d x %d, %lld steps of %lld images (%.4g epochs), %d ranks x %d threads",
              (long long)d->train.n, d->c, d->h, d->w, (long long)r->last, (long long)o->batch,
              (double)r->last / (double)per_epoch, r->c->size, r->q->threads);

@@ -18,15 +18,19 @@ static int parse_range(const char *text, double *lo, double *hi) {
     return MIGE_OK;
 }
 
+int train_encoder(const train_options *o, mige_shape in, mige_encoder *e) {
+    const objective *j = objective_find(o->task, o->objective);
+    if (!j) return MIGE_EUSAGE;
+    mige_encoder_options k = {.out = (int)o->code, .draws = 1, .dropout = j->drops ? o->dropout : 0};
+    if (j->stochastic) k.stochastic = o->implicit ? MIGE_ENCODER_IMPLICIT : MIGE_ENCODER_GAUSSIAN;
+    if (k.stochastic == MIGE_ENCODER_GAUSSIAN) k.draws = (int)o->draws;
+    MIGE_TRY(parse_range(o->sigma_range, &k.lo, &k.hi));
+    return mige_encoder_create(o->encoder, in, &k, e);
+}
+
 static int plan_encoder(train_plan *p) {
-    const train_options *o = p->o;
-    const objective *j = p->objective;
-    int gaussian = j->stochastic && !o->implicit;
     mige_shape in = {p->data->h, p->data->w, p->data->c};
-    mige_encoder_options e = {.out = p->code, .draws = gaussian ? p->draws : 1, .dropout = j->drops ? o->dropout : 0};
-    e.stochastic = !j->stochastic ? MIGE_DETERMINISTIC : gaussian ? MIGE_STOCHASTIC_GAUSSIAN : MIGE_STOCHASTIC_IMPLICIT;
-    MIGE_TRY(parse_range(o->sigma_range, &e.lo, &e.hi));
-    MIGE_TRY(mige_encoder_create(o->encoder, in, &e, &p->layout));
+    MIGE_TRY(train_encoder(p->o, in, &p->layout));
     return mige_net_blueprint(in, p->layout.layers, p->layout.n, p->images * p->copies, 0, &p->encoder);
 }
 

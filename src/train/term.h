@@ -49,7 +49,7 @@ struct objective {
     } terms[MOST_TERMS];
     int stochastic; /* the code is drawn */
     int drops;      /* hidden layers have dropout */
-    const char *preset, *preset_views; /* defaults that serve it better: "name = value" lines */
+    const char *preset, *preset_views; /* defaults of options that serve it, with views more of them: words NAME=VALUE */
 };
 
 #endif

@@ -6,7 +6,6 @@
 
 #include "mige/augment.h"
 #include "mige/data.h"
-#include "mige/encoder.h"
 #include "mige/metrics.h"
 #include "mige/mi.h"
 #include "mige/rows.h"
@@ -37,6 +36,9 @@ typedef struct {
     term *terms; /* those of weight other than 0 */
     int nterms;
 } train_plan;
+
+/* The encoder of a training, for images of shape `in`. Not collective. Errors: MIGE_EUSAGE. */
+int train_encoder(const train_options *o, mige_shape in, mige_encoder *e);
 
 /* Reads the options and checks them. Not collective. Errors: MIGE_EUSAGE, MIGE_EFAIL. */
 int train_plan_create(const train_options *o, const mige_score_options *score, const mige_data *d, uint64_t seed,
