@@ -10,6 +10,7 @@
 #ifndef MIGE_NN_H
 #define MIGE_NN_H
 
+#include "mige/adam.h"
 #include <stddef.h>
 #include <stdint.h>
 
@@ -110,13 +111,6 @@ const float *mige_net_input_gradient(const mige_net *net);
 /* Multiplications and additions of one sample's forward (backward 0) or backward (1) pass through convolutions and
  * linear layers, of the direct algorithm: some convolutions are computed with fewer. */
 double mige_net_flops(const mige_net *net, int backward);
-
-/* Adam (Kingma, Ba 2015), t = 1, 2, ...: with g the gradient of what is minimised,
- *   m = b1 m + (1-b1) g, v = b2 v + (1-b2) g^2, p -= lr (m/(1-b1^t)) / (sqrt(v/(1-b2^t)) + eps). */
-typedef struct {
-    double rate, beta1, beta2, epsilon;
-} mige_adam;
-void mige_adam_step(const mige_adam *a, int64_t t, size_t n, float *p, const float *g, float *m, float *v);
 
 /* Softmax cross entropy: logits [n][classes], labels [n] in 0 .. classes - 1 -> sum over samples of -log p(label),
  * in nats; dlogits (may be NULL) = scale * gradient of that sum; *correct (may be NULL) counts argmax == label. */

@@ -2,6 +2,7 @@
 #include "app/check.h"
 #include "mige/clock.h"
 #include "mige/error.h"
+#include "mige/finite.h"
 #include "mige/rng.h"
 #include <cblas.h>
 #include <math.h>
@@ -152,14 +153,13 @@ static int gather(infomax *t, int64_t step) {
     if (t->dx) MIGE_TRY(gather_projected(t, &t->of_x, t->x, t->X));
     if (t->dh) MIGE_TRY(gather_projected(t, &t->of_h, mige_net_output(t->net, t->h_layer), t->H));
     MIGE_TRY(gather_floats(t, t->dz, mige_net_output(t->net, t->layers - 1), t->Z));
-    double sum = 0;
-    for (int64_t i = 0; i < t->cfg->batch * t->dz; i++) sum += t->Z[i] * 0;
-    if (!(sum == 0))
+    size_t bad = mige_not_finite((size_t)t->cfg->batch * (size_t)t->dz, t->Z);
+    if (bad)
         mige_raise(MIGE_ENUMERIC,
                    "training: the representation is not finite at step %lld (train anew with a lower "
                    "--learning-rate; what was saved is kept)",
                    (long long)step);
-    return mige_agree(t->c, sum == 0 ? MIGE_OK : MIGE_ENUMERIC);
+    return mige_agree(t->c, bad ? MIGE_ENUMERIC : MIGE_OK);
 }
 
 /* Upstream gradients of this rank's samples: minus the gradient of I, since Adam goes downhill. */
