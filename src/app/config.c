@@ -1,7 +1,6 @@
 /* The one table of options, and what is made from it. */
 #include "app/app.h"
 #include "app/lists.h"
-#include "app/ssm.h"
 #include "mige/error.h"
 #include "mige/io.h"
 #include <math.h>
@@ -142,7 +141,7 @@ static const mige_option options[] = {
     {"width", TEXT, AT(width), "median", 0, 0, NULL, ESTIMATE, "median|W", "width of the RBF kernel"},
     {"width-scale", REAL, AT(width_scale), "1", 1e-6, 1e6, NULL, ESTIMATE, "F",
      "factor on the median width; none on a fixed one"},
-    {"solver", CHOICE, AT(solver), "auto", 0, 0, MIGE_SOLVERS, ESTIMATE, "",
+    {"solver", CHOICE, AT(solver), "auto", 0, 0, MIGE_SCORE_SOLVERS, ESTIMATE, "",
      "ssge: of the eigenproblem; stein: cholesky, or cg, which never stores the matrix"},
     {"tolerance", REAL, AT(tolerance), "1e-8", 1e-14, 1, NULL, ESTIMATE, "X",
      "tolerance of --solver subspace (residuals) and cg (scores)"},
@@ -183,30 +182,22 @@ int config_checks(const config *c, int *checks) {
     return MIGE_OK;
 }
 
-/* For the program's life, as estimators keep pointers to both. */
-static const mige_estimator_plugin *ssm(const config *c) {
-    static ssm_options wanted;
-    static mige_estimator_plugin plugin;
-    wanted = (ssm_options){c->ssm_steps, (int)c->ssm_hidden, c->ssm_rate, (uint64_t)c->seed};
-    ssm_plugin(&wanted, &plugin);
-    return &plugin;
-}
-
 int config_score(const config *c, mige_score_options *o) {
     *o = mige_score_defaults();
-    o->eigen.solver = (enum mige_solver)c->solver;
     o->eigen.threshold = c->threshold;
     o->eigen.eigen = (int)c->eigen;
     o->eigen.tolerance = c->tolerance;
     o->estimator = (enum mige_estimator)c->estimator;
-    o->eta = c->eta;
-    o->iterations = (int)c->iterations;
+    o->stein = (mige_stein_options){MIGE_STEIN_AUTO, c->eta, (int)c->iterations, c->tolerance};
+    o->ssm = (mige_ssm_options){c->ssm_steps, (int)c->ssm_hidden, c->ssm_rate};
     o->calibrate = (enum mige_calibrate)c->calibrate;
     o->width_scale = c->width_scale;
-    if (c->estimator == MIGE_ESTIMATOR_SSM) o->plugin = ssm(c);
     o->precondition = (enum mige_precondition)c->precondition;
     o->seed = (uint64_t)c->seed;
+    char solver[CHOICE_SIZE];
     int checks;
+    config_choice(c, "solver", solver);
+    MIGE_TRY(mige_score_set_solver(o, solver));
     MIGE_TRY(config_checks(c, &checks));
     o->eigen.check = (checks & CHECK_EIGEN) != 0;
     if (strcmp(c->width, "median") != 0) {

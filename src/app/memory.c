@@ -98,35 +98,42 @@ int memory_share(const app *a, double *share) {
 
 /* The largest number of samples that fits, 0 if none does; a round one, since what is free changes all the time. */
 static int largest_fit(double share, int M, memory_need need, const void *ctx) {
-    int fits = 0, not = M;
-    while (not -fits > 1) {
-        int middle = fits + (not -fits) / 2;
+    int fits = 0, fails = M;
+    while (fails - fits > 1) {
+        int middle = fits + (fails - fits) / 2;
         if (need(ctx, middle) <= share)
             fits = middle;
         else
-            not = middle;
+            fails = middle;
     }
     int rounded = fits - fits % (fits >= 1024 ? 64 : 1);
     return need(ctx, rounded) <= share ? rounded : fits;
 }
 
-/* What else would help: the solver that does not store the matrix, unless it is that already. */
-static const char *other_solver(const config *c) {
-    if (c->estimator == MIGE_ESTIMATOR_SSGE) return ", or --estimator stein --solver cg";
-    return c->estimator == MIGE_ESTIMATOR_STEIN && c->solver != MIGE_SOLVER_CG ? ", or --solver cg" : "";
+/* What else would help: the estimator and solver that take less, unless it is those already. */
+static void other_solver(const config *c, char *text, size_t size) {
+    const mige_estimator_facts *f = mige_estimator_get((enum mige_estimator)c->estimator);
+    char solver[CHOICE_SIZE];
+    config_choice(c, "solver", solver);
+    int same = f->lean_estimator && !strcmp(f->lean_estimator, f->name);
+    *text = 0;
+    if (!f->lean_solver || (same && !strcmp(f->lean_solver, solver))) return;
+    snprintf(text, size, ", or %s%s%s--solver %s", same ? "" : "--estimator ", same ? "" : f->lean_estimator,
+             same ? "" : " ", f->lean_solver);
 }
 
 int memory_fits(const app *a, double share, const char *what, int M, memory_need need, const void *ctx) {
-    char most[96] = "no number of samples would fit: what else is asked for is too much";
+    char other[96], most[96] = "no number of samples would fit: what else is asked for is too much";
     double bytes = need(ctx, M), ranks = a->comm.node_size;
     if (share <= 0 || bytes <= share) return MIGE_OK;
     int fits = largest_fit(share, M, need, ctx);
+    other_solver(&a->cfg, other, sizeof other);
     if (fits >= 2) snprintf(most, sizeof most, "at most %d would fit", fits);
     return mige_raise(MIGE_EUSAGE,
                       "%s: %d samples need %.3g GB on this node (ranks on it: %d), %.3g GB %s (%s%s, or %s)", what,
                       M, 1e-9 * bytes * ranks, a->comm.node_size, 1e-9 * share * ranks,
-                      a->cfg.memory > 0 ? "is what --memory allows" : "are free for it", most,
-                      other_solver(&a->cfg), a->cfg.memory > 0 ? "a larger --memory" : "more nodes");
+                      a->cfg.memory > 0 ? "is what --memory allows" : "are free for it", most, other,
+                      a->cfg.memory > 0 ? "a larger --memory" : "more nodes");
 }
 
 int memory_check(const app *a, const char *what, int M, memory_need need, const void *ctx) {

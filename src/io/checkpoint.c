@@ -170,7 +170,7 @@ static int compare_trajectory(const char *path, const char *theirs, const char *
         size_t name = name_end ? (size_t)(name_end - ours) + 1 : n, length;
         const char *found = find_line(theirs, ours, name, &length);
         MIGE_CHECK(found && length == n && !strncmp(found, ours, n), MIGE_EINPUT,
-                   "%s: its run has \"%.*s\", this one \"%.*s\" (give the same options, or another --out)", path,
+                   "%s: its run has \"%.*s\", this one \"%.*s\" (give the same options, or another folder)", path,
                    (int)length, found ? found : "", (int)n, ours);
     }
     return MIGE_OK;
