@@ -10,6 +10,7 @@
 #ifndef MIGE_NN_H
 #define MIGE_NN_H
 
+#include "mige/adam.h"
 #include <stddef.h>
 #include <stdint.h>
 
@@ -133,13 +134,6 @@ double mige_gaussian_kl(const mige_net *net, int layer, int n, double scale, flo
 /* Multiplications and additions of one sample's forward (backward 0) or backward (1) pass through convolutions and
  * linear layers, of the direct algorithm: some convolutions are computed with fewer. */
 double mige_net_flops(const mige_net *net, int backward);
-
-/* Adam (Kingma, Ba 2015), t = 1, 2, ...: with g the gradient of what is minimised,
- *   m = b1 m + (1-b1) g, v = b2 v + (1-b2) g^2, p -= lr (m/(1-b1^t)) / (sqrt(v/(1-b2^t)) + eps). */
-typedef struct {
-    double rate, beta1, beta2, epsilon;
-} mige_adam;
-void mige_adam_step(const mige_adam *a, int64_t t, size_t n, float *p, const float *g, float *m, float *v);
 
 /* log(1 + e^x), without overflow, and its slope, 1 / (1 + e^-x). */
 double mige_softplus(double x);

@@ -1,6 +1,5 @@
 /* The one table of options, and what is made from it. */
 #include "app/app.h"
-#include "app/ssm.h"
 #include "mige/error.h"
 #include "mige/io.h"
 #include "train/check.h"
@@ -152,7 +151,7 @@ static const mige_option options[] = {
     {"width", TEXT, AT(width), "median", 0, 0, NULL, ESTIMATE, 0, "median|W", "width of the RBF kernel"},
     {"width-scale", REAL, AT(width_scale), "1", 1e-6, 1e6, NULL, ESTIMATE, 0, "F",
      "factor on the median width; none on a fixed one"},
-    {"solver", CHOICE, AT(solver), "auto", 0, 0, MIGE_SOLVERS, ESTIMATE, 0, "",
+    {"solver", CHOICE, AT(solver), "auto", 0, 0, MIGE_SCORE_SOLVERS, ESTIMATE, 0, "",
      "ssge: of the eigenproblem; stein: cholesky, or cg, which never stores the matrix"},
     {"tolerance", REAL, AT(tolerance), "1e-8", 1e-14, 1, NULL, ESTIMATE, 0, "X",
      "tolerance of --solver subspace (residuals) and cg (scores)"},
@@ -188,14 +187,23 @@ mige_options_given given_options(const app *a) {
     return (mige_options_given){&option_table, a->command, &a->cfg};
 }
 
-/* What else would help: the solver that does not store the matrix, unless it is that already. */
-static const char *other_solver(const config *c) {
-    if (c->estimator == MIGE_ESTIMATOR_SSGE) return ", or --estimator stein --solver cg";
-    return c->estimator == MIGE_ESTIMATOR_STEIN && c->solver != MIGE_SOLVER_CG ? ", or --solver cg" : "";
+/* What else would help: the estimator and solver that take less, unless it is those already; kept until the next. */
+static const char *other_solver(const app *a) {
+    static char text[96];
+    const mige_estimator_facts *f = mige_estimator_get((enum mige_estimator)a->cfg.estimator);
+    mige_options_given given = given_options(a);
+    char solver[MIGE_OPT_TEXT_SIZE];
+    mige_options_value(&given, "solver", solver);
+    int same = f->lean_estimator && !strcmp(f->lean_estimator, f->name);
+    *text = 0;
+    if (f->lean_solver && (!same || strcmp(f->lean_solver, solver) != 0))
+        snprintf(text, sizeof text, ", or %s%s%s--solver %s", same ? "" : "--estimator ", same ? "" : f->lean_estimator,
+                 same ? "" : " ", f->lean_solver);
+    return text;
 }
 
 mige_memory memory_of(const app *a) {
-    return (mige_memory){&a->comm, a->cfg.memory, a->cfg.dry_run, other_solver(&a->cfg)};
+    return (mige_memory){&a->comm, a->cfg.memory, a->cfg.dry_run, other_solver(a)};
 }
 
 int config_checks(const config *c, int *checks) {
@@ -208,30 +216,22 @@ int config_checks(const config *c, int *checks) {
     return MIGE_OK;
 }
 
-/* For the program's life, as estimators keep pointers to both. */
-static const mige_estimator_plugin *ssm(const config *c) {
-    static ssm_options wanted;
-    static mige_estimator_plugin plugin;
-    wanted = (ssm_options){c->ssm_steps, (int)c->ssm_hidden, c->ssm_rate, (uint64_t)c->seed};
-    ssm_plugin(&wanted, &plugin);
-    return &plugin;
-}
-
 int config_score(const config *c, mige_score_options *o) {
     *o = mige_score_defaults();
-    o->eigen.solver = (enum mige_solver)c->solver;
     o->eigen.threshold = c->threshold;
     o->eigen.eigen = (int)c->eigen;
     o->eigen.tolerance = c->tolerance;
     o->estimator = (enum mige_estimator)c->estimator;
-    o->eta = c->eta;
-    o->iterations = (int)c->iterations;
+    o->stein = (mige_stein_options){MIGE_STEIN_AUTO, c->eta, (int)c->iterations, c->tolerance};
+    o->ssm = (mige_ssm_options){c->ssm_steps, (int)c->ssm_hidden, c->ssm_rate};
     o->calibrate = (enum mige_calibrate)c->calibrate;
     o->width_scale = c->width_scale;
-    if (c->estimator == MIGE_ESTIMATOR_SSM) o->plugin = ssm(c);
     o->precondition = (enum mige_precondition)c->precondition;
     o->seed = (uint64_t)c->seed;
+    char solver[CHOICE_SIZE];
     int checks;
+    config_choice(c, "solver", solver);
+    MIGE_TRY(mige_score_set_solver(o, solver));
     MIGE_TRY(config_checks(c, &checks));
     o->eigen.check = (checks & CHECK_EIGEN) != 0;
     if (strcmp(c->width, "median") != 0) {

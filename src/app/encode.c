@@ -43,7 +43,7 @@ static int encode(app *a, const mige_data *d, layer_list *l) {
     int64_t step;
     MIGE_TRY(run_open(a, d, a->cfg.untrained, BATCH, l, &net, &step));
     mige_say("encode: %lld + %lld images, layers %s, encoder of step %lld", (long long)d->train.n,
-             (long long)d->test.n, a->cfg.layers, (long long)step);
+             (long long)d->test.n, *a->cfg.layers ? a->cfg.layers : "(all)", (long long)step);
     int err = a->cfg.dry_run ? MIGE_OK : features_create(&a->comm, d, net, BATCH, l, &x);
     if (!err && !a->cfg.dry_run)
         err = mige_agree(&a->comm, a->comm.rank == 0 ? write_features(&a->cfg, d, l, &x, step) : MIGE_OK);

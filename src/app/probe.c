@@ -191,7 +191,7 @@ static int widest_first(const void *x, const void *y) {
 static int probe(app *a, const mige_data *d, probing *p) {
     const config *c = &a->cfg;
     int64_t step, zero;
-    mige_say("probe: layers %s of %s%s, %lld + %lld images, %lld epochs", c->layers, c->run,
+    mige_say("probe: layers %s of %s%s, %lld + %lld images, %lld epochs", *c->layers ? c->layers : "(all)", c->run,
              c->untrained ? ", and untrained" : "", (long long)d->train.n, (long long)d->test.n,
              (long long)c->probe_epochs);
     if (c->dry_run) return MIGE_OK;

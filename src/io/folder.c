@@ -47,7 +47,7 @@ int mige_lock_folder(const char *path, int *lock) {
         nanosleep(&(struct timespec){0, LOCK_PAUSE}, NULL);
     if (taken) {
         close(fd);
-        mige_raise(MIGE_EOUTPUT, "%s: another process writes in it (give another --out; if none does, delete %s)",
+        mige_raise(MIGE_EOUTPUT, "%s: another process writes in it (give another folder; if none does, delete %s)",
                    path, name);
     }
     free(name);

@@ -1,18 +1,10 @@
 #include "train/check.h"
 #include "mige/error.h"
+#include "mige/finite.h"
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-/* x * 0 is 0 for what is finite, else NaN. */
-static size_t not_finite(const float *x, size_t n) {
-    size_t count = 0;
-    float sum = 0;
-    for (size_t i = 0; i < n; i++) sum += x[i] * 0;
-    for (size_t i = 0; sum != 0 && i < n; i++) count += !(x[i] * 0 == 0);
-    return count;
-}
 
 /* Ranks pass where they found something, INT_MAX for nowhere: an error for those at the first place of all. */
 static int first_of_all(const mige_comm *c, int place, int *mine) {
@@ -28,7 +20,7 @@ int check_outputs(const mige_comm *c, const mige_net *net, int n, int64_t step) 
     for (; at < layers; at++) {
         mige_shape s = mige_net_shape(net, at);
         size = (size_t)n * (size_t)s.h * (size_t)s.w * (size_t)s.c;
-        if ((bad = not_finite(mige_net_output(net, at), size))) break;
+        if ((bad = mige_not_finite_float(size, mige_net_output(net, at)))) break;
     }
     if (!first_of_all(c, bad ? at : INT_MAX, &mine)) return MIGE_OK;
     if (mine)
@@ -50,7 +42,7 @@ int check_gradients(const mige_comm *c, const model *m, int64_t step) {
         name = m->member[k].name;
         for (int at = mige_net_num_tensors(net) - 1; !bad && at >= 0; at--, place++) {
             mige_net_tensor(net, at, &t);
-            if (!t.is_state) bad = not_finite(mige_net_grads(net) + t.offset, t.count);
+            if (!t.is_state) bad = mige_not_finite_float(t.count, mige_net_grads(net) + t.offset);
         }
     }
     if (!first_of_all(c, bad ? place : INT_MAX, &mine)) return MIGE_OK;

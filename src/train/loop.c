@@ -210,11 +210,12 @@ static int loop(training *r) {
 /* The metrics of a run that failed show how; the message is kept. */
 static void save_trace(training *r) {
     char message[1024];
+    int agreed = mige_agreed();
     if (!r->saver) return;
     snprintf(message, sizeof message, "%s", mige_error());
     saver_begin(r->saver, NULL);
     if (saver_wait(r->saver)) mige_warn("%s", mige_error());
-    mige_error_set(message);
+    mige_error_set(message, agreed);
 }
 
 /* A run is gone on with only when that is asked for. */

@@ -80,6 +80,7 @@ static int make_plan(train_plan *p) {
     p->classes = p->data->classes;
     MIGE_TRY(check_rows(p));
     MIGE_TRY(mige_augment_parse(o->augment, &p->augment));
+    p->augmented = p->augment.crop > 0 || p->augment.flip > 0 || p->augment.colour > 0 || p->augment.grey > 0;
     MIGE_TRY(plan_encoder(p));
     return plan_terms(p);
 }
@@ -112,7 +113,7 @@ double train_plan_bytes(const train_plan *plan, int batch) {
     mige_shape in = {p.data->h, p.data->w, p.data->c};
     int n = p.images * p.copies;
     double bytes = trainer_member_bytes(in, p.layout.layers, p.layout.n, n);
-    bytes += 4. * n * trainer_size(p.encoder, -1) + 8. * (double)p.data->train.n;
+    bytes += 4. * n * trainer_size(p.encoder, -1) + 8. * (double)p.data->train.n + (double)mige_augment_scratch(p.data);
     for (int i = 0; i < p.nterms; i++) bytes += p.terms[i].ops->bytes(&p, &p.terms[i]);
     return bytes;
 }

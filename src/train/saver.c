@@ -107,6 +107,6 @@ int saver_poll(saver *s) {
 int saver_wait(saver *s) {
     if (s->begun) pthread_join(s->thread, NULL);
     s->begun = 0;
-    if (s->err) mige_error_set(s->message);
+    if (s->err) mige_error_set(s->message, 0);
     return s->err;
 }

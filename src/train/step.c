@@ -22,14 +22,17 @@ static void load_batch(trainer *t) {
         mige_rng_permutation(p->seed, MIGE_RNG_SHUFFLE, (uint64_t)t->epoch, n, t->order);
     t->order_epoch = t->epoch;
     const int64_t *mine = t->order + at * B + t->images.first;
-    int count = (int)t->images.count;
-    if (mige_augment_any(&p->augment)) {
-        mige_augment_load(t->data, &t->data->train, &p->augment, p->seed, (uint64_t)t->epoch, mine, count, p->copies,
-                          t->x, t->labels);
-        return;
+    int count = (int)t->images.count, views = 1;
+    if (p->augmented) {
+        views = t->o->circumstance == CIRCUMSTANCE_VIEWS ? 2 : 1;
+        mige_augment_load(t->data, &t->data->train, &p->augment, p->seed, (uint64_t)t->epoch, mine, count, views, t->scratch,
+                          t->x);
+    } else {
+        mige_data_load(t->data, &t->data->train, mine, count, t->x, NULL);
     }
-    mige_data_load(t->data, &t->data->train, mine, count, t->x, t->labels);
-    trainer_spread_copies(count, p->copies, (size_t)trainer_size(t->encoder, -1), t->x);
+    for (int i = 0; i < count; i++) t->labels[i] = t->data->train.labels[mine[i]];
+    if (p->copies > views)
+        trainer_spread_copies(count, p->copies, (size_t)trainer_size(t->encoder, -1), t->x);
 }
 
 const float *trainer_code(const trainer *t) {

@@ -25,6 +25,7 @@ typedef struct {
     const objective *objective;
     mige_encoder layout;
     mige_augment augment;
+    int augmented; /* at all */
     mige_net *encoder; /* a blueprint, without memory: for shapes and sizes */
     uint64_t seed;
     int ranks, node_size;
@@ -63,6 +64,7 @@ struct trainer {
     int64_t *order; /* [training images] the epoch's */
     int64_t order_epoch;
     float *x;               /* [n][image] */
+    void *scratch;          /* of the augmentation */
     int32_t *labels;        /* [images.count] */
     float **upstream;       /* [layers] gradient of each layer's output [n][size], NULL where no term sends any */
     const float **passed;   /* the same, as the network takes it */

@@ -50,6 +50,7 @@ static int take_memory(trainer *t) {
     size_t layers = (size_t)t->layers, images = (size_t)t->images.count;
     MIGE_TRY(mige_alloc((size_t)t->data->train.n, sizeof *t->order, &t->order));
     MIGE_TRY(mige_alloc((size_t)t->n * (size_t)trainer_size(t->encoder, -1), sizeof *t->x, &t->x));
+    MIGE_TRY(mige_alloc(mige_augment_scratch(t->data), 1, &t->scratch));
     MIGE_TRY(mige_alloc(images, sizeof *t->labels, &t->labels));
     MIGE_TRY(mige_alloc(layers, sizeof *t->upstream, &t->upstream));
     MIGE_TRY(mige_alloc(layers, sizeof *t->passed, &t->passed));
@@ -101,7 +102,7 @@ void trainer_destroy(trainer *t) {
         free((void *)(uintptr_t)t->series[i].name);
         free((void *)(uintptr_t)t->series[i].long_name);
     }
-    void *blocks[] = {t->order,  t->x,      t->labels, t->upstream, (void *)t->passed,
+    void *blocks[] = {t->order, t->scratch, t->x,      t->labels, t->upstream, (void *)t->passed,
                       t->terms, t->series, t->values, t->sums};
     for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) free(blocks[i]);
     mige_rows_destroy(&t->images);

@@ -1,5 +1,5 @@
+#include "mige/adam.h"
 #include "base/simd.h"
-#include "mige/nn.h"
 #include <math.h>
 
 /* Bound by memory, so everything in one pass; -fno-math-errno lets the square root be vectorised. */
