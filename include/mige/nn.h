@@ -130,11 +130,27 @@ double mige_gaussian_kl(const mige_net *net, int layer, int n, double scale, flo
 double mige_net_flops(const mige_net *net, int backward);
 
 /* Adam (Kingma, Ba 2015), t = 1, 2, ...: with g the gradient of what is minimised,
- *   m = b1 m + (1-b1) g, v = b2 v + (1-b2) g^2, p -= lr (m/(1-b1^t)) / (sqrt(v/(1-b2^t)) + eps). */
+ *   m = b1 m + (1-b1) g, v = b2 v + (1-b2) g^2, p -= lr (m/(1-b1^t)) / (sqrt(v/(1-b2^t)) + eps) + lr decay p,
+ * the last term apart from the moments, as in AdamW (Loshchilov, Hutter 2019). */
 typedef struct {
-    double rate, beta1, beta2, epsilon;
+    double rate, beta1, beta2, epsilon, decay;
 } mige_adam;
 void mige_adam_step(const mige_adam *a, int64_t t, size_t n, float *p, const float *g, float *m, float *v);
+
+/* Learning rate of a step, from 1: rate * warm * kind, warm rising in equal parts to 1 at step `warmup`, and
+ *   constant 1
+ *   cosine   (1 + cos(pi (step - 1 - warmup) / (steps - warmup))) / 2 after the warm-up: 0 once all steps are done
+ *   steps    decay^floor((step - 1) / every) */
+enum mige_schedule_kind { MIGE_CONSTANT, MIGE_COSINE, MIGE_STEPS };
+typedef struct {
+    enum mige_schedule_kind kind;
+    double rate;
+    int64_t warmup; /* steps; 0: none */
+    int64_t steps;  /* cosine: of the whole training */
+    int64_t every;  /* steps: > 0 */
+    double decay;   /* steps */
+} mige_schedule;
+double mige_rate(const mige_schedule *s, int64_t step);
 
 /* log(1 + e^x), without overflow, and its slope, 1 / (1 + e^-x). */
 double mige_softplus(double x);
@@ -144,6 +160,14 @@ double mige_sigmoid(double x);
  * in nats; dlogits (may be NULL) = scale * gradient of that sum; *correct (may be NULL) counts argmax == label. */
 double mige_cross_entropy(const float *logits, const int32_t *labels, int n, int classes, double scale,
                           float *dlogits, int64_t *correct);
+
+/* The same with targets of (1 - smoothing) at the label and smoothing / classes everywhere (label smoothing), less
+ * confidence * entropy of the softmax in nats (confidence penalty; Pereyra et al. 2017). */
+typedef struct {
+    double smoothing, confidence;
+} mige_softness;
+double mige_soft_cross_entropy(const mige_softness *o, const float *logits, const int32_t *labels, int n,
+                               int classes, double scale, float *dlogits, int64_t *correct);
 
 /* Encoders, from an image to a code:
  *   dim          that of Deep InfoMax: conv1, conv2, conv3 of 64, 128, 256 channels (k4 s2 p1, no bias) with norm1,

@@ -183,7 +183,7 @@ static double code_deviation(const infomax *t) {
 }
 
 static int apply_gradient(infomax *t, int64_t step, double *norm) {
-    mige_adam adam = {t->cfg->rate, t->cfg->beta1, t->cfg->beta2, 1e-8};
+    mige_adam adam = {t->cfg->rate, t->cfg->beta1, t->cfg->beta2, 1e-8, 0};
     MIGE_TRY(update_step(&t->update, &adam, step, norm));
     if (!isfinite(*norm))
         mige_raise(
