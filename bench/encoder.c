@@ -52,7 +52,7 @@ static int gemm_rate(double *flops) {
 static int time_passes(mige_net *net, const float *x, const float *dz, int images, int repeats, double median[3]) {
     const float *upstream[MIGE_ENCODER_MOST] = {NULL};
     upstream[mige_net_num_layers(net) - 1] = dz;
-    const mige_adam adam = {1e-4, 0.5, 0.999, 1e-8};
+    const mige_adam adam = {1e-4, 0.5, 0.999, 1e-8, 0};
     size_t n = mige_net_num_params(net);
     mige_pass pass = {.train = 1};
     double *t = NULL;

@@ -135,6 +135,22 @@ double mige_gaussian_kl(const mige_net *net, int layer, int n, double scale, flo
  * linear layers, of the direct algorithm: some convolutions are computed with fewer. */
 double mige_net_flops(const mige_net *net, int backward);
 
+/* Learning rate of a step, from 1: rate * warm * kind, warm rising in equal parts to 1 at step `warmup`, and
+ *   constant 1
+ *   cosine   (1 + cos(pi (step - 1 - warmup) / (steps - warmup))) / 2 after the warm-up: 0 once all steps are done
+ *   step     decay^floor((step - 1) / every) */
+#define MIGE_SCHEDULES "constant|cosine|step"
+enum mige_schedule_kind { MIGE_CONSTANT, MIGE_COSINE, MIGE_STEPS };
+typedef struct {
+    enum mige_schedule_kind kind;
+    double rate;
+    int64_t warmup; /* steps; 0: none */
+    int64_t steps;  /* cosine: of the whole training */
+    int64_t every;  /* steps: > 0 */
+    double decay;   /* steps */
+} mige_schedule;
+double mige_rate(const mige_schedule *s, int64_t step);
+
 /* log(1 + e^x), without overflow, and its slope, 1 / (1 + e^-x). */
 double mige_softplus(double x);
 double mige_sigmoid(double x);
@@ -143,6 +159,14 @@ double mige_sigmoid(double x);
  * in nats; dlogits (may be NULL) = scale * gradient of that sum; *correct (may be NULL) counts argmax == label. */
 double mige_cross_entropy(const float *logits, const int32_t *labels, int n, int classes, double scale,
                           float *dlogits, int64_t *correct);
+
+/* The same with targets of (1 - smoothing) at the label and smoothing / classes everywhere (label smoothing), less
+ * confidence * entropy of the softmax in nats (confidence penalty; Pereyra et al. 2017). */
+typedef struct {
+    double smoothing, confidence;
+} mige_softness;
+double mige_soft_cross_entropy(const mige_softness *o, const float *logits, const int32_t *labels, int n,
+                               int classes, double scale, float *dlogits, int64_t *correct);
 
 /* Encoders, from an image to a code:
  *   dim          that of Deep InfoMax: conv1, conv2, conv3 of 64, 128, 256 channels (k4 s2 p1, no bias) with norm1,

@@ -58,7 +58,7 @@ static int train_epoch(const config *c, const mige_data *d, const job *j, classi
                        int64_t *step) {
     int64_t B = c->probe_batch < d->train.n ? c->probe_batch : d->train.n;
     double decay = epoch < c->probe_epochs / 2 ? 1 : epoch < c->probe_epochs * 3 / 4 ? 0.1 : 0.01;
-    mige_adam adam = {c->probe_rate * decay, 0.9, 0.999, 1e-8};
+    mige_adam adam = {c->probe_rate * decay, 0.9, 0.999, 1e-8, 0};
     mige_rng_permutation((uint64_t)c->seed, MIGE_RNG_PROBE, (uint64_t)epoch + 1, d->train.n, k->order);
     for (int64_t at = 0; at + B <= d->train.n; at += B) {
         mige_pass pass = {.train = 1, .seed = (uint64_t)c->seed, .step = (uint64_t)++ * step};

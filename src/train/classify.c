@@ -8,7 +8,7 @@
 
 typedef struct {
     mige_net *net;
-    mige_cross_options options;
+    mige_softness options;
     float *dlogits;  /* [images S][classes] */
     int32_t *labels; /* [images S] */
 } classify;
@@ -51,7 +51,7 @@ static int apply(trainer *t, term *k) {
     int64_t right;
     for (int r = 0; r < rows; r++) m->labels[r] = t->labels[r / S];
     MIGE_TRY(trainer_forward(t, m->net, trainer_code(t), rows, &logits));
-    sums[0] = mige_cross_entropy_with(&m->options, logits, m->labels, rows, p->classes, k->weight / all, m->dlogits, &right) /
+    sums[0] = mige_soft_cross_entropy(&m->options, logits, m->labels, rows, p->classes, k->weight / all, m->dlogits, &right) /
               all;
     sums[1] = (double)right / all;
     MIGE_TRY(trainer_backward(t, m->net, m->dlogits, rows, &dx));

@@ -97,7 +97,7 @@ static int apply_terms(trainer *t) {
 }
 
 static double learning_rate(const trainer *t) {
-    return mige_rate(&t->schedule, t->o->rate, t->step);
+    return mige_rate(&t->schedule, t->step);
 }
 
 static int move(trainer *t, double *norm) {

@@ -9,7 +9,6 @@
 #include "mige/metrics.h"
 #include "mige/mi.h"
 #include "mige/rows.h"
-#include "mige/schedule.h"
 #include "train/model.h"
 #include "train/options.h"
 

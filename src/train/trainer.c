@@ -2,6 +2,7 @@
 #include "mige/error.h"
 #include "mige/log.h"
 #include "train/term.h"
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -83,11 +84,13 @@ int trainer_create(const mige_comm *c, const train_plan *p, int checks, trainer 
     t->n = (int)t->rows.count;
     t->pass.first_sample = t->rows.first;
     int64_t per_epoch = p->data->train.n / p->batch;
+    double every = fmax(1, o->decay_every * (double)per_epoch);
     t->schedule = (mige_schedule){.kind = (enum mige_schedule_kind)o->schedule,
+                                  .rate = o->rate,
                                   .warmup = o->warmup,
-                                  .last = o->steps ? o->steps : o->epochs * per_epoch,
+                                  .steps = o->steps ? o->steps : o->epochs * per_epoch,
                                   .decay = o->decay,
-                                  .every = (int64_t)(o->decay_every * (double)per_epoch)};
+                                  .every = (int64_t)every};
     MIGE_TRY(mige_agree(c, create_parts(t)));
     MIGE_TRY(model_settle(&t->model, c, o->average > 0));
     for (int i = 0; i < t->nterms; i++)

@@ -239,10 +239,11 @@ def case(out, name, shape, batch, layers):
 
 
 def adam(out):
-    for name, rate, b1, b2 in (("adam_dim", 1e-2, 0.5, 0.999), ("adam_default", 1e-3, 0.9, 0.999)):
+    for name, rate, b1, b2, decay in (("adam_dim", 1e-2, 0.5, 0.999, 0), ("adam_default", 1e-3, 0.9, 0.999, 0),
+                                      ("adam_decay", 1e-2, 0.9, 0.99, 3)):
         p0 = tensor(value(37, 10))
         p = p0.clone().requires_grad_()
-        opt = torch.optim.Adam([p], lr=rate, betas=(b1, b2), eps=1e-8)
+        opt = torch.optim.AdamW([p], lr=rate, betas=(b1, b2), eps=1e-8, weight_decay=decay)
         for t in range(1, 6):
             p.grad = tensor(value(37, 10 + t))
             opt.step()
@@ -259,6 +260,33 @@ def cross_entropy(out):
     write(out, "cross_entropy/loss", loss.reshape(1))
     write(out, "cross_entropy/dlogits", z.grad)
     write(out, "cross_entropy/correct", (z.argmax(1) == labels).sum().reshape(1))
+    for name, smoothing, confidence in (("smoothing", 0.1, 0), ("confidence", 0, 0.1), ("soft", 0.2, 0.3)):
+        z.grad = None
+        loss = F.cross_entropy(z, labels, reduction="sum", label_smoothing=smoothing)
+        loss = loss - confidence * torch.distributions.Categorical(logits=z).entropy().sum()
+        (0.25 * loss).backward()
+        write(out, f"{name}/loss", loss.reshape(1))
+        write(out, f"{name}/dlogits", z.grad)
+
+
+def schedules(out):
+    """Learning rates of steps 1 to 40."""
+    warm, all_steps = 5, 30
+    for name in ("constant", "cosine", "steps"):
+        opt = torch.optim.SGD([torch.zeros(1)], lr=0.3)
+        sched = torch.optim.lr_scheduler
+        warmup = sched.LinearLR(opt, 1 / warm, total_iters=warm - 1)
+        rates = []
+        if name == "cosine":
+            then = sched.CosineAnnealingLR(opt, all_steps - warm)
+            steps = sched.SequentialLR(opt, [warmup, then], [warm])
+        else:
+            steps = sched.ChainedScheduler([warmup] + [sched.StepLR(opt, 8, 0.5)] * (name == "steps"))
+        for _ in range(all_steps if name == "cosine" else 40):
+            rates.append(opt.param_groups[0]["lr"])
+            opt.step()
+            steps.step()
+        write(out, f"schedule/{name}", np.array(rates))
 
 
 if __name__ == "__main__":
@@ -267,3 +295,4 @@ if __name__ == "__main__":
             case(f, *row)
         adam(f)
         cross_entropy(f)
+        schedules(f)
