@@ -228,9 +228,9 @@ int config_score(const config *c, mige_score_options *o) {
     o->width_scale = c->width_scale;
     o->precondition = (enum mige_precondition)c->precondition;
     o->seed = (uint64_t)c->seed;
-    char solver[CHOICE_SIZE];
+    char solver[16];
     int checks;
-    config_choice(c, "solver", solver);
+    mige_options_choice(MIGE_SCORE_SOLVERS, c->solver, solver, sizeof solver);
     MIGE_TRY(mige_score_set_solver(o, solver));
     MIGE_TRY(config_checks(c, &checks));
     o->eigen.check = (checks & CHECK_EIGEN) != 0;

@@ -1,6 +1,7 @@
 #include "app/features.h"
 #include "mige/checkpoint.h"
 #include "mige/error.h"
+#include "mige/io.h"
 #include "mige/log.h"
 #include "mige/rng.h"
 #include "train/train.h"

@@ -6,7 +6,7 @@
 #include "train/run.h"
 #include "train/saver.h"
 #include "train/stop.h"
-#include "train/train.h"
+#include "train/term.h"
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>

@@ -116,7 +116,6 @@ int mige_memory_fits(const mige_memory *m, double share, const char *what, int M
     double bytes = need(ctx, M), ranks = m->c->node_size;
     if (share <= 0 || bytes <= share) return MIGE_OK;
     int fits = largest_fit(share, M, need, ctx);
-    other_solver(&a->cfg, other, sizeof other);
     if (fits >= 2) snprintf(most, sizeof most, "at most %d would fit", fits);
     return mige_raise(MIGE_EUSAGE,
                       "%s: %d samples need %.3g GB on this node (ranks on it: %d), %.3g GB %s (%s%s, or %s)", what,
