@@ -153,7 +153,7 @@ def stopped(ranks):
     """--max-hours ends it after one gradient, with 75; that gradient is not lost."""
     output = f"stopped-{ranks}.h5"
     for done in range(1, 3):
-        r = fails(75, "--max-hours.*--resume", *scale(output, "--max-hours", 1e-9, "--resume", sizes=(256,)),
+        r = fails(75, "after its hours.*--resume", *scale(output, "--max-hours", 1e-9, "--resume", sizes=(256,)),
                   ranks=ranks)
         rows, _ = read(output)
         assert rows["draws"][0] == done and np.isfinite(rows["gradient"][0]).sum() == done, str(r)

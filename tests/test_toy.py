@@ -153,9 +153,9 @@ def stopped(ranks):
 
 
 def out_of_time():
-    fails(75, "--max-hours.*--resume", *toy(path("time.h5"), "--max-hours", 1e-7))
+    fails(75, "after its hours.*--resume", *toy(path("time.h5"), "--max-hours", 1e-7))
     assert unfinished(path("time.h5"))
-    fails(75, "--max-hours.*--resume", *toy(path("time.h5"), "--max-hours", 1e-7), ranks=3)
+    fails(75, "after its hours.*--resume", *toy(path("time.h5"), "--max-hours", 1e-7), ranks=3)
 
 
 def other_options():
