@@ -149,11 +149,11 @@ class Net:
         return out
 
 
-def dim_encoder(o):
+def dim():
     rows = []
     for k, width in enumerate((64, 128, 256), 1):
         rows += [("conv", f"conv{k}", width), ("norm", f"norm{k}")]
-    return [*rows, ("linear", "fc", 1024, 0), ("norm", "norm4"), ("linear", "y", o["code"], 1)]
+    return [*rows, ("linear", "fc", 1024, 0), ("norm", "norm4")]
 
 
 def mlp(widths, rate=0.0):
@@ -166,9 +166,7 @@ def mlp(widths, rate=0.0):
 
 def encoder(o, rate=0.0, drawn=False):
     """drawn: the code is random, by y's means and deviations or, implicit, by noise among the inputs."""
-    if o["encoder"] == "dim":
-        return dim_encoder(o)
-    rows = mlp([int(w) for w in o["encoder"].split(":")[1].split(",")], rate)
+    rows = dim() if o["encoder"] == "dim" else mlp([int(w) for w in o["encoder"].split(":")[1].split(",")], rate)
     if not drawn:
         return [*rows, ("linear", "y", o["code"], 1)]
     if o["implicit"]:
@@ -353,10 +351,9 @@ def ib(c):
     if what == "dvb":
         mu, sigma = c.members["encoder"].mu, c.members["encoder"].sigma
         loss = loss + o["beta"] * (0.5 * (mu**2 + sigma**2 - 1) - torch.log(sigma)).sum(1).mean()
-    losses = [(loss, ["encoder", "decoder"])]
+    losses = [(loss, ["encoder", "decoder"]), (o["scale-penalty"] * (z**2).sum(2).mean(), ["encoder"])]
     if what == "mige-ib":
         losses.append((o["beta"] * -bottleneck(c, z), ["encoder"]))
-        losses.append((o["scale-penalty"] * (z**2).sum(2).mean(), ["encoder"]))
     if what == "mine-ib":
         bound = mine(c, z[:, 0])
         losses += [(o["beta"] * bound, ["encoder"]), (-bound, ["critic"])]

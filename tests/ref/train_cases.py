@@ -13,6 +13,7 @@ PAIRS = SMALL + "--circumstance I "
 VIEWS = SMALL + "--circumstance views --augment flip "
 MLP = "--encoder mlp:32,16 "
 IB = SMALL + MLP + "--task ib "
+ONE_DRAW = "--draws 1 --marginal-draws 1"
 DRAWS = "--draws 8 --marginal-draws 2 --beta 0.1 "
 
 CASES = {
@@ -20,8 +21,8 @@ CASES = {
     "II": ONE + SSGE + "--circumstance II",
     "I+II": ONE + SSGE + "--circumstance I+II",
     "stein": ONE + "--circumstance I --estimator stein --eta 0.02 --iterations 2 --calibrate scale --width-scale 1",
-    "identity": ONE + "--circumstance II --estimator stein --width-scale 1.5 --calibrate stein",
-    "fresh": ONE + "--circumstance I+II --threshold 0.98 --width-scale 0.8 --fresh-projection",
+    "identity": ONE + "--circumstance II --estimator stein --eta 0.01 --iterations 3 --calibrate stein --width-scale 1.5",
+    "fresh": ONE + "--circumstance I+II --estimator ssge --calibrate none --threshold 0.98 --width-scale 0.8 --fresh-projection",
     "clip": ONE + SSGE + "--circumstance I --clip 1",
     "prior": ONE + STEIN + "--circumstance I --prior-matching 0.5",
     "jsd": PAIRS + "--objective jsd --critic dot",
@@ -36,33 +37,39 @@ CASES = {
     "views-infonce": VIEWS + MLP + "--objective infonce --temperature 0.3",
     "views-jsd": VIEWS + MLP + "--objective jsd",
     "views-dv": VIEWS + MLP + "--objective dv --prior-matching 0.3",
+    "dvb-dim": SMALL + "--task ib --encoder dim --objective dvb --beta 0.1 --scale-penalty 0 --draws 2",
     "ce": IB + "--objective ce",
     "dropout": IB + "--objective dropout --hidden-dropout 0.3",
     "confidence": IB + "--objective confidence-penalty --confidence 0.4",
     "smoothing": IB + "--objective label-smoothing --smoothing 0.2",
-    "dvb": IB + "--objective dvb --draws 1 --beta 0.01",
-    "dvb-draws": IB + "--objective dvb --draws 3 --beta 0.2",
-    "mige-ib": IB + STEIN + "--objective mige-ib --conditional gaussian --beta 0.01 --scale-penalty 0.01",
+    "dvb": IB + "--objective dvb --beta 0.01 --scale-penalty 0 --draws 1",
+    "dvb-draws": IB + "--objective dvb --beta 0.2 --scale-penalty 0.05 --draws 3",
+    "mige-ib": IB + STEIN + "--objective mige-ib --conditional gaussian --beta 0.01 --scale-penalty 0.01 " + ONE_DRAW,
     "mige-ib-ssge": IB + STEIN + DRAWS + "--objective mige-ib --conditional ssge --scale-penalty 0",
-    "mige-ib-range": IB + STEIN + DRAWS + "--objective mige-ib --conditional gaussian --sigma-range 0.6:0.7",
+    "mige-ib-range": IB + STEIN + DRAWS + "--objective mige-ib --conditional gaussian --sigma-range 0.6:0.7 --scale-penalty 0",
     "implicit": IB + STEIN + DRAWS + "--objective mige-ib --conditional ssge --implicit --scale-penalty 0.02",
     "implicit-ssge": IB + SSGE + DRAWS + "--objective mige-ib --conditional ssge --implicit --scale-penalty 0",
-    "mine-ib": IB + "--objective mine-ib --beta 0.5",
-    "mine-ib-draws": IB + "--objective mine-ib --beta 0.5 --draws 2 --implicit",
+    "mine-ib": IB + "--objective mine-ib --beta 0.5 --scale-penalty 0 --draws 1",
+    "mine-ib-draws": IB + "--objective mine-ib --beta 0.5 --scale-penalty 0 --draws 2 --implicit",
 }
 
 
 # Of so many images two batches make an epoch, and four are left over.
 IMAGES = 80
-STEPS = "--steps 5 --batch 38 --code 8 --seed 3 --beta1 0.5 --learning-rate 1e-3 "
+STEPS = "--steps 5 --batch 38 --code 8 --seed 3 --beta1 0.5 --beta2 0.999 --learning-rate 1e-3 "
+PLAIN = "--schedule constant --warmup 0 --weight-decay 0 --clip 0"
 RUNS = {
-    "run": STEPS + STEIN + "--projection 24 --circumstance I+II --objective mige",
-    "run-fresh": STEPS + STEIN + "--projection 24 --circumstance I --objective mige --fresh-projection",
-    "run-prior": STEPS + "--circumstance I --objective jsd --critic concat --prior-matching 1 --clip 1",
-    "run-views": STEPS + STEIN + MLP + "--circumstance views --augment flip --objective mige --schedule cosine --warmup 2",
-    "run-dropout": STEPS + MLP + "--task ib --objective dropout --schedule step --decay 0.5 --decay-every 1",
-    "run-dvb": STEPS + MLP + "--task ib --objective dvb --beta 0.1 --draws 2 --weight-decay 10",
-    "run-mine": STEPS + MLP + "--task ib --objective mine-ib --beta 0.5 --implicit --draws 2",
+    "run": STEPS + STEIN + "--projection 24 --circumstance I+II --objective mige " + PLAIN,
+    "run-fresh": STEPS + STEIN + "--projection 24 --circumstance I --objective mige --fresh-projection " + PLAIN,
+    "run-prior": STEPS + "--circumstance I --objective jsd --critic concat --prior-matching 1 --clip 1 "
+                         "--schedule constant --warmup 0 --weight-decay 0",
+    "run-views": STEPS + STEIN + MLP + "--circumstance views --augment flip --objective mige --schedule cosine --warmup 2 "
+                                       "--weight-decay 0 --clip 0",
+    "run-dropout": STEPS + MLP + "--task ib --objective dropout --hidden-dropout 0.5 --schedule step --decay 0.5 "
+                                 "--decay-every 1 --warmup 0 --weight-decay 0 --clip 0",
+    "run-dvb": STEPS + MLP + "--task ib --objective dvb --beta 0.1 --draws 2 --scale-penalty 0 --weight-decay 10 "
+                             "--schedule constant --warmup 0 --clip 0",
+    "run-mine": STEPS + MLP + "--task ib --objective mine-ib --beta 0.5 --implicit --draws 2 --scale-penalty 0 " + PLAIN,
 }
 
 
