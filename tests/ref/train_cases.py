@@ -61,7 +61,7 @@ PLAIN = "--schedule constant --warmup 0 --weight-decay 0 --clip 0"
 RUNS = {
     "run": STEPS + STEIN + "--projection 24 --circumstance I+II --objective mige " + PLAIN,
     "run-fresh": STEPS + STEIN + "--projection 24 --circumstance I --objective mige --fresh-projection " + PLAIN,
-    "run-prior": STEPS + "--circumstance I --objective jsd --critic concat --prior-matching 1 --clip 1 "
+    "run-prior": STEPS.replace("5", "4", 1) + "--circumstance I --objective jsd --critic concat --prior-matching 1 --clip 1 "
                          "--schedule constant --warmup 0 --weight-decay 0",
     "run-views": STEPS + STEIN + MLP + "--circumstance views --augment flip --objective mige --schedule cosine --warmup 2 "
                                        "--weight-decay 0 --clip 0",
