@@ -44,7 +44,7 @@ CASES = {
     "dvb-draws": IB + "--objective dvb --draws 3 --beta 0.2",
     "mige-ib": IB + STEIN + "--objective mige-ib --conditional gaussian --beta 0.01 --scale-penalty 0.01",
     "mige-ib-ssge": IB + STEIN + DRAWS + "--objective mige-ib --conditional ssge --scale-penalty 0",
-    "mige-ib-range": IB + STEIN + DRAWS + "--objective mige-ib --conditional gaussian --sigma-range 0.6:0.7",
+    "mige-ib-range": IB + STEIN + DRAWS + "--objective mige-ib --conditional gaussian --sigma-range 0.6:0.7 --scale-penalty 0",
     "implicit": IB + STEIN + DRAWS + "--objective mige-ib --conditional ssge --implicit --scale-penalty 0.02",
     "implicit-ssge": IB + SSGE + DRAWS + "--objective mige-ib --conditional ssge --implicit --scale-penalty 0",
     "mine-ib": IB + "--objective mine-ib --beta 0.5",
