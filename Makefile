@@ -51,7 +51,7 @@ ifeq ($(MAKELEVEL)$(filter -j%,$(MAKEFLAGS)),0)
 MAKEFLAGS += -j$(shell nproc 2>/dev/null || echo 2)
 endif
 MAKEFLAGS += --no-print-directory
-LONG := test-slurm test-kill test-faults test-hosts test-mutants test-readme # each in a folder tests/NAME
+LONG := test-slurm test-kill test-faults test-hosts test-mutants test-mutations test-readme # each in a folder tests/NAME
 ifneq ($(filter demo test $(LONG) fuzz bench lint sanitize valgrind setup clean install,$(MAKECMDGOALS)),)
 .NOTPARALLEL:
 endif
@@ -80,6 +80,7 @@ test-faults: ## 200 ranks that fail alone (15 minutes)
 test-hosts: ## training on two hosts made of network namespaces (root; three minutes)
 test-readme: ## the commands of README.md, as pasted (five minutes)
 test-mutants: ## 500 damaged HDF5 files (ten minutes)
+test-mutations: ## errors put into a copy of the source, each of which a test must notice (fifteen minutes)
 $(LONG):
 	@$(setup) build test
 	@$(MAKE) $@-run

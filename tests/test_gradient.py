@@ -1,15 +1,16 @@
 #!/usr/bin/env python3
 """The gradient of every parameter, as the optimiser gets it, is that of an independent computation: tests/ref/train.txt,
-which make_train.py wrote with PyTorch. With beta1 = 0 Adam's first moment in the checkpoint is the gradient itself.
+which make_train.py wrote with PyTorch. With beta1 = 0 Adam's first moment in the checkpoint is the gradient itself. And
+the losses of some steps, over the end of an epoch.
 
-  tests/test_gradient.py [-v] [CASE...]    -v prints the largest errors"""
+  tests/test_gradient.py [-v] [CASE...]    CASE: "I", or "I np 2"; -v prints the largest errors"""
 import os
 import sys
 
 import h5py
 import numpy as np
 
-from program import Cases, good, path
+from program import Cases, good, path, write_data
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "ref"))
@@ -17,6 +18,7 @@ import train_cases  # noqa: E402 (it is where the references are)
 
 SINGLE = 1e-4  # of a tensor's root mean square: what is left of single precision behind some layers
 ZERO = 1e-5  # of the largest one's: what is 0 of itself, as a bias in front of a batch norm, is so up to rounding
+STEPS = 1e-3  # of a loss, after steps in which Adam makes much of what is near zero
 MANY = {"I": (1, 2, 3, 4), "I+II": (1, 2, 3, 4)}  # on how many ranks, where not on 1, 2, 3
 
 
@@ -45,9 +47,15 @@ def moments(folder):
         return found
 
 
-def loss(folder):
+def losses(folder):
     with h5py.File(os.path.join(folder, "metrics.h5")) as f:
-        return f["train/loss"][0]
+        return f["train/loss"][:]
+
+
+def train(case, ranks, data):
+    folder = path(f"{case}-{ranks}")
+    good("train", "--data", data, "--out", folder, "--quiet", *train_cases.words(case), ranks=ranks)
+    return folder
 
 
 def errors(got, reference, largest):
@@ -63,11 +71,10 @@ def errors(got, reference, largest):
 
 
 def compare(case, ranks, expected):
-    folder = path(f"{case}-{ranks}")
-    good("train", "--data", train_cases.DATA, "--out", folder, "--quiet", *train_cases.words(case), ranks=ranks)
+    folder = train(case, ranks, train_cases.DATA)
     expected, got = dict(expected), moments(folder)
     total = expected.pop("loss")[1][0]
-    off = abs(loss(folder) - total) / abs(total)
+    off = abs(losses(folder)[0] - total) / abs(total)
     assert sorted(got) == sorted(expected), f"tensors {sorted(set(got) ^ set(expected))} on one side only"
     largest = max(norm / np.sqrt(count) for count, _, _, norm in expected.values())
     worst, bad = 0, []
@@ -82,11 +89,29 @@ def compare(case, ranks, expected):
     assert not bad, "; ".join(bad)
 
 
+def prepare():
+    with h5py.File(train_cases.DATA) as f:
+        write_data(path("few.h5"), f["train/images"][:train_cases.IMAGES], f["train/labels"][:train_cases.IMAGES])
+
+
+def steps(case, ranks, expected):
+    got, expected = losses(train(case, ranks, path("few.h5"))), expected["loss"][1]
+    assert len(got) == len(expected), f"{len(got)} steps, {len(expected)} expected"
+    off = np.abs(got - expected) / np.abs(expected).max()
+    if "-v" in sys.argv:
+        print(f"# {case}, {ranks} ranks: losses {' '.join(f'{e:.1e}' for e in off)}")
+    assert off.max() < STEPS, f"losses {got}, expected {expected}"
+
+
 def main():
     cases, known = Cases(), references()
-    for case in [a for a in sys.argv[1:] if a != "-v"] or train_cases.CASES:
+    cases.run("prepare", prepare)
+    for case in train_cases.CASES:
         for ranks in MANY.get(case, (1, 2, 3)):
             cases.run(f"{case} np {ranks}", compare, case, ranks, known[case])
+    for case in train_cases.RUNS:
+        for ranks in 1, 3:
+            cases.run(f"{case} np {ranks}", steps, case, ranks, known[case])
     cases.end()
 
 

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""Writes train.txt beside itself: what the optimiser must get in the first step of each training of train_cases.py, by
-PyTorch's autograd in double precision, from the images and the options alone. Needs torch (made with 2.13.0).
+"""Writes train.txt beside itself: what the optimiser must get in the first step of each training of train_cases.py, and
+what a few steps of some lead to, by PyTorch's autograd in double precision, from the images and the options alone. Needs
+torch (made with 2.13.0).
 
 Random numbers are Philox4x32-10 of (seed, purpose, step, index), written anew here; scores are computed from their
-definition (make_score.py) and held constant; nothing of the program is used. Records are NAME/loss, the reported loss,
-and NAME/MEMBER/TENSOR, the gradient of what the member minimises."""
+definition (make_score.py) and held constant; nothing of the program is used. Records are NAME/loss, the reported loss of
+each step, and NAME/MEMBER/TENSOR, the gradient of what the member minimises."""
 import functools
 import math
 import os
@@ -19,7 +20,7 @@ import make_score
 import train_cases
 
 torch.set_default_dtype(torch.float64)
-INIT, SHUFFLE, PROJECTION, DROPOUT, NOISE, PRIOR = 1, 2, 3, 4, 6, 12
+INIT, SHUFFLE, PROJECTION, DROPOUT, NOISE, AUGMENT, PRIOR = 1, 2, 3, 4, 6, 11, 12
 STORED = 64  # values of a tensor, at most
 
 
@@ -120,7 +121,7 @@ class Net:
         self.mu, self.eps = mu, self.draws(layer, len(x), draws * mu.shape[1], step).reshape(len(x), draws, -1)
         return mu[:, None] + self.sigma[:, None] * self.eps
 
-    def __call__(self, x, step=1):
+    def __call__(self, x, step):
         """Every layer's output, of a training pass over all rows."""
         out = {}
         for i, (kind, name, *how) in enumerate(self.layers):
@@ -190,12 +191,12 @@ def scores(x, o):
     return torch.tensor(make_score.estimate(x, x[:1], **how)[2])
 
 
-def projection(o, number, d):
+def projection(o, number, d, step):
     """[k][d], columns of norm 1; circumstance I takes number 0 of the run, II number 1, or two of each step."""
     k = o["projection"]
     if k >= d:
         return torch.eye(d)
-    stream = number + (2 if o["fresh-projection"] else 0)
+    stream = number + (2 * step if o["fresh-projection"] else 0)
     r = normal(o["seed"], PROJECTION, stream, np.arange(k), d)
     return torch.tensor(r / np.sqrt((r**2).sum(0)))
 
@@ -206,28 +207,42 @@ def projection(o, number, d):
 class Case:
     def __init__(self, name):
         self.o = options(train_cases.words(name))
-        self.images, self.labels = batch(self.o["batch"], self.o["seed"])
-        self.members = {}
+        self.images, self.labels = read(train_cases.IMAGES if name in train_cases.RUNS else None)
+        self.per_epoch = len(self.images) // self.o["batch"]
+        self.members, self.step = {}, 0
+
+    def next_step(self):
+        self.step += 1
+        B, (self.epoch, at) = self.o["batch"], divmod(self.step - 1, self.per_epoch)
+        self.index = permutation(self.o["seed"], SHUFFLE, self.epoch, len(self.images))[at * B:(at + 1) * B]
+        self.x, self.y = self.images[self.index], self.labels[self.index]
 
     def member(self, name, shape, layers):
-        self.members[name] = Net(shape, layers, self.o["seed"], len(self.members))
+        """Made in the first step."""
+        if name not in self.members:
+            self.members[name] = Net(shape, layers, self.o["seed"], len(self.members))
         return self.members[name]
 
-    def encode(self, copies=1, **how):
-        """Every layer's output; an image's copies one after the other."""
-        net = self.member("encoder", self.images.shape[1:], encoder(self.o, **how))
-        return net(self.images.repeat_interleave(copies, 0))
+    def encode(self, copies=1, views=0, **how):
+        """Every layer's output; an image's copies, or views, one after the other."""
+        net = self.member("encoder", self.x.shape[1:], encoder(self.o, **how))
+        x = self.x.repeat_interleave(max(copies, views), 0)
+        if views and self.o["augment"] == "flip":
+            rows = (2 * self.index[:, None] + np.arange(2)).ravel()
+            turned = torch.tensor(uniform(self.o["seed"], AUGMENT, self.epoch, rows, 5)[:, 4] < 0.5)
+            x = torch.where(turned[:, None, None, None], x.flip(2), x)
+        return net(x, self.step)
 
     def critic(self, name, x, *layers):
         """The last output of a network of its own, which sees x."""
         shape = x.shape[1:] if x.dim() == 4 else (1, 1, x.shape[1])
-        return self.member(name, shape, layers)(x)[layers[-1][1]]
+        return self.member(name, shape, layers)(x, self.step)[layers[-1][1]]
 
 
 def infomax(c):
     o, views = c.o, c.o["circumstance"] == "views"
     if views:
-        out = c.encode(2)
+        out = c.encode(views=2)
         loss = views_of[o["objective"]](out["y"][0::2], out["y"][1::2], o)
     elif o["objective"] == "mige":
         out = c.encode()
@@ -251,14 +266,14 @@ def parts(x, y, o):
 
 
 def one_view(c, out):
-    o, x = c.o, c.images
+    o, x = c.o, c.x
     z, h = out["y"], out["norm3"].reshape(len(x), -1)
     up = []
     if "I" in o["circumstance"].split("+"):
-        rx = x.reshape(len(x), -1) @ projection(o, 0, x[0].numel()).T
+        rx = x.reshape(len(x), -1) @ projection(o, 0, x[0].numel(), c.step).T
         up.append((z, parts(rx, z, o)[1] - scores(z, o)))
     if "II" in o["circumstance"].split("+"):
-        rh = h @ projection(o, 1, h.shape[1]).T
+        rh = h @ projection(o, 1, h.shape[1], c.step).T
         of_h, of_z = parts(rh, z, o)
         up += [(z, of_z - scores(z, o)), (rh, of_h - scores(rh, o))]
     return surrogate(up, len(x))
@@ -312,11 +327,12 @@ def pairs(c, out):
 def prior(c, y):
     """A discriminator tells sigmoid(y) from uniform numbers; the encoder is to deceive it."""
     p, n = torch.sigmoid(y), y.shape[1]
-    u = single(uniform(c.o["seed"], PRIOR, 1, np.arange(len(y)), n))
-    d = c.member("discriminator", (1, 1, n), [*mlp((1000, 200)), ("linear", "out", 1, 1)])
-    of_p = d(p)["out"]
+    u = single(uniform(c.o["seed"], PRIOR, c.step, np.arange(len(y)), n))
+    def d(values):
+        return c.critic("discriminator", values, *mlp((1000, 200)), ("linear", "out", 1, 1))
+    of_p = d(p)
     return [(c.o["prior-matching"] * F.softplus(-of_p).mean(), ["encoder"]),
-            (F.softplus(-d(u)["out"]).mean() + F.softplus(of_p).mean(), ["discriminator"])]
+            (F.softplus(-d(u)).mean() + F.softplus(of_p).mean(), ["discriminator"])]
 
 
 DRAWN = ("dvb", "mige-ib", "mine-ib")
@@ -324,12 +340,12 @@ DRAWN = ("dvb", "mige-ib", "mine-ib")
 
 def ib(c):
     o = c.o
-    B, K, what = len(c.images), o["code"], o["objective"]
+    B, K, what = len(c.x), o["code"], o["objective"]
     out = c.encode(o["draws"] if o["implicit"] else 1, rate=o["hidden-dropout"] if what == "dropout" else 0,
                    drawn=what in DRAWN)
     z = out["z" if what in DRAWN and not o["implicit"] else "y"].reshape(B, -1, K)
     logits = c.critic("decoder", z.reshape(-1, K), ("linear", "logits", 10, 1))
-    labels = c.labels.repeat_interleave(z.shape[1])
+    labels = c.y.repeat_interleave(z.shape[1])
     loss = F.cross_entropy(logits, labels, label_smoothing=o["smoothing"] if what == "label-smoothing" else 0)
     log_p = F.log_softmax(logits, 1)
     if what == "confidence-penalty":
@@ -361,7 +377,7 @@ def bottleneck(c, z):
 
 
 def mine(c, z):
-    x = c.images.reshape(len(z), -1)
+    x = c.x.reshape(len(z), -1)
     both = torch.cat([torch.cat([x, z], 1), torch.cat([x, z.roll(-1, 0)], 1)])
     T = c.critic("critic", both, *mlp((512, 512)), ("linear", "out", 1, 1))
     return T[:len(z)].mean() - torch.log(torch.exp(T[len(z):]).mean())
@@ -375,29 +391,25 @@ DEFAULTS = {
     "projection": 64, "fresh-projection": False, "estimator": "ssge", "eta": 0.01, "iterations": 3, "calibrate": "none",
     "threshold": 0.99, "width-scale": 1.0, "critic": "dot", "temperature": 0.2, "prior-matching": 0.0, "augment": "none",
     "implicit": False, "beta": 1e-3, "conditional": "gaussian", "draws": 1, "marginal-draws": 1, "scale-penalty": 0.0,
-    "sigma-range": "", "hidden-dropout": 0.5, "smoothing": 0.1, "confidence": 0.1, "clip": 0.0}
-IGNORED = ("steps", "beta1", "learning-rate")
+    "sigma-range": "", "hidden-dropout": 0.5, "smoothing": 0.1, "confidence": 0.1, "clip": 0.0,
+    "steps": 0, "beta1": 0.5, "beta2": 0.999, "learning-rate": 1e-4, "weight-decay": 0.0, "schedule": "constant", "warmup": 0,
+    "decay": 1.0, "decay-every": 1.0}
 
 
 def options(words):
     o, words = dict(DEFAULTS), list(words)
     while words:
         name = words.pop(0)[2:]
-        if name in IGNORED:
-            words.pop(0)
-        else:
-            kind = type(DEFAULTS[name])
-            o[name] = True if kind is bool else kind(words.pop(0))
+        kind = type(DEFAULTS[name])
+        o[name] = True if kind is bool else kind(words.pop(0))
     return o
 
 
 @functools.lru_cache
-def batch(n, seed):
-    """The first of the epoch's order, in [-1, 1], channels last; and the labels."""
+def read(n):
+    """The first n training images, all without n, in [-1, 1], channels last; and the labels."""
     with h5py.File(train_cases.DATA) as f:
-        first = permutation(seed, SHUFFLE, 0, len(f["train/labels"]))[:n]
-        images = np.stack([f["train/images"][i] for i in first])
-        labels = np.array([f["train/labels"][i] for i in first])
+        images, labels = f["train/images"][:n], f["train/labels"][:n]
     return single(2.0 * images.transpose(0, 2, 3, 1) / 255 - 1), torch.tensor(labels.astype(np.int64))
 
 
@@ -413,7 +425,7 @@ def record(out, name, a):
 
 
 def gradients(c, losses):
-    """{member/tensor: of all that the member minimises}, shortened to norm `clip` together."""
+    """Their norm, and {member/tensor: of all that the member minimises}, shortened to norm `clip` together."""
     found = {}
     for name, net in c.members.items():
         mine = sum(loss for loss, members in losses if name in members)
@@ -424,19 +436,53 @@ def gradients(c, losses):
     return norm, {name: g * factor for name, g in found.items()}
 
 
+def rate(c):
+    """Warm-up in equal parts; then a half wave down to 0 after the last step, or a factor every so many epochs."""
+    o, past = c.o, c.step - 1
+    r = o["learning-rate"] * min(1, c.step / max(o["warmup"], 1))
+    if o["schedule"] == "cosine" and c.step > o["warmup"]:
+        r *= (1 + math.cos(math.pi * (past - o["warmup"]) / (o["steps"] - o["warmup"]))) / 2
+    if o["schedule"] == "step":
+        r *= o["decay"] ** (past // int(o["decay-every"] * c.per_epoch))
+    return r
+
+
+def move(c, found, moments):
+    """Adam, weights decaying beside it."""
+    o = c.o
+    for name, net in c.members.items():
+        for t, p in net.params.items():
+            g = found[f"{name}/{t}"]
+            m, v = moments.get(p, (0, 0))
+            m, v = o["beta1"] * m + (1 - o["beta1"]) * g, o["beta2"] * v + (1 - o["beta2"]) * g**2
+            moments[p] = m, v
+            step = m / (1 - o["beta1"]**c.step) / (torch.sqrt(v / (1 - o["beta2"]**c.step)) + 1e-8)
+            p.data -= rate(c) * (step + o["weight-decay"] * p.data)
+
+
+def train(c):
+    """Losses of the steps, and the last one's gradient."""
+    told, moments, found, norm = [], {}, {}, 0
+    for step in range(c.o["steps"]):
+        if step:
+            move(c, found, moments)
+        c.next_step()
+        losses = {"infomax": infomax, "ib": ib}[c.o["task"]](c)
+        told.append(sum(loss for loss, members in losses if "encoder" in members).item())
+        norm, found = gradients(c, losses)
+    return told, norm, found
+
+
 def main():
-    wanted = sys.argv[1:] or list(train_cases.CASES)
+    wanted = sys.argv[1:] or [*train_cases.CASES, *train_cases.RUNS]
     path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "train.txt")
     with open(path if not sys.argv[1:] else os.devnull, "w") as out:
         for name in wanted:
-            c = Case(name)
-            losses = {"infomax": infomax, "ib": ib}[c.o["task"]](c)
-            total = sum(loss for loss, members in losses if "encoder" in members).detach()
-            norm, found = gradients(c, losses)
-            record(out, f"{name}/loss", total)
-            for tensor, g in found.items():
+            told, norm, found = train(Case(name))
+            record(out, f"{name}/loss", torch.tensor(told))
+            for tensor, g in found.items() if name in train_cases.CASES else ():
                 record(out, f"{name}/{tensor}", g)
-            print(f"{name}: loss {total:.9g}, gradient's norm {norm:.6g}", flush=True)
+            print(f"{name}: loss {', '.join(f'{loss:.7g}' for loss in told)}, gradient's norm {norm:.6g}", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,16 +1,16 @@
-"""The trainings of which make_train.py computes the first step's gradient and tests/test_gradient.py compares it: the
-name of each and the program's options, which both read."""
+"""The trainings that make_train.py does with PyTorch and tests/test_gradient.py with the program: the name of each and the
+program's options, which both read. Of CASES the first step's gradient, of RUNS the losses of all steps."""
 import os
 
 DATA = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "data", "cifar10-sample.h5")
 # With beta1 = 0 Adam's first moment is the gradient; at such a rate no weight moves by a bit.
-ALWAYS = "--steps 1 --beta1 0 --learning-rate 1e-12 --seed 7"
+ONE_STEP = "--steps 1 --beta1 0 --learning-rate 1e-12 --seed 7"
 SMALL = "--batch 38 --code 8 "
 SSGE = "--estimator ssge --threshold 0.99 --width-scale 1 --calibrate none "
 STEIN = "--estimator stein --eta 0.1 --iterations 3 --width-scale 2 --calibrate scale "
 ONE = SMALL + "--projection 24 --objective mige "
 PAIRS = SMALL + "--circumstance I "
-VIEWS = SMALL + "--circumstance views --augment none "
+VIEWS = SMALL + "--circumstance views --augment flip "
 MLP = "--encoder mlp:32,16 "
 IB = SMALL + MLP + "--task ib "
 DRAWS = "--draws 8 --marginal-draws 2 --beta 0.1 "
@@ -31,7 +31,7 @@ CASES = {
     "infonce-concat": PAIRS + "--objective infonce --critic concat",
     "dv-concat": PAIRS + "--objective dv --critic concat",
     "jsd-prior": PAIRS + "--objective jsd --critic dot --prior-matching 1",
-    "views": VIEWS + "--estimator stein --eta 0.1 --width-scale 2 --calibrate none --objective mige",
+    "views": VIEWS + STEIN + "--objective mige",
     "views-ssge": VIEWS + SSGE + MLP + "--objective mige",
     "views-infonce": VIEWS + MLP + "--objective infonce --temperature 0.3",
     "views-jsd": VIEWS + MLP + "--objective jsd",
@@ -52,5 +52,19 @@ CASES = {
 }
 
 
+# Of so many images two batches make an epoch, and four are left over.
+IMAGES = 80
+STEPS = "--steps 5 --batch 38 --code 8 --seed 3 --beta1 0.5 --learning-rate 1e-3 "
+RUNS = {
+    "run": STEPS + STEIN + "--projection 24 --circumstance I+II --objective mige",
+    "run-fresh": STEPS + STEIN + "--projection 24 --circumstance I --objective mige --fresh-projection",
+    "run-prior": STEPS + "--circumstance I --objective jsd --critic concat --prior-matching 1 --clip 1",
+    "run-views": STEPS + STEIN + MLP + "--circumstance views --augment flip --objective mige --schedule cosine --warmup 2",
+    "run-dropout": STEPS + MLP + "--task ib --objective dropout --schedule step --decay 0.5 --decay-every 1",
+    "run-dvb": STEPS + MLP + "--task ib --objective dvb --beta 0.1 --draws 2 --weight-decay 10",
+    "run-mine": STEPS + MLP + "--task ib --objective mine-ib --beta 0.5 --implicit --draws 2",
+}
+
+
 def words(name):
-    return [*CASES[name].split(), *ALWAYS.split()]
+    return [*CASES[name].split(), *ONE_STEP.split()] if name in CASES else RUNS[name].split()
