@@ -19,6 +19,7 @@ sys.path.insert(0, os.path.join(HERE, "ref"))
 import train_cases  # noqa: E402 (it is where the references are)
 
 SINGLE = 1e-4  # of a tensor's root mean square: what is left of single precision behind some layers
+ZERO = 1e-5  # of the largest tensor's, of what is zero of itself
 STEPS = 1e-3  # of a loss, after steps in which Adam makes much of what is near zero
 ASKED = [int(n) for n in os.environ.get("MIGE_RANKS", "").split()]
 
@@ -71,7 +72,7 @@ def errors(got, reference, largest):
     assert got.size == count, f"{got.size} elements, {count} expected"
     scale, sample = norm / np.sqrt(count), got[::stride]
     if scale < 1e-9 * largest:
-        return np.linalg.norm(got) / np.sqrt(count) / largest, 0, 0
+        return np.abs(got).max() / largest * SINGLE / ZERO, 0, 0
     size = abs(np.linalg.norm(got) - norm) / (scale * np.sqrt(count))
     cosine = sample @ values / (np.linalg.norm(sample) * np.linalg.norm(values))
     return size, np.abs(sample - values).max() / scale, 1 - cosine
@@ -102,7 +103,12 @@ def prepare():
 
 
 def steps(case, ranks, expected):
-    got, expected = losses(train(case, ranks, path("few.h5"))), expected["loss"][1]
+    folder = train(case, ranks, path("few.h5"))
+    if "error" in expected:
+        with h5py.File(os.path.join(folder, "metrics.h5")) as f:
+            error, percent = f["test/error"][:], expected["error"][1]
+            assert np.allclose(error, percent, 1e-6), f"test errors {error}, expected {percent}"
+    got, expected = losses(folder), expected["loss"][1]
     assert len(got) == len(expected), f"{len(got)} steps, {len(expected)} expected"
     off = np.abs(got - expected) / np.abs(expected).max()
     if "-v" in sys.argv:

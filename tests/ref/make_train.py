@@ -5,7 +5,8 @@ torch (made with 2.13.0).
 
 Random numbers are Philox4x32-10 of (seed, purpose, step, index), written anew here; scores are computed from their
 definition (make_score.py) and held constant; nothing of the program is used. Records are NAME/loss, the reported loss of
-each step, and NAME/MEMBER/TENSOR, the gradient of what the member minimises."""
+each step, NAME/error, of the averaged weights after each epoch, and NAME/MEMBER/TENSOR, the gradient of what the member
+minimises."""
 import functools
 import math
 import os
@@ -390,7 +391,7 @@ DEFAULTS = {
     "implicit": False, "beta": 1e-3, "conditional": "gaussian", "draws": 1, "marginal-draws": 1, "scale-penalty": 0.0,
     "sigma-range": "", "hidden-dropout": 0.5, "smoothing": 0.1, "confidence": 0.1, "clip": 0.0,
     "steps": 0, "beta1": 0.5, "beta2": 0.999, "learning-rate": 1e-4, "weight-decay": 0.0, "schedule": "constant", "warmup": 0,
-    "decay": 1.0, "decay-every": 1.0}
+    "decay": 1.0, "decay-every": 1.0, "average": 0.0, "test-every": 0}
 
 
 def options(words):
@@ -457,17 +458,34 @@ def move(c, found, moments):
             p.data -= rate(c) * (step + o["weight-decay"] * p.data)
 
 
+def error(c, average):
+    """Percent of all images, for which the averages take the weights' place: of codes that are not drawn."""
+    kept = {p: p.data for p in average}
+    for p in average:
+        p.data = average[p]
+    c.x, c.y = c.images, c.labels
+    z = c.encode()["y"]
+    found = c.critic("decoder", z, ("linear", "logits", 10, 1)).argmax(1)
+    for p in kept:
+        p.data = kept[p]
+    return 100 * (found != c.labels).double().mean().item()
+
+
 def train(c):
-    """Losses of the steps, and the last one's gradient."""
-    told, moments, found, norm = [], {}, {}, 0
-    for step in range(c.o["steps"]):
-        if step:
-            move(c, found, moments)
+    """Losses of the steps, errors after epochs, and the last step's gradient."""
+    told, wrong, moments, average, found, norm = [], [], {}, {}, {}, 0
+    for step in range(1, c.o["steps"] + 1):
         c.next_step()
         losses = {"infomax": infomax, "ib": ib}[c.o["task"]](c)
         told.append(sum(loss for loss, members in losses if "encoder" in members).item())
         norm, found = gradients(c, losses)
-    return told, norm, found
+        weights = [p for net in c.members.values() for p in net.params.values()]
+        before = average or {p: p.data.clone() for p in weights}
+        move(c, found, moments)
+        average = {p: c.o["average"] * before[p] + (1 - c.o["average"]) * p.data for p in weights}
+        if c.o["average"] and (step % c.per_epoch == 0 or step == c.o["steps"]):
+            wrong.append(error(c, average))
+    return told, wrong, norm, found
 
 
 def main():
@@ -475,11 +493,13 @@ def main():
     path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "train.txt")
     with open(path if not sys.argv[1:] else os.devnull, "w") as out:
         for name in wanted:
-            told, norm, found = train(Case(name))
+            told, wrong, norm, found = train(Case(name))
             record(out, f"{name}/loss", torch.tensor(told))
+            if wrong:
+                record(out, f"{name}/error", torch.tensor(wrong))
             for tensor, g in found.items() if name in train_cases.CASES else ():
                 record(out, f"{name}/{tensor}", g)
-            print(f"{name}: loss {', '.join(f'{loss:.7g}' for loss in told)}, gradient's norm {norm:.6g}", flush=True)
+            print(f"{name}: loss {', '.join(f'{loss:.7g}' for loss in told)}, gradient's norm {norm:.6g}", *wrong, flush=True)
 
 
 if __name__ == "__main__":

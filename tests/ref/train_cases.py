@@ -69,6 +69,7 @@ RUNS = {
                                  "--decay-every 1 --warmup 0 --weight-decay 0 --clip 0",
     "run-dvb": STEPS + MLP + "--task ib --objective dvb --beta 0.1 --draws 2 --scale-penalty 0 --weight-decay 10 "
                              "--schedule constant --warmup 0 --clip 0",
+    "run-average": STEPS.replace("1e-3", "1e-2") + MLP + "--task ib --objective ce --average 0.7 --test-every 1 " + PLAIN,
     "run-mine": STEPS + MLP + "--task ib --objective mine-ib --beta 0.5 --implicit --draws 2 --scale-penalty 0 " + PLAIN,
 }
 
