@@ -87,19 +87,14 @@ static int take_files(app *a, int *argc, char **argv) {
     return MIGE_OK;
 }
 
-static int print_text(int (*make)(const app *a, char **text), const app *a) {
+/* --help and --dump-config. */
+static int print_options(const app *a, int help) {
     char *text;
-    MIGE_TRY(make(a, &text));
+    MIGE_TRY(help ? mige_options_help(&option_table, a->command, "mige", &text)
+                  : mige_options_config(&option_table, a->command, &a->cfg, &text));
     mige_print("%.*s", (int)strlen(text) - 1, text); /* its last newline is the printer's */
     free(text);
     return MIGE_OK;
-}
-
-static int help_text(const app *a, char **text) {
-    return mige_options_help(&option_table, a->command, "mige", text);
-}
-static int config_text(const app *a, char **text) {
-    return mige_options_config(&option_table, a->command, &a->cfg, text);
 }
 
 /* What the table of options cannot say. */
@@ -130,8 +125,7 @@ static int run_command(app *a, int argc, char **argv) {
     if (!err) err = mige_options_parse(&option_table, a->command, &a->cfg, count, words, &help);
     free(words);
     MIGE_TRY(mige_agree(&a->comm, err));
-    if (help) return print_text(help_text, a);
-    if (a->cfg.dump_config) return print_text(config_text, a);
+    if (help || a->cfg.dump_config) return print_options(a, help);
     MIGE_TRY(check_options(a));
     mige_log_setup(a->comm.rank == 0, a->cfg.quiet, (enum mige_progress)a->cfg.progress);
     mige_blas_threads((int)a->cfg.threads);
