@@ -9,7 +9,6 @@
 #include "mige/blas.h"
 #include "mige/clock.h"
 #include "mige/error.h"
-#include "mige/options.h"
 #include "mige/rng.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,15 +23,6 @@ static int ascending(const void *a, const void *b) {
 
 static void normal(size_t n, uint64_t stream, double *x) {
     mige_rng_normal(1, MIGE_RNG_SAMPLE, stream, 0, n, x);
-}
-
-static int choice(const char *name) {
-    char known[32];
-    for (int i = MIGE_SOLVER_AUTO; i <= MIGE_SOLVER_CG; i++) {
-        mige_options_choice(MIGE_SOLVERS, i, known, sizeof known);
-        if (!strcmp(known, name)) return i;
-    }
-    return 0;
 }
 
 /* One solve, whichever is asked for. */
@@ -93,8 +83,8 @@ static int run(const mige_comm *c, int argc, char **argv) {
     int pair = !strcmp(argv[1], "pair"), M = atoi(argv[pair ? 2 : 1]), D = pair ? 64 : atoi(argv[2]),
         dims[] = {64, 128};
     mige_score_options o = mige_score_defaults();
-    o.eigen.solver = (enum mige_solver)choice(argv[3]);
-    if (o.eigen.solver >= MIGE_SOLVER_CHOLESKY) o.estimator = MIGE_ESTIMATOR_STEIN;
+    if (!strcmp(argv[3], "cholesky") || !strcmp(argv[3], "cg")) o.estimator = MIGE_ESTIMATOR_STEIN;
+    MIGE_TRY(mige_score_set_solver(&o, argv[3]));
     if (argc > 4) o.eigen.threshold = atof(argv[4]);
     if (pair) {
         MIGE_TRY(mige_problems_create(c, M, 2, dims, &o, &w.pair));

@@ -36,7 +36,7 @@ static void messages(void **state) {
     assert_true(strlen(mige_error()) > 500 && strlen(mige_error()) < sizeof text);
     mige_raise(MIGE_EFAIL, "again: %.10s", mige_error()); /* of its own text */
     assert_string_equal(mige_error(), "again: xxxxxxxxxx");
-    mige_error_set("100 %s");
+    mige_error_set("100 %s", 0);
     assert_string_equal(mige_error(), "100 %s");
 }
 

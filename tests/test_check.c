@@ -33,7 +33,7 @@ static int setup(void **state) {
         f->x[i] = (float)sin(1. + (double)i + 100. * world.rank);
     for (size_t i = 0; i < sizeof f->up / sizeof *f->up; i++) f->up[i] = (float)cos((double)i);
     int err = mige_net_create((mige_shape){SIDE, SIDE, 2}, spec, LAYERS, N, 0, &f->net);
-    if (!err) err = mige_net_init(f->net, 1, 0);
+    if (!err) err = mige_net_init(f->net, 1, 0, 0);
     if (!err) err = update_create(&world, f->net, &f->u);
     return err;
 }

@@ -20,7 +20,7 @@ static void agreement(void **state) {
             int agreed = mige_agree(&world, code);
             snprintf(expected, sizeof expected, "rank %d: cannot write", b);
             assert_all(agreed == MIGE_EOUTPUT && strcmp(mige_error(), expected) == 0);
-            assert_true(mige_agreed());
+            assert_all(mige_agreed() == (world.size > 1));
         }
     /* Two ranks with the same code: the lower one's message. */
     for (int a = 0; a < world.size; a++) {
@@ -31,7 +31,10 @@ static void agreement(void **state) {
         assert_all(agreed == MIGE_ENUMERIC && strcmp(mige_error(), expected) == 0);
     }
     assert_all(mige_agree(&world, MIGE_ESTOPPED) == MIGE_ESTOPPED);
-    assert_all(mige_agree(&world, MIGE_OK) == MIGE_OK);
+    assert_all(mige_agree(&world, MIGE_OK) == MIGE_OK && mige_agreed() == (world.size > 1));
+    /* Of the message remembered: the next one is this rank's alone. */
+    mige_raise(MIGE_EINPUT, "rank %d: another", world.rank);
+    assert_false(mige_agreed());
 }
 
 static void splitting(void **state) {

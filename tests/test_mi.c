@@ -8,7 +8,18 @@
 #include <math.h>
 #include <stdlib.h>
 
-enum { BOTH = MIGE_CIRCUMSTANCE_I | MIGE_CIRCUMSTANCE_II };
+/* Variables x, h, z in the order of arguments; which pairs: (x,z), (h,z), both, or (x,z) with gradients of both. */
+enum { I = 1, II = 2, BOTH = I | II, VIEWS = 4 };
+static int create(int which, int M, int dx, int dh, int dz, const mige_score_options *o, mige_mi **m) {
+    const mige_mi_variable v[] = {{"x", dx, which == VIEWS}, {"h", dh, 1}, {"z", dz, 1}};
+    static const mige_mi_pair pairs[] = {{0, 2}, {1, 2}};
+    return mige_mi_create(&world, M, 3, v, which == BOTH ? 2 : 1, which == II ? pairs + 1 : pairs, o, m);
+}
+
+/* dH: of h, or with VIEWS of x. */
+static int gradient(mige_mi *m, const double *x, const double *h, const double *z, double *dZ, double *dH) {
+    return mige_mi_gradient(m, (const double *[]){x, h, z}, (double *[]){dH, dH, dZ});
+}
 
 static double *normal(int M, int d, uint64_t stream) {
     double *x = malloc((size_t)(M * d) * sizeof *x);
@@ -38,30 +49,32 @@ static double *columns(int M, const double *a, int da, const double *b, int db, 
 /* dZ and dH are (1/M) (joint - marginal), term by term. */
 static void composition(void **state) {
     enum { M = 150, DX = 4, DH = 3, DZ = 2 };
-    static double dZ[M * DZ], dH[M * DH], wantZ[M * DZ], wantH[M * DH];
+    static double dZ[M * DZ], dH[M * DX], wantZ[M * DZ], wantH[M * DX];
     mige_score_options o = mige_score_defaults();
     double *x = normal(M, DX, 1), *h = normal(M, DH, 2), *z = normal(M, DZ, 3);
     (void)state;
     for (int i = 0; i < M * DZ; i++) z[i] = z[i] * 0.5 + x[i / DZ * DX + i % DZ] + sin(h[i / DZ * DH]);
     double *s_z = columns(M, z, DZ, NULL, 0, DZ, &o), *s_h = columns(M, h, DH, NULL, 0, DH, &o),
            *xz_z = columns(M, x, DX, z, DZ, DZ, &o), *hz_z = columns(M, h, DH, z, DZ, DZ, &o),
-           *hz_h = columns(M, h, DH, z, DZ, -DH, &o);
-    for (int which = MIGE_CIRCUMSTANCE_I; which <= BOTH; which++) {
-        int one = which & MIGE_CIRCUMSTANCE_I ? 1 : 0, two = which & MIGE_CIRCUMSTANCE_II ? 1 : 0;
+           *hz_h = columns(M, h, DH, z, DZ, -DH, &o), *s_x = columns(M, x, DX, NULL, 0, DX, &o),
+           *xz_x = columns(M, x, DX, z, DZ, -DX, &o);
+    for (int which = I; which <= VIEWS; which++) {
+        int one = which & (I | VIEWS) ? 1 : 0, two = which & II ? 1 : 0;
         mige_mi *m;
         for (int i = 0; i < M * DZ; i++) wantZ[i] = (one * (xz_z[i] - s_z[i]) + two * (hz_z[i] - s_z[i])) / M;
-        for (int i = 0; i < M * DH; i++) wantH[i] = (hz_h[i] - s_h[i]) / M;
-        assert_ok(mige_mi_create(&world, which, M, one ? DX : 0, two ? DH : 0, DZ, &o, &m));
+        int n = which == VIEWS ? M * DX : two ? M * DH : 0;
+        for (int i = 0; i < n; i++) wantH[i] = (two ? hz_h[i] - s_h[i] : xz_x[i] - s_x[i]) / M;
+        assert_ok(create(which, M, one ? DX : 0, two ? DH : 0, DZ, &o, &m));
         for (int again = 0; again < 2; again++) {
             memset(dZ, 7, sizeof dZ);
-            assert_ok(mige_mi_gradient(m, x, h, z, dZ, two ? dH : NULL));
+            assert_ok(gradient(m, x, h, z, dZ, n ? dH : NULL));
             assert_small(ref_distance(dZ, wantZ, M * DZ), 1e-11);
-            if (two) assert_small(ref_distance(dH, wantH, M * DH), 1e-11);
-            assert_true(same_everywhere(dZ, sizeof dZ) && same_everywhere(dH, sizeof dH));
+            if (n) assert_small(ref_distance(dH, wantH, (size_t)n), 1e-11);
+            assert_true(same_everywhere(dZ, sizeof dZ) && same_everywhere(dH, (size_t)n * sizeof *dH));
         }
         mige_mi_destroy(&m);
     }
-    double *all[] = {x, h, z, s_z, s_h, xz_z, hz_z, hz_h};
+    double *all[] = {x, h, z, s_z, s_h, xz_z, hz_z, hz_h, s_x, xz_x};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
 }
 
@@ -74,8 +87,8 @@ static void problem_descriptions(void **state) {
     double *x = normal(M, D, 11), *h = normal(M, D, 12), *z = normal(M, D, 13);
     mige_mi *m;
     (void)state;
-    assert_ok(mige_mi_create(&world, BOTH, M, D, D, D, &o, &m));
-    assert_ok(mige_mi_gradient(m, x, h, z, dZ, dH));
+    assert_ok(create(BOTH, M, D, D, D, &o, &m));
+    assert_ok(gradient(m, x, h, z, dZ, dH));
     assert_int_equal(mige_mi_num_problems(m), 4);
     for (int i = 0; i < 4; i++) {
         mige_mi_problem p = mige_mi_get_problem(m, i);
@@ -87,10 +100,19 @@ static void problem_descriptions(void **state) {
     }
     mige_mi_destroy(&m);
     assert_null(m);
-    assert_ok(mige_mi_create(&world, MIGE_CIRCUMSTANCE_II, M, 0, D, D, &o, &m));
+    assert_ok(create(II, M, 0, D, D, &o, &m));
     assert_int_equal(mige_mi_num_problems(m), 3);
     assert_string_equal(mige_mi_get_problem(m, 1).name, "h");
     mige_mi_destroy(&m);
+    const mige_mi_variable views[] = {{"z1", D, 1}, {"z2", D, 1}, {"too long", D, 1}};
+    assert_ok(mige_mi_create(&world, M, 2, views, 1, &(mige_mi_pair){0, 1}, &o, &m));
+    assert_int_equal(mige_mi_num_problems(m), 3);
+    assert_string_equal(mige_mi_get_problem(m, 0).name, "z2");
+    assert_string_equal(mige_mi_get_problem(m, 2).name, "z1z2");
+    mige_mi_destroy(&m);
+    assert_fails(mige_mi_create(&world, M, 2, views, 1, &(mige_mi_pair){0, 2}, &o, &m), MIGE_EUSAGE, "pair");
+    assert_fails(mige_mi_create(&world, M, 3, views, 1, &(mige_mi_pair){0, 1}, &o, &m), MIGE_EUSAGE, "too long");
+    assert_fails(mige_mi_create(&world, M, 2, views, 9, NULL, &o, &m), MIGE_EUSAGE, "9 pairs");
     free(x);
     free(h);
     free(z);
@@ -133,14 +155,14 @@ static void gaussian(const gaussian_case *t, const mige_score_options *o) {
         y[i] = rho * x[i] + rest * eps[i];
         dy[i] = x[i] - rho / rest * eps[i];
     }
-    assert_ok(mige_mi_create(&world, MIGE_CIRCUMSTANCE_I, M, d, 0, d, o, &m));
-    assert_ok(mige_mi_gradient(m, x, NULL, y, dZ, NULL));
+    assert_ok(create(I, M, d, 0, d, o, &m));
+    assert_ok(gradient(m, x, NULL, y, dZ, NULL));
     mige_mi_destroy(&m);
     assert_small(fabs(dot(dZ, dy, n) / exact - 1), t->most);
-    assert_ok(mige_mi_create(&world, MIGE_CIRCUMSTANCE_II, M, 0, d, d, o, &m));
-    assert_ok(mige_mi_gradient(m, NULL, y, x, dZ, dH));
+    assert_ok(create(II, M, 0, d, d, o, &m));
+    assert_ok(gradient(m, NULL, y, x, dZ, dH));
     assert_small(fabs(dot(dH, dy, n) / exact - 1), t->most);
-    assert_ok(mige_mi_gradient(m, NULL, x, y, dZ, dH));
+    assert_ok(gradient(m, NULL, x, y, dZ, dH));
     mige_mi_destroy(&m);
     assert_small(fabs(dot(dZ, dy, n) / exact - 1), t->most);
     free(x);
@@ -173,19 +195,19 @@ static void failures(void **state) {
     double *bad[] = {x, h, z};
     mige_mi *m;
     (void)state;
-    assert_ok(mige_mi_create(&world, BOTH, M, D, D, D, &o, &m));
+    assert_ok(create(BOTH, M, D, D, D, &o, &m));
     for (int i = 0; i < 3; i++) { /* x is in one group of ranks only */
         double kept = bad[i][7 * D + 1];
         bad[i][7 * D + 1] = NAN;
-        assert_fails(mige_mi_gradient(m, x, h, z, dZ, dH), MIGE_EINPUT, "row 7 ");
+        assert_fails(gradient(m, x, h, z, dZ, dH), MIGE_EINPUT, "row 7 ");
         bad[i][7 * D + 1] = kept;
-        assert_ok(mige_mi_gradient(m, x, h, z, dZ, dH));
+        assert_ok(gradient(m, x, h, z, dZ, dH));
     }
     for (int i = 0; i < M * D; i++) z[i] = 1; /* the code has collapsed */
-    assert_fails(mige_mi_gradient(m, x, h, z, dZ, dH), MIGE_ENUMERIC, "distance");
+    assert_fails(gradient(m, x, h, z, dZ, dH), MIGE_ENUMERIC, "distance");
     mige_mi_destroy(&m);
     o.width_scale = -1;
-    assert_fails(mige_mi_create(&world, BOTH, M, D, D, D, &o, &m), MIGE_EUSAGE, "width");
+    assert_fails(create(BOTH, M, D, D, D, &o, &m), MIGE_EUSAGE, "width");
     assert_null(m);
     free(x);
     free(h);

@@ -307,32 +307,56 @@ static mige_score_options tikhonov(enum mige_precondition kind) {
     return o;
 }
 
+/* I(x;z) with the gradient of z alone, or of both. */
+static int create(int M, int D, int gradients, const mige_score_options *o, mige_mi **m) {
+    const mige_mi_variable v[] = {{"x", D, gradients > 1}, {"z", D, 1}};
+    return mige_mi_create(&world, M, 2, v, 1, &(mige_mi_pair){0, 1}, o, m);
+}
+static int gradient(mige_mi *m, const double *x, const double *z, double *dX, double *dZ) {
+    return mige_mi_gradient(m, (const double *[]){x, z}, (double *[]){dX, dZ});
+}
+
 static void information(void **state) {
     enum { M = 100, D = 3 };
-    static double x[M * D], w[M * D], z[M * D], dZ[M * D], back[M * D];
+    static double x[M * D], w[M * D], z[M * D], h[M * D], dZ[M * D], back[M * D];
     (void)state;
     for (size_t i = 0; i < M * D; i++) {
         double u = ref_gauss(i, 71), v = ref_gauss(i, 72) + u;
         x[i] = u * u * u;
         w[i] = v * v * v;
     }
-    for (int i = 0; i < M * D; i++) z[i] = w[i] + 0.5 * w[i / D * D + (i + D - 1) % D];
+    for (int i = 0; i < M * D; i++) {
+        z[i] = w[i] + 0.5 * w[i / D * D + (i + D - 1) % D];
+        h[i] = x[i] + ref_gauss((size_t)(i / D * 2 + (i % D > 0)), 73) * w[i];
+    }
     for (int kind = 0; kind <= MIGE_PRECONDITION_ICA; kind++) {
         mige_score_options o = tikhonov((enum mige_precondition)kind);
         char name[96];
         mige_mi *m;
         snprintf(name, sizeof name, "mi.%s", names[kind]);
-        assert_ok(mige_mi_create(&world, MIGE_CIRCUMSTANCE_I, M, D, 0, D, &o, &m));
-        for (int again = 0; again < 2; again++) assert_ok(mige_mi_gradient(m, x, NULL, z, dZ, NULL));
+        assert_ok(create(M, D, 1, &o, &m));
+        for (int again = 0; again < 2; again++) assert_ok(gradient(m, x, z, NULL, dZ));
         double error = ref_compare(&refs, name, dZ, M * D);
         if (!(error < 1e-8)) print_error("%s: %.2e\n", name, error);
         assert_small(error, 1e-8);
         assert_true(same_everywhere(dZ, sizeof dZ));
         mige_mi_destroy(&m);
-        /* h takes the place of z, through its own map. */
-        assert_ok(mige_mi_create(&world, MIGE_CIRCUMSTANCE_II, M, 0, D, D, &o, &m));
-        assert_ok(mige_mi_gradient(m, NULL, z, x, back, dZ));
+        /* Both have gradients, the first the other's place, through its own map. */
+        assert_ok(create(M, D, 2, &o, &m));
+        assert_ok(gradient(m, z, x, dZ, back));
         assert_small(ref_compare(&refs, name, dZ, M * D), 1e-8);
+        snprintf(name, sizeof name, "mi.%s.x", names[kind]);
+        assert_small(ref_compare(&refs, name, back, M * D), 1e-8);
+        assert_true(same_everywhere(back, sizeof back));
+        mige_mi_destroy(&m);
+        /* I(x;z) + I(h;z). */
+        const mige_mi_variable v[] = {{"x", D, 0}, {"h", D, 1}, {"z", D, 1}};
+        assert_ok(mige_mi_create(&world, M, 3, v, 2, (const mige_mi_pair[]){{0, 2}, {1, 2}}, &o, &m));
+        assert_ok(mige_mi_gradient(m, (const double *[]){x, h, z}, (double *[]){NULL, back, dZ}));
+        snprintf(name, sizeof name, "mi.%s.sum", names[kind]);
+        assert_small(ref_compare(&refs, name, dZ, M * D), 1e-8);
+        snprintf(name, sizeof name, "mi.%s.h", names[kind]);
+        assert_small(ref_compare(&refs, name, back, M * D), 1e-8);
         mige_mi_destroy(&m);
     }
 }
@@ -352,8 +376,8 @@ static double derivative_error(enum mige_precondition kind, int M, int cubes, ui
             dz[i / D * D + k] += R[k * D + i % D] * (cubes ? 3 * u * u : 1) * du;
         }
     }
-    assert_ok(mige_mi_create(&world, MIGE_CIRCUMSTANCE_I, M, D, 0, D, &o, &m));
-    assert_ok(mige_mi_gradient(m, x, NULL, z, G, NULL));
+    assert_ok(create(M, D, 1, &o, &m));
+    assert_ok(gradient(m, x, z, NULL, G));
     mige_mi_destroy(&m);
     for (int i = 0; i < M * D; i++) sum += G[i] * dz[i];
     double *all[] = {x, eps, R, z, dz, G};

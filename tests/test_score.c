@@ -23,11 +23,14 @@ static double *samples(const char *kind, int M, int D, uint32_t salt) {
     return x;
 }
 
-static mige_score_options with_solver(enum mige_solver solver) {
+/* Those of ssge, then those of stein. */
+enum { CHOLESKY = MIGE_SOLVER_FILTER + 1, CG, SOLVERS };
+static mige_score_options with_solver(int solver) {
     mige_score_options o = mige_score_defaults();
-    o.eigen.solver = solver;
-    if (solver >= MIGE_SOLVER_CHOLESKY) o.estimator = MIGE_ESTIMATOR_STEIN;
-    o.eigen.tolerance = solver == MIGE_SOLVER_CG ? 1e-11 : o.eigen.tolerance;
+    o.estimator = solver < CHOLESKY ? MIGE_ESTIMATOR_SSGE : MIGE_ESTIMATOR_STEIN;
+    if (solver < CHOLESKY) o.eigen.solver = (enum mige_solver)solver;
+    if (solver >= CHOLESKY) o.stein.solver = solver == CG ? MIGE_STEIN_CG : MIGE_STEIN_CHOLESKY;
+    o.stein.tolerance = 1e-11;
     return o;
 }
 
@@ -69,7 +72,7 @@ static const reference_case cases[] = {
     {"both", "crooked", 43, 3, 3, 0.99, 0, 1, 0, 2, 0.02, MIGE_CALIBRATE_STEIN},
 };
 
-static mige_score_options options_of(const reference_case *t, enum mige_solver solver) {
+static mige_score_options options_of(const reference_case *t, int solver) {
     mige_score_options o = with_solver(solver);
     o.eigen.threshold = t->threshold;
     o.eigen.eigen = t->eigen;
@@ -78,12 +81,12 @@ static mige_score_options options_of(const reference_case *t, enum mige_solver s
     o.calibrate = t->calibrate;
     if (!t->iterations) return o;
     o.estimator = MIGE_ESTIMATOR_STEIN;
-    o.iterations = t->iterations;
-    o.eta = t->eta;
+    o.stein.iterations = t->iterations;
+    o.stein.eta = t->eta;
     return o;
 }
 
-static void compare_case(const reference_case *t, uint32_t salt, enum mige_solver solver) {
+static void compare_case(const reference_case *t, uint32_t salt, int solver) {
     mige_score_options o = options_of(t, solver);
     size_t n = (size_t)(t->M * t->D), q = (size_t)(t->Q * t->D);
     double *x = samples(t->kind, t->M, t->D, salt), *p = samples("gauss", t->Q, t->D, 100 + salt);
@@ -93,7 +96,7 @@ static void compare_case(const reference_case *t, uint32_t salt, enum mige_solve
     assert_ok(mige_score_create(&world, t->M, t->D, &o, &e));
     assert_ok(mige_score_samples(e, x, s));
     const mige_score_info *info = mige_score_last(e);
-    double most = info->pairs.solver == MIGE_SOLVER_SUBSPACE ? 1e-6 : 1e-8;
+    double most = !strcmp(info->solver, "subspace") ? 1e-6 : 1e-8;
     assert_small(from_ref(t->name, "width", &info->width, 1), 1e-12);
     assert_small(from_ref(t->name, "eigenvalues", info->pairs.lambda, (size_t)info->pairs.J), 1e-11);
     assert_small(from_ref(t->name, "scores", s, n), most);
@@ -113,9 +116,8 @@ static void against_definition(void **state) {
     (void)state;
     assert_true(refs.n == 4 * sizeof cases / sizeof *cases);
     for (size_t k = 0; k < sizeof cases / sizeof *cases; k++)
-        for (int solver = MIGE_SOLVER_AUTO; solver <= MIGE_SOLVER_CG; solver++)
-            if (solver <= MIGE_SOLVER_SCALAPACK || (solver >= MIGE_SOLVER_CHOLESKY) == (cases[k].iterations > 0))
-                compare_case(&cases[k], (uint32_t)k + 1, (enum mige_solver)solver);
+        for (int solver = MIGE_SOLVER_AUTO; solver < SOLVERS; solver++)
+            if ((solver >= CHOLESKY) == (cases[k].iterations > 0)) compare_case(&cases[k], (uint32_t)k + 1, solver);
 }
 
 /* Scores of x at its samples and, unless P is NULL, at Q points. */
@@ -202,8 +204,8 @@ static void points_are_samples(void **state) {
     enum { M = 131, D = 3, Q = 600 };
     static double s[M * D], p[Q * D], sp[Q * D], none[1] = {5};
     (void)state;
-    for (int solver = MIGE_SOLVER_LAPACK; solver <= MIGE_SOLVER_CG; solver++) {
-        mige_score_options o = with_solver((enum mige_solver)solver);
+    for (int solver = MIGE_SOLVER_LAPACK; solver < SOLVERS; solver++) {
+        mige_score_options o = with_solver(solver);
         double *x = samples("crooked", M, D, 12);
         int good = 1;
         for (int i = 0; i < Q * D; i++) p[i] = x[i % (M * D)];
@@ -225,8 +227,8 @@ static void used_again(void **state) {
     enum { M = 139, D = 4, N = M * D };
     static double s[N], t[N], sp[5 * D], tp[5 * D];
     (void)state;
-    for (int solver = MIGE_SOLVER_LAPACK; solver <= MIGE_SOLVER_CG; solver++) {
-        mige_score_options o = with_solver((enum mige_solver)solver);
+    for (int solver = MIGE_SOLVER_LAPACK; solver < SOLVERS; solver++) {
+        mige_score_options o = with_solver(solver);
         double *x = samples("gauss", M, D, 13), *y = samples("crooked", M, D, 14), *p = samples("gauss", 5, D, 15);
         double most = solver == MIGE_SOLVER_SUBSPACE ? 1e-6 : 1e-12;
         mige_score *e;
@@ -256,12 +258,12 @@ static void tikhonov_distributed(void **state) {
     double *x = samples("crooked", M, D, 30), w;
     (void)state;
     o.estimator = MIGE_ESTIMATOR_STEIN;
-    o.iterations = 1;
-    o.eta = 0.5;
+    o.stein.iterations = 1;
+    o.stein.eta = 0.5;
     scores(&o, M, D, x, s, 0, NULL, NULL, &w);
     assert_true(same_everywhere(s, sizeof s));
     for (int i = 0; i < M; i++)
-        for (int d = 0; d < D; d++) left[i * D + d] = -o.eta * s[i * D + d];
+        for (int d = 0; d < D; d++) left[i * D + d] = -o.stein.eta * s[i * D + d];
     for (int i = 0; i < M; i++)
         for (int j = 0; j < M; j++) {
             double a = x[i * D] - x[j * D], b = x[i * D + 1] - x[j * D + 1],
@@ -325,11 +327,12 @@ static void bad_samples(void **state) {
     static const double bad[] = {NAN, INFINITY, -INFINITY};
     static double s[N], sp[2 * D];
     (void)state;
-    for (int solver = MIGE_SOLVER_LAPACK; solver <= MIGE_SOLVER_CG; solver++) {
-        mige_score_options o = with_solver((enum mige_solver)solver);
+    for (int solver = MIGE_SOLVER_LAPACK; solver < SOLVERS; solver++) {
+        mige_score_options o = with_solver(solver);
         double *x = samples("gauss", M, D, 20), *p = samples("gauss", 2, D, 21), *y = malloc(N * sizeof *y);
         mige_score *e;
         assert_ok(mige_score_create(&world, M, D, &o, &e));
+        assert_fails(mige_score_points(e, 2, p, sp), MIGE_EUSAGE, "after those of samples");
         for (int k = 0; k < 3; k++) {
             memcpy(y, x, N * sizeof *y);
             y[37 * D + k] = bad[k];
@@ -341,6 +344,7 @@ static void bad_samples(void **state) {
         assert_fails(mige_score_samples(e, y, s), MIGE_ENUMERIC, "distance");
         for (int i = 0; i < N; i++) y[i] = x[i] * 1e300; /* the squares overflow */
         assert_fails(mige_score_samples(e, y, s), MIGE_ENUMERIC, "");
+        assert_fails(mige_score_points(e, 2, p, sp), MIGE_EUSAGE, "after those of samples");
         assert_ok(mige_score_samples(e, x, s));
         p[D + 1] = NAN;
         assert_fails(mige_score_points(e, 2, p, sp), MIGE_EINPUT, "row 1 ");
@@ -350,6 +354,45 @@ static void bad_samples(void **state) {
         free(x);
         free(y);
         free(p);
+    }
+}
+
+/* The names of an estimator's solvers, and the grid that they say is the one they take. */
+static void solvers(void **state) {
+    static double x[2 * 1500], s[2 * 1500];
+    (void)state;
+    for (int i = 0; i < 2 * 1500; i++) x[i] = ref_gauss((size_t)i, 90);
+    for (int e = 0; e < MIGE_NUM_ESTIMATORS; e++) {
+        mige_score_options o = mige_score_defaults();
+        o.estimator = (enum mige_estimator)e;
+        assert_fails(mige_score_set_solver(&o, "qr"), MIGE_EUSAGE, mige_estimator_get(o.estimator)->name);
+        assert_ok(mige_score_set_solver(&o, "auto"));
+    }
+    for (int solver = MIGE_SOLVER_LAPACK; solver < SOLVERS; solver++) {
+        static const char *const names[] = {"auto", "lapack", "scalapack", "subspace", "filter", "cholesky", "cg"};
+        mige_score_options o = mige_score_defaults(), other = mige_score_defaults();
+        mige_score *p;
+        other.estimator = solver < CHOLESKY ? MIGE_ESTIMATOR_STEIN : MIGE_ESTIMATOR_SSGE;
+        assert_fails(mige_score_set_solver(&other, names[solver]), MIGE_EUSAGE, names[solver]);
+        o.estimator = solver < CHOLESKY ? MIGE_ESTIMATOR_SSGE : MIGE_ESTIMATOR_STEIN;
+        assert_ok(mige_score_set_solver(&o, names[solver]));
+        o.eigen.eigen = 3;
+        assert_ok(mige_score_create(&world, 200, 2, &o, &p));
+        assert_ok(mige_score_samples(p, x, s));
+        const char *did = mige_score_last(p)->solver;
+        int rows, cols, direct = solver == MIGE_SOLVER_SCALAPACK;
+        mige_score_grid(200, world.size, &o, &rows, &cols);
+        assert_string_equal(did, direct && rows * cols == 1 ? "lapack" : names[solver]);
+        mige_score_destroy(&p);
+    }
+    for (int M = 700; M <= 1500; M += 100) { /* auto: ssge from 768 on, stein from 1024, on all ranks */
+        for (int e = MIGE_ESTIMATOR_SSGE; e <= MIGE_ESTIMATOR_STEIN; e++) {
+            mige_score_options o = mige_score_defaults();
+            int rows, cols, spread = M >= (e == MIGE_ESTIMATOR_STEIN ? 1024 : 768);
+            o.estimator = (enum mige_estimator)e;
+            mige_score_grid(M, 5, &o, &rows, &cols);
+            assert_all(rows == 1 && cols == (spread ? 5 : 1));
+        }
     }
 }
 
@@ -398,11 +441,14 @@ static void check_problems(int n, const int *dims, int M, const mige_score_optio
 }
 
 static void problems(void **state) {
-    static const int dims[] = {3, 5, 1, 4};
+    static const int dims[] = {3, 5, 1, 4, 2, 3};
+    double bytes = 0;
     mige_score_options o = with_solver(MIGE_SOLVER_SCALAPACK);
     (void)state;
-    for (int n = 1; n <= 4; n += n)
+    for (int n = 1; n <= 6; n += n > 1 ? 2 : 1)
         for (int M = 60; M <= 131; M += 71) check_problems(n, dims, M, &o, 2);
+    for (int i = 0; i < 6; i++) bytes += 16. * 60 * dims[i] + mige_score_bytes(60, dims[i], 1, &o);
+    assert_small(fabs(mige_problems_bytes(60, 6, dims, 1, &o) / bytes - 1), 1e-14);
 }
 
 /* Where samples are many for the ranks there are, problems come in turn on all of them. */
@@ -444,13 +490,21 @@ static void problem_fails(void **state) {
 
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(against_definition), cmocka_unit_test(exact_median),
-        cmocka_unit_test(symmetries),         cmocka_unit_test(points_are_samples),
-        cmocka_unit_test(used_again),         cmocka_unit_test(one_sample),
-        cmocka_unit_test(bad_samples),        cmocka_unit_test(bad_options),
-        cmocka_unit_test(problems),           cmocka_unit_test(problems_in_turn),
-        cmocka_unit_test(problem_fails),      cmocka_unit_test(tikhonov_distributed),
-        cmocka_unit_test(stein_identity),     cmocka_unit_test(identity_singular),
+        cmocka_unit_test(against_definition),
+        cmocka_unit_test(exact_median),
+        cmocka_unit_test(symmetries),
+        cmocka_unit_test(points_are_samples),
+        cmocka_unit_test(used_again),
+        cmocka_unit_test(one_sample),
+        cmocka_unit_test(bad_samples),
+        cmocka_unit_test(bad_options),
+        cmocka_unit_test(problems),
+        cmocka_unit_test(problems_in_turn),
+        cmocka_unit_test(problem_fails),
+        cmocka_unit_test(tikhonov_distributed),
+        cmocka_unit_test(stein_identity),
+        cmocka_unit_test(identity_singular),
+        cmocka_unit_test(solvers),
     };
     refs = ref_load("tests/ref/score.txt");
     ranks_begin(&argc, &argv);

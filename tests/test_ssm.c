@@ -1,9 +1,10 @@
 /* np: 1 2 3 */
 /* Sliced score matching: objective, gradient and scores of the network against PyTorch's, and what training makes
  * of samples whose scores are known. */
-#include "app/ssm.h"
+#include "mige/score.h"
 #include "ranks.h"
 #include "ref.h"
+#include "score/ssm.h"
 
 enum { D4 = 4, M4 = 2048, N4 = M4 * D4 };
 static ref_file ref;
@@ -60,23 +61,22 @@ static void draw(int bent, double *x, double *s) {
     }
 }
 
-static const ssm_options usual = {.steps = 2000, .hidden = 64, .rate = 1e-3, .seed = 1};
-
-static void make(const mige_comm *c, int M, int D, const ssm_options *o, mige_estimator_plugin *p, void **self) {
-    ssm_plugin(o, p);
-    assert_ok(p->create(c, M, D, p->options, self));
+static mige_score_options usual(void) {
+    mige_score_options o = mige_score_defaults();
+    o.estimator = MIGE_ESTIMATOR_SSM;
+    o.ssm.hidden = 64;
+    return o;
 }
 
 /* Once through: scores at samples and, unless NULL, at Q points. */
-static void scores(const mige_comm *c, int M, int D, const ssm_options *o, const double *x, double *s, int Q,
+static void scores(const mige_comm *c, int M, int D, const mige_score_options *o, const double *x, double *s, int Q,
                    const double *q, double *sq) {
-    mige_estimator_plugin p;
-    void *self;
-    make(c, M, D, o, &p, &self);
-    assert_ok(p.samples(self, x, s));
-    if (q) assert_ok(p.points(self, Q, q, sq));
-    p.destroy(&self);
-    assert_null(self);
+    mige_score *p;
+    assert_ok(mige_score_create(c, M, D, o, &p));
+    assert_ok(mige_score_samples(p, x, s));
+    assert_string_equal(mige_score_last(p)->solver, "network");
+    if (q) assert_ok(mige_score_points(p, Q, q, sq));
+    mige_score_destroy(&p);
 }
 
 /* Against the truth, and against what PyTorch makes of the same samples. */
@@ -86,11 +86,12 @@ static void trained(void **state) {
         const char *name;
         double most;
     } cases[] = {{"error.gauss", 0.10}, {"error.bent", 0.35}};
+    mige_score_options o = usual();
     (void)state;
     for (int bent = 0; bent < 2; bent++) {
         const ref_record *r = ref_find(&ref, cases[bent].name);
         draw(bent, x, true_s);
-        scores(&world, M4, D4, &usual, x, s, M4, x, t);
+        scores(&world, M4, D4, &o, x, s, M4, x, t);
         double error = ref_distance(s, true_s, N4);
         if (world.rank == 0) print_message("%s: %.4f, PyTorch's %.4f\n", cases[bent].name, error, r->values[0]);
         assert_small(error, cases[bent].most);
@@ -104,10 +105,10 @@ static void trained(void **state) {
 static void any_number_of_ranks(void **state) {
     enum { M = 700 };
     static double x[N4], true_s[N4], s[M * D4], t[M * D4], sq[N4], tq[N4];
-    ssm_options o = usual;
+    mige_score_options o = usual();
     mige_comm alone;
     (void)state;
-    o.steps = 200;
+    o.ssm.steps = 200;
     draw(1, x, true_s);
     scores(&world, M, D4, &o, x, s, M4, x, sq);
     assert_ok(mige_comm_split(&world, world.rank, &alone));
@@ -122,18 +123,18 @@ static void any_number_of_ranks(void **state) {
 /* Scores do not depend on the calls before. */
 static void called_again(void **state) {
     static double x[N4], y[N4], true_s[N4], other[N4], first[N4], s[N4];
-    mige_estimator_plugin p;
-    void *self;
+    mige_score_options o = usual();
+    mige_score *p;
     (void)state;
     draw(1, x, true_s);
     draw(0, y, other);
-    make(&world, M4, D4, &usual, &p, &self);
-    assert_ok(p.samples(self, x, first));
-    assert_ok(p.samples(self, y, s));
+    assert_ok(mige_score_create(&world, M4, D4, &o, &p));
+    assert_ok(mige_score_samples(p, x, first));
+    assert_ok(mige_score_samples(p, y, s));
     assert_small(ref_distance(s, other, N4), 0.10);
-    assert_ok(p.samples(self, x, s));
+    assert_ok(mige_score_samples(p, x, s));
     assert_all(memcmp(s, first, sizeof s) == 0);
-    p.destroy(&self);
+    mige_score_destroy(&p);
 }
 
 /* Too few to train: s = -C^-1 (x - mean), which satisfies Stein's identity sum_m s (x - mean)' = -M I. */
@@ -141,11 +142,12 @@ static void few_samples(void **state) {
     enum { M = 40, D = 3 };
     static double x[N4], true_s[N4], s[N4], X[M * D];
     double mean[D] = {0};
+    mige_score_options o = usual();
     (void)state;
     draw(0, x, true_s);
     for (int i = 0; i < M * D; i++) X[i] = 1000 + 1e-3 * x[i / D * D4 + i % D];
     for (int i = 0; i < M * D; i++) mean[i % D] += X[i] / M;
-    scores(&world, M, D, &usual, X, s, 0, NULL, NULL);
+    scores(&world, M, D, &o, X, s, 0, NULL, NULL);
     for (int a = 0; a < D; a++)
         for (int b = 0; b < D; b++) {
             double sum = 0;
@@ -154,7 +156,7 @@ static void few_samples(void **state) {
         }
     for (int m = 1; m <= 8; m++) {
         int good = 1;
-        scores(&world, m, D4, &usual, x, s, 1, x, true_s);
+        scores(&world, m, D4, &o, x, s, 1, x, true_s);
         for (int i = 0; i < m * D4; i++) good = good && isfinite(s[i]) && (m > 1) == (s[i] != 0);
         assert_all(good && memcmp(s, true_s, D4 * sizeof *s) == 0);
     }
@@ -163,13 +165,14 @@ static void few_samples(void **state) {
 /* A dimension that does not vary has score 0 and does not disturb the others. */
 static void flat_dimension(void **state) {
     static double x[N4], true_s[N4], s[N4];
+    mige_score_options o = usual();
     (void)state;
     draw(0, x, true_s);
     for (int m = 0; m < M4; m++) {
         x[m * D4 + 3] = -0.1;
         true_s[m * D4 + 3] = 0;
     }
-    scores(&world, M4, D4, &usual, x, s, 0, NULL, NULL);
+    scores(&world, M4, D4, &o, x, s, 0, NULL, NULL);
     int good = 1;
     double error = 0, size = 0;
     for (int m = 0; m < M4; m++) { /* x_0 and x_1 = x_0 / 2 + z_1, x_2 = z_2 - z_1 / 2 */
@@ -182,42 +185,42 @@ static void flat_dimension(void **state) {
     assert_small(sqrt(error / size), 0.10);
 }
 
-static int fails(int M, const ssm_options *o, const double *x) {
+static int fails(int M, const mige_score_options *o, const double *x) {
     static double s[N4];
-    mige_estimator_plugin p;
-    void *self;
-    make(&world, M, D4, o, &p, &self);
-    int err = p.samples(self, x, s);
-    p.destroy(&self);
+    mige_score *p;
+    assert_ok(mige_score_create(&world, M, D4, o, &p));
+    int err = mige_score_samples(p, x, s);
+    mige_score_destroy(&p);
     return err;
 }
 
 static void failures(void **state) {
     static double x[N4], s[N4];
-    ssm_options o = usual;
-    mige_estimator_plugin p;
-    void *self;
+    mige_score_options o = usual(), wide = o;
+    mige_score *p;
     (void)state;
     for (int i = 0; i < N4; i++) x[i] = 5 + i % D4;
     assert_fails(fails(100, &o, x), MIGE_ENUMERIC, "all 100 samples are equal");
     draw(1, x, s);
     x[9] = 1e200;
-    assert_fails(fails(100, &o, x), MIGE_ENUMERIC, "in dimension 1");
+    assert_fails(fails(100, &o, x), MIGE_ENUMERIC, "row 2");
     x[9] = 0;
-    o.rate = 1e15;
-    assert_fails(fails(100, &o, x), MIGE_ENUMERIC, "--ssm-rate");
-    o.rate = 0;
-    ssm_plugin(&o, &p);
-    assert_fails(p.create(&world, 100, D4, &o, &self), MIGE_EUSAGE, "rate 0");
-    assert_null(self);
-    o = usual;
-    make(&world, 100, D4, &o, &p, &self);
+    o.ssm.rate = 1e15;
+    assert_fails(fails(100, &o, x), MIGE_ENUMERIC, "learning rate");
+    o.ssm.rate = 0;
+    assert_fails(mige_score_create(&world, 100, D4, &o, &p), MIGE_EUSAGE, "rate 0");
+    assert_null(p);
+    o = usual();
+    assert_ok(mige_score_create(&world, 100, D4, &o, &p));
     double far[D4] = {1e300, 0, 0, 0};
-    assert_ok(p.samples(self, x, s));
-    assert_fails(p.points(self, 1, far, s), MIGE_ENUMERIC, "far from the samples");
-    assert_ok(p.points(self, 0, far, s));
-    p.destroy(&self);
-    assert_true(p.bytes(256, 64, 3, &o) > p.bytes(256, 32, 3, &o) && p.bytes(256, 32, 3, &o) > 8 * 256 * 32);
+    assert_ok(mige_score_samples(p, x, s));
+    assert_fails(mige_score_points(p, 1, far, s), MIGE_ENUMERIC, "far from the samples");
+    assert_ok(mige_score_points(p, 0, far, s));
+    mige_score_destroy(&p);
+    wide.ssm.hidden = 128;
+    o.ssm.hidden = 32;
+    assert_all(mige_score_bytes(256, 3, 1, &wide) > mige_score_bytes(256, 3, 1, &o) &&
+               mige_score_bytes(256, 3, 1, &o) > 8 * 256 * 3);
 }
 
 int main(int argc, char **argv) {

@@ -27,9 +27,6 @@ int mige_agree(const mige_comm *c, int err);
 #ifdef __clang_analyzer__ /* does not see that the largest code is no success */
 #define mige_agree(c, err) ((err) ? (err) : mige_agree(c, err))
 #endif
-/* Whether the message now remembered has gone through mige_agree, so that all ranks are on the way out. Not
- * collective. */
-int mige_agreed(void);
 
 /* Sum over ranks, in place; any length (split where an int count would overflow). The result is the same, bit
  * for bit, on every rank. */

@@ -25,8 +25,11 @@ int mige_raise(int code, const char *fmt, ...) __attribute__((format(printf, 2, 
 /* The last message raised on this rank (or taken over from another by mige_agree); "" when there is none. */
 const char *mige_error(void);
 
-/* Replaces the message, as it is. Used when one rank takes over another's error. */
-void mige_error_set(const char *message);
+/* Replaces the message, as it is: one that was kept, or another rank's. */
+void mige_error_set(const char *message, int agreed);
+/* Whether the message now remembered came out of mige_agree with other ranks, so that they are on the way out too.
+ */
+int mige_agreed(void);
 
 /* *out = zeroed memory for `count` items of `size` bytes, 64-byte aligned; the caller frees it with free().
  * count 0 gives a valid pointer. Errors: MIGE_EFAIL (out of memory, or count * size overflows), *out = NULL. */

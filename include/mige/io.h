@@ -108,6 +108,10 @@ int mige_file_verify(const mige_file *f);
 /* Whether the file has a seal, so that all of its bytes were compared with their sum when it was opened. */
 int mige_file_sealed(const mige_file *f);
 
+/* path = that of a file in a run's folder. Errors: MIGE_EUSAGE (too long). */
+enum { MIGE_RUN_PATH = 1024 };
+int mige_run_path(const char *run, const char *name, char path[MIGE_RUN_PATH]);
+
 /* mkdir -p. */
 int mige_make_folder(const char *path);
 /* That no other process writes in a folder: a lock on its file .lock, which the system takes back when the process

@@ -26,8 +26,9 @@ int mige_grid_create(const mige_comm *c, int m, int ranks, mige_grid *g);
 /* A 1 x q grid: whole columns on each rank, in blocks of nb; two blocks or more for each. */
 int mige_grid_create_row(const mige_comm *c, int m, int ranks, int nb, mige_grid *g);
 void mige_grid_destroy(mige_grid *g);
-/* The shape that mige_grid_create would choose. Not collective. */
+/* The shapes that these two would choose. Not collective. */
 void mige_grid_shape(int m, int ranks, int *rows, int *cols, int *nb);
+int mige_grid_row_cols(int m, int ranks, int nb);
 
 typedef struct {
     const mige_grid *grid;
@@ -77,11 +78,9 @@ enum mige_solver {
     MIGE_SOLVER_LAPACK,    /* dsyevd on one rank */
     MIGE_SOLVER_SCALAPACK, /* pdsyevd on the grid */
     MIGE_SOLVER_SUBSPACE,  /* Chebyshev-filtered subspace iteration on pdgemm and pdgeqrf */
-    MIGE_SOLVER_FILTER,    /* tridiagonal form and a rational filter: no eigenvectors, only their products */
-    MIGE_SOLVER_CHOLESKY,  /* estimator stein: factorisation */
-    MIGE_SOLVER_CG         /* estimator stein: preconditioned conjugate gradients, the matrix never stored */
+    MIGE_SOLVER_FILTER     /* tridiagonal form and a rational filter: no eigenvectors, only their products */
 };
-#define MIGE_SOLVERS "auto|lapack|scalapack|subspace|filter|cholesky|cg"
+#define MIGE_SOLVERS "auto|lapack|scalapack|subspace|filter"
 
 typedef struct {
     enum mige_solver solver;
@@ -103,6 +102,8 @@ int mige_eigen_create(const mige_comm *c, int m, const mige_eigen_options *o, mi
 void mige_eigen_destroy(mige_eigen **e);
 /* Bytes a rank takes (the largest share), from the sizes alone. Not collective. */
 double mige_eigen_bytes(int m, int ranks, const mige_eigen_options *o);
+/* The grid that the matrix will be on. Not collective. */
+void mige_eigen_grid(int m, int ranks, const mige_eigen_options *o, int *rows, int *cols);
 
 /* Where the caller puts its matrix, the panels of the lower triangle, before each solve; a solve may destroy it. */
 mige_matrix *mige_eigen_matrix(mige_eigen *e);

@@ -18,26 +18,34 @@ int mige_projection_apply(const mige_projection *p, int n, const float *x, float
 /* dx [n][d] = dy R (the adjoint); scratch [n][k] for both. */
 int mige_projection_adjoint(const mige_projection *p, int n, const double *dy, float *scratch, float *dx);
 
-/* The circumstances, or-ed. */
-enum {
-    MIGE_CIRCUMSTANCE_I = 1, /* z = E(x): d I(x;z) / dz_m = (1/M) (s_(x,z)|_z - s_z) */
-    MIGE_CIRCUMSTANCE_II =
-        2 /* h = C(x), z = f(h): dz_m = (1/M) (s_(h,z)|_z - s_z), dh_m = (1/M) (s_(h,z)|_h - s_h) */
-};
+/* The gradient of a sum of mutual informations with respect to any of their variables, and the score problems that
+ * it takes: one of each variable that has a gradient, one of each pair. */
+typedef struct {
+    const char
+        *name; /* "x", "h", "z", "z1", ...; of problems, put together: "z", "xz", "z1z2"; 7 characters at most */
+    int dim;
+    int gradient; /* 1: dI/d(variable) is wanted */
+} mige_mi_variable;
+typedef struct {
+    int a, b; /* I(a;b), indices of variables; the joint's columns are in this order */
+} mige_mi_pair;
 
 typedef struct mige_mi mige_mi;
 
-/* M samples; x, h, z in dx, dh, dz dimensions (those not used 0). With both circumstances the gradient is that of
- * I(x;z) + I(h;z). Collective on c; errors as mige_score_create. */
-int mige_mi_create(const mige_comm *c, int circumstances, int M, int dx, int dh, int dz,
-                   const mige_score_options *o, mige_mi **m);
+/* M samples of nvars variables, npairs pairs of them; a variable in no pair is passed over. Nothing of vars and
+ * pairs is kept. o->precondition gives each variable its map, the same in all problems. Collective on c, which must
+ * outlive m; errors as mige_score_create. */
+int mige_mi_create(const mige_comm *c, int M, int nvars, const mige_mi_variable *vars, int npairs,
+                   const mige_mi_pair *pairs, const mige_score_options *o, mige_mi **m);
 void mige_mi_destroy(mige_mi **m);
-/* X [M][dx], H [M][dh], Z [M][dz], the same on every rank -> dZ [M][dz], dH [M][dh] (NULL unless II), on every
- * rank. Scores are constants: no gradient flows through them. Collective; errors as mige_score_samples. */
-int mige_mi_gradient(mige_mi *m, const double *X, const double *H, const double *Z, double *dZ, double *dH);
+/* values[v] [M][dim], the same on every rank -> gradients[v] [M][dim], on every rank (not looked at for variables
+ * without gradient): the sum over pairs of (1/M) (s_(v,other)|_v - s_v). Scores are constants: no gradient flows
+ * through them. Collective; errors as mige_score_samples. */
+int mige_mi_gradient(mige_mi *m, const double *const *values, double *const *gradients);
 
-/* The score problems behind the last gradient, for metrics: their number, and name ("z", "xz", "h", "hz"), J,
- * width, and the share of Stein's identity E[s(x)'(x - mu)] = -D that the estimate keeps (1 would be unbiased). */
+/* The score problems behind the last gradient, for metrics: their number, and name (owned by m), dimensions, J,
+ * width, and the share of Stein's identity E[s(x)'(x - mu)] = -D that the estimate keeps (1 would be unbiased).
+ * Pair by pair: the marginals of b and a that have not been listed, then the joint. */
 typedef struct {
     const char *name;
     int dim, J;
@@ -45,6 +53,7 @@ typedef struct {
 } mige_mi_problem;
 int mige_mi_num_problems(const mige_mi *m);
 mige_mi_problem mige_mi_get_problem(const mige_mi *m, int i);
-double mige_mi_bytes(int circumstances, int M, int dx, int dh, int dz, int ranks, const mige_score_options *o);
+double mige_mi_bytes(int M, int nvars, const mige_mi_variable *vars, int npairs, const mige_mi_pair *pairs,
+                     int ranks, const mige_score_options *o);
 
 #endif

@@ -17,7 +17,11 @@ enum {
     MIGE_RNG_SAMPLE = 7,     /* samples of toy problems and tests */
     MIGE_RNG_PROBE = 8,      /* initial weights and shuffles of the probe's classifiers */
     MIGE_RNG_SUBSET = 9,     /* which images `convert --train N --test N` takes */
-    MIGE_RNG_SSM = 10        /* score matching: which samples are held out, batches, slices, initial weights */
+    MIGE_RNG_SSM = 10,       /* score matching: which samples are held out, batches, slices, initial weights */
+    MIGE_RNG_AUGMENT = 11,   /* views of images; step: epoch, index: 2 image + view */
+    MIGE_RNG_PRIOR = 12,     /* draws of the prior that codes are matched to; step: step, index: row of the batch */
+    MIGE_RNG_MEDIAN = 13,    /* pairs that bracket the median distance */
+    MIGE_RNG_NYSTROM = 14    /* landmarks of the preconditioner */
 };
 
 /* Limits: purpose < 2^16, step < 2^32, index < 2^48, n < 2^33. All thread-safe, not collective. */

@@ -17,8 +17,24 @@
 #include "mige/linalg.h"
 #include "mige/precondition.h"
 
-enum mige_estimator { MIGE_ESTIMATOR_SSGE, MIGE_ESTIMATOR_STEIN, MIGE_ESTIMATOR_SSM };
-#define MIGE_ESTIMATORS "ssge|stein|ssm"
+/* The estimators: a row and a file, src/score/NAME.c, each. */
+#define MIGE_ESTIMATOR_ROWS(ROW) ROW(SSGE, ssge) ROW(STEIN, stein) ROW(SSM, ssm)
+#define MIGE_ESTIMATOR_VALUE(NAME, name) MIGE_ESTIMATOR_##NAME,
+#define MIGE_ESTIMATOR_CHOICE(NAME, name) "|" #name
+enum mige_estimator { MIGE_ESTIMATOR_ROWS(MIGE_ESTIMATOR_VALUE) MIGE_NUM_ESTIMATORS };
+#define MIGE_ESTIMATORS (&(MIGE_ESTIMATOR_ROWS(MIGE_ESTIMATOR_CHOICE))[1])
+
+typedef struct {
+    const char *name;
+    const char *solvers;                      /* a list of choices; the first leaves it to the estimator */
+    int has_eigenpairs;                       /* else mige_score_info has none */
+    const char *lean_estimator, *lean_solver; /* what takes less memory, perhaps itself; NULL: nothing does */
+} mige_estimator_facts;
+/* Not collective. */
+const mige_estimator_facts *mige_estimator_get(enum mige_estimator e);
+/* The solvers of all of them: a choice that only some can do. */
+#define MIGE_SCORE_SOLVERS MIGE_SOLVERS "|cholesky|cg"
+
 /* Stein's identity restored: not at all, by one factor, by a matrix. */
 enum mige_calibrate { MIGE_CALIBRATE_NONE, MIGE_CALIBRATE_SCALE, MIGE_CALIBRATE_STEIN };
 #define MIGE_CALIBRATIONS "none|scale|stein"
@@ -32,32 +48,43 @@ enum mige_calibrate { MIGE_CALIBRATE_NONE, MIGE_CALIBRATE_SCALE, MIGE_CALIBRATE_
  *   - at a point q  s = -(k b(q) - k(q,X) sum_i (k - i) Z_i) / eta
  */
 
-/* An estimator that this room does not know, since it needs others: a network trained by score matching. Functions
- * are collective and report errors as those of mige_score_* below; `options` is handed to create as it is. */
-typedef struct {
-    int (*create)(const mige_comm *c, int M, int D, const void *options, void **self);
-    void (*destroy)(void **self);
-    int (*samples)(void *self, const double *X, double *S);
-    int (*points)(void *self, int Q, const double *P, double *S);
-    double (*bytes)(int M, int D, int ranks, const void *options);
-    const void *options;
-} mige_estimator_plugin;
+enum mige_stein_solver {
+    MIGE_STEIN_AUTO,     /* cholesky */
+    MIGE_STEIN_CHOLESKY, /* one factorisation */
+    MIGE_STEIN_CG        /* preconditioned conjugate gradients, the matrix never stored */
+};
+#define MIGE_STEIN_SOLVERS "auto|cholesky|cg"
 
 typedef struct {
-    mige_eigen_options eigen;
+    enum mige_stein_solver solver;
+    double eta;       /* the ridge */
+    int iterations;   /* k */
+    double tolerance; /* cg: of the scores */
+} mige_stein_options;
+
+/* Estimator ssm is a network trained by sliced score matching: see src/score/ssm.h. */
+typedef struct {
+    int64_t steps; /* most steps: ended by the held-out objective, as a rule well before */
+    int hidden;    /* width of the hidden layers */
+    double rate;   /* Adam's */
+} mige_ssm_options;
+
+typedef struct {
     enum mige_estimator estimator;
-    double eta;     /* stein: the ridge */
-    int iterations; /* stein: k */
+    mige_eigen_options eigen; /* ssge */
+    mige_stein_options stein;
+    mige_ssm_options ssm;
     enum mige_calibrate calibrate;
     double width;       /* of the kernel; 0: the median of all M^2 pairwise distances (see mige_score_info.width) */
     double width_scale; /* factor on the median */
-    const mige_estimator_plugin *plugin; /* ssm: what does it; NULL otherwise. Outlives the problems */
+    uint64_t seed;      /* ssm */
     enum mige_precondition precondition; /* mige_mi_gradient's maps; a score problem by itself ignores it */
-    uint64_t seed;                       /* of what starts at random: ica */
 } mige_score_options;
 mige_score_options mige_score_defaults(void);
 /* MIGE_EUSAGE for options that are not possible, or not together. Not collective. */
 int mige_score_check(int M, int D, const mige_score_options *o);
+/* The estimator's solver, by its name. Errors: MIGE_EUSAGE (it has none of this name). Not collective. */
+int mige_score_set_solver(mige_score_options *o, const char *name);
 
 typedef struct mige_score mige_score;
 
@@ -67,10 +94,12 @@ int mige_score_create(const mige_comm *c, int M, int D, const mige_score_options
 void mige_score_destroy(mige_score **s);
 /* Bytes the largest rank takes. Not collective. */
 double mige_score_bytes(int M, int D, int ranks, const mige_score_options *o);
+/* The grid of ranks that shares the matrix; 1 x 1 where there is none. Not collective. */
+void mige_score_grid(int M, int ranks, const mige_score_options *o, int *rows, int *cols);
 
 /* Operations of one mige_score_samples, over all ranks, from the sizes alone: Gram matrix and B; eigenproblem,
  * factorisation or preconditioner; products or solves that give the scores. Where iterations cannot be known, or J,
- * an ordinary number is taken; 0 for a plugin. Not collective. */
+ * an ordinary number is taken; 0 for a network. Not collective. */
 typedef struct {
     double gram, eigen, apply;
 } mige_score_work;
@@ -82,7 +111,7 @@ mige_score_work mige_score_flops(int M, int D, const mige_score_options *o);
 int mige_score_samples(mige_score *s, const double *X, double *S);
 
 /* S [Q][D] = the scores at other points P [Q][D] of the distribution of the last mige_score_samples. Collective; P
- * the same on every rank. Errors as above. */
+ * the same on every rank. Errors as above, and MIGE_EUSAGE where that did not succeed or was not called. */
 int mige_score_points(mige_score *s, int Q, const double *P, double *S);
 
 /* What the last call found. */
@@ -90,6 +119,7 @@ typedef struct {
     double width; /* the upper median: sorted[floor(M^2/2)] of all M^2 distances, the M zeros and both triangles
                    * counted, times width_scale; or the width that was given */
     mige_eigenpairs pairs;
+    char solver[16]; /* the one that did it, by its name */
 } mige_score_info;
 const mige_score_info *mige_score_last(const mige_score *s);
 
@@ -98,7 +128,7 @@ const mige_score_info *mige_score_last(const mige_score *s);
  * other. */
 typedef struct mige_problems mige_problems;
 
-/* n problems, 4 at most, problem i in dims[i] dimensions. Collective; errors as mige_score_create. */
+/* n problems, problem i in dims[i] dimensions. Collective; errors as mige_score_create. */
 int mige_problems_create(const mige_comm *c, int M, int n, const int *dims, const mige_score_options *o,
                          mige_problems **p);
 void mige_problems_destroy(mige_problems **p);

@@ -1,8 +1,9 @@
 /* The one table of options, and what is made from it. */
 #include "app/app.h"
-#include "app/ssm.h"
 #include "mige/error.h"
 #include "mige/io.h"
+#include "train/check.h"
+#include "train/term.h"
 #include <math.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -23,9 +24,9 @@ static const mige_command commands[] = {COMMANDS(COMMAND)};
 #define TEXT MIGE_OPT_TEXT
 
 static const mige_option options[] = {
-    {"data", TEXT, AT(data), "", 0, 0, NULL, TRAIN | PROBE | ENCODE, TRAIN, "F.h5",
+    {"data", TEXT, AT(train.data), "", 0, 0, NULL, TRAIN | PROBE | ENCODE, TRAIN, "F.h5",
      "the data file (probe, encode: the run's own if not given)"},
-    {"out", TEXT, AT(out), "", 0, 0, NULL, TRAIN, TRAIN, "RUN",
+    {"out", TEXT, AT(train.out), "", 0, 0, NULL, TRAIN, TRAIN, "RUN",
      "folder of the run: metrics, checkpoints, configuration"},
     {"run", TEXT, AT(run), "", 0, 0, NULL, PROBE | ENCODE, 0, "RUN", "folder of a trained run"},
     {"input", TEXT, AT(input), "", 0, 0, NULL, SCORE, 0, "F.h5", "HDF5 file with the samples"},
@@ -40,26 +41,67 @@ static const mige_option options[] = {
     {"from", TEXT, AT(from), "", 0, 0, NULL, CONVERT, 0, "DIR", "folder of the official files"},
     {"output", TEXT, AT(output), "", 0, 0, NULL, ENCODE | SCORE | CONVERT | TOY | SCALE, ALL, "F.h5",
      "the file to write"},
-    {"train", INT, AT(train), "0", 0, 1e9, NULL, CONVERT, 0, "N",
+    {"train", INT, AT(keep_train), "0", 0, 1e9, NULL, CONVERT, 0, "N",
      "keep this many training images, balanced over classes; 0: all"},
-    {"test", INT, AT(test), "0", 0, 1e9, NULL, CONVERT, 0, "N", "keep this many test images; 0: all"},
+    {"test", INT, AT(keep_test), "0", 0, 1e9, NULL, CONVERT, 0, "N", "keep this many test images; 0: all"},
     {"compress", FLAG, AT(compress), "no", 0, 0, NULL, CONVERT, 0, "",
      "deflate the images (smaller, slower to read)"},
-    {"task", CHOICE, AT(task), "infomax", 0, 0, "infomax", TRAIN, 0, "", "what is learnt"},
-    {"objective", CHOICE, AT(objective), "mige", 0, 0, "mige", TRAIN, 0, "", "by which gradient"},
-    {"circumstance", CHOICE, AT(circumstance), "I", 0, 0, "I|II|I+II", TRAIN, 0, "",
-     "I: I(x;z) of image and code; II: I(h;z) of conv features and code; I+II: their sum"},
-    {"batch", INT, AT(batch), "128", 2, 1e6, NULL, TRAIN, 0, "images", "images a step, over all ranks together"},
-    {"epochs", INT, AT(epochs), "10", 0, 1e6, NULL, TRAIN, TRAIN, "N", "passes over the training images"},
-    {"steps", INT, AT(steps), "0", 0, 1e12, NULL, TRAIN, TRAIN, "N",
+    {"task", CHOICE, AT(train.task), "infomax", 0, 0, "infomax|ib", TRAIN, 0, "",
+     "what is learnt: codes that tell much of the image; or of its label, and little of the image (bottleneck)"},
+    {"objective", TEXT, AT(train.objective), "mige", 0, 0, NULL, TRAIN, 0, "NAME", "what is minimised: see below"},
+    {"circumstance", CHOICE, AT(train.circumstance), "I", 0, 0, "I|II|I+II|views", TRAIN, 0, "",
+     "I: I(x;z) of image and code; II: I(h;z) of conv features and code; I+II: their sum; views: I(z1;z2) of the "
+     "codes "
+     "of two views of each image"},
+    {"augment", TEXT, AT(train.augment), "", 0, 0, NULL, TRAIN, 0, "LIST",
+     "of images, among crop, flip, colour, grey, each with :STRENGTH if wanted (views: all of them if not given); "
+     "none"},
+    {"encoder", TEXT, AT(train.encoder), "dim", 0, 0, NULL, TRAIN, 0, "NAME", "dim, or mlp[:1024,1024]"},
+    {"critic", CHOICE, AT(train.critic), "dot", 0, 0, "dot|concat", TRAIN, 0, "",
+     "of jsd, infonce, dv: products of two networks' outputs, or one network of both inputs (dear)"},
+    {"temperature", REAL, AT(train.temperature), "0.2", 1e-6, 1e6, NULL, TRAIN, 0, "X", "of infonce with views"},
+    {"prior-matching", REAL, AT(train.prior_matching), "0", 0, 1e6, NULL, TRAIN, 0, "GAMMA",
+     "weight of codes being uniform to a discriminator"},
+    {"beta", REAL, AT(train.beta), "1e-3", 0, 1e6, NULL, TRAIN, 0, "X", "weight of I(x;z) in the bottleneck"},
+    {"draws", INT, AT(train.draws), "1", 1, 1024, NULL, TRAIN, 0, "S", "codes drawn of each image"},
+    {"marginal-draws", INT, AT(train.marginal_draws), "1", 1, 1024, NULL, TRAIN, 0, "N",
+     "of mige-ib: of them, those that the score of z is estimated from"},
+    {"conditional", CHOICE, AT(train.conditional), "gaussian", 0, 0, "gaussian|ssge", TRAIN, 0, "",
+     "of mige-ib: the score of z given x, exact or estimated from the draws as --estimator says"},
+    {"implicit", FLAG, AT(train.implicit), "no", 0, 0, NULL, TRAIN, 0, "",
+     "noise enters the encoder's first layer: a code without a density"},
+    {"sigma-range", TEXT, AT(train.sigma_range), "", 0, 0, NULL, TRAIN, 0, "LO:HI",
+     "of the code's standard deviation (from 0 if not given)"},
+    {"scale-penalty", REAL, AT(train.scale_penalty), "0", 0, 1e6, NULL, TRAIN, 0, "X", "weight of |z|^2"},
+    {"hidden-dropout", REAL, AT(train.dropout), "0.5", 0, 0.99, NULL, TRAIN, 0, "X", "rate of objective dropout"},
+    {"smoothing", REAL, AT(train.smoothing), "0.1", 0, 1, NULL, TRAIN, 0, "X", "of objective label-smoothing"},
+    {"confidence", REAL, AT(train.confidence), "0.1", 0, 1e3, NULL, TRAIN, 0, "X",
+     "of objective confidence-penalty"},
+    {"batch", INT, AT(train.batch), "128", 2, 1e6, NULL, TRAIN, 0, "images",
+     "images a step, over all ranks together"},
+    {"epochs", INT, AT(train.epochs), "10", 0, 1e6, NULL, TRAIN, TRAIN, "N", "passes over the training images"},
+    {"steps", INT, AT(train.steps), "0", 0, 1e12, NULL, TRAIN, TRAIN, "N",
      "number of steps, in place of epochs; 0: by epochs"},
-    {"learning-rate", REAL, AT(rate), "1e-4", 1e-12, 1e3, NULL, TRAIN, 0, "X", "learning rate of Adam"},
-    {"beta1", REAL, AT(beta1), "0.5", 0, 0.999999, NULL, TRAIN, 0, "X", "of Adam"},
-    {"beta2", REAL, AT(beta2), "0.999", 0, 0.999999, NULL, TRAIN, 0, "X", "of Adam"},
-    {"code", INT, AT(code), "64", 1, 4096, NULL, TRAIN, 0, "N", "dimensions of the code z (layer y)"},
-    {"projection", INT, AT(projection), "64", 1, 65536, NULL, TRAIN, 0, "N",
+    {"learning-rate", REAL, AT(train.rate), "1e-4", 1e-12, 1e3, NULL, TRAIN, 0, "X", "learning rate of Adam"},
+    {"beta1", REAL, AT(train.beta1), "0.5", 0, 0.999999, NULL, TRAIN, 0, "X", "of Adam"},
+    {"beta2", REAL, AT(train.beta2), "0.999", 0, 0.999999, NULL, TRAIN, 0, "X", "of Adam"},
+    {"weight-decay", REAL, AT(train.weight_decay), "0", 0, 1e3, NULL, TRAIN, 0, "X", "decoupled, as of AdamW"},
+    {"clip", REAL, AT(train.clip), "0", 0, 1e12, NULL, TRAIN, 0, "X", "largest norm of the gradient; 0: any"},
+    {"schedule", CHOICE, AT(train.schedule), "constant", 0, 0, MIGE_SCHEDULES, TRAIN, 0, "",
+     "of the learning rate"},
+    {"warmup", INT, AT(train.warmup), "0", 0, 1e9, NULL, TRAIN, 0, "steps",
+     "in which the learning rate rises from 0"},
+    {"decay", REAL, AT(train.decay), "0.1", 1e-9, 1, NULL, TRAIN, 0, "X", "of schedule step: factor ..."},
+    {"decay-every", REAL, AT(train.decay_every), "10", 1e-6, 1e9, NULL, TRAIN, 0, "epochs",
+     "... each so many epochs"},
+    {"average", REAL, AT(train.average), "0", 0, 0.9999999, NULL, TRAIN, 0, "X",
+     "decay of the moving average of the weights that tests use; 0: none"},
+    {"test-every", INT, AT(train.test_every), "1", 0, 1e9, NULL, TRAIN, TRAIN, "epochs",
+     "between tests of a bottleneck; 0: none"},
+    {"code", INT, AT(train.code), "64", 1, 4096, NULL, TRAIN, 0, "N", "dimensions of the code z (layer y)"},
+    {"projection", INT, AT(train.projection), "64", 1, 65536, NULL, TRAIN, 0, "N",
      "dimensions that images and features are projected to"},
-    {"fresh-projection", FLAG, AT(fresh_projection), "no", 0, 0, NULL, TRAIN, 0, "",
+    {"fresh-projection", FLAG, AT(train.fresh_projection), "no", 0, 0, NULL, TRAIN, 0, "",
      "draw the projection anew each step"},
     {"resume", FLAG, AT(resume), "no", 0, 0, NULL, TRAIN | TOY | SCALE, ALL, "",
      "go on from the newest good checkpoint, or from the output file's finished part, if there is one"},
@@ -67,11 +109,12 @@ static const mige_option options[] = {
      "checkpoint and stop with status 75 after this time; 0: never"},
     {"stop-file", TEXT, AT(stop_file), "", 0, 0, NULL, TRAIN | TOY | SCALE, ALL, "FILE",
      "checkpoint and stop with status 75 when this file appears or is touched"},
-    {"checkpoint-every", TEXT, AT(checkpoint_every), "500", 0, 0, NULL, TRAIN, TRAIN, "N|Nmin",
+    {"checkpoint-every", TEXT, AT(train.checkpoint_every), "500", 0, 0, NULL, TRAIN, TRAIN, "N|Nmin",
      "write a checkpoint every N steps, or N minutes; 0: only at the end"},
-    {"keep-every", INT, AT(keep_every), "0", 0, 1e6, NULL, TRAIN, TRAIN, "K",
+    {"keep-every", INT, AT(train.keep_every), "0", 0, 1e6, NULL, TRAIN, TRAIN, "K",
      "keep each K-th periodic checkpoint besides the two newest; 0: none"},
-    {"layers", TEXT, AT(layers), "conv,fc,y", 0, 0, NULL, PROBE | ENCODE, 0, "LIST", "features, among conv, fc, y"},
+    {"layers", TEXT, AT(layers), "", 0, 0, NULL, PROBE | ENCODE, 0, "LIST",
+     "features of the encoder, among conv, fc, y; all that it has if not given"},
     {"untrained", FLAG, AT(untrained), "no", 0, 0, NULL, PROBE | ENCODE, 0, "",
      "probe: the untrained encoder too; encode: in place of the trained one"},
     {"probe-epochs", INT, AT(probe_epochs), "20", 1, 1e5, NULL, PROBE, 0, "N", "passes over the training features"},
@@ -115,7 +158,7 @@ static const mige_option options[] = {
     {"width", TEXT, AT(width), "median", 0, 0, NULL, ESTIMATE, 0, "median|W", "width of the RBF kernel"},
     {"width-scale", REAL, AT(width_scale), "1", 1e-6, 1e6, NULL, ESTIMATE, 0, "F",
      "factor on the median width; none on a fixed one"},
-    {"solver", CHOICE, AT(solver), "auto", 0, 0, MIGE_SOLVERS, ESTIMATE, 0, "",
+    {"solver", CHOICE, AT(solver), "auto", 0, 0, MIGE_SCORE_SOLVERS, ESTIMATE, 0, "",
      "ssge: of the eigenproblem; stein: cholesky, or cg, which never stores the matrix"},
     {"tolerance", REAL, AT(tolerance), "1e-8", 1e-14, 1, NULL, ESTIMATE, 0, "X",
      "tolerance of --solver subspace (residuals) and cg (scores)"},
@@ -151,14 +194,24 @@ mige_options_given given_options(const app *a) {
     return (mige_options_given){&option_table, a->command, &a->cfg};
 }
 
-/* What else would help: the solver that does not store the matrix, unless it is that already. */
-static const char *other_solver(const config *c) {
-    if (c->estimator == MIGE_ESTIMATOR_SSGE) return ", or --estimator stein --solver cg";
-    return c->estimator == MIGE_ESTIMATOR_STEIN && c->solver != MIGE_SOLVER_CG ? ", or --solver cg" : "";
+/* What else would help: the estimator and solver that take less, unless it is those already; kept until the next.
+ */
+static const char *other_solver(const app *a) {
+    static char text[96];
+    const mige_estimator_facts *f = mige_estimator_get((enum mige_estimator)a->cfg.estimator);
+    mige_options_given given = given_options(a);
+    char solver[MIGE_OPT_TEXT_SIZE];
+    mige_options_value(&given, "solver", solver);
+    int same = f->lean_estimator && !strcmp(f->lean_estimator, f->name);
+    *text = 0;
+    if (f->lean_solver && (!same || strcmp(f->lean_solver, solver) != 0))
+        snprintf(text, sizeof text, ", or %s%s%s--solver %s", same ? "" : "--estimator ",
+                 same ? "" : f->lean_estimator, same ? "" : " ", f->lean_solver);
+    return text;
 }
 
 mige_memory memory_of(const app *a) {
-    return (mige_memory){&a->comm, a->cfg.memory, a->cfg.dry_run, other_solver(&a->cfg)};
+    return (mige_memory){&a->comm, a->cfg.memory, a->cfg.dry_run, other_solver(a)};
 }
 
 int config_checks(const config *c, int *checks) {
@@ -171,30 +224,22 @@ int config_checks(const config *c, int *checks) {
     return MIGE_OK;
 }
 
-/* For the program's life, as estimators keep pointers to both. */
-static const mige_estimator_plugin *ssm(const config *c) {
-    static ssm_options wanted;
-    static mige_estimator_plugin plugin;
-    wanted = (ssm_options){c->ssm_steps, (int)c->ssm_hidden, c->ssm_rate, (uint64_t)c->seed};
-    ssm_plugin(&wanted, &plugin);
-    return &plugin;
-}
-
 int config_score(const config *c, mige_score_options *o) {
     *o = mige_score_defaults();
-    o->eigen.solver = (enum mige_solver)c->solver;
     o->eigen.threshold = c->threshold;
     o->eigen.eigen = (int)c->eigen;
     o->eigen.tolerance = c->tolerance;
     o->estimator = (enum mige_estimator)c->estimator;
-    o->eta = c->eta;
-    o->iterations = (int)c->iterations;
+    o->stein = (mige_stein_options){MIGE_STEIN_AUTO, c->eta, (int)c->iterations, c->tolerance};
+    o->ssm = (mige_ssm_options){c->ssm_steps, (int)c->ssm_hidden, c->ssm_rate};
     o->calibrate = (enum mige_calibrate)c->calibrate;
     o->width_scale = c->width_scale;
-    if (c->estimator == MIGE_ESTIMATOR_SSM) o->plugin = ssm(c);
     o->precondition = (enum mige_precondition)c->precondition;
     o->seed = (uint64_t)c->seed;
+    char solver[16];
     int checks;
+    mige_options_choice(MIGE_SCORE_SOLVERS, c->solver, solver, sizeof solver);
+    MIGE_TRY(mige_score_set_solver(o, solver));
     MIGE_TRY(config_checks(c, &checks));
     o->eigen.check = (checks & CHECK_EIGEN) != 0;
     if (strcmp(c->width, "median") != 0) {
@@ -219,11 +264,6 @@ int study_of(const app *a, study *s) {
     return config_score(c, &s->score);
 }
 
-int config_need(const char *option, const char *value) {
-    MIGE_CHECK(*value, MIGE_EUSAGE, "--%s: must be given (see --help)", option);
-    return MIGE_OK;
-}
-
 static int same_file(const char *a, const char *b) {
     struct stat x, y;
     return a && b && *a && *b && !stat(a, &x) && !stat(b, &y) && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
@@ -235,9 +275,22 @@ int check_output(const char *output, const char *input, const char *other) {
     return mige_file_try(output);
 }
 
-int run_path(const char *run, const char *name, char *path) {
-    int n = snprintf(path, MIGE_OPT_TEXT_SIZE, "%s/%s", run, name);
-    MIGE_CHECK(n < MIGE_OPT_TEXT_SIZE, MIGE_EUSAGE, "%.40s...: path too long (%d characters at most)", run,
-               MIGE_OPT_TEXT_SIZE - 1);
+/* Presets are words NAME=VALUE. */
+static int apply_preset(const app *a, config *c, const char *preset) {
+    char word[128];
+    for (int n = 0; sscanf(preset, "%127s%n", word, &n) == 1; preset += n) {
+        char *value = strchr(word, '=');
+        *value++ = 0;
+        MIGE_TRY(mige_options_set(&option_table, a->command, c, word, word, value));
+    }
     return MIGE_OK;
+}
+
+int config_presets(const app *a, config *c) {
+    const train_options *o = &a->cfg.train;
+    const objective *j = objective_find(o->task, o->objective);
+    if (!j) return MIGE_EUSAGE;
+    MIGE_TRY(mige_options_defaults(&option_table, c));
+    MIGE_TRY(apply_preset(a, c, j->preset));
+    return o->circumstance == CIRCUMSTANCE_VIEWS ? apply_preset(a, c, j->preset_views) : MIGE_OK;
 }

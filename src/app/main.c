@@ -5,7 +5,9 @@
 #include "mige/log.h"
 #include "mige/version.h"
 #include "mige/watch.h"
+#include "train/check.h"
 #include "train/stop.h"
+#include "train/train.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -87,13 +89,21 @@ static int take_files(app *a, int *argc, char **argv) {
     return MIGE_OK;
 }
 
+static void print_text(char *text) {
+    mige_print("%.*s", (int)strlen(text) - 1, text); /* its last newline is the printer's */
+    free(text);
+}
+
 /* --help and --dump-config. */
 static int print_options(const app *a, int help) {
     char *text;
     MIGE_TRY(help ? mige_options_help(&option_table, a->command, "mige", &text)
                   : mige_options_config(&option_table, a->command, &a->cfg, &text));
-    mige_print("%.*s", (int)strlen(text) - 1, text); /* its last newline is the printer's */
-    free(text);
+    print_text(text);
+    if (!help || a->command->bit != TRAIN) return MIGE_OK;
+    mige_print("\nobjectives (task, name):");
+    MIGE_TRY(objective_list(&text));
+    print_text(text);
     return MIGE_OK;
 }
 
@@ -105,7 +115,7 @@ static int check_options(const app *a) {
     int checks;
     for (int i = 0; i < 2; i++) {
         mige_options_value(&given, needed[i], value);
-        if (*needed[i]) MIGE_TRY(config_need(needed[i], value));
+        MIGE_CHECK(!*needed[i] || *value, MIGE_EUSAGE, "--%s: must be given (see --help)", needed[i]);
     }
     MIGE_TRY(config_checks(&a->cfg, &checks));
     MIGE_CHECK(a->command->bit == TRAIN || !(checks & ~CHECK_EIGEN), MIGE_EUSAGE,
@@ -115,14 +125,24 @@ static int check_options(const app *a) {
     return MIGE_OK;
 }
 
+/* Defaults of train depend on what is trained: its options are read twice. */
+static int parse(app *a, int count, char **words, int *help) {
+    MIGE_TRY(mige_options_defaults(&option_table, &a->cfg));
+    MIGE_TRY(mige_options_parse(&option_table, a->command, &a->cfg, count, words, help));
+    if (*help || a->command->bit != TRAIN) return MIGE_OK;
+    static config preset;
+    MIGE_TRY(config_presets(a, &preset));
+    a->cfg = preset;
+    return mige_options_parse(&option_table, a->command, &a->cfg, count, words, help);
+}
+
 static int run_command(app *a, int argc, char **argv) {
     char **words = NULL;
     int help = 0, count = argc - 2;
     MIGE_TRY(mige_alloc((size_t)argc, sizeof *words, &words));
     memcpy(words, argv + 2, (size_t)count * sizeof *words);
     int err = take_files(a, &count, words);
-    if (!err) err = mige_options_defaults(&option_table, &a->cfg);
-    if (!err) err = mige_options_parse(&option_table, a->command, &a->cfg, count, words, &help);
+    if (!err) err = parse(a, count, words, &help);
     free(words);
     MIGE_TRY(mige_agree(&a->comm, err));
     if (help || a->cfg.dump_config) return print_options(a, help);

@@ -46,12 +46,7 @@ static int load(const config *c, samples *s) {
 
 static int write_scores(const config *c, const samples *s, const mige_score_info *info) {
     mige_file *f = NULL;
-    char solver[32];
     int err;
-    if (c->estimator == MIGE_ESTIMATOR_SSM)
-        snprintf(solver, sizeof solver, "network");
-    else
-        mige_options_choice(MIGE_SOLVERS, (int)info->pairs.solver, solver, sizeof solver);
     MIGE_TRY(mige_file_create(c->output, "mige-score", &f));
     MIGE_TRY_GOTO(mige_file_write(f, "/score", (mige_layout){MIGE_F64, 2, {s->M, s->D}}, s->S, "1/units of samples",
                                   "gradient of the log density at the samples", 0),
@@ -68,7 +63,7 @@ static int write_scores(const config *c, const samples *s, const mige_score_info
     MIGE_TRY_GOTO(mige_file_set_real(f, "/", "width", info->width), failed);
     MIGE_TRY_GOTO(mige_file_set_int(f, "/", "eigen", info->pairs.J), failed);
     MIGE_TRY_GOTO(mige_file_set_real(f, "/", "threshold", c->threshold), failed);
-    MIGE_TRY_GOTO(mige_file_set_text(f, "/", "solver", solver), failed);
+    MIGE_TRY_GOTO(mige_file_set_text(f, "/", "solver", info->solver), failed);
     return mige_file_commit(&f);
 failed:
     mige_file_discard(&f);
@@ -87,16 +82,17 @@ static double need(const void *ctx, int M) {
     return mige_score_bytes(M, d->D, d->ranks, d->o) + 16. * (M + (double)d->Q) * d->D + piece;
 }
 
-/* Refuses what does not fit. stein with the solver left open goes on without storing the matrix. */
+/* Refuses what does not fit. With the solver left open, the estimator's that takes least goes on. */
 static int check_memory(const app *a, const samples *s, mige_score_options *o, double *bytes) {
     demand d = {s->D, s->Q, a->comm.size, o};
+    const mige_estimator_facts *f = mige_estimator_get(o->estimator);
     mige_memory m = memory_of(a);
     double share;
     MIGE_TRY(mige_memory_share(&m, &share));
-    if (o->estimator == MIGE_ESTIMATOR_STEIN && o->eigen.solver == MIGE_SOLVER_AUTO && share > 0 &&
+    if (!a->cfg.solver && f->lean_solver && !strcmp(f->lean_estimator, f->name) && share > 0 &&
         need(&d, s->M) > share) {
-        o->eigen.solver = MIGE_SOLVER_CG;
-        mige_say("score: the matrix does not fit and is not stored (--solver cg)");
+        MIGE_TRY(mige_score_set_solver(o, f->lean_solver));
+        mige_say("score: the matrix does not fit and is not stored (--solver %s)", f->lean_solver);
     }
     *bytes = need(&d, s->M);
     return mige_memory_check(&m, a->cfg.input, s->M, need, &d);

@@ -9,6 +9,7 @@
 #undef mige_raise /* the static analyzer's view of it */
 
 static _Thread_local char message[1024];
+static _Thread_local int agreed;
 
 int mige_raise(int code, const char *fmt, ...) {
     char text[sizeof message];
@@ -16,7 +17,7 @@ int mige_raise(int code, const char *fmt, ...) {
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
-    mige_error_set(text);
+    mige_error_set(text, 0);
     return code;
 }
 
@@ -24,7 +25,12 @@ const char *mige_error(void) {
     return message;
 }
 
-void mige_error_set(const char *text) {
+int mige_agreed(void) {
+    return agreed;
+}
+
+void mige_error_set(const char *text, int by_all) {
+    agreed = by_all;
     snprintf(message, sizeof message, "%s", text);
     /* One line, whatever a file name or a library's text contained. */
     for (char *p = message; *p; p++)

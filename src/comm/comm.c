@@ -3,8 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int agreed;
-
 static int describe(mige_comm *c) {
     MPI_Comm_rank(c->mpi, &c->rank);
     MPI_Comm_size(c->mpi, &c->size);
@@ -42,13 +40,8 @@ int mige_agree(const mige_comm *c, int err) {
     char text[1024] = "";
     if (c->rank == worst.rank) strncpy(text, mige_error(), sizeof text - 1);
     MPI_Bcast(text, sizeof text, MPI_CHAR, worst.rank, c->mpi);
-    mige_error_set(text);
-    agreed = 1;
+    mige_error_set(text, c->size > 1);
     return worst.code;
-}
-
-int mige_agreed(void) {
-    return agreed;
 }
 
 /* MPI counts are ints; a piece is well below their limit. */

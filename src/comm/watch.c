@@ -112,9 +112,8 @@ static _Noreturn void give_up(int lost) {
         for (int r = 0; r < watch.size; r++)
             if (r != watch.rank && r != lost) send_datagram(r, lost);
     fprintf(stderr,
-            "mige: rank %d on %s: no sign of life for %.0f s: stopped, killed, or its host cut off (the last "
-            "checkpoint "
-            "is kept; the same command with --resume goes on)\n",
+            "mige: rank %d on %s: no sign of life for %.0f s: stopped, killed, or its host cut off (what was "
+            "saved is kept, and can be resumed)\n",
             lost, watch.places[lost].host, watch.seconds);
     leave(lost);
 }

@@ -84,7 +84,7 @@ static int factor(mige_matrix *A, double shift, double *buffers[2]) {
     }
     // NOLINTNEXTLINE(clang-analyzer-optin.mpi.MPI-Checker)
     MIGE_CHECK(!failed, MIGE_ENUMERIC,
-               "Cholesky: the matrix of %d samples is not positive definite (a larger --eta)", A->m);
+               "Cholesky: the matrix of %d samples is not positive definite (a larger ridge)", A->m);
     return MIGE_OK;
 }
 

@@ -33,7 +33,7 @@ int direct_workspace(mige_eigen *e) {
     }
     MIGE_CHECK(lwork <= INT_MAX, MIGE_EFAIL,
                "eigenproblem: %d samples on a %d x %d grid need a workspace past 2^31 numbers (use more ranks, or "
-               "--solver subspace)",
+               "subspace iteration)",
                e->m, e->grid.rows, e->grid.cols);
     e->lwork = (int)lwork;
     e->liwork = (int)liwork;
@@ -65,7 +65,7 @@ int direct_solve(mige_eigen *e, const mige_matrix **U) {
                  &e->lwork, e->iwork, &e->liwork, &info);
         *U = &e->Z;
     }
-    MIGE_CHECK(!info, MIGE_ENUMERIC, "eigenproblem: %s on %d samples failed, info %d (try another --solver)",
+    MIGE_CHECK(!info, MIGE_ENUMERIC, "eigenproblem: %s on %d samples failed, info %d (try another solver)",
                alone(e) ? "dsyevd" : "pdsyevd", n, info);
     return MIGE_OK;
 }

@@ -2,6 +2,7 @@
 #include "linalg/scalapack.h"
 #include "mige/blas.h"
 #include "mige/error.h"
+#include "mige/finite.h"
 #include "mige/rng.h"
 #include <math.h>
 #include <stdlib.h>
@@ -25,12 +26,25 @@ static int by_filter(const mige_eigen_options *o) {
     return o->solver == MIGE_SOLVER_AUTO || o->solver == MIGE_SOLVER_FILTER;
 }
 
-/* Filter and subspace iteration want whole columns. */
-static int make_grid(mige_eigen *e, int ranks) {
-    if (by_filter(&e->o)) return mige_grid_create_row(e->c, e->m, ranks, FILTER_NB, &e->grid);
-    if (e->o.solver == MIGE_SOLVER_SUBSPACE)
-        return mige_grid_create_row(e->c, e->m, ranks, e->m < 1024 ? 16 : SUBSPACE_NB, &e->grid);
+/* Filter and subspace iteration want whole columns: blocks of so many; 0: of a square grid. */
+static int row_nb(int m, const mige_eigen_options *o) {
+    if (by_filter(o)) return FILTER_NB;
+    return o->solver != MIGE_SOLVER_SUBSPACE ? 0 : m < 1024 ? 16 : SUBSPACE_NB;
+}
+
+static int make_grid(mige_eigen *e) {
+    int ranks = solver_ranks(e->m, e->c->size, &e->o), nb = row_nb(e->m, &e->o);
+    if (nb) return mige_grid_create_row(e->c, e->m, ranks, nb, &e->grid);
     return mige_grid_create(e->c, e->m, ranks, &e->grid);
+}
+
+void mige_eigen_grid(int m, int ranks, const mige_eigen_options *o, int *rows, int *cols) {
+    int P = solver_ranks(m, ranks, o), nb = row_nb(m, o);
+    *rows = 1;
+    if (nb)
+        *cols = mige_grid_row_cols(m, P, nb);
+    else
+        mige_grid_shape(m, P, rows, cols, &nb);
 }
 
 double mige_eigen_bytes(int m, int ranks, const mige_eigen_options *o) {
@@ -67,8 +81,7 @@ int mige_eigen_create(const mige_comm *c, int m, const mige_eigen_options *o, mi
     e->c = c;
     e->o = *o;
     e->m = m;
-    int ranks = solver_ranks(m, c->size, o);
-    err = make_grid(e, ranks);
+    err = make_grid(e);
     if (!err) err = mige_agree(c, take_memory(e));
     if (err) mige_eigen_destroy(&e);
     *out = e;
@@ -129,11 +142,7 @@ static int direct(mige_eigen *e, double trace, mige_eigenpairs *p) {
 }
 
 static int all_finite(const mige_matrix *K) {
-    double sum = 0;
-    size_t n = (size_t)K->lld * (size_t)K->nl;
-#pragma omp simd reduction(+ : sum)
-    for (size_t i = 0; i < n; i++) sum += K->a[i];
-    MIGE_CHECK(isfinite(sum), MIGE_ENUMERIC,
+    MIGE_CHECK(!mige_not_finite((size_t)K->lld * (size_t)K->nl, K->a), MIGE_ENUMERIC,
                "eigenproblem: the matrix has entries that are not finite (check the samples)");
     return MIGE_OK;
 }
@@ -225,7 +234,7 @@ static int check(mige_eigen *e, mige_eigenpairs *p) {
     return mige_agree(e->c, good ? MIGE_OK
                                  : mige_raise(MIGE_ENUMERIC,
                                               "eigenproblem: residual %.1e, orthogonality %.1e are too large "
-                                              "(try another --solver)",
+                                              "(try another solver)",
                                               worst[0], worst[1]));
 }
 

@@ -39,9 +39,13 @@ int mige_grid_create(const mige_comm *c, int m, int ranks, mige_grid *g) {
     return create(c, rows, cols, nb, g);
 }
 
+int mige_grid_row_cols(int m, int ranks, int nb) {
+    int most = m / nb / 2 > 1 ? m / nb / 2 : 1;
+    return ranks < most ? ranks : most;
+}
+
 int mige_grid_create_row(const mige_comm *c, int m, int ranks, int nb, mige_grid *g) {
-    int most = m / nb / 2 > 1 ? m / nb / 2 : 1, cols = ranks < c->size ? ranks : c->size;
-    return create(c, 1, cols < most ? cols : most, nb, g);
+    return create(c, 1, mige_grid_row_cols(m, ranks < c->size ? ranks : c->size, nb), nb, g);
 }
 
 void mige_grid_destroy(mige_grid *g) {

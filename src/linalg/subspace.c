@@ -48,9 +48,10 @@ static int workspace_query(mige_eigen *e, struct subspace *s) {
     int64_t own = nb * ((int64_t)s->V.ml + s->V.nl + nb) + nb * nb; /* the queries round down */
     int64_t lwork = (int64_t)(fmax(qr, q)) + own;
     if (lwork < dense) lwork = dense;
-    MIGE_CHECK(lwork <= INT_MAX, MIGE_EFAIL,
-               "eigenproblem: a block of %d vectors needs a workspace past 2^31 numbers (a lower --threshold)",
-               s->room);
+    MIGE_CHECK(
+        lwork <= INT_MAX, MIGE_EFAIL,
+        "eigenproblem: a block of %d vectors needs a workspace past 2^31 numbers (a smaller share of the trace)",
+        s->room);
     s->lwork = (int)lwork;
     s->liwork = 3 + 5 * s->room;
     return MIGE_OK;

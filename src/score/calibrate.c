@@ -23,7 +23,7 @@ int calibrate_find(enum mige_calibrate kind, double g, int M, int D, const doubl
     cross_moment(M, D, X, S, C, work + d * d);
     for (size_t i = 0; i < d; i++) trace += C[i * d + i];
     MIGE_CHECK(trace < 0, MIGE_ENUMERIC,
-               "score: the scores cannot be calibrated, their Stein trace is %g (--calibrate none)", trace);
+               "score: the scores cannot be calibrated, their Stein trace is %g (do without)", trace);
     memset(A, 0, d * d * sizeof *A);
     for (size_t i = 0; i < d; i++) A[i * d + i] = kind == MIGE_CALIBRATE_SCALE ? -D / trace : -1;
     if (kind == MIGE_CALIBRATE_SCALE) return MIGE_OK;
@@ -33,7 +33,7 @@ int calibrate_find(enum mige_calibrate kind, double g, int M, int D, const doubl
     dgesv_(&D, &D, C, &D, pivots, A, &D, &info);
     MIGE_CHECK(info == 0, MIGE_ENUMERIC,
                "score: Stein's identity is singular, %d samples in %d dimensions: too few, or one constant or "
-               "repeated (--calibrate scale)",
+               "repeated (calibrate by a factor alone)",
                M, D);
     return MIGE_OK;
 }

@@ -89,7 +89,7 @@ void cg_destroy(cg **out) {
 static int choose_landmarks(cg *s, const double *X) {
     int64_t *order;
     MIGE_TRY(mige_alloc((size_t)s->M, sizeof *order, &order));
-    mige_rng_permutation(0, MIGE_RNG_SUBSET, 2, s->M, order);
+    mige_rng_permutation(0, MIGE_RNG_NYSTROM, 0, s->M, order);
     for (int i = 0; i < s->r; i++)
         memcpy(s->landmarks + (size_t)i * (size_t)s->D, X + (size_t)order[i] * (size_t)s->D,
                (size_t)s->D * sizeof *X);
@@ -107,8 +107,7 @@ static int factor_landmarks(cg *s) {
         dpotrf_("L", &r, s->T, &r, &info);
         jitter *= 100;
     }
-    MIGE_CHECK(!info, MIGE_ENUMERIC,
-               "conjugate gradients: no preconditioner from %d landmarks (try --solver cholesky)", r);
+    MIGE_CHECK(!info, MIGE_ENUMERIC, "conjugate gradients: no preconditioner from %d landmarks (try Cholesky)", r);
     return MIGE_OK;
 }
 
@@ -118,7 +117,7 @@ static int factor_inner(cg *s) {
     dpotrf_("L", &r, s->G, &r, &info);
     if (!info) dpotri_("L", &r, s->G, &r, &info); /* few columns: a product is much faster than two solves */
     MIGE_CHECK(!info, MIGE_ENUMERIC,
-               "conjugate gradients: the preconditioner is not positive definite (a larger --eta)");
+               "conjugate gradients: the preconditioner is not positive definite (a larger ridge)");
     return MIGE_OK;
 }
 
@@ -285,12 +284,12 @@ static int solve(cg *s, kernel *k, double tolerance, int first) {
         MIGE_TRY(find_excess(s, tolerance, norm2, &start));
         if (start <= 1) return MIGE_OK;
         MIGE_CHECK(start < before / 2, MIGE_ENUMERIC,
-                   "conjugate gradients: the error stays at %.1e (a larger --eta, or --tolerance above that)",
+                   "conjugate gradients: the error stays at %.1e (a larger ridge, or a tolerance above that)",
                    start * tolerance);
     }
     return mige_raise(MIGE_ENUMERIC,
-                      "conjugate gradients: not converged after %d iterations, error %.1e (a larger --eta or "
-                      "--tolerance)",
+                      "conjugate gradients: not converged after %d iterations, error %.1e (a larger ridge or "
+                      "tolerance)",
                       MOST_ITERATIONS, excess * tolerance);
 }
 

@@ -24,7 +24,7 @@ int ica_create(int M, int D, ica_space **out) {
     size_t n = (size_t)M * (size_t)D, d = (size_t)D;
     ica_space *s;
     *out = NULL;
-    MIGE_CHECK(D <= 16384, MIGE_EUSAGE, "--precondition: %d dimensions (at most 16384)", D);
+    MIGE_CHECK(D <= 16384, MIGE_EUSAGE, "precondition: %d dimensions (at most 16384)", D);
     MIGE_TRY(mige_alloc(1, sizeof *s, &s));
     *s = (ica_space){.M = M, .D = D, .lwork = 1 + 6 * D + 2 * D * D, .liwork = 3 + 5 * D};
     int err = mige_alloc(n, sizeof *s->Y, &s->Y);
@@ -65,7 +65,7 @@ static int eigen(ica_space *s) {
     int info;
     dsyevd_("V", "L", &s->D, s->C, &s->D, s->l, s->work, &s->lwork, s->iwork, &s->liwork, &info);
     MIGE_CHECK(info == 0 && isfinite(s->l[0]), MIGE_ENUMERIC,
-               "--precondition: the eigenproblem of %d dimensions failed (scale the samples)", s->D);
+               "precondition: the eigenproblem of %d dimensions failed (scale the samples)", s->D);
     return MIGE_OK;
 }
 
@@ -84,7 +84,7 @@ int ica_whiten(ica_space *s, const double *Xc, double *A) {
     for (size_t i = 0; i < d; i++) {
         s->scale[i] = s->C[i * d + i] > 0 ? 1 / sqrt(s->C[i * d + i]) : 1;
         MIGE_CHECK(isfinite(s->C[i * d + i]) && isfinite(s->scale[i]), MIGE_ENUMERIC,
-                   "--precondition: the variance of dimension %zu is %g (scale the samples)", i, s->C[i * d + i]);
+                   "precondition: the variance of dimension %zu is %g (scale the samples)", i, s->C[i * d + i]);
     }
     for (size_t i = 0; i < d; i++)
         for (size_t j = 0; j < d; j++) s->C[i * d + j] *= s->scale[i] * s->scale[j];
@@ -183,8 +183,7 @@ static int component(ica_space *s, double *psi, double *kappa) {
         weight[k] = slope[k];
     }
     dpotrf_("L", &n, gram, &n, &info);
-    MIGE_CHECK(info == 0, MIGE_ENUMERIC,
-               "--precondition ica: a component has fewer values than functions (whiten)");
+    MIGE_CHECK(info == 0, MIGE_ENUMERIC, "precondition: a component has fewer values than functions (whiten)");
     dpotrs_("L", &n, &one, gram, &n, weight, &n, &info);
     *kappa = cblas_ddot(BASIS, weight, 1, slope, 1);
     cblas_dgemv(CblasRowMajor, CblasTrans, BASIS, M, 1, y, M, weight, 1, 0, psi, s->D);

@@ -59,7 +59,7 @@ int median_create(int M, double count, median *m) {
     MIGE_TRY(mige_alloc((size_t)n, sizeof *m->sample, &m->sample));
     MIGE_TRY(mige_alloc(m->room, sizeof *m->inside, &m->inside));
     MIGE_TRY(mige_alloc(2 * (size_t)n, sizeof *m->pairs, &m->pairs));
-    mige_rng_bits(0, MIGE_RNG_SUBSET, 1, 0, 2 * (size_t)n, m->pairs);
+    mige_rng_bits(0, MIGE_RNG_MEDIAN, 0, 0, 2 * (size_t)n, m->pairs);
     for (int s = 0; s < n; s++) {
         uint32_t *p = m->pairs + 2 * s;
         p[0] %= (uint32_t)M;

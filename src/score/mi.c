@@ -2,60 +2,78 @@
 #include "mige/blas.h"
 #include "mige/error.h"
 #include "score/radial.h"
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Which of x, h, z a score problem is about, in the order of its columns. */
-enum { X, H, Z, VARIABLES };
+enum { MOST = 8, NAME = 8 };
+
 typedef struct {
-    const char *name;
-    int circumstances; /* needed by any of these */
-    int has[VARIABLES];
-} shape;
-static const shape shapes[] = {
-    {"z", MIGE_CIRCUMSTANCE_I | MIGE_CIRCUMSTANCE_II, {0, 0, 1}},
-    {"xz", MIGE_CIRCUMSTANCE_I, {1, 0, 1}},
-    {"h", MIGE_CIRCUMSTANCE_II, {0, 1, 0}},
-    {"hz", MIGE_CIRCUMSTANCE_II, {0, 1, 1}},
-};
-enum { SHAPES = sizeof shapes / sizeof *shapes };
+    char name[NAME];
+    int dim, gradient, pairs; /* how many pairs it is in */
+    mige_map *map;            /* NULL without preconditioning */
+    double *mapped;           /* [M][dim] */
+} variable;
+
+/* A score problem: of one variable, or of two, whose columns follow each other. */
+typedef struct {
+    char name[2 * NAME];
+    int n, of[2], dim;
+} problem;
 
 struct mige_mi {
     const mige_comm *c;
-    int circumstances, M, n;
-    int dim[VARIABLES];
-    const shape *shape[SHAPES]; /* of each problem */
-    int dims[SHAPES];
+    int M, nvars, n;
+    variable var[MOST];
+    problem problem[2 * MOST];
     mige_problems *problems;
-    mige_map *map[VARIABLES];  /* of each variable; NULL without preconditioning */
-    double *mapped[VARIABLES]; /* [M][dim] */
     int radial;                /* scores are corrected by radial_correct: */
     double *part, *prediction; /* [M][dim] of one variable in one problem */
     double *cross;             /* [dim][dim of the other variable] */
 };
 
-static int list_problems(mige_mi *m) {
-    m->n = 0;
-    for (int i = 0; i < SHAPES; i++) {
-        if (!(shapes[i].circumstances & m->circumstances)) continue;
-        m->shape[m->n] = &shapes[i];
-        m->dims[m->n] = 0;
-        for (int v = 0; v < VARIABLES; v++) m->dims[m->n] += shapes[i].has[v] ? m->dim[v] : 0;
-        m->n++;
-    }
-    return m->n;
+static void list_marginal(mige_mi *m, int v) {
+    const variable *u = &m->var[v];
+    if (!u->gradient) return;
+    for (int i = 0; i < m->n; i++)
+        if (m->problem[i].n == 1 && m->problem[i].of[0] == v) return;
+    problem *p = &m->problem[m->n++];
+    *p = (problem){.n = 1, .of = {v}, .dim = u->dim};
+    memcpy(p->name, u->name, NAME);
 }
 
-static int used(const mige_mi *m, int v) {
-    for (int i = 0; i < m->n; i++)
-        if (m->shape[i]->has[v]) return 1;
-    return 0;
+static void list_pair(mige_mi *m, int a, int b) {
+    list_marginal(m, b);
+    list_marginal(m, a);
+    problem *p = &m->problem[m->n++];
+    *p = (problem){.n = 2, .of = {a, b}, .dim = m->var[a].dim + m->var[b].dim};
+    strcat(strcpy(p->name, m->var[a].name), m->var[b].name);
+    m->var[a].pairs++;
+    m->var[b].pairs++;
+}
+
+static int list(mige_mi *m, int nvars, const mige_mi_variable *vars, int npairs, const mige_mi_pair *pairs) {
+    MIGE_CHECK(nvars >= 0 && nvars <= MOST && npairs >= 1 && npairs <= MOST, MIGE_EUSAGE,
+               "mi: %d variables in %d pairs are not possible", nvars, npairs);
+    m->nvars = nvars;
+    for (int v = 0; v < nvars; v++) {
+        MIGE_CHECK(strlen(vars[v].name) < NAME, MIGE_EUSAGE, "mi: the name %s is too long", vars[v].name);
+        m->var[v] = (variable){.dim = vars[v].dim, .gradient = vars[v].gradient};
+        memcpy(m->var[v].name, vars[v].name, strlen(vars[v].name));
+    }
+    for (int i = 0; i < npairs; i++) {
+        int a = pairs[i].a, b = pairs[i].b;
+        MIGE_CHECK(a >= 0 && b >= 0 && a < nvars && b < nvars && a != b, MIGE_EUSAGE,
+                   "mi: variables %d and %d of %d are no pair", a, b, nvars);
+        list_pair(m, a, b);
+    }
+    return MIGE_OK;
 }
 
 static int largest(const mige_mi *m) {
     int d = 0;
-    for (int v = 0; v < VARIABLES; v++)
-        if (used(m, v) && m->dim[v] > d) d = m->dim[v];
+    for (int v = 0; v < m->nvars; v++)
+        if (m->var[v].pairs && m->var[v].dim > d) d = m->var[v].dim;
     return d;
 }
 
@@ -64,13 +82,12 @@ static int corrected(const mige_score_options *o) {
     return o->precondition == MIGE_PRECONDITION_ICA && o->calibrate == MIGE_CALIBRATE_STEIN;
 }
 
-/* Every problem sees x through the same map. */
-static int create_maps(mige_mi *m, const mige_comm *c, const mige_score_options *o) {
+static int create_maps(mige_mi *m, const mige_score_options *o) {
     if (o->precondition == MIGE_PRECONDITION_NONE) return MIGE_OK;
-    for (int v = 0; v < VARIABLES; v++) {
-        if (!used(m, v)) continue;
-        MIGE_TRY(mige_map_create(c, o->precondition, m->M, m->dim[v], &m->map[v]));
-        MIGE_TRY(mige_agree(c, mige_alloc((size_t)m->M * (size_t)m->dim[v], sizeof *m->mapped[v], &m->mapped[v])));
+    for (variable *u = m->var; u < m->var + m->nvars; u++) {
+        if (!u->pairs) continue;
+        MIGE_TRY(mige_map_create(m->c, o->precondition, m->M, u->dim, &u->map));
+        MIGE_TRY(mige_agree(m->c, mige_alloc((size_t)m->M * (size_t)u->dim, sizeof *u->mapped, &u->mapped)));
     }
     m->radial = corrected(o);
     if (!m->radial) return MIGE_OK;
@@ -78,18 +95,24 @@ static int create_maps(mige_mi *m, const mige_comm *c, const mige_score_options 
     int err = mige_alloc((size_t)m->M * d, sizeof *m->part, &m->part);
     if (!err) err = mige_alloc((size_t)m->M * d, sizeof *m->prediction, &m->prediction);
     if (!err) err = mige_alloc(d * d, sizeof *m->cross, &m->cross);
-    return mige_agree(c, err);
+    return mige_agree(m->c, err);
 }
 
-int mige_mi_create(const mige_comm *c, int circumstances, int M, int dx, int dh, int dz,
-                   const mige_score_options *o, mige_mi **out) {
+static void dims_of(const mige_mi *m, int dims[2 * MOST]) {
+    for (int i = 0; i < m->n; i++) dims[i] = m->problem[i].dim;
+}
+
+int mige_mi_create(const mige_comm *c, int M, int nvars, const mige_mi_variable *vars, int npairs,
+                   const mige_mi_pair *pairs, const mige_score_options *o, mige_mi **out) {
     mige_mi *m = NULL;
+    int dims[2 * MOST];
     *out = NULL;
     MIGE_TRY(mige_agree(c, mige_alloc(1, sizeof *m, &m)));
-    *m = (mige_mi){.c = c, .circumstances = circumstances, .M = M, .dim = {dx, dh, dz}};
-    list_problems(m);
-    int err = mige_problems_create(c, M, m->n, m->dims, o, &m->problems);
-    if (!err) err = create_maps(m, c, o);
+    *m = (mige_mi){.c = c, .M = M};
+    int err = list(m, nvars, vars, npairs, pairs);
+    dims_of(m, dims);
+    if (!err) err = mige_problems_create(c, M, m->n, dims, o, &m->problems);
+    if (!err) err = create_maps(m, o);
     if (err) mige_mi_destroy(&m);
     *out = m;
     return err;
@@ -98,9 +121,9 @@ int mige_mi_create(const mige_comm *c, int circumstances, int M, int dx, int dh,
 void mige_mi_destroy(mige_mi **m) {
     if (!*m) return;
     mige_problems_destroy(&(*m)->problems);
-    for (int v = 0; v < VARIABLES; v++) {
-        mige_map_destroy(&(*m)->map[v]);
-        free((*m)->mapped[v]);
+    for (int v = 0; v < (*m)->nvars; v++) {
+        mige_map_destroy(&(*m)->var[v].map);
+        free((*m)->var[v].mapped);
     }
     free((*m)->part);
     free((*m)->prediction);
@@ -109,51 +132,48 @@ void mige_mi_destroy(mige_mi **m) {
     *m = NULL;
 }
 
-double mige_mi_bytes(int circumstances, int M, int dx, int dh, int dz, int ranks, const mige_score_options *o) {
-    mige_mi m = {.circumstances = circumstances, .dim = {dx, dh, dz}};
-    int n = list_problems(&m);
-    double bytes = mige_problems_bytes(M, n, m.dims, ranks, o);
-    for (int v = 0; v < VARIABLES && o->precondition != MIGE_PRECONDITION_NONE; v++)
-        if (used(&m, v)) bytes += 8. * M * m.dim[v] + mige_map_bytes(o->precondition, M, m.dim[v]);
+double mige_mi_bytes(int M, int nvars, const mige_mi_variable *vars, int npairs, const mige_mi_pair *pairs,
+                     int ranks, const mige_score_options *o) {
+    mige_mi m = {.M = M};
+    int dims[2 * MOST];
+    if (list(&m, nvars, vars, npairs, pairs)) return INFINITY;
+    dims_of(&m, dims);
+    double bytes = mige_problems_bytes(M, m.n, dims, ranks, o);
+    for (int v = 0; v < nvars && o->precondition != MIGE_PRECONDITION_NONE; v++)
+        if (m.var[v].pairs) bytes += 8. * M * m.var[v].dim + mige_map_bytes(o->precondition, M, m.var[v].dim);
     if (corrected(o)) bytes += 8. * largest(&m) * (2. * M + largest(&m));
     return bytes;
 }
 
-/* The first column of variable v in the arrays of problem i. */
-static int column_of(const mige_mi *m, int i, int v) {
-    int at = 0;
-    for (int u = 0; u < v; u++) at += m->shape[i]->has[u] ? m->dim[u] : 0;
-    return at;
+/* x [M][D], the k-th variable of problem i, to its columns of the input. */
+static void put(mige_mi *m, int i, int k, const double *x) {
+    const problem *p = &m->problem[i];
+    size_t D = (size_t)m->var[p->of[k]].dim;
+    double *to = mige_problems_input(m->problems, i) + (k ? m->var[p->of[0]].dim : 0);
+    for (size_t r = 0; r < (size_t)m->M; r++) memcpy(to + r * (size_t)p->dim, x + r * D, D * sizeof *x);
 }
 
-/* x [M][dim] to its columns of a problem's input. */
-static void put(mige_mi *m, int i, int v, const double *x) {
-    double *to = mige_problems_input(m->problems, i) + column_of(m, i, v);
-    for (int r = 0; r < m->M; r++)
-        memcpy(to + (size_t)r * (size_t)m->dims[i], x + (size_t)r * (size_t)m->dim[v],
-               (size_t)m->dim[v] * sizeof *x);
-}
-
-/* What the other variable of problem i says of variable v: t_v predicted from t_o as E[t_v t_o'] t_o, which for
- * variables of covariance I is the regression. NULL where v is alone. */
-static const double *predict(mige_mi *m, int i, int v) {
-    int o = 0, M = m->M, D = m->dim[v];
-    while (o < VARIABLES && (o == v || !m->shape[i]->has[o])) o++;
-    if (o == VARIABLES) return NULL;
-    cblas_dgemm(CblasRowMajor, CblasTrans, CblasNoTrans, D, m->dim[o], M, 1. / M, m->mapped[v], D, m->mapped[o],
-                m->dim[o], 0, m->cross, m->dim[o]);
-    cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, M, D, m->dim[o], 1, m->mapped[o], m->dim[o], m->cross,
-                m->dim[o], 0, m->prediction, D);
+/* What the other variable o of a problem says of variable v: t_v predicted from t_o as E[t_v t_o'] t_o, which for
+ * variables of covariance I is the regression. */
+static const double *predict(mige_mi *m, const variable *v, const variable *o) {
+    int M = m->M;
+    cblas_dgemm(CblasRowMajor, CblasTrans, CblasNoTrans, v->dim, o->dim, M, 1. / M, v->mapped, v->dim, o->mapped,
+                o->dim, 0, m->cross, o->dim);
+    cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, M, v->dim, o->dim, 1, o->mapped, o->dim, m->cross, o->dim,
+                0, m->prediction, v->dim);
     return m->prediction;
 }
 
-/* dx [M][dim] += factor times its columns of a problem's scores. */
-static void add(mige_mi *m, int i, int v, double factor, double *dx) {
-    const double *from = mige_problems_scores(m->problems, i) + column_of(m, i, v);
-    size_t M = (size_t)m->M, D = (size_t)m->dim[v], stride = (size_t)m->dims[i];
+/* dx [M][D] += what problem i says of its k-th variable. */
+static void add(mige_mi *m, int i, int k, double *dx) {
+    const problem *p = &m->problem[i];
+    const variable *v = &m->var[p->of[k]];
+    const double *from = mige_problems_scores(m->problems, i) + (k ? m->var[p->of[0]].dim : 0);
+    double factor = (p->n == 2 ? 1. : -v->pairs) / m->M; /* its own entropy is part of each information */
+    size_t M = (size_t)m->M, D = (size_t)v->dim, stride = (size_t)p->dim;
     if (m->radial) {
         for (size_t r = 0; r < M; r++) memcpy(m->part + r * D, from + r * stride, D * sizeof *from);
-        radial_correct(m->M, m->dim[v], m->mapped[v], predict(m, i, v), m->part);
+        radial_correct(m->M, v->dim, v->mapped, p->n == 2 ? predict(m, v, &m->var[p->of[!k]]) : NULL, m->part);
         from = m->part;
         stride = D;
     }
@@ -161,35 +181,34 @@ static void add(mige_mi *m, int i, int v, double factor, double *dx) {
         for (size_t d = 0; d < D; d++) dx[r * D + d] += factor * from[r * stride + d];
 }
 
-int mige_mi_gradient(mige_mi *m, const double *x, const double *h, const double *z, double *dZ, double *dH) {
-    const double *in[VARIABLES] = {x, h, z};
-    double *out[VARIABLES] = {NULL, dH, dZ}; /* x is given: no gradient */
-    for (int v = 0; v < VARIABLES; v++) {
-        if (!m->map[v]) continue;
-        MIGE_TRY(mige_map_fit(m->map[v], in[v], m->mapped[v]));
-        in[v] = m->mapped[v];
-    }
-    for (int i = 0; i < m->n; i++)
-        for (int v = 0; v < VARIABLES; v++)
-            if (m->shape[i]->has[v]) put(m, i, v, in[v]);
-    MIGE_TRY(mige_problems_solve(m->problems));
-    int both = m->circumstances == (MIGE_CIRCUMSTANCE_I | MIGE_CIRCUMSTANCE_II);
-    for (int v = 0; v < VARIABLES; v++)
-        if (out[v]) memset(out[v], 0, (size_t)m->M * (size_t)m->dim[v] * sizeof *out[v]);
-    for (int i = 0; i < m->n; i++) {
-        int joint = m->shape[i]->has[X] + m->shape[i]->has[H] + m->shape[i]->has[Z] > 1;
-        /* z's own entropy counts once in each information that holds z. */
-        double factor = (joint ? 1. : both && m->shape[i]->has[Z] ? -2. : -1.) / m->M;
-        for (int v = 0; v < VARIABLES; v++)
-            if (m->shape[i]->has[v] && out[v]) add(m, i, v, factor, out[v]);
-    }
-    for (int v = 0; v < VARIABLES; v++) {
-        if (!m->map[v] || !out[v]) continue;
-        mige_map_pull(m->map[v], out[v]);
+/* gradients of mapped variables become those of the variables. */
+static int pull(mige_mi *m, double *const *gradients) {
+    for (int v = 0; v < m->nvars; v++) {
+        if (!m->var[v].map || !m->var[v].gradient) continue;
+        mige_map_pull(m->var[v].map, gradients[v]);
         /* Ranks on different processors may round differently. */
-        MIGE_TRY(mige_bcast(m->c, 0, out[v], (size_t)m->M * (size_t)m->dim[v] * sizeof *out[v]));
+        MIGE_TRY(mige_bcast(m->c, 0, gradients[v], (size_t)m->M * (size_t)m->var[v].dim * sizeof **gradients));
     }
     return MIGE_OK;
+}
+
+int mige_mi_gradient(mige_mi *m, const double *const *values, double *const *gradients) {
+    for (int v = 0; v < m->nvars; v++)
+        if (m->var[v].map) MIGE_TRY(mige_map_fit(m->var[v].map, values[v], m->var[v].mapped));
+    for (int i = 0; i < m->n; i++)
+        for (int k = 0; k < m->problem[i].n; k++) {
+            int v = m->problem[i].of[k];
+            put(m, i, k, m->var[v].map ? m->var[v].mapped : values[v]);
+        }
+    MIGE_TRY(mige_problems_solve(m->problems));
+    for (int v = 0; v < m->nvars; v++)
+        if (m->var[v].gradient) memset(gradients[v], 0, (size_t)m->M * (size_t)m->var[v].dim * sizeof **gradients);
+    for (int i = 0; i < m->n; i++)
+        for (int k = 0; k < m->problem[i].n; k++) {
+            int v = m->problem[i].of[k];
+            if (m->var[v].gradient) add(m, i, k, gradients[v]);
+        }
+    return pull(m, gradients);
 }
 
 int mige_mi_num_problems(const mige_mi *m) {
@@ -199,7 +218,7 @@ int mige_mi_num_problems(const mige_mi *m) {
 /* -(1/D) mean of s(x)'(x - mean): Stein's identity says 1. */
 static double stein_share(const mige_mi *m, int i) {
     const double *x = mige_problems_input(m->problems, i), *s = mige_problems_scores(m->problems, i);
-    size_t D = (size_t)m->dims[i], M = (size_t)m->M;
+    size_t D = (size_t)m->problem[i].dim, M = (size_t)m->M;
     double total = 0;
     for (size_t d = 0; d < D; d++) {
         double xs = 0, sx = 0, ss = 0;
@@ -215,5 +234,5 @@ static double stein_share(const mige_mi *m, int i) {
 
 mige_mi_problem mige_mi_get_problem(const mige_mi *m, int i) {
     mige_problem_result r = mige_problems_result(m->problems, i);
-    return (mige_mi_problem){m->shape[i]->name, m->dims[i], r.J, r.width, stein_share(m, i)};
+    return (mige_mi_problem){m->problem[i].name, m->problem[i].dim, r.J, r.width, stein_share(m, i)};
 }

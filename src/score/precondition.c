@@ -57,7 +57,7 @@ static int take_memory(mige_map *p) {
 int mige_map_create(const mige_comm *c, enum mige_precondition kind, int M, int D, mige_map **out) {
     mige_map *p = NULL;
     *out = NULL;
-    MIGE_CHECK(M > 0 && D > 0, MIGE_EUSAGE, "--precondition: %d samples in %d dimensions (one at least)", M, D);
+    MIGE_CHECK(M > 0 && D > 0, MIGE_EUSAGE, "precondition: %d samples in %d dimensions (one at least)", M, D);
     MIGE_TRY(mige_agree(c, mige_alloc(1, sizeof *p, &p)));
     *p = (mige_map){.c = c, .kind = kind, .M = M, .D = D};
     mige_share(D, c->size, c->rank, &p->first, &p->count);
@@ -216,7 +216,7 @@ void mige_map_pull(mige_map *p, double *G) {
 
 static int check_scores(const mige_map *p) {
     MIGE_CHECK(!normal(p->kind), MIGE_EUSAGE,
-               "--precondition: normal-scores and ica carry gradients of information, not scores (none, whiten)");
+               "precondition: normal-scores and ica carry gradients of information, not scores (none, whiten)");
     return MIGE_OK;
 }
 

@@ -23,7 +23,7 @@ struct mige_problems {
 /* From IN_TURN samples a rank on, problems come one after the other, each on all ranks: messages cost little then,
  * and no group waits for that with the larger problem. From ONE_BY_ONE samples in all on they also do, and each has
  * all the memory. */
-enum { IN_TURN = 2048, ONE_BY_ONE = 24576, MOST_PROBLEMS = 4 };
+enum { IN_TURN = 2048, ONE_BY_ONE = 24576 };
 
 int mige_problems_groups(int M, int n, int ranks) {
     return M >= ONE_BY_ONE || M >= (int64_t)IN_TURN * ranks ? 1 : ranks < n ? ranks : n;
@@ -32,12 +32,15 @@ int mige_problems_groups(int M, int n, int ranks) {
 double mige_problems_bytes(int M, int n, const int *dims, int ranks, const mige_score_options *o) {
     int groups = mige_problems_groups(M, n, ranks),
         least = ranks / groups; /* ranks of a group: they take most each */
-    double arrays = 0, group[MOST_PROBLEMS] = {0}, largest = 0;
-    for (int i = 0; i < n; i++) {
-        double bytes = mige_score_bytes(M, dims[i], least, o), *mine = &group[i % groups];
-        arrays += 16. * M * dims[i];
-        *mine = M < ONE_BY_ONE ? *mine + bytes : fmax(*mine, bytes);
-        largest = fmax(largest, *mine);
+    double arrays = 0, largest = 0;
+    for (int g = 0; g < groups; g++) {
+        double mine = 0;
+        for (int i = g; i < n; i += groups) {
+            double bytes = mige_score_bytes(M, dims[i], least, o);
+            arrays += 16. * M * dims[i];
+            mine = M < ONE_BY_ONE ? mine + bytes : fmax(mine, bytes);
+        }
+        largest = fmax(largest, mine);
     }
     return arrays + largest;
 }

@@ -3,36 +3,42 @@
 #define MIGE_SCORE_SCORE_H
 
 #include "mige/score.h"
-#include "score/cg.h"
-#include "score/kernel.h"
 
 struct mige_score {
     const mige_comm *c;
+    const struct estimator_ops *ops;
     mige_score_options o;
     int M, D;
-    void *plugin;      /* an estimator of another room: does it all */
-    mige_eigen *eigen; /* ssge: has the Gram matrix */
-    mige_grid grid;    /* stein: has it itself, or only its shape */
-    mige_matrix gram;
-    cg *cg;
-    kernel kernel;
-    double scale; /* 1 / (2 w^2) */
+    void *self; /* the estimator's own */
     mige_score_info info;
-    double *X;     /* [M][D] the samples, centred */
-    double *shift; /* [D] the point subtracted */
-    double *V, *B; /* [M][D + 1]: X and a column of ones; K V, then B in the first D of each row's own [D] */
-    double *C;     /* [M][D]: what k(q,X) is multiplied by for other points: ssge -U_J diag(1/lambda^2) U_J' B, made
-                    * when first asked for; stein sum_i (k - i) Z_i */
-    int has_C;
+    int solved;       /* there are scores */
+    double *X;        /* [M][D] the samples, centred */
+    double *shift;    /* [D] the point subtracted */
     double *A, *work; /* calibration: [D][D], its scratch [max(M, D + 2)][D] */
-    int *pivots;
+    int *pivots;      /* [D] */
 };
 
-/* S = Y_k of iterated Tikhonov, C for other points. Collective. */
-int stein_solve(mige_score *s, double *S);
+/* An estimator. What a function needs beside the estimator's own is in s. Those that take s are collective and
+ * report agreed errors. */
+typedef struct estimator_ops {
+    mige_estimator_facts facts;
+    size_t size;                                             /* of *s->self, zeroed before create */
+    int (*check)(int M, int D, const mige_score_options *o); /* NULL: all that can be written is possible */
+    void (*set_solver)(mige_score_options *o, int i);        /* its i-th; NULL: no choice */
+    double (*bytes)(int M, int D, int ranks, const mige_score_options *o); /* beside what is in s */
+    mige_score_work (*flops)(int M, int D, const mige_score_options *o);
+    void (*grid)(int M, int ranks, const mige_score_options *o, int *rows, int *cols);
+    int (*create)(mige_score *s);
+    void (*destroy)(void *self); /* after any part of create; not the block itself */
+    /* Before calibration; X [M][D] as they came. May fill in s->info. */
+    int (*samples)(mige_score *s, const double *X, double *S);
+    int (*points)(mige_score *s, int Q, const double *P, double *S);
+} estimator_ops;
+
+#define ESTIMATOR_OPS(NAME, name) extern const estimator_ops name##_ops;
+MIGE_ESTIMATOR_ROWS(ESTIMATOR_OPS)
 
 /* A sample or point that is not finite: MIGE_EINPUT naming its row. */
 int score_check_rows(int n, int D, const double *X, const char *what);
-int score_check_scores(const mige_score *s, size_t n, const double *S);
 
 #endif

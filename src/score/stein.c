@@ -2,50 +2,167 @@
 #include "base/simd.h"
 #include "mige/clock.h"
 #include "mige/error.h"
-#include "score/score.h"
+#include "mige/options.h"
+#include "score/cg.h"
+#include "score/gram.h"
+#include <cblas.h>
+#include <math.h>
 #include <string.h>
 
-static int prepare(mige_score *s) {
+typedef struct {
+    mige_grid grid; /* one row */
+    mige_matrix K;  /* with cg only its shape */
+    cg *cg;         /* NULL: by Cholesky */
+    gram gram;      /* C = sum_i (k - i) Z_i */
+} stein;
+
+/* Below this order one rank's Cholesky is as fast as many ranks'. */
+enum { WORTH_DISTRIBUTING = 1024 };
+/* A solve by conjugate gradients takes about this many products. */
+enum { CG_PRODUCTS = 25 };
+
+static int ranks_for(int M, int ranks) {
+    return M < WORTH_DISTRIBUTING ? 1 : ranks;
+}
+
+/* Columns of a panel: as many as keep a GEMM at its rate and all ranks at work. */
+static int nb_for(int M) {
+    return M >= 8192 ? 256 : M >= 4096 ? 128 : M >= 2048 ? 96 : 64;
+}
+
+/* Entries of the rank with most of a symmetric matrix, in panels on a row of ranks: that with the first panel. */
+static double panel_entries(int M, int nb, int ranks) {
+    double sum = 0;
+    for (int first = 0; first < M; first += nb * ranks)
+        sum += (double)(M - first) * (M - first < nb ? M - first : nb);
+    return sum;
+}
+
+static void set_solver(mige_score_options *o, int i) {
+    o->stein.solver = (enum mige_stein_solver)i;
+}
+
+static int check(int M, int D, const mige_score_options *o) {
+    (void)M, (void)D;
+    MIGE_CHECK(o->stein.eta > 0 && o->stein.iterations >= 1, MIGE_EUSAGE,
+               "score: eta %g, %d iterations are not possible", o->stein.eta, o->stein.iterations);
+    return MIGE_OK;
+}
+
+static double bytes(int M, int D, int ranks, const mige_score_options *o) {
+    int P = ranks_for(M, ranks), nb = nb_for(M), stored = o->stein.solver != MIGE_STEIN_CG;
+    double columns = fmin(M, ceil((double)M / P / nb) * nb), send = P > 1 ? 16. * M * nb : 0;
+    double matrix = stored ? 8 * panel_entries(M, nb, P) + send + 8. * nb * D : cg_bytes(M, D, ranks);
+    return 8. * M * D + matrix + gram_bytes(M, D, 0, columns, stored);
+}
+
+static mige_score_work flops(int M, int D, const mige_score_options *o) {
+    double m = M, square = m * m * D;
+    if (o->stein.solver == MIGE_STEIN_CG)
+        return (mige_score_work){3 * square, cg_flops(M, D), 3 * square * CG_PRODUCTS * o->stein.iterations};
+    return (mige_score_work){3 * square, m * m * m / 3, 2 * square * o->stein.iterations};
+}
+
+static void grid(int M, int ranks, const mige_score_options *o, int *rows, int *cols) {
+    (void)o;
+    *rows = 1;
+    *cols = mige_grid_row_cols(M, ranks_for(M, ranks), nb_for(M));
+}
+
+static int take_memory(mige_score *s) {
+    stein *e = s->self;
+    int stored = s->o.stein.solver != MIGE_STEIN_CG;
+    MIGE_TRY(mige_symmetric_create(&e->grid, s->M, stored, &e->K));
+    MIGE_TRY(mige_alloc((size_t)s->M * (size_t)s->D, sizeof *e->gram.C, &e->gram.C));
+    if (!stored) MIGE_TRY(cg_create(s->c, &e->K, s->D, &e->cg));
+    return gram_create(s, &e->K, &e->gram);
+}
+
+static int create(mige_score *s) {
+    stein *e = s->self;
+    MIGE_TRY(mige_grid_create_row(s->c, s->M, ranks_for(s->M, s->c->size), nb_for(s->M), &e->grid));
+    return mige_agree(s->c, take_memory(s));
+}
+
+static void destroy(void *self) {
+    stein *e = self;
+    gram_destroy(&e->gram);
+    cg_destroy(&e->cg);
+    mige_matrix_destroy(&e->K);
+    mige_grid_destroy(&e->grid);
+}
+
+static int prepare(mige_score *s, stein *e) {
     double M = s->M;
-    if (s->cg) return cg_prepare(s->cg, s->X, s->scale, s->o.eta);
-    MIGE_TRY(mige_cholesky_factor(s->c, &s->gram, s->o.eta));
+    if (e->cg) return cg_prepare(e->cg, s->X, e->gram.scale, s->o.stein.eta);
+    MIGE_TRY(mige_cholesky_factor(s->c, &e->K, s->o.stein.eta));
     mige_clock_count_flops(MIGE_PHASE_EIGEN, M * M * M / 3 / s->c->size);
     return MIGE_OK;
 }
 
-/* S += Z, C += weight Z, Z *= eta */
+/* S -= Z, C += weight Z, Z *= eta */
 MIGE_CLONES static void add_up(size_t n, double weight, double eta, double *restrict Z, double *restrict S,
                                double *restrict C) {
     for (size_t i = 0; i < n; i++) {
-        S[i] += Z[i];
+        S[i] -= Z[i];
         C[i] += weight * Z[i];
         Z[i] *= eta;
     }
 }
 
-/* Z_0 = (K + eta)^-1 B, Z_i = eta (K + eta)^-1 Z_(i-1), since B - K Y_i = eta Z_(i-1); S = sum of Z_i. */
-int stein_solve(mige_score *s, double *S) {
-    int k = s->o.iterations;
+/* Z_0 = (K + eta)^-1 B, Z_i = eta (K + eta)^-1 Z_(i-1), since B - K Y_i = eta Z_(i-1); S = -sum of Z_i. */
+static int samples(mige_score *s, const double *X, double *S) {
+    stein *e = s->self;
+    int k = s->o.stein.iterations;
     size_t n = (size_t)s->M * (size_t)s->D;
-    double M = s->M, eta = s->o.eta;
+    double M = s->M, *Z = e->gram.B; /* b(q) at other points comes from k(q,X) itself */
+    (void)X;
+    MIGE_TRY(gram_make(s, &e->gram));
     mige_clock_start(MIGE_PHASE_EIGEN);
-    MIGE_TRY(prepare(s));
+    MIGE_TRY(prepare(s, e));
     mige_clock_stop(MIGE_PHASE_EIGEN, 0);
     mige_clock_start(MIGE_PHASE_APPLY);
-    double *Z = s->B; /* b(q) at other points comes from k(q,X) itself */
     memset(S, 0, n * sizeof *S);
-    memset(s->C, 0, n * sizeof *S);
+    memset(e->gram.C, 0, n * sizeof *S);
     for (int i = 0; i < k; i++) {
-        if (s->cg)
-            MIGE_TRY(cg_solve(s->cg, &s->kernel, s->o.eigen.tolerance / k, i == 0, Z));
+        if (e->cg)
+            MIGE_TRY(cg_solve(e->cg, &e->gram.kernel, s->o.stein.tolerance / k, i == 0, Z));
         else
-            MIGE_TRY(mige_cholesky_solve(s->c, &s->gram, s->D, Z));
-        add_up(n, k - i, eta, Z, S, s->C);
+            MIGE_TRY(mige_cholesky_solve(s->c, &e->K, s->D, Z));
+        add_up(n, k - i, s->o.stein.eta, Z, S, e->gram.C);
     }
-    mige_clock_stop(MIGE_PHASE_APPLY, s->cg ? 0 : 2 * M * M * s->D * k / s->c->size);
-    s->info.pairs = (mige_eigenpairs){.residual = -1,
-                                      .orthogonality = -1,
-                                      .solver = s->cg ? MIGE_SOLVER_CG : MIGE_SOLVER_CHOLESKY,
-                                      .iterations = s->cg ? cg_iterations(s->cg) : 0};
+    mige_clock_stop(MIGE_PHASE_APPLY, e->cg ? 0 : 2 * M * M * s->D * k / s->c->size);
+    mige_options_choice(MIGE_STEIN_SOLVERS, e->cg ? MIGE_STEIN_CG : MIGE_STEIN_CHOLESKY, s->info.solver,
+                        sizeof s->info.solver);
     return MIGE_OK;
 }
+
+/* S <- -(iterations b(q) - k C) / eta, from S = -k C; b(q) = (k(q,X) 1 q - k(q,X) X) / w^2. */
+static void add_prior(const mige_score *s, int n, const double *k, const double *q, double *S) {
+    const stein *e = s->self;
+    int M = s->M, D = s->D;
+    double f = s->o.stein.iterations * 2 * e->gram.scale / s->o.stein.eta;
+    cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, n, D, M, f, k, M, s->X, D, -1 / s->o.stein.eta, S, D);
+    for (int i = 0; i < n; i++) {
+        double sum = 0;
+        for (int m = 0; m < M; m++) sum += k[(size_t)i * (size_t)M + (size_t)m];
+        cblas_daxpy(D, -f * sum, q + (size_t)i * (size_t)D, 1, S + (size_t)i * (size_t)D, 1);
+    }
+}
+
+static int points(mige_score *s, int Q, const double *P, double *S) {
+    const stein *e = s->self;
+    return gram_points(s, &e->gram, add_prior, Q, P, S);
+}
+
+const estimator_ops stein_ops = {{"stein", MIGE_STEIN_SOLVERS, 0, "stein", "cg"},
+                                 sizeof(stein),
+                                 check,
+                                 set_solver,
+                                 bytes,
+                                 flops,
+                                 grid,
+                                 create,
+                                 destroy,
+                                 samples,
+                                 points};

@@ -103,7 +103,7 @@ static double weight(baseline *b, int64_t t, critic_value v) {
 
 /* The gradient is not clipped: what stands out in it are the rare negatives that keep the critic honest. */
 static int improve(baseline *b, int64_t t, double rate, critic_value v) {
-    const mige_adam adam = {rate, 0.9, 0.999, 1e-8};
+    const mige_adam adam = {rate, 0.9, 0.999, 1e-8, 0};
     MIGE_TRY(critic_backward(b->critic, weight(b, t, v)));
     mige_clock_start(MIGE_PHASE_UPDATE);
     mige_adam_step(&adam, t, b->n, b->params, critic_grads(b->critic), b->m, b->v);

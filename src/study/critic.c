@@ -127,8 +127,8 @@ void critic_use(critic *c, float *params) {
 
 int critic_init(critic *c, uint64_t seed) {
     /* Seeds of the two networks must differ, or they would begin as one. */
-    if (c->net[OF_X]) MIGE_TRY(mige_net_init(c->net[OF_X], ~seed, MIGE_RNG_INIT));
-    return mige_net_init(c->net[OF_Y], seed, MIGE_RNG_INIT);
+    if (c->net[OF_X]) MIGE_TRY(mige_net_init(c->net[OF_X], ~seed, MIGE_RNG_INIT, 0));
+    return mige_net_init(c->net[OF_Y], seed, MIGE_RNG_INIT, 0);
 }
 
 double critic_bound(const critic_shape *s, critic_value v) {

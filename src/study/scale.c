@@ -80,7 +80,7 @@ static int timed_gradient(work *w, int warm) {
         read_clocks(before, flops_before);
         double start = mige_now();
         mige_clock_start(MIGE_PHASE_STEP);
-        MIGE_TRY(mige_mi_gradient(w->mi, w->x, NULL, w->y, w->dz, NULL));
+        MIGE_TRY(truth_mi_gradient(w->mi, w->x, w->y, w->dz));
         mige_clock_stop(MIGE_PHASE_STEP, 0);
         most = total = mige_now() - start;
         MIGE_TRY(mige_max(c, &most, 1));
@@ -175,7 +175,7 @@ static int run_case(work *w) {
     w->base = mige_memory_resident();
     w->peak = mige_memory_peak();
     int err = mige_agree(c, take_memory(w));
-    if (!err) err = mige_mi_create(c, MIGE_CIRCUMSTANCE_I, (int)k->M, s->D, 0, s->D, &s->study->score, &w->mi);
+    if (!err) err = truth_mi_create(c, (int)k->M, s->D, &s->study->score, &w->mi);
     if (!err) err = draw_all(w);
     mige_progress_end();
     mige_mi_destroy(&w->mi);

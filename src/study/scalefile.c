@@ -118,8 +118,8 @@ static int write_attributes(const scale *s, mige_file *f) {
     MIGE_TRY(mige_file_set_int(f, "/", "rotate", s->o->rotate));
     MIGE_TRY(mige_file_set_int(f, "/", "dim", s->o->dim));
     MIGE_TRY(mige_file_set_int(f, "/", "eigen_asked", o->eigen.eigen));
-    MIGE_TRY(mige_file_set_real(f, "/", "eta", o->eta));
-    MIGE_TRY(mige_file_set_int(f, "/", "iterations", o->iterations));
+    MIGE_TRY(mige_file_set_real(f, "/", "eta", o->stein.eta));
+    MIGE_TRY(mige_file_set_int(f, "/", "iterations", o->stein.iterations));
     MIGE_TRY(mige_file_set_real(f, "/", "dgemm_gflops", s->ncases ? s->cases[s->ncases - 1].dgemm : 0));
     return mige_file_set_real(f, "/", "threshold", o->eigen.threshold);
 }

@@ -52,7 +52,7 @@ void scale_print(const scale *s, int i) {
 
 double scale_bytes(const scale *s, int M) {
     double samples = 8. * 4 * M * s->D; /* x, y, its derivative by rho, the gradient */
-    return mige_mi_bytes(MIGE_CIRCUMSTANCE_I, M, s->D, 0, s->D, s->study->c->size, &s->study->score) + samples;
+    return truth_mi_bytes(M, s->D, s->study->c->size, &s->study->score) + samples;
 }
 
 void scale_flops(const scale *s, int M, double flops[PARTS]) {
@@ -63,30 +63,15 @@ void scale_flops(const scale *s, int M, double flops[PARTS]) {
     flops[APPLY] = y.apply + xy.apply;
 }
 
-/* Of a problem, on its part of the ranks or on all; most solvers take a grid of one row, in which each rank has
- * whole columns (and few samples one rank). */
-static void grid_text(const scale *s, int M, char *text, size_t size) {
-    enum mige_solver solver = s->study->score.eigen.solver;
-    int P = s->study->c->size, groups = mige_problems_groups(M, 2, P), ranks = (P + groups - 1) / groups, rows,
-        cols, nb;
-    mige_grid_shape(M, solver == MIGE_SOLVER_LAPACK ? 1 : ranks, &rows, &cols, &nb);
-    int square = s->study->score.estimator == MIGE_ESTIMATOR_SSGE &&
-                 (solver == MIGE_SOLVER_LAPACK || solver == MIGE_SOLVER_SCALAPACK);
-    if (!square) {
-        cols = M < 1024 ? 1 : ranks;
-        rows = 1;
-    }
-    snprintf(text, size, "%d x %d", rows, cols);
-}
-
 void scale_print_plan(const scale *s, int M) {
     double f[PARTS], bytes = scale_bytes(s, M);
-    char grid[32];
+    int P = s->study->c->size, groups = mige_problems_groups(M, 2, P), rows, cols;
     scale_flops(s, M, f);
-    grid_text(s, M, grid, sizeof grid);
-    mige_print("%8d samples: problems of %d and %d dimensions, %s, grid %s each, %.4g MB a rank, %.3g GB a node, "
-               "%.3g GFLOP a gradient (gram %.3g, eigen %.3g, score %.3g at most)",
-               M, s->D, 2 * s->D, mige_problems_groups(M, 2, s->study->c->size) > 1 ? "at once" : "in turn", grid,
-               1e-6 * bytes, 1e-9 * bytes * s->study->c->node_size, 1e-9 * (f[GRAM] + f[EIGEN] + f[APPLY]),
-               1e-9 * f[GRAM], 1e-9 * f[EIGEN], 1e-9 * f[APPLY]);
+    mige_score_grid(M, (P + groups - 1) / groups, &s->study->score, &rows, &cols);
+    mige_print(
+        "%8d samples: problems of %d and %d dimensions, %s, grid %d x %d each, %.4g MB a rank, %.3g GB a node, "
+        "%.3g GFLOP a gradient (gram %.3g, eigen %.3g, score %.3g at most)",
+        M, s->D, 2 * s->D, groups > 1 ? "at once" : "in turn", rows, cols, 1e-6 * bytes,
+        1e-9 * bytes * s->study->c->node_size, 1e-9 * (f[GRAM] + f[EIGEN] + f[APPLY]), 1e-9 * f[GRAM],
+        1e-9 * f[EIGEN], 1e-9 * f[APPLY]);
 }

@@ -73,7 +73,7 @@ static int use_mi(work *w, int d) {
     int D = (int)w->t.dims[d];
     mige_mi_destroy(&w->mi);
     w->mi_of = d;
-    return mige_mi_create(w->c, MIGE_CIRCUMSTANCE_I, w->t.M, D, 0, D, &w->t.study->score, &w->mi);
+    return truth_mi_create(w->c, w->t.M, D, &w->t.study->score, &w->mi);
 }
 
 static int work_mige(work *w, cell k, double *values) {
@@ -82,7 +82,7 @@ static int work_mige(work *w, cell k, double *values) {
     int err = truth_draw(&w->problems[k.d], M, w->t.rho[k.rho], cell_seed(w, k), 0, w->x, w->y, w->dy);
     MIGE_TRY(mige_agree(w->c, err));
     mige_clock_start(MIGE_PHASE_STEP);
-    MIGE_TRY(mige_mi_gradient(w->mi, w->x, NULL, w->y, w->dz, NULL));
+    MIGE_TRY(truth_mi_gradient(w->mi, w->x, w->y, w->dz));
     mige_clock_stop(MIGE_PHASE_STEP, 0);
     values[GRADIENT] = truth_contract(M, D, w->dz, w->dy);
     values[EIGEN_MARGINAL] = mige_mi_get_problem(w->mi, 0).J;
@@ -273,7 +273,7 @@ static double memory(const void *ctx, int M) {
         for (int m = 0; m < t.nmethods; m++) {
             baseline_options o = options_of(&t, d, m);
             double bytes = t.methods[m] == METHOD_MIGE
-                               ? mige_mi_bytes(MIGE_CIRCUMSTANCE_I, M, D, 0, D, ranks, &w->t.study->score)
+                               ? truth_mi_bytes(M, D, ranks, &w->t.study->score)
                                : baseline_bytes(&o);
             most = bytes > most ? bytes : most;
         }

@@ -20,7 +20,8 @@ static const struct {
 
 static int has(const toy *t, int method, int value) {
     if (value == GRADIENT) return 1;
-    if (method == METHOD_MIGE) return value >= EIGEN_MARGINAL && t->study->score.estimator == MIGE_ESTIMATOR_SSGE;
+    if (method == METHOD_MIGE)
+        return value >= EIGEN_MARGINAL && mige_estimator_get(t->study->score.estimator)->has_eigenpairs;
     return value == MI || (value == STEPS && method >= METHOD_MINE_JOINT);
 }
 

@@ -134,8 +134,21 @@ int truth_grid(const char *text, const char *otherwise, int *n, double **rho) {
     return MIGE_OK;
 }
 
-double truth_contract(int M, int D, const double *dZ, const double *dy) {
+/* The variables x and y, and their pair. */
+#define INFORMATION(D) 2, ((const mige_mi_variable[]){{"x", D, 0}, {"y", D, 1}}), 1, (&(const mige_mi_pair){0, 1})
+
+int truth_mi_create(const mige_comm *c, int M, int D, const mige_score_options *o, mige_mi **m) {
+    return mige_mi_create(c, M, INFORMATION(D), o, m);
+}
+double truth_mi_bytes(int M, int D, int ranks, const mige_score_options *o) {
+    return mige_mi_bytes(M, INFORMATION(D), ranks, o);
+}
+int truth_mi_gradient(mige_mi *m, const double *x, const double *y, double *dY) {
+    return mige_mi_gradient(m, (const double *[]){x, y}, (double *[]){NULL, dY});
+}
+
+double truth_contract(int M, int D, const double *dY, const double *dy) {
     double sum = 0;
-    for (int m = 0; m < M; m++) sum += cblas_ddot(D, dZ + (size_t)m * (size_t)D, 1, dy + (size_t)m * (size_t)D, 1);
+    for (int m = 0; m < M; m++) sum += cblas_ddot(D, dY + (size_t)m * (size_t)D, 1, dy + (size_t)m * (size_t)D, 1);
     return sum;
 }

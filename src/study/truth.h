@@ -25,7 +25,11 @@ double truth_gradient(int D, double rho);
 /* A grid of correlations "A:B:N" -> rho [n], malloc'ed. Errors: MIGE_EUSAGE (not in (-1, 1), N below 1). */
 int truth_grid(const char *text, const char *otherwise, int *n, double **rho);
 
-/* The estimate of dI/drho by scores: sum_m dZ_m . dy_m, dZ of mige_mi in circumstance I with z = y. */
-double truth_contract(int M, int D, const double *dZ, const double *dy);
+/* I(x;y) by scores, with the gradient dY [M][D] by y. Collective; errors as mige_mi_*. */
+int truth_mi_create(const mige_comm *c, int M, int D, const mige_score_options *o, mige_mi **m);
+double truth_mi_bytes(int M, int D, int ranks, const mige_score_options *o);
+int truth_mi_gradient(mige_mi *m, const double *x, const double *y, double *dY);
+/* The estimate of dI/drho by scores: sum_m dY_m . dy_m. */
+double truth_contract(int M, int D, const double *dY, const double *dy);
 
 #endif

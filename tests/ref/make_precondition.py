@@ -219,8 +219,12 @@ def main():
         x, w = gauss(300, 71).reshape(100, 3), gauss(300, 72).reshape(100, 3) + gauss(300, 71).reshape(100, 3)
         x, w = x * x * x, w * w * w
         z = w + 0.5 * np.roll(w, 1, axis=1)
+        h = x + gauss(200, 73).reshape(100, 2)[:, [0, 1, 1]] * w
         for precondition in ("none", "whiten", "normal-scores", "ica"):
             record(out, f"mi.{precondition}", gradient(precondition, x, z))
+            record(out, f"mi.{precondition}.x", gradient(precondition, z, x))
+            record(out, f"mi.{precondition}.sum", gradient(precondition, x, z) + gradient(precondition, h, z))
+            record(out, f"mi.{precondition}.h", gradient(precondition, z, h))
 
 
 if __name__ == "__main__":

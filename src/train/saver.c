@@ -1,4 +1,4 @@
-#include "app/saver.h"
+#include "train/saver.h"
 #include "mige/error.h"
 #include <pthread.h>
 #include <signal.h>
@@ -10,7 +10,7 @@
 struct saver {
     const char *run;
     const mige_metrics *metrics;
-    int64_t rows;
+    int64_t rows[MIGE_METRICS_TABLES];
     int wants_checkpoint;
     mige_checkpoint copy; /* its vectors lie in `memory` */
     float *memory;
@@ -21,14 +21,30 @@ struct saver {
     char message[1024];
 };
 
-int saver_create(const char *run, const mige_metrics *metrics, const mige_net *net, saver **out) {
-    size_t n = mige_net_num_params(net), state = mige_net_num_state(net);
+/* The vectors of a member and their lengths. */
+enum { VECTORS = 5 };
+static void list_vectors(mige_checkpoint_member *k, float **vector[VECTORS], size_t length[VECTORS]) {
+    float **all[VECTORS] = {&k->params, &k->m, &k->v, &k->average, &k->state};
+    for (int i = 0; i < VECTORS; i++) {
+        vector[i] = all[i];
+        length[i] = i < VECTORS - 1 ? mige_net_num_params(k->net) : mige_net_num_state(k->net);
+    }
+}
+
+int saver_create(const char *run, const mige_metrics *metrics, const mige_checkpoint *like, saver **out) {
     saver *s;
+    size_t size = 0, length[VECTORS];
+    float **vector[VECTORS];
     MIGE_TRY(mige_alloc(1, sizeof *s, out));
     s = *out;
     s->run = run;
     s->metrics = metrics;
-    int err = mige_alloc(3 * n + state, sizeof *s->memory, &s->memory);
+    s->copy = *like;
+    for (int i = 0; i < like->n; i++) {
+        list_vectors(&s->copy.member[i], vector, length);
+        for (int j = 0; j < VECTORS; j++) size += *vector[j] ? length[j] : 0;
+    }
+    int err = mige_alloc(size, sizeof *s->memory, &s->memory);
     if (err) saver_destroy(out);
     return err;
 }
@@ -42,13 +58,17 @@ void saver_destroy(saver **s) {
 }
 
 static void copy_checkpoint(saver *s, const mige_checkpoint *k) {
-    size_t n = mige_net_num_params(k->net), state = mige_net_num_state(k->net);
-    const float *from[] = {k->params, k->m, k->v, k->state};
-    float **to[] = {&s->copy.params, &s->copy.m, &s->copy.v, &s->copy.state};
+    float *to = s->memory, **vector[VECTORS];
+    size_t length[VECTORS];
     s->copy = *k;
-    for (int i = 0; i < 4; i++) {
-        *to[i] = s->memory + (size_t)i * n;
-        memcpy(*to[i], from[i], (i < 3 ? n : state) * sizeof(float));
+    for (int i = 0; i < k->n; i++) {
+        list_vectors(&s->copy.member[i], vector, length);
+        for (int j = 0; j < VECTORS; j++) {
+            if (!*vector[j]) continue;
+            memcpy(to, *vector[j], length[j] * sizeof *to);
+            *vector[j] = to;
+            to += length[j];
+        }
     }
 }
 
@@ -73,7 +93,7 @@ static void start_thread(saver *s) {
 
 void saver_begin(saver *s, const mige_checkpoint *k) {
     if (saver_wait(s)) return;
-    s->rows = mige_metrics_rows(s->metrics);
+    for (int i = 0; i < MIGE_METRICS_TABLES; i++) s->rows[i] = mige_metrics_rows(s->metrics, i);
     s->wants_checkpoint = k != NULL;
     if (k) copy_checkpoint(s, k);
     atomic_store(&s->ended, 0);
@@ -87,6 +107,6 @@ int saver_poll(saver *s) {
 int saver_wait(saver *s) {
     if (s->begun) pthread_join(s->thread, NULL);
     s->begun = 0;
-    if (s->err) mige_error_set(s->message);
+    if (s->err) mige_error_set(s->message, 0);
     return s->err;
 }

@@ -1,9 +1,11 @@
-#include "app/ssm.h"
+#include "score/ssm.h"
 #include "base/simd.h"
+#include "mige/adam.h"
 #include "mige/blas.h"
 #include "mige/error.h"
-#include "mige/nn.h"
+#include "mige/finite.h"
 #include "mige/rng.h"
+#include "score/score.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -175,8 +177,8 @@ static const double FLAT = 1e-12; /* a deviation so small beside the mean is rou
 static const uint64_t TRAIN_ROW = 1ull << 40, HELD_OUT_ROW = 1ull << 41, WEIGHTS = 1ull << 42;
 
 typedef struct {
-    const mige_comm *c;
-    ssm_options o;
+    mige_ssm_options o;
+    uint64_t seed;
     int M, D;
     /* on rank 0 alone */
     ssm_net net;
@@ -226,55 +228,43 @@ static int take_memory(ssm *s) {
     return mige_alloc((D + 31) / 32, sizeof *s->bits, &s->bits);
 }
 
-static double bytes(int M, int D, int ranks, const void *options) {
-    const ssm_options *o = options;
-    double rows = batch_rows(M, held_out_rows(M)), d = D, h = o->hidden;
+static double bytes(int M, int D, int ranks, const mige_score_options *o) {
+    double rows = batch_rows(M, held_out_rows(M)), d = D, h = o->ssm.hidden;
     double size = h * h + 2 * h * d + d * d + 2 * h + d;
     (void)ranks;
     return 4 * (5 * size + 2 * d * d + rows * (12 * h + 6 * d + 1)) +
            8 * (2 * d * d + M * (d + 1.) + 2 * d + rows + 2. * held_out_rows(M));
 }
 
-static void destroy(void **self) {
-    ssm *s = *self;
-    if (!s) return;
-    ssm_net_destroy(&s->net);
-    free(s->mean);
-    free(s->scale);
-    free(s->X);
-    free(s->C);
-    free(s->A);
-    free(s->order);
-    free(s->x);
-    free(s->v);
-    free(s->each);
-    free(s->before);
-    free(s->now);
-    free(s->m);
-    free(s->u);
-    free(s->best);
-    free(s->bits);
-    free(s);
-    *self = NULL;
+static mige_score_work flops(int M, int D, const mige_score_options *o) {
+    (void)M, (void)D, (void)o;
+    return (mige_score_work){0};
 }
 
-static int create(const mige_comm *c, int M, int D, const void *options, void **self) {
-    const ssm_options *o = options;
-    ssm *s = NULL;
-    *self = NULL;
-    int err = mige_alloc(1, sizeof *s, &s);
-    if (!err && (M < 1 || D < 1 || o->steps < 1 || o->hidden < 1 || !(o->rate > 0)))
-        err = mige_raise(MIGE_EUSAGE,
-                         "ssm: %d samples in %d dimensions, %lld steps, width %d, rate %g are not possible", M, D,
-                         (long long)o->steps, o->hidden, o->rate);
-    if (!err) {
-        *s = (ssm){.c = c, .o = *o, .M = M, .D = D};
-        if (c->rank == 0) err = take_memory(s);
-    }
-    *self = s;
-    err = mige_agree(c, err);
-    if (err) destroy(self);
-    return err;
+static void grid(int M, int ranks, const mige_score_options *o, int *rows, int *cols) {
+    (void)M, (void)ranks, (void)o;
+    *rows = *cols = 1;
+}
+
+static void destroy(void *self) {
+    ssm *s = self;
+    void *blocks[] = {s->mean, s->scale,  s->X,   s->C, s->A, s->order, s->x,   s->v,
+                      s->each, s->before, s->now, s->m, s->u, s->best,  s->bits};
+    ssm_net_destroy(&s->net);
+    for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) free(blocks[i]);
+}
+
+static int check(int M, int D, const mige_score_options *o) {
+    MIGE_CHECK(o->ssm.steps >= 1 && o->ssm.hidden >= 1 && o->ssm.rate > 0, MIGE_EUSAGE,
+               "ssm: %d samples in %d dimensions, %lld steps, width %d, rate %g are not possible", M, D,
+               (long long)o->ssm.steps, o->ssm.hidden, o->ssm.rate);
+    return MIGE_OK;
+}
+
+static int create(mige_score *score) {
+    ssm *s = score->self;
+    *s = (ssm){.o = score->o.ssm, .seed = score->o.seed, .M = score->M, .D = score->D};
+    return mige_agree(score->c, score->c->rank == 0 ? take_memory(s) : MIGE_OK);
 }
 
 /* Mean and deviation of dimension d. About the first sample, so that a mean far from 0 costs no digits. */
@@ -301,7 +291,7 @@ static int standardise(ssm *s, const double *X) {
     }
     MIGE_CHECK(varying || s->M == 1, MIGE_ENUMERIC,
                "ssm: all %d samples are equal (they have collapsed, or are the wrong data set)", s->M);
-    mige_rng_permutation(s->o.seed, MIGE_RNG_SSM, 0, s->M, s->order); /* the same samples held out in every call */
+    mige_rng_permutation(s->seed, MIGE_RNG_SSM, 0, s->M, s->order); /* the same samples held out in every call */
     for (size_t m = 0; m < (size_t)s->M; m++) {
         const double *row = X + (size_t)s->order[m] * D;
         for (size_t d = 0; d < D; d++) s->X[m * D + d] = (row[d] - s->mean[d]) * s->scale[d];
@@ -332,7 +322,7 @@ static int linear_part(ssm *s, int first) {
 /* Row i of the batch: sample m, and v = +-1 where samples vary. */
 static void set_row(ssm *s, int i, int64_t m, uint64_t step, uint64_t index) {
     size_t D = (size_t)s->D;
-    mige_rng_bits(s->o.seed, MIGE_RNG_SSM, step, index, (D + 31) / 32, s->bits);
+    mige_rng_bits(s->seed, MIGE_RNG_SSM, step, index, (D + 31) / 32, s->bits);
     for (size_t d = 0; d < D; d++) {
         float sign = s->bits[d / 32] >> d % 32 & 1 ? 1.f : -1.f;
         s->x[(size_t)i * D + d] = (float)s->X[(size_t)m * D + d];
@@ -345,7 +335,7 @@ static void draw_batch(ssm *s) {
     int n = s->M - s->held;
     for (int i = 0; i < s->batch; i++) {
         uint64_t at = s->step * (uint64_t)s->batch + (uint64_t)i, epoch = at / (uint64_t)n + 1;
-        if (epoch != s->epoch) mige_rng_permutation(s->o.seed, MIGE_RNG_SSM, epoch, n, s->order);
+        if (epoch != s->epoch) mige_rng_permutation(s->seed, MIGE_RNG_SSM, epoch, n, s->order);
         s->epoch = epoch;
         set_row(s, i, s->held + s->order[at % (uint64_t)n], s->step, TRAIN_ROW + (uint64_t)i);
     }
@@ -385,14 +375,15 @@ static void begin(ssm *s) {
     memset(p, 0, s->net.size * sizeof *p);
     for (size_t i = 0; i < at.W3; i++) {
         double fan_in = i < at.W2 ? s->D : s->o.hidden, uniform;
-        mige_rng_uniform(s->o.seed, MIGE_RNG_SSM, 0, WEIGHTS + i, 1, &uniform);
+        mige_rng_uniform(s->seed, MIGE_RNG_SSM, 0, WEIGHTS + i, 1, &uniform);
         p[i] = (float)((2 * uniform - 1) / sqrt(fan_in));
     }
 }
 
-static int check(double objective, int64_t t) {
+static int check_objective(double objective, int64_t t) {
     MIGE_CHECK(isfinite(objective), MIGE_ENUMERIC,
-               "ssm: the objective is %g after %lld steps (a lower --ssm-rate may help)", objective, (long long)t);
+               "ssm: the objective is %g after %lld steps (a lower learning rate may help)", objective,
+               (long long)t);
     return MIGE_OK;
 }
 
@@ -400,19 +391,19 @@ static int descend(ssm *s) {
     const mige_adam adam = {.rate = s->o.rate, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8};
     size_t size = s->net.size;
     double least = held_out_objective(s);
-    MIGE_TRY(check(least, 0));
+    MIGE_TRY(check_objective(least, 0));
     memcpy(s->before, s->now, (size_t)s->held * sizeof *s->now);
     memcpy(s->best, s->net.params, size * sizeof(float));
     memset(s->m, 0, size * sizeof(float));
     memset(s->u, 0, size * sizeof(float));
     for (int64_t t = 1, at = 0; t <= s->o.steps && t - at <= s->o.steps / PATIENCE + EVERY; t++) {
         draw_batch(s);
-        MIGE_TRY(check(ssm_net_objective(&s->net, s->batch, s->x, s->v, 1, NULL), t));
+        MIGE_TRY(check_objective(ssm_net_objective(&s->net, s->batch, s->x, s->v, 1, NULL), t));
         mige_adam_step(&adam, t, size, s->net.params, s->net.grads, s->m, s->u);
         s->step++;
         if (t % EVERY && t < s->o.steps) continue;
         double now = held_out_objective(s);
-        MIGE_TRY(check(now, t));
+        MIGE_TRY(check_objective(now, t));
         if (now >= least || !surely_better(s)) continue;
         least = now;
         at = t;
@@ -445,31 +436,28 @@ static void evaluate(ssm *s, int n, const double *P, double *S) {
 }
 
 /* Rank 0's scores to all. */
-static int share(const ssm *s, int n, int err, double *S) {
-    size_t size = (size_t)n * (size_t)s->D;
-    double sum = 0;
-    if (!err && s->c->rank == 0)
-        for (size_t i = 0; i < size; i++) sum += S[i] * 0;
-    if (!err && sum != 0)
+static int share(const mige_comm *c, size_t size, int err, double *S) {
+    if (!err && c->rank == 0 && mige_not_finite(size, S))
         err = mige_raise(MIGE_ENUMERIC, "ssm: a score is not finite (points far from the samples, or a lower "
-                                        "--ssm-rate may help)");
-    MIGE_TRY(mige_agree(s->c, err));
-    return mige_bcast(s->c, 0, S, size * sizeof *S);
+                                        "learning rate may help)");
+    MIGE_TRY(mige_agree(c, err));
+    return mige_bcast(c, 0, S, size * sizeof *S);
 }
 
-static int samples(void *self, const double *X, double *S) {
-    ssm *s = self;
-    int err = s->c->rank == 0 ? train(s, X) : MIGE_OK;
-    if (!err && s->c->rank == 0) evaluate(s, s->M, X, S);
-    return share(s, s->M, err, S);
+static int samples(mige_score *score, const double *X, double *S) {
+    ssm *s = score->self;
+    const mige_comm *c = score->c;
+    int err = c->rank == 0 ? train(s, X) : MIGE_OK;
+    if (!err && c->rank == 0) evaluate(s, s->M, X, S);
+    strcpy(score->info.solver, "network");
+    return share(c, (size_t)s->M * (size_t)s->D, err, S);
 }
 
-static int points(void *self, int Q, const double *P, double *S) {
-    ssm *s = self;
-    if (s->c->rank == 0) evaluate(s, Q, P, S);
-    return share(s, Q, MIGE_OK, S);
+static int points(mige_score *score, int Q, const double *P, double *S) {
+    ssm *s = score->self;
+    if (score->c->rank == 0) evaluate(s, Q, P, S);
+    return share(score->c, (size_t)Q * (size_t)s->D, MIGE_OK, S);
 }
 
-void ssm_plugin(const ssm_options *options, mige_estimator_plugin *p) {
-    *p = (mige_estimator_plugin){create, destroy, samples, points, bytes, options};
-}
+const estimator_ops ssm_ops = {
+    {"ssm", "auto", 0, NULL, NULL}, sizeof(ssm), check, NULL, bytes, flops, grid, create, destroy, samples, points};

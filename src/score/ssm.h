@@ -15,27 +15,17 @@
  *   - a dimension that does not vary takes no part; its score is 0
  *   - fewer than SSM_FEWEST samples are too few to hold any out: s(x) = -A x
  *   - M < 2.5 D: C is mixed with 5 % of the identity
- */
-#ifndef MIGE_APP_SSM_H
-#define MIGE_APP_SSM_H
-
-#include "mige/score.h"
-
-typedef struct {
-    int64_t steps; /* most steps: ended by the held-out objective, as a rule well before */
-    int hidden;    /* H */
-    double rate;   /* Adam's */
-    uint64_t seed;
-} ssm_options;
-
-enum { SSM_FEWEST = 56 };
-
-/* *p = the estimator, for mige_score_options.plugin; options outlive it.
  *
  * One rank trains and evaluates, and the scores go to all: they do not depend on the number of ranks, nor on calls
- * before. Errors, agreed: those of mige_score_*, and MIGE_ENUMERIC when all samples are equal (M > 1), or so large
- * that squares overflow, or the objective is not finite. */
-void ssm_plugin(const ssm_options *options, mige_estimator_plugin *p);
+ * before. Errors beside those of mige_score_*: MIGE_ENUMERIC when all samples are equal (M > 1), or so large that
+ * squares overflow, or the objective is not finite.
+ */
+#ifndef MIGE_SCORE_SSM_H
+#define MIGE_SCORE_SSM_H
+
+#include <stddef.h>
+
+enum { SSM_FEWEST = 56 };
 
 /* The network. The flat parameters are W1 [H][D], b1 [H], W2 [H][H], b2 [H], W3 [D][H], b3 [D], R [D][D]; the rest
  * is memory for `rows` rows, primal and tangent. Not collective. */

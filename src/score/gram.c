@@ -1,0 +1,116 @@
+#include "score/gram.h"
+#include "mige/clock.h"
+#include "mige/error.h"
+#include <cblas.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+int gram_create(const mige_score *s, const mige_matrix *K, gram *g) {
+    size_t M = (size_t)s->M, D = (size_t)s->D;
+    MIGE_TRY(mige_alloc(M * (D + 1), sizeof *g->V, &g->V));
+    MIGE_TRY(mige_alloc(M * (D + 1), sizeof *g->B, &g->B));
+    return kernel_create(s->c, K, s->D, s->D + 1, &g->kernel);
+}
+
+void gram_destroy(gram *g) {
+    kernel_destroy(&g->kernel);
+    free(g->V);
+    free(g->B);
+    free(g->C);
+}
+
+double gram_bytes(int M, int D, double gathered, double columns, int stored) {
+    return 16. * M * (D + 1) + kernel_bytes(M, D, D + 1, gathered, columns, stored);
+}
+
+static int check_width(const mige_score *s, double w2) {
+    MIGE_CHECK(s->o.width == 0 || (w2 > 0 && isfinite(w2)), MIGE_ENUMERIC,
+               "score: the square of width %g is not a number", s->o.width);
+    MIGE_CHECK(
+        w2 > 0 && isfinite(w2), MIGE_ENUMERIC,
+        "score: the median distance of %d samples in %d dimensions is %g (samples collapsed, or huge; a fixed "
+        "width goes on)",
+        s->M, s->D, s->info.width);
+    return MIGE_OK;
+}
+
+/* K and its width. */
+static int make_kernel(mige_score *s, gram *g) {
+    double d2 = 0;
+    g->kernel.X = s->X;
+    s->info.width = s->o.width;
+    MIGE_TRY(kernel_distances(&g->kernel, s->o.width == 0 ? &d2 : NULL));
+    if (s->o.width == 0) /* one sample: its score is 0 at any width */
+        s->info.width = s->M == 1 ? 1 : sqrt(d2) * s->o.width_scale;
+    double w2 = s->info.width * s->info.width;
+    MIGE_TRY(mige_agree(s->c, check_width(s, w2)));
+    g->scale = 1 / (2 * w2);
+    kernel_exponential(&g->kernel, g->scale);
+    return MIGE_OK;
+}
+
+int gram_make(mige_score *s, gram *g) {
+    size_t D = (size_t)s->D, E = D + 1;
+    double M = s->M;
+    mige_clock_start(MIGE_PHASE_GRAM);
+    MIGE_TRY(make_kernel(s, g));
+    for (size_t m = 0; m < (size_t)s->M; m++) {
+        memcpy(g->V + m * E, s->X + m * D, D * sizeof *g->V);
+        g->V[m * E + D] = 1;
+    }
+    MIGE_TRY(kernel_multiply(&g->kernel, g->scale, (int)E, g->V, g->B));
+    for (size_t m = 0; m < (size_t)s->M; m++) { /* rows shrink from D + 1 to D in place */
+        double k1 = g->B[m * E + D];
+        for (size_t d = 0; d < D; d++) g->B[m * D + d] = (k1 * s->X[m * D + d] - g->B[m * E + d]) * 2 * g->scale;
+    }
+    mige_clock_stop(MIGE_PHASE_GRAM, 3 * M * M * s->D / s->c->size);
+    return MIGE_OK;
+}
+
+/* Scores of n points; the kernel matrix k [n][M], the shifted points q [n][D] and norms [n + M] are scratch, the
+ * last M norms those of X. */
+static void points_piece(const mige_score *s, const gram *g, gram_add_fn add, int n, const double *P, double *k,
+                         double *q, double *norms, double *S) {
+    int M = s->M, D = s->D;
+    for (int i = 0; i < n; i++)
+        for (int d = 0; d < D; d++)
+            q[(size_t)i * (size_t)D + (size_t)d] = P[(size_t)i * (size_t)D + (size_t)d] - s->shift[d];
+    kernel_norms(n, D, q, norms);
+    kernel_between(n, q, norms, M, s->X, norms + n, D, g->scale, k);
+    cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, n, D, M, -1, k, M, g->C, D, 0, S, D);
+    if (add) add(s, n, k, q, S);
+}
+
+static int my_points(const mige_score *s, const gram *g, gram_add_fn add, int n, const double *P, double *S) {
+    enum { PIECE = 256 };
+    int piece = n < PIECE ? n : PIECE, err = MIGE_OK;
+    double *k = NULL, *q = NULL, *norms = NULL;
+    size_t M = (size_t)s->M, D = (size_t)s->D;
+    MIGE_TRY_GOTO(mige_alloc((size_t)piece * M, sizeof *k, &k), done);
+    MIGE_TRY_GOTO(mige_alloc((size_t)piece * D, sizeof *q, &q), done);
+    MIGE_TRY_GOTO(mige_alloc((size_t)piece + M, sizeof *norms, &norms), done);
+    for (int i = 0; i < n; i += PIECE) {
+        int count = n - i < PIECE ? n - i : PIECE;
+        kernel_norms(s->M, s->D, s->X, norms + count);
+        points_piece(s, g, add, count, P + (size_t)i * D, k, q, norms, S + (size_t)i * D);
+    }
+done:
+    free(k);
+    free(q);
+    free(norms);
+    return err;
+}
+
+int gram_points(mige_score *s, const gram *g, gram_add_fn add, int Q, const double *P, double *S) {
+    size_t D = (size_t)s->D;
+    double *mine = NULL;
+    int64_t first, count;
+    mige_share(Q, s->c->size, s->c->rank, &first, &count);
+    int err = mige_alloc((size_t)count * D, sizeof *mine, &mine);
+    if (!err) err = my_points(s, g, add, (int)count, P + (size_t)first * D, mine);
+    err = mige_agree(s->c, err);
+    if (!err) err = mige_gather_rows(s->c, Q, s->D, mine, S);
+    free(mine);
+    return err;
+}

@@ -1,0 +1,84 @@
+/* The Spectral Stein Gradient Estimator. */
+#include "mige/clock.h"
+#include "mige/error.h"
+#include "mige/options.h"
+#include "score/gram.h"
+#include <math.h>
+
+typedef struct {
+    mige_eigen *eigen; /* has the Gram matrix */
+    gram gram;         /* C = -U_J diag(1/lambda^2) U_J' B, made when first asked for */
+    int has_C;
+} ssge;
+
+static void set_solver(mige_score_options *o, int i) {
+    o->eigen.solver = (enum mige_solver)i;
+}
+
+static double bytes(int M, int D, int ranks, const mige_score_options *o) {
+    int gathered = o->eigen.solver == MIGE_SOLVER_SCALAPACK ? M : 0;
+    return mige_eigen_bytes(M, ranks, &o->eigen) + gram_bytes(M, D, gathered, ceil((double)M / ranks), 1);
+}
+
+static mige_score_work flops(int M, int D, const mige_score_options *o) {
+    double m = M, square = m * m * D;
+    int vectors = o->eigen.solver == MIGE_SOLVER_SCALAPACK || o->eigen.solver == MIGE_SOLVER_LAPACK;
+    return (mige_score_work){3 * square, m * m * m * (vectors ? 14. / 3 : 4. / 3), 4 * square};
+}
+
+static void grid(int M, int ranks, const mige_score_options *o, int *rows, int *cols) {
+    mige_eigen_grid(M, ranks, &o->eigen, rows, cols);
+}
+
+static int create(mige_score *s) {
+    ssge *e = s->self;
+    MIGE_TRY(mige_eigen_create(s->c, s->M, &s->o.eigen, &e->eigen));
+    return mige_agree(s->c, gram_create(s, mige_eigen_matrix(e->eigen), &e->gram));
+}
+
+static void destroy(void *self) {
+    ssge *e = self;
+    gram_destroy(&e->gram);
+    mige_eigen_destroy(&e->eigen);
+}
+
+static int samples(mige_score *s, const double *X, double *S) {
+    ssge *e = s->self;
+    mige_eigenpairs *pairs = &s->info.pairs;
+    double M = s->M, D = s->D;
+    (void)X;
+    e->has_C = 0;
+    MIGE_TRY(gram_make(s, &e->gram));
+    mige_clock_start(MIGE_PHASE_EIGEN);
+    MIGE_TRY(mige_eigen_solve(e->eigen, M, pairs));
+    mige_clock_stop(MIGE_PHASE_EIGEN, pairs->flops / s->c->size);
+    mige_options_choice(MIGE_SOLVERS, (int)pairs->solver, s->info.solver, sizeof s->info.solver);
+    mige_clock_start(MIGE_PHASE_APPLY);
+    MIGE_TRY(mige_eigen_apply(e->eigen, 1, s->D, e->gram.B, S));
+    double J = pairs->U ? pairs->J : M; /* the filter's products are with all of Q */
+    mige_clock_stop(MIGE_PHASE_APPLY, 4 * M * D * J / s->c->size);
+    for (size_t i = 0; i < (size_t)s->M * (size_t)s->D; i++) S[i] = -S[i];
+    return MIGE_OK;
+}
+
+static int points(mige_score *s, int Q, const double *P, double *S) {
+    ssge *e = s->self;
+    gram *g = &e->gram;
+    int err = g->C ? MIGE_OK : mige_alloc((size_t)s->M * (size_t)s->D, sizeof *g->C, &g->C);
+    MIGE_TRY(mige_agree(s->c, err));
+    if (!e->has_C) MIGE_TRY(mige_eigen_apply(e->eigen, 2, s->D, g->B, g->C));
+    e->has_C = 1;
+    return gram_points(s, g, NULL, Q, P, S);
+}
+
+const estimator_ops ssge_ops = {{"ssge", MIGE_SOLVERS, 1, "stein", "cg"},
+                                sizeof(ssge),
+                                NULL,
+                                set_solver,
+                                bytes,
+                                flops,
+                                grid,
+                                create,
+                                destroy,
+                                samples,
+                                points};
