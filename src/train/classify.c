@@ -1,5 +1,6 @@
-/* H(y|z): cross entropy of a linear classifier of the code, mean over images and draws, nats. smooth: labels mixed with
- * the uniform distribution; confidence: less `confidence` times the entropy of what is predicted (Pereyra et al. 2017).
+/* H(y|z): cross entropy of a linear classifier of the code, mean over images and draws, nats. smooth: labels mixed
+ * with the uniform distribution; confidence: less `confidence` times the entropy of what is predicted (Pereyra et
+ * al. 2017).
  */
 #include "mige/error.h"
 #include "train/terms.h"
@@ -51,7 +52,8 @@ static int apply(trainer *t, term *k) {
     int64_t right;
     for (int r = 0; r < rows; r++) m->labels[r] = t->labels[r / S];
     MIGE_TRY(trainer_forward(t, m->net, trainer_code(t), rows, &logits));
-    sums[0] = mige_soft_cross_entropy(&m->options, logits, m->labels, rows, p->classes, k->weight / all, m->dlogits, &right) /
+    sums[0] = mige_soft_cross_entropy(&m->options, logits, m->labels, rows, p->classes, k->weight / all, m->dlogits,
+                                      &right) /
               all;
     sums[1] = (double)right / all;
     MIGE_TRY(trainer_backward(t, m->net, m->dlogits, rows, &dx));

@@ -24,9 +24,10 @@ static int estimated(const train_plan *p) {
 
 static int check(const train_plan *p, const term *k) {
     (void)k;
-    MIGE_CHECK(!estimated(p) || p->draws >= 3, MIGE_EUSAGE,
-               "conditional score: %d draws of each image are too few to estimate it from (3 or more; 16 served well)",
-               p->draws);
+    MIGE_CHECK(
+        !estimated(p) || p->draws >= 3, MIGE_EUSAGE,
+        "conditional score: %d draws of each image are too few to estimate it from (3 or more; 16 served well)",
+        p->draws);
     return MIGE_OK;
 }
 

@@ -119,7 +119,8 @@ static int create(trainer *t, term *k) {
         if (!m->variable[v].gradient) continue;
         MIGE_TRY(mige_alloc(size, sizeof(double), &s->gradient));
         MIGE_TRY(trainer_want(t, s->layer));
-        back = s->projected && trainer_size(t->encoder, s->layer) > back ? trainer_size(t->encoder, s->layer) : back;
+        back =
+            s->projected && trainer_size(t->encoder, s->layer) > back ? trainer_size(t->encoder, s->layer) : back;
     }
     size_t images = (size_t)t->images.count;
     MIGE_TRY(mige_alloc(images * (size_t)widest, sizeof *m->mine, &m->mine));
@@ -180,8 +181,9 @@ static void report(trainer *t, const term *k, const mige_term *m) {
     }
 }
 
-/* The value is that whose gradient this is with the scores held constant: what automatic differentiation would print.
- * No estimate of I: by Stein's identity a marginal's part of it is its dimension when the scores are unbiased. */
+/* The value is that whose gradient this is with the scores held constant: what automatic differentiation would
+ * print. No estimate of I: by Stein's identity a marginal's part of it is its dimension when the scores are
+ * unbiased. */
 static int apply(trainer *t, term *k) {
     mige_term *m = k->self;
     const double *values[MOST_VARIABLES];

@@ -48,7 +48,8 @@ static int create(trainer *t, term *k) {
     MIGE_TRY(mige_alloc(rows, sizeof *m->upstream, &m->upstream));
     MIGE_TRY(mige_alloc(K, sizeof *m->draw, &m->draw));
     MIGE_TRY(trainer_add_series(t, k, "", "prior", "nat", "mean softplus(-D) of codes: what the encoder lowers"));
-    return trainer_add_series(t, k, "", "discriminator", "nat", "what the discriminator lowers; 2 log 2: it knows none");
+    return trainer_add_series(t, k, "", "discriminator", "nat",
+                              "what the discriminator lowers; 2 log 2: it knows none");
 }
 
 static void load(trainer *t, prior *m) {

@@ -1,5 +1,5 @@
-/* The test error of a bottleneck's classifier: by averaged weights where there are any, and by the mean softmax over
- * draws of the code. */
+/* The test error of a bottleneck's classifier: by averaged weights where there are any, and by the mean softmax
+ * over draws of the code. */
 #include "mige/error.h"
 #include "train/terms.h"
 #include <math.h>

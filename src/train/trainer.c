@@ -63,7 +63,8 @@ static int take_memory(trainer *t) {
 static int create_parts(trainer *t) {
     const train_plan *p = t->plan;
     mige_shape in = {t->data->h, t->data->w, t->data->c};
-    MIGE_TRY(trainer_add_member(t, "encoder", in, p->layout.layers, p->layout.n, p->images * p->copies, &t->encoder));
+    MIGE_TRY(
+        trainer_add_member(t, "encoder", in, p->layout.layers, p->layout.n, p->images * p->copies, &t->encoder));
     t->layers = p->layout.n;
     t->code_layer = t->layers - 1;
     MIGE_TRY(take_memory(t));
@@ -78,7 +79,8 @@ static int create_parts(trainer *t) {
 int trainer_create(const mige_comm *c, const train_plan *p, int checks, trainer *t) {
     const train_options *o = p->o;
     *t = (trainer){.c = c, .plan = p, .o = o, .data = p->data, .checks = checks, .order_epoch = -1};
-    t->pass = (mige_pass){.train = 1, .reduce = sum_over_ranks, .reduce_ctx = (void *)(uintptr_t)c, .seed = p->seed};
+    t->pass =
+        (mige_pass){.train = 1, .reduce = sum_over_ranks, .reduce_ctx = (void *)(uintptr_t)c, .seed = p->seed};
     MIGE_TRY(mige_rows_create(c, p->batch, 1, &t->images));
     MIGE_TRY(mige_rows_create(c, p->batch, p->copies, &t->rows));
     t->n = (int)t->rows.count;
@@ -105,8 +107,8 @@ void trainer_destroy(trainer *t) {
         free((void *)(uintptr_t)t->series[i].name);
         free((void *)(uintptr_t)t->series[i].long_name);
     }
-    void *blocks[] = {t->order, t->scratch, t->x,      t->labels, t->upstream, (void *)t->passed,
-                      t->terms, t->series, t->values, t->sums};
+    void *blocks[] = {t->order,          t->scratch, t->x,      t->labels, t->upstream,
+                      (void *)t->passed, t->terms,   t->series, t->values, t->sums};
     for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) free(blocks[i]);
     mige_rows_destroy(&t->images);
     mige_rows_destroy(&t->rows);
