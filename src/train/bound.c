@@ -10,7 +10,6 @@
 #include "train/terms.h"
 #include <cblas.h>
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 typedef struct {
@@ -114,7 +113,7 @@ static int create(trainer *t, term *k) {
     const train_plan *p = t->plan;
     bound *b;
     part parts[3];
-    MIGE_TRY(mige_alloc(1, sizeof *b, &b));
+    MIGE_TRY(mige_pool_alloc(&t->pool, 1, sizeof *b, &b));
     k->self = b;
     set_sizes(p, k->variant, (int)t->images.count, b);
     b->over = b->all_codes ? &t->rows : &t->images;
@@ -130,12 +129,12 @@ static int create(trainer *t, term *k) {
     size_t pairs = (size_t)b->n * (size_t)b->N * (size_t)(b->concat ? CONCAT_WIDTH : 1);
     float **arrays[] = {&b->A, &b->C, &b->dA, &b->dC};
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
-        MIGE_TRY(mige_alloc(rows, sizeof(float), arrays[i]));
-    MIGE_TRY(mige_alloc(columns, sizeof(float), &b->all));
-    MIGE_TRY(mige_alloc(columns, sizeof(float), &b->dall));
-    MIGE_TRY(mige_alloc((size_t)b->n * (size_t)b->N, sizeof(float), &b->T));
-    if (b->concat) MIGE_TRY(mige_alloc(pairs, sizeof(float), &b->sums));
-    MIGE_TRY(mige_alloc((size_t)b->n, sizeof(float), &b->norms));
+        MIGE_TRY(mige_pool_alloc(&t->pool, rows, sizeof(float), arrays[i]));
+    MIGE_TRY(mige_pool_alloc(&t->pool, columns, sizeof(float), &b->all));
+    MIGE_TRY(mige_pool_alloc(&t->pool, columns, sizeof(float), &b->dall));
+    MIGE_TRY(mige_pool_alloc(&t->pool, (size_t)b->n * (size_t)b->N, sizeof(float), &b->T));
+    if (b->concat) MIGE_TRY(mige_pool_alloc(&t->pool, pairs, sizeof(float), &b->sums));
+    MIGE_TRY(mige_pool_alloc(&t->pool, (size_t)b->n, sizeof(float), &b->norms));
     return trainer_add_series(t, k, "", "bound", "nat", "the bound on the mutual information, in this batch");
 }
 
@@ -336,12 +335,4 @@ static int apply(trainer *t, term *k) {
     return MIGE_OK;
 }
 
-static void destroy(term *k) {
-    bound *b = k->self;
-    if (!b) return;
-    float *blocks[] = {b->A, b->C, b->all, b->T, b->dA, b->dC, b->dall, b->sums, b->norms};
-    for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) free(blocks[i]);
-    free(b);
-}
-
-const term_ops term_bound = {"bound", check, bytes, create, NULL, apply, destroy};
+const term_ops term_bound = {"bound", check, bytes, create, NULL, apply, NULL};

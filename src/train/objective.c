@@ -3,7 +3,6 @@
 #include "train/terms.h"
 #include <stddef.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 static const char *const tasks[] = {[TASK_INFOMAX] = "infomax", [TASK_IB] = "ib"};

@@ -3,7 +3,6 @@
  * else holds. */
 #include "mige/error.h"
 #include "train/terms.h"
-#include <stdlib.h>
 
 static int check_rate(const train_plan *p, const term *k) {
     (void)k;
@@ -55,9 +54,5 @@ static int apply_penalty(trainer *t, term *k) {
     return MIGE_OK;
 }
 
-static void destroy_nothing(term *k) {
-    (void)k;
-}
-
-const term_ops term_rate = {"rate", check_rate, no_bytes, create_rate, NULL, apply_rate, destroy_nothing};
-const term_ops term_penalty = {"penalty", NULL, no_bytes, create_penalty, NULL, apply_penalty, destroy_nothing};
+const term_ops term_rate = {"rate", check_rate, no_bytes, create_rate, NULL, apply_rate, NULL};
+const term_ops term_penalty = {"penalty", NULL, no_bytes, create_penalty, NULL, apply_penalty, NULL};

@@ -52,6 +52,7 @@ struct trainer {
     const train_plan *plan;
     const train_options *o;
     const mige_data *data;
+    mige_pool pool; /* what lives as long as this */
     model model;
     mige_net *encoder; /* the model's first member */
     mige_schedule schedule;
