@@ -149,6 +149,8 @@ static void test_idx_damage(void **state) {
     z[zipped] = b[n] = 0;
     assert_raised(parse_images(b, n + 1), MIGE_EINPUT, "61 bytes follow the header, its dimensions ask for 60");
     assert_raised(parse_images(z, zipped + 1), MIGE_EINPUT, "bytes follow its end");
+    memcpy(z + zipped, z + zipped - 4, 4); /* the size once more, where it is looked for */
+    assert_raised(parse_images(z, zipped + 4), MIGE_EINPUT, "bytes follow its end");
     for (size_t i = 0; i < zipped; i++)
         for (int bit = 0; bit < 8; bit++) {
             z[i] ^= (uint8_t)(1 << bit);

@@ -146,7 +146,7 @@ def checkpoints_by_time(ranks):
     assert all(keep for _, keep in numbers[:-2]), numbers
     good(*train(folder, "--steps", max(found) + 1, "--checkpoint-every", "2h", "--resume"), ranks=ranks)
     for wrong in "often", "-1", "1.5", "10 parsecs", "":
-        fails(2, "--checkpoint-every", *train(folder, "--resume", "--checkpoint-every", wrong), ranks=ranks)
+        fails(2, "checkpoint-every", *train(folder, "--resume", "--checkpoint-every", wrong), ranks=ranks)
 
 
 def stop_file(ranks):

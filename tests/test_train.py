@@ -66,7 +66,7 @@ def first_step(ranks):
     """Adam's first moment is (1 - beta1) times the first gradient; then the rest of the steps."""
     run, alone = path(f"ranks-{ranks}"), path("ranks-1")
     good("train", *SHORT, "--out", run, "--steps", 1, ranks=ranks)
-    m, m1 = tensors(run, 1, "adam_m"), tensors(alone, 1, "adam_m")
+    m, m1 = tensors(run, 1, "adam_m/encoder"), tensors(alone, 1, "adam_m/encoder")
     norm = np.sqrt(sum((g**2).sum() for g in m.values())) / 0.5
     assert abs(norm / series(run)["gradient_norm"][0] - 1) < 1e-5, "gradient_norm is not the gradient's norm"
     assert abs(series(run)["gradient_norm"][0] / series(path("whole"))["gradient_norm"][0] - 1) < 1e-5

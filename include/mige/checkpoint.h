@@ -19,10 +19,10 @@ enum { MIGE_CHECKPOINT_MEMBERS = 6 };
 typedef struct {
     int n;
     mige_checkpoint_member member[MIGE_CHECKPOINT_MEMBERS];
-    int64_t step;   /* steps done; all random numbers and the place in the data follow from it */
-    int64_t number; /* periodic checkpoints of this run so far */
-    int keep;       /* 1: not deleted when it is no longer one of the two newest */
-    int64_t old;    /* to write: step of an earlier one that is to be deleted then; -1: none; or as below */
+    int64_t step;           /* steps done; all random numbers and the place in the data follow from it */
+    int64_t number;         /* periodic checkpoints of this run so far */
+    int keep;               /* 1: not deleted when it is no longer one of the two newest */
+    int64_t old;            /* to write: step of an earlier one that is to be deleted then; -1: none; or as below */
     const char *trajectory; /* to write: INI text of what the trajectory depends on */
     /* To read: whether what was written there fits, for a file that is good otherwise; NULL: whatever it was. */
     int (*check)(void *ctx, const char *path, const char *trajectory);

@@ -35,6 +35,15 @@ int mige_agreed(void);
  * count 0 gives a valid pointer. Errors: MIGE_EFAIL (out of memory, or count * size overflows), *out = NULL. */
 int mige_alloc(size_t count, size_t size, void *out);
 
+/* Blocks of memory that live and end together: {0} is an empty pool. mige_pool_alloc is mige_alloc for one more of
+ * them; mige_pool_free frees all, and what their owners point to must not be used after it. */
+typedef struct {
+    void **block;
+    int n;
+} mige_pool;
+int mige_pool_alloc(mige_pool *p, size_t count, size_t size, void *out);
+void mige_pool_free(mige_pool *p);
+
 /* Pass an error on; raise one; the same for functions that clean up behind a label, with `int err` in scope. */
 #define MIGE_TRY(call)                                                                                             \
     do {                                                                                                           \

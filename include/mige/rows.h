@@ -1,5 +1,5 @@
-/* Rows of a matrix spread over the ranks, as a batch is: gathered on every rank, and sums of all ranks' contributions
- * brought back to the owners. Takes all memory when it is made, none in a call. */
+/* Rows of a matrix spread over the ranks, as a batch is: gathered on every rank, and sums of all ranks'
+ * contributions brought back to the owners. Takes all memory when it is made, none in a call. */
 #ifndef MIGE_ROWS_H
 #define MIGE_ROWS_H
 
@@ -18,7 +18,8 @@ void mige_rows_destroy(mige_rows *r);
 /* mine [count][width] -> all [rows][width], on every rank; they must not overlap. Collective. */
 int mige_rows_gather(mige_rows *r, int width, const double *mine, double *all);
 int mige_rows_gather_float(mige_rows *r, int width, const float *mine, float *all);
-/* all [rows][width], of each rank, summed over the ranks -> mine [count][width], the rows of this one. Collective. */
+/* all [rows][width], of each rank, summed over the ranks -> mine [count][width], the rows of this one. Collective.
+ */
 int mige_rows_sum(mige_rows *r, int width, const float *all, float *mine);
 
 #endif

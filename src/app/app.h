@@ -62,8 +62,6 @@ mige_memory memory_of(const app *a);
 int config_score(const config *c, mige_score_options *o);
 /* --check, as a sum of CHECK_... of train/check.h. Errors: MIGE_EUSAGE (an unknown name). */
 int config_checks(const config *c, int *checks);
-/* An option that must be given. */
-int config_need(const char *option, const char *value);
 /* The defaults that the objective asked for prefers, then once more what was given. */
 int config_presets(const app *a, config *c);
 /* Whether an output can be written, before the work is done for it; and that it is none of the inputs (NULL or "":

@@ -50,10 +50,12 @@ static const mige_option options[] = {
      "what is learnt: codes that tell much of the image; or of its label, and little of the image (bottleneck)"},
     {"objective", TEXT, AT(train.objective), "mige", 0, 0, NULL, TRAIN, 0, "NAME", "what is minimised: see below"},
     {"circumstance", CHOICE, AT(train.circumstance), "I", 0, 0, "I|II|I+II|views", TRAIN, 0, "",
-     "I: I(x;z) of image and code; II: I(h;z) of conv features and code; I+II: their sum; views: I(z1;z2) of the codes "
+     "I: I(x;z) of image and code; II: I(h;z) of conv features and code; I+II: their sum; views: I(z1;z2) of the "
+     "codes "
      "of two views of each image"},
     {"augment", TEXT, AT(train.augment), "", 0, 0, NULL, TRAIN, 0, "LIST",
-     "of images, among crop, flip, colour, grey, each with :STRENGTH if wanted (views: all of them if not given); none"},
+     "of images, among crop, flip, colour, grey, each with :STRENGTH if wanted (views: all of them if not given); "
+     "none"},
     {"encoder", TEXT, AT(train.encoder), "dim", 0, 0, NULL, TRAIN, 0, "NAME", "dim, or mlp[:1024,1024]"},
     {"critic", CHOICE, AT(train.critic), "dot", 0, 0, "dot|concat", TRAIN, 0, "",
      "of jsd, infonce, dv: products of two networks' outputs, or one network of both inputs (dear)"},
@@ -73,8 +75,10 @@ static const mige_option options[] = {
     {"scale-penalty", REAL, AT(train.scale_penalty), "0", 0, 1e6, NULL, TRAIN, 0, "X", "weight of |z|^2"},
     {"hidden-dropout", REAL, AT(train.dropout), "0.5", 0, 0.99, NULL, TRAIN, 0, "X", "rate of objective dropout"},
     {"smoothing", REAL, AT(train.smoothing), "0.1", 0, 1, NULL, TRAIN, 0, "X", "of objective label-smoothing"},
-    {"confidence", REAL, AT(train.confidence), "0.1", 0, 1e3, NULL, TRAIN, 0, "X", "of objective confidence-penalty"},
-    {"batch", INT, AT(train.batch), "128", 2, 1e6, NULL, TRAIN, 0, "images", "images a step, over all ranks together"},
+    {"confidence", REAL, AT(train.confidence), "0.1", 0, 1e3, NULL, TRAIN, 0, "X",
+     "of objective confidence-penalty"},
+    {"batch", INT, AT(train.batch), "128", 2, 1e6, NULL, TRAIN, 0, "images",
+     "images a step, over all ranks together"},
     {"epochs", INT, AT(train.epochs), "10", 0, 1e6, NULL, TRAIN, TRAIN, "N", "passes over the training images"},
     {"steps", INT, AT(train.steps), "0", 0, 1e12, NULL, TRAIN, TRAIN, "N",
      "number of steps, in place of epochs; 0: by epochs"},
@@ -83,10 +87,13 @@ static const mige_option options[] = {
     {"beta2", REAL, AT(train.beta2), "0.999", 0, 0.999999, NULL, TRAIN, 0, "X", "of Adam"},
     {"weight-decay", REAL, AT(train.weight_decay), "0", 0, 1e3, NULL, TRAIN, 0, "X", "decoupled, as of AdamW"},
     {"clip", REAL, AT(train.clip), "0", 0, 1e12, NULL, TRAIN, 0, "X", "largest norm of the gradient; 0: any"},
-    {"schedule", CHOICE, AT(train.schedule), "constant", 0, 0, MIGE_SCHEDULES, TRAIN, 0, "", "of the learning rate"},
-    {"warmup", INT, AT(train.warmup), "0", 0, 1e9, NULL, TRAIN, 0, "steps", "in which the learning rate rises from 0"},
+    {"schedule", CHOICE, AT(train.schedule), "constant", 0, 0, MIGE_SCHEDULES, TRAIN, 0, "",
+     "of the learning rate"},
+    {"warmup", INT, AT(train.warmup), "0", 0, 1e9, NULL, TRAIN, 0, "steps",
+     "in which the learning rate rises from 0"},
     {"decay", REAL, AT(train.decay), "0.1", 1e-9, 1, NULL, TRAIN, 0, "X", "of schedule step: factor ..."},
-    {"decay-every", REAL, AT(train.decay_every), "10", 1e-6, 1e9, NULL, TRAIN, 0, "epochs", "... each so many epochs"},
+    {"decay-every", REAL, AT(train.decay_every), "10", 1e-6, 1e9, NULL, TRAIN, 0, "epochs",
+     "... each so many epochs"},
     {"average", REAL, AT(train.average), "0", 0, 0.9999999, NULL, TRAIN, 0, "X",
      "decay of the moving average of the weights that tests use; 0: none"},
     {"test-every", INT, AT(train.test_every), "1", 0, 1e9, NULL, TRAIN, TRAIN, "epochs",
@@ -187,7 +194,8 @@ mige_options_given given_options(const app *a) {
     return (mige_options_given){&option_table, a->command, &a->cfg};
 }
 
-/* What else would help: the estimator and solver that take less, unless it is those already; kept until the next. */
+/* What else would help: the estimator and solver that take less, unless it is those already; kept until the next.
+ */
 static const char *other_solver(const app *a) {
     static char text[96];
     const mige_estimator_facts *f = mige_estimator_get((enum mige_estimator)a->cfg.estimator);
@@ -197,8 +205,8 @@ static const char *other_solver(const app *a) {
     int same = f->lean_estimator && !strcmp(f->lean_estimator, f->name);
     *text = 0;
     if (f->lean_solver && (!same || strcmp(f->lean_solver, solver) != 0))
-        snprintf(text, sizeof text, ", or %s%s%s--solver %s", same ? "" : "--estimator ", same ? "" : f->lean_estimator,
-                 same ? "" : " ", f->lean_solver);
+        snprintf(text, sizeof text, ", or %s%s%s--solver %s", same ? "" : "--estimator ",
+                 same ? "" : f->lean_estimator, same ? "" : " ", f->lean_solver);
     return text;
 }
 
@@ -254,11 +262,6 @@ int study_of(const app *a, study *s) {
                  .dry_run = c->dry_run,
                  .output = c->output};
     return config_score(c, &s->score);
-}
-
-int config_need(const char *option, const char *value) {
-    MIGE_CHECK(*value, MIGE_EUSAGE, "--%s: must be given (see --help)", option);
-    return MIGE_OK;
 }
 
 static int same_file(const char *a, const char *b) {

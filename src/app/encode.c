@@ -56,10 +56,9 @@ static int encode(app *a, const mige_data *d, layer_list *l) {
 int cmd_encode(app *a) {
     mige_data d = {0};
     layer_list l = {0};
-    MIGE_TRY(config_need("run", a->cfg.run));
-    if (!a->cfg.dry_run) MIGE_TRY(config_need("output", a->cfg.output));
     MIGE_TRY(data_of_run(a, &d));
-    int fits = a->comm.rank == 0 && !a->cfg.dry_run ? check_output(a->cfg.output, a->cfg.train.data, NULL) : MIGE_OK;
+    int fits =
+        a->comm.rank == 0 && !a->cfg.dry_run ? check_output(a->cfg.output, a->cfg.train.data, NULL) : MIGE_OK;
     int err = mige_agree(&a->comm, fits);
     if (!err) err = encode(a, &d, &l);
     mige_data_close(&d);

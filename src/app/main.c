@@ -89,25 +89,22 @@ static int take_files(app *a, int *argc, char **argv) {
     return MIGE_OK;
 }
 
-static int print_text(int (*make)(const app *a, char **text), const app *a) {
-    char *text;
-    MIGE_TRY(make(a, &text));
+static void print_text(char *text) {
     mige_print("%.*s", (int)strlen(text) - 1, text); /* its last newline is the printer's */
     free(text);
-    return MIGE_OK;
 }
 
-static int help_text(const app *a, char **text) {
-    return mige_options_help(&option_table, a->command, "mige", text);
-}
-static int config_text(const app *a, char **text) {
-    return mige_options_config(&option_table, a->command, &a->cfg, text);
-}
-
-static int objectives_text(const app *a, char **text) {
-    (void)a;
+/* --help and --dump-config. */
+static int print_options(const app *a, int help) {
+    char *text;
+    MIGE_TRY(help ? mige_options_help(&option_table, a->command, "mige", &text)
+                  : mige_options_config(&option_table, a->command, &a->cfg, &text));
+    print_text(text);
+    if (!help || a->command->bit != TRAIN) return MIGE_OK;
     mige_print("\nobjectives (task, name):");
-    return objective_list(text);
+    MIGE_TRY(objective_list(&text));
+    print_text(text);
+    return MIGE_OK;
 }
 
 /* What the table of options cannot say. */
@@ -118,7 +115,7 @@ static int check_options(const app *a) {
     int checks;
     for (int i = 0; i < 2; i++) {
         mige_options_value(&given, needed[i], value);
-        if (*needed[i]) MIGE_TRY(config_need(needed[i], value));
+        MIGE_CHECK(!*needed[i] || *value, MIGE_EUSAGE, "--%s: must be given (see --help)", needed[i]);
     }
     MIGE_TRY(config_checks(&a->cfg, &checks));
     MIGE_CHECK(a->command->bit == TRAIN || !(checks & ~CHECK_EIGEN), MIGE_EUSAGE,
@@ -148,10 +145,7 @@ static int run_command(app *a, int argc, char **argv) {
     if (!err) err = parse(a, count, words, &help);
     free(words);
     MIGE_TRY(mige_agree(&a->comm, err));
-    if (help) MIGE_TRY(print_text(help_text, a));
-    if (help && a->command->bit == TRAIN) MIGE_TRY(print_text(objectives_text, a));
-    if (help) return MIGE_OK;
-    if (a->cfg.dump_config) return print_text(config_text, a);
+    if (help || a->cfg.dump_config) return print_options(a, help);
     MIGE_TRY(check_options(a));
     mige_log_setup(a->comm.rank == 0, a->cfg.quiet, (enum mige_progress)a->cfg.progress);
     mige_blas_threads((int)a->cfg.threads);

@@ -208,7 +208,6 @@ static int probe(app *a, const mige_data *d, probing *p) {
 int cmd_probe(app *a) {
     static probing p;
     mige_data d = {0};
-    MIGE_TRY(config_need("run", a->cfg.run));
     MIGE_TRY(data_of_run(a, &d));
     int err = probe(a, &d, &p);
     for (int i = 0; i < p.n; i++) free(p.jobs[i].accuracy);

@@ -56,3 +56,19 @@ int mige_alloc(size_t count, size_t size, void *out) {
                           (double)count * (double)size / 1e9);
     return MIGE_OK;
 }
+
+int mige_pool_alloc(mige_pool *p, size_t count, size_t size, void *out) {
+    void **more = realloc(p->block, (size_t)(p->n + 1) * sizeof *more);
+    if (more) p->block = more;
+    memset(out, 0, sizeof(void *));
+    MIGE_CHECK(more, MIGE_EFAIL, "memory: no room for one more block");
+    MIGE_TRY(mige_alloc(count, size, out));
+    memcpy(&p->block[p->n++], out, sizeof(void *));
+    return MIGE_OK;
+}
+
+void mige_pool_free(mige_pool *p) {
+    for (int i = 0; i < p->n; i++) free(p->block[i]);
+    free(p->block);
+    *p = (mige_pool){0};
+}

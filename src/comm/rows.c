@@ -57,8 +57,8 @@ int mige_rows_gather_float(mige_rows *r, int width, const float *mine, float *al
 }
 
 int mige_rows_sum(mige_rows *r, int width, const float *all, float *mine) {
-    MIGE_CHECK(r->rows * width <= INT_MAX, MIGE_EUSAGE, "batch: %lld rows of %d numbers are more than MPI can count",
-               (long long)r->rows, width);
+    MIGE_CHECK(r->rows * width <= INT_MAX, MIGE_EUSAGE,
+               "batch: %lld rows of %d numbers are more than MPI can count", (long long)r->rows, width);
     for (int p = 0; p < r->c->size; p++) r->scaled[p] = r->counts[p] * width; /* a sum knows no rows */
     MPI_Reduce_scatter(all, mine, r->scaled, MPI_FLOAT, MPI_SUM, r->c->mpi);
     return MIGE_OK;

@@ -124,7 +124,8 @@ static int write_table(const table *t, mige_file *f, int64_t rows) {
     for (int i = 0; i < t->is.n; i++) {
         const mige_series *s = &t->is.series[i];
         series_path(t, s->name, path);
-        MIGE_TRY(mige_file_write(f, path, values, t->values + i * t->room, s->units, s->long_name, MIGE_EXTENSIBLE));
+        MIGE_TRY(
+            mige_file_write(f, path, values, t->values + i * t->room, s->units, s->long_name, MIGE_EXTENSIBLE));
     }
     return MIGE_OK;
 }

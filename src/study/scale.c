@@ -204,25 +204,17 @@ static int case_left(const scale *s, int64_t M) {
 /* Rank 0 reads the file that is gone on with, and tells. */
 static int restore(scale *s) {
     const mige_comm *c = s->study->c;
-    const study *g = s->study;
-    int err = MIGE_OK;
-    if (c->rank == 0) err = g->resume ? scale_count(s, &s->ncases) : mige_file_try(g->output);
+    const char *output = s->study->output;
+    int resume = s->study->resume, err = MIGE_OK;
+    if (c->rank == 0) err = resume ? scale_restore(s) : mige_file_try(output);
     MIGE_TRY(mige_agree(c, err));
     MIGE_TRY(mige_bcast(c, 0, &s->ncases, sizeof s->ncases));
-    size_t room = (size_t)s->ncases + (size_t)s->nsamples, draws = (size_t)s->draws;
-    err = mige_alloc(room, sizeof *s->cases, &s->cases);
-    if (!err) err = mige_alloc(room * draws, sizeof *s->gradient, &s->gradient);
-    for (size_t i = 0; !err && i < room * draws; i++) s->gradient[i] = NAN;
+    if (!s->cases) err = scale_take_room(s);
     MIGE_TRY(mige_agree(c, err));
-    if (!g->resume) return MIGE_OK;
-    if (!s->ncases) {
-        mige_say("scale: no %s yet, starting from the beginning", g->output);
-        return MIGE_OK;
-    }
-    MIGE_TRY(mige_agree(c, c->rank == 0 ? scale_restore(s) : MIGE_OK));
-    mige_say("scale: going on with %s, which has %d cases", g->output, s->ncases);
+    if (resume && s->ncases) mige_say("scale: going on with %s, which has %d cases", output, s->ncases);
+    if (resume && !s->ncases) mige_say("scale: no %s yet, starting from the beginning", output);
     MIGE_TRY(mige_bcast(c, 0, s->cases, (size_t)s->ncases * sizeof *s->cases));
-    return mige_bcast(c, 0, s->gradient, (size_t)s->ncases * draws * sizeof *s->gradient);
+    return mige_bcast(c, 0, s->gradient, (size_t)s->ncases * (size_t)s->draws * sizeof *s->gradient);
 }
 
 static int stopped(const work *w) {

@@ -44,10 +44,10 @@ scale_errors scale_find_errors(const scale *s, int i);
 
 /* Writes all cases. On one rank. Errors: MIGE_EOUTPUT. */
 int scale_save(const scale *s);
-/* The number of cases in an output that is there already, 0 if there is none, when it was made with the same
- * options (samples and ranks may be others). On one rank. Errors: MIGE_EUSAGE, MIGE_EINPUT. */
-int scale_count(const scale *s, int *ncases);
-/* Those cases, into the room for them. On one rank. */
+/* Room for ncases cases and those that were asked for; nothing done. */
+int scale_take_room(scale *s);
+/* The same, with the cases of an output that is there already, when it was made with the same options (samples and
+ * ranks may be others). On one rank. Errors: MIGE_EUSAGE, MIGE_EINPUT. */
 int scale_restore(scale *s);
 
 /* The table: its head, and a line a case. */

@@ -142,52 +142,47 @@ int scale_save(const scale *s) {
     return err;
 }
 
-static int count_cases(const scale *s, const mige_file *f, int *ncases) {
+int scale_take_room(scale *s) {
+    size_t room = (size_t)s->ncases + (size_t)s->nsamples, draws = room * (size_t)s->draws;
+    MIGE_TRY(mige_alloc(room, sizeof *s->cases, &s->cases));
+    MIGE_TRY(mige_alloc(draws, sizeof *s->gradient, &s->gradient));
+    for (size_t i = 0; i < draws; i++) s->gradient[i] = NAN;
+    return MIGE_OK;
+}
+
+static int read_cases(scale *s, const mige_file *f) {
     mige_layout layout;
+    double *v;
     MIGE_TRY(mige_file_same_options(f, &s->study->given, "give the same options, or another --output"));
     MIGE_TRY(mige_file_layout(f, "/gradient", &layout));
     MIGE_CHECK(layout.ndim == 3 && layout.dims[1] == s->o->repeats && layout.dims[2] == s->nrho &&
                    layout.dims[0] < 1 << 20,
                MIGE_EINPUT, "%s: /gradient has another shape than its configuration says", s->study->output);
-    *ncases = (int)layout.dims[0];
-    return MIGE_OK;
-}
-
-int scale_count(const scale *s, int *ncases) {
-    mige_file *f;
-    *ncases = 0;
-    if (access(s->study->output, F_OK) != 0) return MIGE_OK;
-    MIGE_TRY(mige_file_open(s->study->output, "mige-scale", &f));
-    int err = count_cases(s, f, ncases);
-    mige_file_close(&f);
-    return err;
-}
-
-static int read_cases(scale *s, const mige_file *f, double *v) {
-    mige_layout layout;
+    s->ncases = (int)layout.dims[0];
+    MIGE_TRY(scale_take_room(s));
+    MIGE_TRY(mige_file_read(f, "/gradient", MIGE_F64, 0, s->ncases, s->gradient));
+    MIGE_TRY(mige_alloc((size_t)s->ncases, sizeof *v, &v));
+    int err = MIGE_OK;
     for (int n = 0; n < COLUMNS; n++) { /* draws come before the means that they multiply */
-        MIGE_TRY(mige_file_layout(f, columns[n].name, &layout));
-        MIGE_CHECK(layout.ndim == 1 && layout.dims[0] == s->ncases, MIGE_EINPUT,
-                   "%s: %s has another length than /gradient", s->study->output, columns[n].name);
-        MIGE_TRY(mige_file_read(f, columns[n].name, MIGE_F64, 0, s->ncases, v));
+        MIGE_TRY_GOTO(mige_file_layout(f, columns[n].name, &layout), done);
+        MIGE_CHECK_GOTO(layout.ndim == 1 && layout.dims[0] == s->ncases, done, MIGE_EINPUT,
+                        "%s: %s has another length than /gradient", s->study->output, columns[n].name);
+        MIGE_TRY_GOTO(mige_file_read(f, columns[n].name, MIGE_F64, 0, s->ncases, v), done);
         for (int i = 0; i < s->ncases; i++) put(&s->cases[i], n, v[i]);
     }
-    MIGE_TRY(mige_file_read(f, "/gradient", MIGE_F64, 0, s->ncases, s->gradient));
     for (int i = 0; i < s->ncases; i++)
-        MIGE_CHECK(s->cases[i].draws >= 1 && s->cases[i].draws <= s->draws, MIGE_EINPUT,
-                   "%s: /draws does not fit its configuration", s->study->output);
-    return MIGE_OK;
+        MIGE_CHECK_GOTO(s->cases[i].draws >= 1 && s->cases[i].draws <= s->draws, done, MIGE_EINPUT,
+                        "%s: /draws does not fit its configuration", s->study->output);
+done:
+    free(v);
+    return err;
 }
 
 int scale_restore(scale *s) {
     mige_file *f;
-    double *v;
-    MIGE_TRY(mige_alloc((size_t)s->ncases, sizeof *v, &v));
-    int err = mige_file_open(s->study->output, "mige-scale", &f);
-    if (!err) {
-        err = read_cases(s, f, v);
-        mige_file_close(&f);
-    }
-    free(v);
+    if (access(s->study->output, F_OK) != 0) return scale_take_room(s);
+    MIGE_TRY(mige_file_open(s->study->output, "mige-scale", &f));
+    int err = read_cases(s, f);
+    mige_file_close(&f);
     return err;
 }

@@ -272,9 +272,8 @@ static double memory(const void *ctx, int M) {
         widest = D > widest ? D : widest;
         for (int m = 0; m < t.nmethods; m++) {
             baseline_options o = options_of(&t, d, m);
-            double bytes = t.methods[m] == METHOD_MIGE
-                               ? truth_mi_bytes(M, D, ranks, &w->t.study->score)
-                               : baseline_bytes(&o);
+            double bytes =
+                t.methods[m] == METHOD_MIGE ? truth_mi_bytes(M, D, ranks, &w->t.study->score) : baseline_bytes(&o);
             most = bytes > most ? bytes : most;
         }
     }

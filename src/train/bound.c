@@ -1,8 +1,6 @@
-/* Bounds on mutual information by scores T_ij of pairs (i, j), what is minimised in nats; + are the true pairs, - all
- * others:
- *   jsd      -mean+ (log 2 - softplus(-T)) + mean- (softplus(T) - log 2)
- *   infonce  -mean_i (T_i+ - log sum_j exp T_ij)
- *   dv       -mean+ T + log mean- exp T                                        (Donsker-Varadhan)
+/* Bounds on mutual information by scores T_ij of pairs (i, j), what is minimised in nats; + are the true pairs, -
+ * all others: jsd      -mean+ (log 2 - softplus(-T)) + mean- (softplus(T) - log 2) infonce  -mean_i (T_i+ - log
+ * sum_j exp T_ij) dv       -mean+ T + log mean- exp T                                        (Donsker-Varadhan)
  * Rows i are of one rank, columns j of all; gradients of columns are summed back to their owners. Pairs:
  *   dot      U = critic_map(feature map), V = critic_code(code), T = U V'
  *   concat   T_ij = critic_pair(critic_map(features)_i + critic_code(code)_j)
@@ -12,7 +10,6 @@
 #include "train/terms.h"
 #include <cblas.h>
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 typedef struct {
@@ -55,7 +52,8 @@ typedef struct {
     mige_shape in;
 } part;
 
-/* The layer whose map a critic sees: of Deep InfoMax's encoder, the second convolution's or, concatenated, the third's.
+/* The layer whose map a critic sees: of Deep InfoMax's encoder, the second convolution's or, concatenated, the
+ * third's.
  */
 static int map_layer(const train_plan *p) {
     return mige_net_layer(p->encoder, p->o->critic == CRITIC_CONCAT ? "norm3" : "norm2");
@@ -82,7 +80,8 @@ static int check(const train_plan *p, const term *k) {
     MIGE_CHECK(c == CIRCUMSTANCE_I || c == CIRCUMSTANCE_VIEWS, MIGE_EUSAGE,
                "objective %s: has circumstances I and views (II and I+II are those of mige)", p->objective->name);
     MIGE_CHECK(c == CIRCUMSTANCE_VIEWS || map_layer(p) >= 0, MIGE_EUSAGE,
-               "objective %s: its critic needs the maps of encoder dim (or circumstance views)", p->objective->name);
+               "objective %s: its critic needs the maps of encoder dim (or circumstance views)",
+               p->objective->name);
     return MIGE_OK;
 }
 
@@ -104,7 +103,8 @@ static double bytes(const train_plan *p, const term *k) {
     double sum = 0;
     int n = list_parts(p, parts);
     set_sizes(p, k->variant, p->images, &b);
-    for (int i = 0; i < n; i++) sum += trainer_member_bytes(parts[i].in, parts[i].spec, parts[i].layers, parts[i].rows);
+    for (int i = 0; i < n; i++)
+        sum += trainer_member_bytes(parts[i].in, parts[i].spec, parts[i].layers, parts[i].rows);
     double pairs = (double)b.n * b.N;
     return sum + 4 * ((4. * b.n + 2. * b.N) * b.width + pairs * (b.concat ? 1 + CONCAT_WIDTH : 1) + b.n);
 }
@@ -113,26 +113,28 @@ static int create(trainer *t, term *k) {
     const train_plan *p = t->plan;
     bound *b;
     part parts[3];
-    MIGE_TRY(mige_alloc(1, sizeof *b, &b));
+    MIGE_TRY(mige_pool_alloc(&t->pool, 1, sizeof *b, &b));
     k->self = b;
     set_sizes(p, k->variant, (int)t->images.count, b);
     b->over = b->all_codes ? &t->rows : &t->images;
     mige_net **nets[] = {&b->map, &b->code, &b->pair};
     int n = list_parts(p, parts);
     for (int i = 0; i < n; i++)
-        MIGE_TRY(trainer_add_member(t, parts[i].name, parts[i].in, parts[i].spec, parts[i].layers, parts[i].rows, nets[i]));
+        MIGE_TRY(trainer_add_member(t, parts[i].name, parts[i].in, parts[i].spec, parts[i].layers, parts[i].rows,
+                                    nets[i]));
     MIGE_TRY(trainer_want(t, t->code_layer));
     b->map_layer = n ? map_layer(p) : -1;
     if (n) MIGE_TRY(trainer_want(t, b->map_layer));
     size_t rows = (size_t)b->n * (size_t)b->width, columns = (size_t)b->N * (size_t)b->width;
     size_t pairs = (size_t)b->n * (size_t)b->N * (size_t)(b->concat ? CONCAT_WIDTH : 1);
     float **arrays[] = {&b->A, &b->C, &b->dA, &b->dC};
-    for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) MIGE_TRY(mige_alloc(rows, sizeof(float), arrays[i]));
-    MIGE_TRY(mige_alloc(columns, sizeof(float), &b->all));
-    MIGE_TRY(mige_alloc(columns, sizeof(float), &b->dall));
-    MIGE_TRY(mige_alloc((size_t)b->n * (size_t)b->N, sizeof(float), &b->T));
-    if (b->concat) MIGE_TRY(mige_alloc(pairs, sizeof(float), &b->sums));
-    MIGE_TRY(mige_alloc((size_t)b->n, sizeof(float), &b->norms));
+    for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
+        MIGE_TRY(mige_pool_alloc(&t->pool, rows, sizeof(float), arrays[i]));
+    MIGE_TRY(mige_pool_alloc(&t->pool, columns, sizeof(float), &b->all));
+    MIGE_TRY(mige_pool_alloc(&t->pool, columns, sizeof(float), &b->dall));
+    MIGE_TRY(mige_pool_alloc(&t->pool, (size_t)b->n * (size_t)b->N, sizeof(float), &b->T));
+    if (b->concat) MIGE_TRY(mige_pool_alloc(&t->pool, pairs, sizeof(float), &b->sums));
+    MIGE_TRY(mige_pool_alloc(&t->pool, (size_t)b->n, sizeof(float), &b->norms));
     return trainer_add_series(t, k, "", "bound", "nat", "the bound on the mutual information, in this batch");
 }
 
@@ -188,7 +190,8 @@ static double infonce_row(const bound *b, int pos, int self, float *T) {
 static int dv(trainer *t, const bound *b, double *loss) {
     double most = -INFINITY, sum = 0, positive = 0, count = (double)b->N * (b->N - 1);
     int64_t first = t->images.first;
-    for (int i = 0; i < b->n; i++) most = fmax(most, (double)largest(b->T + (size_t)i * (size_t)b->N, b->N, (int)first + i));
+    for (int i = 0; i < b->n; i++)
+        most = fmax(most, (double)largest(b->T + (size_t)i * (size_t)b->N, b->N, (int)first + i));
     MIGE_TRY(mige_max(t->c, &most, 1));
     for (int i = 0; i < b->n; i++) {
         float *T = b->T + (size_t)i * (size_t)b->N;
@@ -224,13 +227,13 @@ static int by_rows(trainer *t, const bound *b, double *loss) {
 /* T and, after `by_rows`, gradients of rows and of this rank's columns. */
 static int score_dot(trainer *t, bound *b, double *loss) {
     MIGE_TRY(mige_rows_gather_float(b->over, b->width, b->C, b->all));
-    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, b->n, b->N, b->width, 1, b->A, b->width, b->all, b->width, 0,
-                b->T, b->N);
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, b->n, b->N, b->width, 1, b->A, b->width, b->all, b->width,
+                0, b->T, b->N);
     MIGE_TRY(by_rows(t, b, loss));
     cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, b->n, b->width, b->N, 1, b->T, b->N, b->all, b->width, 0,
                 b->dA, b->width);
-    cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, b->N, b->width, b->n, 1, b->T, b->N, b->A, b->width, 0, b->dall,
-                b->width);
+    cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, b->N, b->width, b->n, 1, b->T, b->N, b->A, b->width, 0,
+                b->dall, b->width);
     return mige_rows_sum(b->over, b->width, b->dall, b->dC);
 }
 
@@ -332,12 +335,4 @@ static int apply(trainer *t, term *k) {
     return MIGE_OK;
 }
 
-static void destroy(term *k) {
-    bound *b = k->self;
-    if (!b) return;
-    float *blocks[] = {b->A, b->C, b->all, b->T, b->dA, b->dC, b->dall, b->sums, b->norms};
-    for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) free(blocks[i]);
-    free(b);
-}
-
-const term_ops term_bound = {"bound", check, bytes, create, NULL, apply, destroy};
+const term_ops term_bound = {"bound", check, bytes, create, NULL, apply, NULL};

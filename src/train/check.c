@@ -47,10 +47,11 @@ int check_gradients(const mige_comm *c, const model *m, int64_t step) {
     }
     if (!first_of_all(c, bad ? place : INT_MAX, &mine)) return MIGE_OK;
     if (mine)
-        mige_raise(MIGE_ENUMERIC,
-                   "check nan: gradient of %s of the %s: %zu of %zu numbers are not finite at step %lld on rank %d (the "
-                   "last checkpoint is kept)",
-                   t.name, name, bad, t.count, (long long)step, c->rank);
+        mige_raise(
+            MIGE_ENUMERIC,
+            "check nan: gradient of %s of the %s: %zu of %zu numbers are not finite at step %lld on rank %d (the "
+            "last checkpoint is kept)",
+            t.name, name, bad, t.count, (long long)step, c->rank);
     return mige_agree(c, mine ? MIGE_ENUMERIC : MIGE_OK);
 }
 
@@ -84,7 +85,9 @@ static void digest_all(const model *m, int tensors, uint64_t *sums) {
         mige_tensor t;
         const model_member *k = find_tensor(m, i, &t);
         for (int g = 0; g < GROUPS; g++) {
-            const float *from = t.is_state ? g ? NULL : mige_net_state(k->net) : base[g] ? base[g] + k->first : NULL;
+            const float *from = t.is_state ? g ? NULL : mige_net_state(k->net)
+                                : base[g] ? base[g] + k->first
+                                           : NULL;
             sums[i * GROUPS + g] = from ? digest(from + t.offset, t.count) : 0;
         }
     }
@@ -99,10 +102,11 @@ static int compare(const mige_comm *c, const model *m, int n, const uint64_t *mi
     if (i == n) return MIGE_OK;
     const model_member *k = find_tensor(m, i / GROUPS, &t);
     gethostname(host, sizeof host - 1);
-    return mige_raise(MIGE_ENUMERIC,
-                      "check replica: %s%s of the %s of rank %d on %s is not that of rank 0 after step %lld (broken "
-                      "memory or network? The last checkpoint is kept)",
-                      groups[i % GROUPS], t.name, k->name, c->rank, host, (long long)step);
+    return mige_raise(
+        MIGE_ENUMERIC,
+        "check replica: %s%s of the %s of rank %d on %s is not that of rank 0 after step %lld (broken "
+        "memory or network? The last checkpoint is kept)",
+        groups[i % GROUPS], t.name, k->name, c->rank, host, (long long)step);
 }
 
 int check_replicas(const mige_comm *c, const model *m, int64_t step) {

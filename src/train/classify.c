@@ -1,10 +1,9 @@
-/* H(y|z): cross entropy of a linear classifier of the code, mean over images and draws, nats. smooth: labels mixed with
- * the uniform distribution; confidence: less `confidence` times the entropy of what is predicted (Pereyra et al. 2017).
+/* H(y|z): cross entropy of a linear classifier of the code, mean over images and draws, nats. smooth: labels mixed
+ * with the uniform distribution; confidence: less `confidence` times the entropy of what is predicted (Pereyra et
+ * al. 2017).
  */
 #include "mige/error.h"
 #include "train/terms.h"
-#include <stdlib.h>
-#include <string.h>
 
 typedef struct {
     mige_net *net;
@@ -30,14 +29,14 @@ static int create(trainer *t, term *k) {
     size_t rows = (size_t)t->images.count * (size_t)p->draws;
     mige_shape in = {1, 1, p->code};
     classify *m;
-    MIGE_TRY(mige_alloc(1, sizeof *m, &m));
+    MIGE_TRY(mige_pool_alloc(&t->pool, 1, sizeof *m, &m));
     k->self = m;
     if (k->variant == CLASSIFY_SMOOTH) m->options.smoothing = p->o->smoothing;
     if (k->variant == CLASSIFY_CONFIDENCE) m->options.confidence = p->o->confidence;
     MIGE_TRY(trainer_add_member(t, DECODER, in, &spec, 1, p->images * p->draws, &m->net));
     MIGE_TRY(trainer_want(t, t->code_layer));
-    MIGE_TRY(mige_alloc(rows * (size_t)p->classes, sizeof *m->dlogits, &m->dlogits));
-    MIGE_TRY(mige_alloc(rows, sizeof *m->labels, &m->labels));
+    MIGE_TRY(mige_pool_alloc(&t->pool, rows * (size_t)p->classes, sizeof *m->dlogits, &m->dlogits));
+    MIGE_TRY(mige_pool_alloc(&t->pool, rows, sizeof *m->labels, &m->labels));
     MIGE_TRY(trainer_add_series(t, k, "", "cross_entropy", "nat", "of the labels given the code"));
     return trainer_add_series(t, k, "", "error", "percent", "images of the batch whose class is not the likeliest");
 }
@@ -51,7 +50,8 @@ static int apply(trainer *t, term *k) {
     int64_t right;
     for (int r = 0; r < rows; r++) m->labels[r] = t->labels[r / S];
     MIGE_TRY(trainer_forward(t, m->net, trainer_code(t), rows, &logits));
-    sums[0] = mige_soft_cross_entropy(&m->options, logits, m->labels, rows, p->classes, k->weight / all, m->dlogits, &right) /
+    sums[0] = mige_soft_cross_entropy(&m->options, logits, m->labels, rows, p->classes, k->weight / all, m->dlogits,
+                                      &right) /
               all;
     sums[1] = (double)right / all;
     MIGE_TRY(trainer_backward(t, m->net, m->dlogits, rows, &dx));
@@ -64,12 +64,4 @@ static int apply(trainer *t, term *k) {
     return MIGE_OK;
 }
 
-static void destroy(term *k) {
-    classify *m = k->self;
-    if (!m) return;
-    free(m->dlogits);
-    free(m->labels);
-    free(m);
-}
-
-const term_ops term_classify = {"classify", NULL, bytes, create, NULL, apply, destroy};
+const term_ops term_classify = {"classify", NULL, bytes, create, NULL, apply, NULL};

@@ -6,8 +6,6 @@
 #include "mige/clock.h"
 #include "mige/error.h"
 #include "train/terms.h"
-#include <stdlib.h>
-#include <string.h>
 
 typedef struct {
     mige_comm self;
@@ -24,9 +22,10 @@ static int estimated(const train_plan *p) {
 
 static int check(const train_plan *p, const term *k) {
     (void)k;
-    MIGE_CHECK(!estimated(p) || p->draws >= 3, MIGE_EUSAGE,
-               "conditional score: %d draws of each image are too few to estimate it from (3 or more; 16 served well)",
-               p->draws);
+    MIGE_CHECK(
+        !estimated(p) || p->draws >= 3, MIGE_EUSAGE,
+        "conditional score: %d draws of each image are too few to estimate it from (3 or more; 16 served well)",
+        p->draws);
     return MIGE_OK;
 }
 
@@ -42,14 +41,14 @@ static int create(trainer *t, term *k) {
     const train_plan *p = t->plan;
     size_t n = (size_t)t->images.count, m = (size_t)p->o->marginal_draws, K = (size_t)p->code, S = (size_t)p->draws;
     conditional *q;
-    MIGE_TRY(mige_alloc(1, sizeof *q, &q));
+    MIGE_TRY(mige_pool_alloc(&t->pool, 1, sizeof *q, &q));
     k->self = q;
     MIGE_TRY(trainer_want(t, t->code_layer));
-    MIGE_TRY(mige_alloc(n * m * K, sizeof *q->mine, &q->mine));
-    MIGE_TRY(mige_alloc((size_t)p->batch * m * K, sizeof *q->Z, &q->Z));
-    MIGE_TRY(mige_alloc((size_t)p->batch * m * K, sizeof *q->S, &q->S));
-    MIGE_TRY(mige_alloc(n * S * K, sizeof *q->z, &q->z));
-    MIGE_TRY(mige_alloc(n * S * K, sizeof *q->s, &q->s));
+    MIGE_TRY(mige_pool_alloc(&t->pool, n * m * K, sizeof *q->mine, &q->mine));
+    MIGE_TRY(mige_pool_alloc(&t->pool, (size_t)p->batch * m * K, sizeof *q->Z, &q->Z));
+    MIGE_TRY(mige_pool_alloc(&t->pool, (size_t)p->batch * m * K, sizeof *q->S, &q->S));
+    MIGE_TRY(mige_pool_alloc(&t->pool, n * S * K, sizeof *q->z, &q->z));
+    MIGE_TRY(mige_pool_alloc(&t->pool, n * S * K, sizeof *q->s, &q->s));
     MIGE_TRY(trainer_add_series(t, k, "z", "_eigen", "1", "J, eigenpairs kept for the score"));
     MIGE_TRY(trainer_add_series(t, k, "z", "_width", "1", "kernel width for the score"));
     MIGE_TRY(trainer_add_series(t, k, "z", "_score", "1", "mean of |s|^2"));
@@ -135,9 +134,6 @@ static void destroy(term *k) {
     mige_score_destroy(&q->of_each);
     if (q->alone) mige_comm_destroy(&q->self);
     mige_rows_destroy(&q->rows);
-    double *blocks[] = {q->mine, q->Z, q->S, q->z, q->s};
-    for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) free(blocks[i]);
-    free(q);
 }
 
 const term_ops term_conditional = {"conditional", check, bytes, create, settle, apply, destroy};

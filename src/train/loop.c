@@ -259,8 +259,8 @@ static int write_config(const training *r) {
 /* On rank 0. */
 static int create_writers(training *r) {
     char path[MIGE_OPT_TEXT_SIZE];
-    const mige_metrics_table tables[TABLES] = {[TRAIN] = {"train", r->t.nseries, r->t.series},
-                                               [TEST] = {"test", 1, test_series}};
+    const mige_metrics_table tables[TABLES] = {
+        [TRAIN] = {"train", r->t.nseries, r->t.series}, [TEST] = {"test", 1, test_series}};
     mige_checkpoint like = checkpoint_of(r);
     MIGE_TRY(run_path(r, "metrics.h5", path));
     MIGE_TRY(mige_metrics_create(path, r->o->task == TASK_IB ? TABLES : 1, tables, &r->metrics));
@@ -312,7 +312,8 @@ static int say_plan(training *r) {
              (long long)d->train.n, d->c, d->h, d->w, (long long)r->last, (long long)o->batch,
              (double)r->last / (double)per_epoch, r->c->size, r->q->threads);
     mige_say("train: objective %s%s, encoder %s, code %lld, about %.3g MB a rank, into %s", r->plan.objective->name,
-             where, o->encoder, (long long)o->code, need(&r->plan, (int)o->batch) / 1e6, *o->out ? o->out : "(nowhere)");
+             where, o->encoder, (long long)o->code, need(&r->plan, (int)o->batch) / 1e6,
+             *o->out ? o->out : "(nowhere)");
     return mige_memory_check(&r->q->memory, r->q->batch_option, (int)o->batch, need, &r->plan);
 }
 
@@ -334,12 +335,13 @@ static int parse_every(const char *text, training *r) {
         r->every_steps = units[i].seconds > 0 ? 0 : (int64_t)n;
         return MIGE_OK;
     }
-    return mige_raise(MIGE_EUSAGE, "checkpoint-every: \"%s\" is neither a number of steps nor a time (500, or 10min)",
-                      text);
+    return mige_raise(MIGE_EUSAGE,
+                      "checkpoint-every: \"%s\" is neither a number of steps nor a time (500, or 10min)", text);
 }
 
 int train_run(const train_request *q) {
-    training r = {.q = q, .c = q->c, .o = q->o, .lock = -1, .saved = -1, .old = {-1, MIGE_CHECKPOINT_ANY_OLD}, .error = NAN};
+    training r = {
+        .q = q, .c = q->c, .o = q->o, .lock = -1, .saved = -1, .old = {-1, MIGE_CHECKPOINT_ANY_OLD}, .error = NAN};
     const train_options *o = q->o;
     MIGE_TRY(parse_every(o->checkpoint_every, &r));
     MIGE_TRY(mige_agree(q->c, train_plan_create(o, q->score, q->data, q->seed, q->c, &r.plan)));

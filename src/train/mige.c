@@ -7,8 +7,6 @@
 #include "train/terms.h"
 #include <cblas.h>
 #include <math.h>
-#include <stdlib.h>
-#include <string.h>
 
 enum { MOST_VARIABLES = 3, MOST_PAIRS = 2, IMAGE = -1 };
 
@@ -107,24 +105,25 @@ static int draw_projections(const trainer *t, mige_term *m) {
 static int create(trainer *t, term *k) {
     mige_term *m;
     int widest = 0, back = 0;
-    MIGE_TRY(mige_alloc(1, sizeof *m, &m));
+    MIGE_TRY(mige_pool_alloc(&t->pool, 1, sizeof *m, &m));
     k->self = m;
     list(t->plan, m);
     MIGE_TRY(draw_projections(t, m));
     for (int v = 0; v < m->n; v++) {
         source *s = &m->source[v];
         size_t size = (size_t)t->plan->batch * (size_t)m->variable[v].dim;
-        MIGE_TRY(mige_alloc(size, sizeof(double), &s->all));
+        MIGE_TRY(mige_pool_alloc(&t->pool, size, sizeof(double), &s->all));
         widest = m->variable[v].dim > widest ? m->variable[v].dim : widest;
         if (!m->variable[v].gradient) continue;
-        MIGE_TRY(mige_alloc(size, sizeof(double), &s->gradient));
+        MIGE_TRY(mige_pool_alloc(&t->pool, size, sizeof(double), &s->gradient));
         MIGE_TRY(trainer_want(t, s->layer));
-        back = s->projected && trainer_size(t->encoder, s->layer) > back ? trainer_size(t->encoder, s->layer) : back;
+        back =
+            s->projected && trainer_size(t->encoder, s->layer) > back ? trainer_size(t->encoder, s->layer) : back;
     }
     size_t images = (size_t)t->images.count;
-    MIGE_TRY(mige_alloc(images * (size_t)widest, sizeof *m->mine, &m->mine));
-    MIGE_TRY(mige_alloc(images * (size_t)widest, sizeof *m->scratch, &m->scratch));
-    MIGE_TRY(mige_alloc(images * (size_t)back, sizeof *m->back, &m->back));
+    MIGE_TRY(mige_pool_alloc(&t->pool, images * (size_t)widest, sizeof *m->mine, &m->mine));
+    MIGE_TRY(mige_pool_alloc(&t->pool, images * (size_t)widest, sizeof *m->scratch, &m->scratch));
+    MIGE_TRY(mige_pool_alloc(&t->pool, images * (size_t)back, sizeof *m->back, &m->back));
     return MIGE_OK;
 }
 
@@ -180,8 +179,9 @@ static void report(trainer *t, const term *k, const mige_term *m) {
     }
 }
 
-/* The value is that whose gradient this is with the scores held constant: what automatic differentiation would print.
- * No estimate of I: by Stein's identity a marginal's part of it is its dimension when the scores are unbiased. */
+/* The value is that whose gradient this is with the scores held constant: what automatic differentiation would
+ * print. No estimate of I: by Stein's identity a marginal's part of it is its dimension when the scores are
+ * unbiased. */
 static int apply(trainer *t, term *k) {
     mige_term *m = k->self;
     const double *values[MOST_VARIABLES];
@@ -207,17 +207,8 @@ static int apply(trainer *t, term *k) {
 
 static void destroy(term *k) {
     mige_term *m = k->self;
-    if (!m) return;
-    for (int v = 0; v < m->n; v++) {
-        mige_projection_destroy(&m->source[v].projection);
-        free(m->source[v].all);
-        free(m->source[v].gradient);
-    }
-    mige_mi_destroy(&m->mi);
-    free(m->mine);
-    free(m->scratch);
-    free(m->back);
-    free(m);
+    for (int v = 0; m && v < m->n; v++) mige_projection_destroy(&m->source[v].projection);
+    if (m) mige_mi_destroy(&m->mi);
 }
 
 const term_ops term_mige = {"mige", check, bytes, create, settle, apply, destroy};

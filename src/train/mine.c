@@ -4,7 +4,6 @@
 #include "mige/error.h"
 #include "train/terms.h"
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum { LAYERS = 5, HIDDEN = 512 };
@@ -36,15 +35,15 @@ static int create(trainer *t, term *k) {
     const train_plan *p = t->plan;
     size_t n = (size_t)t->images.count, K = (size_t)p->code;
     mine *m;
-    MIGE_TRY(mige_alloc(1, sizeof *m, &m));
+    MIGE_TRY(mige_pool_alloc(&t->pool, 1, sizeof *m, &m));
     k->self = m;
     mige_shape in = {1, 1, inputs(p)};
     MIGE_TRY(trainer_add_member(t, "critic", in, layers, LAYERS, 2 * p->images, &m->net));
     MIGE_TRY(trainer_want(t, t->code_layer));
-    MIGE_TRY(mige_alloc(2 * n * (size_t)inputs(p), sizeof *m->in, &m->in));
-    MIGE_TRY(mige_alloc(2 * n, sizeof *m->upstream, &m->upstream));
-    MIGE_TRY(mige_alloc(n * K, sizeof *m->mine, &m->mine));
-    MIGE_TRY(mige_alloc((size_t)p->batch * K, sizeof *m->all, &m->all));
+    MIGE_TRY(mige_pool_alloc(&t->pool, 2 * n * (size_t)inputs(p), sizeof *m->in, &m->in));
+    MIGE_TRY(mige_pool_alloc(&t->pool, 2 * n, sizeof *m->upstream, &m->upstream));
+    MIGE_TRY(mige_pool_alloc(&t->pool, n * K, sizeof *m->mine, &m->mine));
+    MIGE_TRY(mige_pool_alloc(&t->pool, (size_t)p->batch * K, sizeof *m->all, &m->all));
     return trainer_add_series(t, k, "", "bound", "nat", "the critic's bound on I(x;z), in this batch");
 }
 
@@ -118,14 +117,4 @@ static int apply(trainer *t, term *k) {
     return MIGE_OK;
 }
 
-static void destroy(term *k) {
-    mine *m = k->self;
-    if (!m) return;
-    free(m->in);
-    free(m->upstream);
-    free(m->mine);
-    free(m->all);
-    free(m);
-}
-
-const term_ops term_mine = {"mine", NULL, bytes, create, NULL, apply, destroy};
+const term_ops term_mine = {"mine", NULL, bytes, create, NULL, apply, NULL};

@@ -1,5 +1,5 @@
-/* A model: networks that are trained together, by name. Their parameters are one flat vector, each network's a piece
- * of it, so that the sum over ranks, the optimiser and the checkpoint each are one pass over it. */
+/* A model: networks that are trained together, by name. Their parameters are one flat vector, each network's a
+ * piece of it, so that the sum over ranks, the optimiser and the checkpoint each are one pass over it. */
 #ifndef MIGE_TRAIN_MODEL_H
 #define MIGE_TRAIN_MODEL_H
 

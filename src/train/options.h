@@ -1,5 +1,5 @@
-/* What a training is told: a variable an option, of the same name; the program's table of options has meaning, units
- * and ranges. */
+/* What a training is told: a variable an option, of the same name; the program's table of options has meaning,
+ * units and ranges. */
 #ifndef MIGE_TRAIN_OPTIONS_H
 #define MIGE_TRAIN_OPTIONS_H
 

@@ -6,7 +6,6 @@
 #include "mige/error.h"
 #include "mige/rng.h"
 #include "train/terms.h"
-#include <stdlib.h>
 #include <string.h>
 
 enum { LAYERS = 5, HIDDEN1 = 1000, HIDDEN2 = 200 };
@@ -39,16 +38,17 @@ static int create(trainer *t, term *k) {
     const train_plan *p = t->plan;
     size_t rows = 2 * (size_t)t->n, K = (size_t)p->code;
     prior *m;
-    MIGE_TRY(mige_alloc(1, sizeof *m, &m));
+    MIGE_TRY(mige_pool_alloc(&t->pool, 1, sizeof *m, &m));
     k->self = m;
     mige_shape in = {1, 1, p->code};
     MIGE_TRY(trainer_add_member(t, "discriminator", in, layers, LAYERS, 2 * p->images * p->copies, &m->net));
     MIGE_TRY(trainer_want(t, t->code_layer));
-    MIGE_TRY(mige_alloc(rows * K, sizeof *m->in, &m->in));
-    MIGE_TRY(mige_alloc(rows, sizeof *m->upstream, &m->upstream));
-    MIGE_TRY(mige_alloc(K, sizeof *m->draw, &m->draw));
+    MIGE_TRY(mige_pool_alloc(&t->pool, rows * K, sizeof *m->in, &m->in));
+    MIGE_TRY(mige_pool_alloc(&t->pool, rows, sizeof *m->upstream, &m->upstream));
+    MIGE_TRY(mige_pool_alloc(&t->pool, K, sizeof *m->draw, &m->draw));
     MIGE_TRY(trainer_add_series(t, k, "", "prior", "nat", "mean softplus(-D) of codes: what the encoder lowers"));
-    return trainer_add_series(t, k, "", "discriminator", "nat", "what the discriminator lowers; 2 log 2: it knows none");
+    return trainer_add_series(t, k, "", "discriminator", "nat",
+                              "what the discriminator lowers; 2 log 2: it knows none");
 }
 
 static void load(trainer *t, prior *m) {
@@ -105,13 +105,4 @@ static int apply(trainer *t, term *k) {
     return MIGE_OK;
 }
 
-static void destroy(term *k) {
-    prior *m = k->self;
-    if (!m) return;
-    free(m->in);
-    free(m->upstream);
-    free(m->draw);
-    free(m);
-}
-
-const term_ops term_prior = {"prior", check, bytes, create, NULL, apply, destroy};
+const term_ops term_prior = {"prior", check, bytes, create, NULL, apply, NULL};

@@ -16,8 +16,8 @@ typedef struct {
     int threads, checks; /* CHECK_... of check.h */
     mige_memory memory;
     mige_options_given given; /* what config.ini and checkpoints keep */
-    /* What the program calls things, for messages: how to go on with a run; what to do about a folder that holds one,
-     * and about one that was begun with other options; the option of the batch. */
+    /* What the program calls things, for messages: how to go on with a run; what to do about a folder that holds
+     * one, and about one that was begun with other options; the option of the batch. */
     const char *go_on, *holds_run, *other_run, *batch_option;
 } train_request;
 

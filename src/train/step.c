@@ -25,14 +25,13 @@ static void load_batch(trainer *t) {
     int count = (int)t->images.count, views = 1;
     if (p->augmented) {
         views = t->o->circumstance == CIRCUMSTANCE_VIEWS ? 2 : 1;
-        mige_augment_load(t->data, &t->data->train, &p->augment, p->seed, (uint64_t)t->epoch, mine, count, views, t->scratch,
-                          t->x);
+        mige_augment_load(t->data, &t->data->train, &p->augment, p->seed, (uint64_t)t->epoch, mine, count, views,
+                          t->scratch, t->x);
     } else {
         mige_data_load(t->data, &t->data->train, mine, count, t->x, NULL);
     }
     for (int i = 0; i < count; i++) t->labels[i] = t->data->train.labels[mine[i]];
-    if (p->copies > views)
-        trainer_spread_copies(count, p->copies, (size_t)trainer_size(t->encoder, -1), t->x);
+    if (p->copies > views) trainer_spread_copies(count, p->copies, (size_t)trainer_size(t->encoder, -1), t->x);
 }
 
 const float *trainer_code(const trainer *t) {
@@ -60,8 +59,8 @@ int trainer_backward(trainer *t, mige_net *net, const float *upstream, int n, co
     return MIGE_OK;
 }
 
-/* Standard deviation of the code, root mean square over its dimensions, over all ranks: the same number on each, NaN
- * where a code is not finite. */
+/* Standard deviation of the code, root mean square over its dimensions, over all ranks: the same number on each,
+ * NaN where a code is not finite. */
 static int code_deviation(trainer *t, double *deviation) {
     const train_plan *p = t->plan;
     const float *z = trainer_code(t);
@@ -77,10 +76,11 @@ static int code_deviation(trainer *t, double *deviation) {
     MIGE_TRY(mige_sum(t->c, sum, 2 * K));
     for (size_t k = 0; k < K; k++) total += fmax(square[k] / n - sum[k] / n * (sum[k] / n), 0) + 0 * square[k];
     *deviation = sqrt(total / (double)K);
-    MIGE_CHECK(isfinite(total), MIGE_ENUMERIC,
-               "training: the representation is not finite at step %lld (train anew with a lower learning rate; what "
-               "was saved is kept)",
-               (long long)t->step);
+    MIGE_CHECK(
+        isfinite(total), MIGE_ENUMERIC,
+        "training: the representation is not finite at step %lld (train anew with a lower learning rate; what "
+        "was saved is kept)",
+        (long long)t->step);
     return MIGE_OK;
 }
 
@@ -108,21 +108,24 @@ static int move(trainer *t, double *norm) {
     MIGE_TRY(update_step(&t->model.update, &rule, t->step, norm));
     int finite = isfinite(*norm) && isfinite(t->loss);
     if (!finite)
-        mige_raise(MIGE_ENUMERIC,
-                   "training: the %s is not finite at step %lld (train anew with a lower learning rate; what was saved "
-                   "is kept)",
-                   isfinite(*norm) ? "loss" : "gradient", (long long)t->step);
+        mige_raise(
+            MIGE_ENUMERIC,
+            "training: the %s is not finite at step %lld (train anew with a lower learning rate; what was saved "
+            "is kept)",
+            isfinite(*norm) ? "loss" : "gradient", (long long)t->step);
     return mige_agree(t->c, finite ? MIGE_OK : MIGE_ENUMERIC);
 }
 
 int step_series(trainer *t) {
     static const mige_series fixed[FIXED] = {
         [LOSS] = {"loss", "nat", "what is minimised; of scores the surrogate with their gradient, no estimate"},
-        [GRADIENT_NORM] = {"gradient_norm", "1", "Euclidean norm of the parameters' gradient, before it is clipped"},
+        [GRADIENT_NORM] = {"gradient_norm", "1",
+                           "Euclidean norm of the parameters' gradient, before it is clipped"},
         [EPOCH] = {"epoch", "epochs", "passes over the training images"},
         [RATE] = {"learning_rate", "1", "learning rate of Adam"},
         [SPEED] = {"images_per_second", "1/s", "training images a second, all ranks together"},
-        [DEVIATION] = {"code_deviation", "1", "standard deviation of the code z, root mean square over its dimensions"},
+        [DEVIATION] = {"code_deviation", "1",
+                       "standard deviation of the code z, root mean square over its dimensions"},
     };
     for (int i = 0; i < FIXED; i++)
         MIGE_TRY(trainer_add_series(t, NULL, "", fixed[i].name, fixed[i].units, fixed[i].long_name));

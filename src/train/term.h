@@ -23,9 +23,9 @@ struct term_ops {
     int (*check)(const train_plan *p, const term *k);
     /* Bytes a rank takes, with the networks that it adds, from sizes alone. */
     double (*bytes)(const train_plan *p, const term *k);
-    /* Takes all memory, adds its networks to the model (trainer_add_member), its values to the series
-     * (trainer_add_series) and says which layers of the encoder it sends gradients to (trainer_want). Not collective:
-     * the caller agrees on the error. */
+    /* Takes all memory from t->pool, adds its networks to the model (trainer_add_member), its values to the series
+     * (trainer_add_series) and says which layers of the encoder it sends gradients to (trainer_want). Not
+     * collective: the caller agrees on the error. */
     int (*create)(trainer *t, term *k);
     /* The same, what is collective; after all were created. May be NULL. Errors agreed. */
     int (*settle)(trainer *t, term *k);
@@ -33,6 +33,7 @@ struct term_ops {
      * own networks in them, adds weight times its value to t->loss and puts its values into t->values[series...].
      * Collective, errors agreed. */
     int (*apply)(trainer *t, term *k);
+    /* What the pool does not hold; may be NULL, and self may be. */
     void (*destroy)(term *k);
 };
 
@@ -49,7 +50,8 @@ struct objective {
     } terms[MOST_TERMS];
     int stochastic; /* the code is drawn */
     int drops;      /* hidden layers have dropout */
-    const char *preset, *preset_views; /* defaults of options that serve it, with views more of them: words NAME=VALUE */
+    const char *preset,
+        *preset_views; /* defaults of options that serve it, with views more of them: words NAME=VALUE */
 };
 
 #endif

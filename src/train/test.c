@@ -1,9 +1,8 @@
-/* The test error of a bottleneck's classifier: by averaged weights where there are any, and by the mean softmax over
- * draws of the code. */
+/* The test error of a bottleneck's classifier: by averaged weights where there are any, and by the mean softmax
+ * over draws of the code. */
 #include "mige/error.h"
 #include "train/terms.h"
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* Draws of the code of a test image, at least. */
@@ -17,15 +16,16 @@ typedef struct {
     float *x;       /* [images of a batch][copies][image] */
     double *chance; /* [images of a batch][classes] sums over draws */
     int room;       /* images of a batch */
+    mige_pool pool;
 } test;
 
 static int take_memory(const trainer *t, test *k) {
     const train_plan *p = t->plan;
     size_t room = (size_t)(k->room = p->images), image = (size_t)trainer_size(t->encoder, -1);
-    MIGE_TRY(mige_alloc(room, sizeof *k->index, &k->index));
-    MIGE_TRY(mige_alloc(room, sizeof *k->labels, &k->labels));
-    MIGE_TRY(mige_alloc(room * (size_t)p->copies * image, sizeof *k->x, &k->x));
-    return mige_alloc(room * (size_t)p->classes, sizeof *k->chance, &k->chance);
+    MIGE_TRY(mige_pool_alloc(&k->pool, room, sizeof *k->index, &k->index));
+    MIGE_TRY(mige_pool_alloc(&k->pool, room, sizeof *k->labels, &k->labels));
+    MIGE_TRY(mige_pool_alloc(&k->pool, room * (size_t)p->copies * image, sizeof *k->x, &k->x));
+    return mige_pool_alloc(&k->pool, room * (size_t)p->classes, sizeof *k->chance, &k->chance);
 }
 
 /* chance += softmax of n rows' logits, `draws` rows an image. */
@@ -88,8 +88,7 @@ int trainer_test(trainer *t, double *error) {
     if (t->o->average > 0) model_use_average(&t->model, 1);
     int err = test_all(&k, &wrong);
     if (t->o->average > 0) model_use_average(&t->model, 0);
-    void *blocks[] = {k.index, k.labels, k.x, k.chance};
-    for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) free(blocks[i]);
+    mige_pool_free(&k.pool);
     MIGE_TRY(mige_agree(t->c, err));
     *error = 100 * (double)wrong / (double)t->data->test.n;
     return mige_sum(t->c, error, 1);

@@ -24,7 +24,7 @@ typedef struct {
     const objective *objective;
     mige_encoder layout;
     mige_augment augment;
-    int augmented; /* at all */
+    int augmented;     /* at all */
     mige_net *encoder; /* a blueprint, without memory: for shapes and sizes */
     uint64_t seed;
     int ranks, node_size;
@@ -52,6 +52,7 @@ struct trainer {
     const train_plan *plan;
     const train_options *o;
     const mige_data *data;
+    mige_pool pool; /* what lives as long as this */
     model model;
     mige_net *encoder; /* the model's first member */
     mige_schedule schedule;
@@ -62,18 +63,18 @@ struct trainer {
     mige_pass pass;
     int64_t *order; /* [training images] the epoch's */
     int64_t order_epoch;
-    float *x;               /* [n][image] */
-    void *scratch;          /* of the augmentation */
-    int32_t *labels;        /* [images.count] */
-    float **upstream;       /* [layers] gradient of each layer's output [n][size], NULL where no term sends any */
-    const float **passed;   /* the same, as the network takes it */
+    float *x;             /* [n][image] */
+    void *scratch;        /* of the augmentation */
+    int32_t *labels;      /* [images.count] */
+    float **upstream;     /* [layers] gradient of each layer's output [n][size], NULL where no term sends any */
+    const float **passed; /* the same, as the network takes it */
     term *terms;
     int nterms, nseries;
     mige_series *series; /* [nseries] */
     double *values;      /* [nseries] of this step */
     double loss;
-    double *sums;        /* [2 code] */
-    int checks; /* CHECK_... of check.h */
+    double *sums; /* [2 code] */
+    int checks;   /* CHECK_... of check.h */
 };
 
 /* Makes all that the plan, which outlives it, asks for. Collective; errors agreed. */
@@ -87,8 +88,8 @@ int trainer_add_member(trainer *t, const char *name, mige_shape in, const mige_l
                        int max_batch, mige_net **net);
 /* Bytes of such a network for a term's forecast, with parameters, moments and gradients once more. */
 double trainer_member_bytes(mige_shape in, const mige_layer_spec *spec, int nlayers, int max_batch);
-/* One of a term's values (k NULL: of the step's own): the series <of><name>. A term adds all of its own at one go, in
- * create or in settle. */
+/* One of a term's values (k NULL: of the step's own): the series <of><name>. A term adds all of its own at one go,
+ * in create or in settle. */
 int trainer_add_series(trainer *t, term *k, const char *of, const char *name, const char *units,
                        const char *long_name);
 /* Those of a score problem: J, width, share of Stein's identity. */
@@ -101,7 +102,8 @@ int trainer_want(trainer *t, int layer);
 const float *trainer_code(const trainer *t);
 /* Values of one row of a layer. */
 int trainer_size(const mige_net *net, int layer);
-/* Forward and backward pass of a term's network, with this step's statistics; the gradient of its input after it. */
+/* Forward and backward pass of a term's network, with this step's statistics; the gradient of its input after it.
+ */
 int trainer_forward(trainer *t, mige_net *net, const float *x, int n, const float **y);
 int trainer_backward(trainer *t, mige_net *net, const float *upstream, int n, const float **dx);
 

@@ -5,7 +5,6 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 int trainer_add_member(trainer *t, const char *name, mige_shape in, const mige_layer_spec *spec, int nlayers,
                        int max_batch, mige_net **net) {
@@ -37,7 +36,7 @@ int trainer_add_score_series(trainer *t, term *k, const char *of) {
 int trainer_want(trainer *t, int layer) {
     if (t->upstream[layer]) return MIGE_OK;
     size_t size = (size_t)t->n * (size_t)trainer_size(t->encoder, layer);
-    MIGE_TRY(mige_alloc(size, sizeof(float), &t->upstream[layer]));
+    MIGE_TRY(mige_pool_alloc(&t->pool, size, sizeof(float), &t->upstream[layer]));
     t->passed[layer] = t->upstream[layer];
     return MIGE_OK;
 }
@@ -49,21 +48,22 @@ static int sum_over_ranks(void *ctx, double *x, int n) {
 static int take_memory(trainer *t) {
     const train_plan *p = t->plan;
     size_t layers = (size_t)t->layers, images = (size_t)t->images.count;
-    MIGE_TRY(mige_alloc((size_t)t->data->train.n, sizeof *t->order, &t->order));
-    MIGE_TRY(mige_alloc((size_t)t->n * (size_t)trainer_size(t->encoder, -1), sizeof *t->x, &t->x));
-    MIGE_TRY(mige_alloc(mige_augment_scratch(t->data), 1, &t->scratch));
-    MIGE_TRY(mige_alloc(images, sizeof *t->labels, &t->labels));
-    MIGE_TRY(mige_alloc(layers, sizeof *t->upstream, &t->upstream));
-    MIGE_TRY(mige_alloc(layers, sizeof *t->passed, &t->passed));
-    MIGE_TRY(mige_alloc(2 * (size_t)p->code, sizeof *t->sums, &t->sums));
-    return mige_alloc((size_t)p->nterms, sizeof *t->terms, &t->terms);
+    MIGE_TRY(mige_pool_alloc(&t->pool, (size_t)t->data->train.n, sizeof *t->order, &t->order));
+    MIGE_TRY(mige_pool_alloc(&t->pool, (size_t)t->n * (size_t)trainer_size(t->encoder, -1), sizeof *t->x, &t->x));
+    MIGE_TRY(mige_pool_alloc(&t->pool, mige_augment_scratch(t->data), 1, &t->scratch));
+    MIGE_TRY(mige_pool_alloc(&t->pool, images, sizeof *t->labels, &t->labels));
+    MIGE_TRY(mige_pool_alloc(&t->pool, layers, sizeof *t->upstream, &t->upstream));
+    MIGE_TRY(mige_pool_alloc(&t->pool, layers, sizeof *t->passed, &t->passed));
+    MIGE_TRY(mige_pool_alloc(&t->pool, 2 * (size_t)p->code, sizeof *t->sums, &t->sums));
+    return mige_pool_alloc(&t->pool, (size_t)p->nterms, sizeof *t->terms, &t->terms);
 }
 
 /* The encoder, then what the terms add. */
 static int create_parts(trainer *t) {
     const train_plan *p = t->plan;
     mige_shape in = {t->data->h, t->data->w, t->data->c};
-    MIGE_TRY(trainer_add_member(t, "encoder", in, p->layout.layers, p->layout.n, p->images * p->copies, &t->encoder));
+    MIGE_TRY(
+        trainer_add_member(t, "encoder", in, p->layout.layers, p->layout.n, p->images * p->copies, &t->encoder));
     t->layers = p->layout.n;
     t->code_layer = t->layers - 1;
     MIGE_TRY(take_memory(t));
@@ -78,7 +78,8 @@ static int create_parts(trainer *t) {
 int trainer_create(const mige_comm *c, const train_plan *p, int checks, trainer *t) {
     const train_options *o = p->o;
     *t = (trainer){.c = c, .plan = p, .o = o, .data = p->data, .checks = checks, .order_epoch = -1};
-    t->pass = (mige_pass){.train = 1, .reduce = sum_over_ranks, .reduce_ctx = (void *)(uintptr_t)c, .seed = p->seed};
+    t->pass =
+        (mige_pass){.train = 1, .reduce = sum_over_ranks, .reduce_ctx = (void *)(uintptr_t)c, .seed = p->seed};
     MIGE_TRY(mige_rows_create(c, p->batch, 1, &t->images));
     MIGE_TRY(mige_rows_create(c, p->batch, p->copies, &t->rows));
     t->n = (int)t->rows.count;
@@ -95,20 +96,19 @@ int trainer_create(const mige_comm *c, const train_plan *p, int checks, trainer 
     MIGE_TRY(model_settle(&t->model, c, o->average > 0));
     for (int i = 0; i < t->nterms; i++)
         if (t->terms[i].ops->settle) MIGE_TRY(t->terms[i].ops->settle(t, &t->terms[i]));
-    return mige_agree(c, mige_alloc((size_t)t->nseries, sizeof *t->values, &t->values));
+    return mige_agree(c, mige_pool_alloc(&t->pool, (size_t)t->nseries, sizeof *t->values, &t->values));
 }
 
 void trainer_destroy(trainer *t) {
-    for (int i = 0; i < t->nterms; i++) t->terms[i].ops->destroy(&t->terms[i]);
-    for (int l = 0; t->upstream && l < t->layers; l++) free(t->upstream[l]);
+    for (int i = 0; i < t->nterms; i++)
+        if (t->terms[i].ops->destroy) t->terms[i].ops->destroy(&t->terms[i]);
     for (int i = 0; i < t->nseries; i++) {
         free((void *)(uintptr_t)t->series[i].name);
         free((void *)(uintptr_t)t->series[i].long_name);
     }
-    void *blocks[] = {t->order, t->scratch, t->x,      t->labels, t->upstream, (void *)t->passed,
-                      t->terms, t->series, t->values, t->sums};
-    for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) free(blocks[i]);
+    free(t->series);
     mige_rows_destroy(&t->images);
     mige_rows_destroy(&t->rows);
     model_destroy(&t->model);
+    mige_pool_free(&t->pool);
 }
