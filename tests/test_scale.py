@@ -95,7 +95,7 @@ def refused(ranks):
 
 def dry_run():
     r = good("scale", "--samples", "1000,9000", "--dry-run", ranks=3)
-    for part in "1000 samples", "at once, grid 1 x 1", "9000 samples", "in turn, grid 1 x 3", "MB a rank", "GFLOP":
+    for part in "1000 samples", "at once, grid 1 x 2", "9000 samples", "in turn, grid 1 x 3", "MB a rank", "GFLOP":
         assert part in r.out, f"no {part} in {r.out}"
     for ranks, samples in (1, 100), (2, 4095), (2, 4096), (3, 6143), (3, 6144):  # the model for plots has the same rule
         r = good("scale", "--samples", samples, "--dim", 8, "--dry-run", ranks=ranks)
