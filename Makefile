@@ -24,17 +24,18 @@ HDF5_LIBS ?= $(shell pkg-config --libs hdf5-serial 2>/dev/null || pkg-config --l
 endif
 BLAS_LIBS ?= -lopenblas
 SCALAPACK_LIBS ?= $(if $(findstring mpich,$(MPICC)),-lscalapack-mpich,-lscalapack-openmpi)
-LIBS = $(SCALAPACK_LIBS) $(BLAS_LIBS) $(HDF5_LIBS) -linih -lz -ldeflate -lm
+LIBS = $(SCALAPACK_LIBS) $(BLAS_LIBS) $(HDF5_LIBS) -linih -ldeflate -lm
 
 WARN := -Wall -Wextra -Wstrict-prototypes -Wwrite-strings -Wshadow -Werror
 CFLAGS ?= $(OPT) -g
 override CFLAGS += -std=c11 $(WARN) -fopenmp-simd -fno-math-errno
 override CPPFLAGS += -D_GNU_SOURCE -Iinclude -Isrc $(HDF5_CFLAGS)
 
-ROOMS := base comm linalg score nn io data app
+ROOMS := base comm linalg score nn io data train study app
 SRC := $(foreach r,$(ROOMS),$(wildcard src/$(r)/*.c))
 OBJ := $(SRC:src/%.c=$(B)/obj/%.o)
-LIBOBJ := $(filter-out $(B)/obj/app/main.o,$(OBJ))
+PROGRAM := $(filter-out $(B)/obj/app/main.o,$(OBJ))
+LIBRARY := $(filter-out $(B)/obj/study/% $(B)/obj/app/%,$(OBJ))
 TESTS := $(patsubst tests/%.c,$(B)/tests/%,$(wildcard tests/test_*.c))
 FUZZERS := $(patsubst tests/fuzz/%.c,$(B)/%,$(wildcard tests/fuzz/fuzz_*.c))
 BENCHES := $(patsubst bench/%.c,$(B)/bench/%,$(wildcard bench/*.c))
@@ -50,7 +51,7 @@ ifeq ($(MAKELEVEL)$(filter -j%,$(MAKEFLAGS)),0)
 MAKEFLAGS += -j$(shell nproc 2>/dev/null || echo 2)
 endif
 MAKEFLAGS += --no-print-directory
-LONG := test-slurm test-kill test-faults test-hosts test-mutants test-readme # each in a folder tests/NAME
+LONG := test-slurm test-kill test-faults test-hosts test-mutants test-mutations test-readme # each in a folder tests/NAME
 ifneq ($(filter demo test $(LONG) fuzz bench lint sanitize valgrind setup clean install,$(MAKECMDGOALS)),)
 .NOTPARALLEL:
 endif
@@ -79,6 +80,7 @@ test-faults: ## 200 ranks that fail alone (15 minutes)
 test-hosts: ## training on two hosts made of network namespaces (root; three minutes)
 test-readme: ## the commands of README.md, as pasted (five minutes)
 test-mutants: ## 500 damaged HDF5 files (ten minutes)
+test-mutations: ## errors put into a copy of the source, each of which a test must notice (fifteen minutes)
 $(LONG):
 	@$(setup) build test
 	@$(MAKE) $@-run
@@ -92,8 +94,8 @@ fuzz: ## the parsers under libFuzzer (clang); SECONDS_EACH=1800
 	@OMPI_CC=clang MPICH_CC=clang $(MAKE) B='$(B)/fuzz' CFLAGS='$(FUZZ)' fuzzers
 	@$(run) scripts/fuzz
 fuzzers: $(FUZZERS)
-$(B)/fuzz_%: tests/fuzz/fuzz_%.c $(B)/libmige.a $(B)/flags
-	$(Q)echo "  FUZZ  $<"; $(CC) $(CPPFLAGS) -Itests/fuzz $(CFLAGS) -fsanitize=fuzzer -MMD -MP -o $@ $< $(B)/libmige.a $(LDFLAGS) $(LIBS)
+$(B)/fuzz_%: tests/fuzz/fuzz_%.c $(B)/program.a $(B)/flags
+	$(Q)echo "  FUZZ  $<"; $(CC) $(CPPFLAGS) -Itests/fuzz $(CFLAGS) -fsanitize=fuzzer -MMD -MP -o $@ $< $(B)/program.a $(LDFLAGS) $(LIBS)
 
 tests: $(TESTS) ## the test programs, not run
 
@@ -131,32 +133,48 @@ $(B)/flags: FORCE
 $(B)/revision: FORCE
 	$(call stamp,$(shell git describe --always --dirty 2>/dev/null || echo unknown))
 
-$(B)/mige: $(B)/obj/app/main.o $(B)/libmige.a
+$(B)/mige: $(B)/obj/app/main.o $(B)/program.a
 	$(Q)echo "  LINK  $@"; $(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
 
-$(B)/libmige.a: $(LIBOBJ)
+# All but main, for the program, its tests and benchmarks.
+$(B)/program.a: $(PROGRAM)
 	$(Q)echo "  AR    $@"; rm -f $@; ar rcs $@ $^
+
+# For other programs: nothing of study and app, and no name that does not begin with mige_.
+$(B)/libmige.a: $(LIBRARY)
+	$(Q)echo "  AR    $@"; rm -f $@; ld -r -o $(B)/libmige.o $^ && \
+	objcopy --wildcard --keep-global-symbol='mige_*' $(B)/libmige.o && ar rcs $@ $(B)/libmige.o
+
+define PKGCONFIG
+Name: mige
+Description: scores and gradients of mutual information from samples
+Version: $(shell sed -n 's/.*MIGE_VERSION "\(.*\)"/\1/p' include/mige/version.h)
+Cflags: -I$(PREFIX)/include
+Libs: -L$(PREFIX)/lib -lmige $(LIBS)
+endef
 
 $(B)/obj/%.o: src/%.c $(B)/flags | $(B)/found
 	$(Q)mkdir -p $(@D); echo "  CC    $<"; $(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
-$(B)/tests/%: tests/%.c $(B)/libmige.a $(B)/flags
+$(B)/tests/%: tests/%.c $(B)/program.a $(B)/flags
 	$(Q)mkdir -p $(@D); echo "  TEST  $<"; \
-	$(CC) $(CPPFLAGS) -Itests $(CFLAGS) -MMD -MP -o $@ $< $(B)/libmige.a $(LDFLAGS) -lcmocka $(LIBS)
+	$(CC) $(CPPFLAGS) -Itests $(CFLAGS) -MMD -MP -o $@ $< $(B)/program.a $(LDFLAGS) -lcmocka $(LIBS)
 
-$(B)/bench/%: bench/%.c $(B)/libmige.a $(B)/flags
+$(B)/bench/%: bench/%.c $(B)/program.a $(B)/flags
 	$(Q)mkdir -p $(@D); echo "  BENCH $<"; \
-	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -o $@ $< $(B)/libmige.a $(LDFLAGS) $(LIBS)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -o $@ $< $(B)/program.a $(LDFLAGS) $(LIBS)
 
 $(B)/obj/score/exp.o: private override CFLAGS += -ffast-math
 $(addprefix $(B)/obj/linalg/,fused.o sturm.o thin.o tridiagonal.o twisted.o): private override CFLAGS += -ffp-contract=fast
 $(B)/obj/io/provenance.o: private override CPPFLAGS += -DMIGE_REVISION='"$(shell cat $(B)/revision)"'
 $(B)/obj/io/provenance.o: $(B)/revision
 
-install: $(B)/mige ## PREFIX=/usr/local, DESTDIR=
-	install -d $(addprefix '$(DESTDIR)$(PREFIX)'/,bin lib include/mige share/mige/analysis share/mige/jobs)
+install: $(B)/mige $(B)/libmige.a ## PREFIX=/usr/local, DESTDIR=
+	install -d $(addprefix '$(DESTDIR)$(PREFIX)'/,bin lib/pkgconfig include/mige share/mige/analysis share/mige/jobs)
 	install -m 755 $(B)/mige '$(DESTDIR)$(PREFIX)/bin'
 	install -m 644 $(B)/libmige.a '$(DESTDIR)$(PREFIX)/lib'
+	$(file >$(B)/mige.pc,$(PKGCONFIG))
+	install -m 644 $(B)/mige.pc '$(DESTDIR)$(PREFIX)/lib/pkgconfig'
 	install -m 644 include/mige/*.h '$(DESTDIR)$(PREFIX)/include/mige'
 	install -m 644 README.md LICENSE '$(DESTDIR)$(PREFIX)/share/mige'
 	install -m 755 analysis/*.py '$(DESTDIR)$(PREFIX)/share/mige/analysis'

@@ -50,8 +50,9 @@ static int gemm_rate(double *flops) {
 
 /* Medians of the times of forward and backward, and of an Adam step. */
 static int time_passes(mige_net *net, const float *x, const float *dz, int images, int repeats, double median[3]) {
-    const float *upstream[MIGE_ENCODER_LAYERS] = {[MIGE_ENCODER_LAYERS - 1] = dz};
-    const mige_adam adam = {1e-4, 0.5, 0.999, 1e-8};
+    const float *upstream[MIGE_ENCODER_MOST] = {NULL};
+    upstream[mige_net_num_layers(net) - 1] = dz;
+    const mige_adam adam = {1e-4, 0.5, 0.999, 1e-8, 0};
     size_t n = mige_net_num_params(net);
     mige_pass pass = {.train = 1};
     double *t = NULL;
@@ -79,13 +80,13 @@ static int time_passes(mige_net *net, const float *x, const float *dz, int image
 
 static int run(int images, int repeats) {
     const mige_shape in = {32, 32, 3};
-    mige_layer_spec spec[MIGE_ENCODER_LAYERS];
+    mige_encoder e;
     mige_net *net = NULL;
     float *x = NULL, *dz = NULL;
     double peak, t[3];
-    mige_encoder_spec(64, spec);
-    MIGE_TRY(mige_net_create(in, spec, MIGE_ENCODER_LAYERS, images, 0, &net));
-    MIGE_TRY(mige_net_init(net, 1, MIGE_RNG_INIT));
+    MIGE_TRY(mige_encoder_create("dim", in, &(mige_encoder_options){.out = 64}, &e));
+    MIGE_TRY(mige_net_create(in, e.layers, e.n, images, 0, &net));
+    MIGE_TRY(mige_net_init(net, 1, MIGE_RNG_INIT, 0));
     MIGE_TRY(noise(0, (size_t)images * 3072, &x));
     MIGE_TRY(noise(1, (size_t)images * 64, &dz));
     MIGE_TRY(gemm_rate(&peak));

@@ -118,10 +118,16 @@ def path(*names):
 
 
 class Cases:
+    """Names on the command line, or their first words, choose the cases that run; what prepares for others does."""
+
     def __init__(self):
         self.failed = 0
+        self.chosen = [a.replace("_", " ") for a in sys.argv[1:] if a != "-v"]
 
     def run(self, name, function, *args):
+        wanted = not self.chosen or name in ("prepare", "file") or any(f"{name} ".startswith(f"{c} ") for c in self.chosen)
+        if not wanted:
+            return
         began = time.monotonic()
         try:
             function(*args)

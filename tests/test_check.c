@@ -1,6 +1,6 @@
 /* np: 1 2 3 5 */
 /* --check nan and replica: what was broken on one rank is found there, and named. */
-#include "app/check.h"
+#include "train/check.h"
 #include "ranks.h"
 #include <math.h>
 #include <stdlib.h>
@@ -11,6 +11,7 @@ static const mige_layer_spec spec[] = {
     {.kind = MIGE_CONV, .name = "conv1", .out = 4, .kernel = 3, .stride = 1, .pad = 1},
     {.kind = MIGE_NORM, .name = "norm1", .relu = 1},
     {.kind = MIGE_LINEAR, .name = "y", .out = 5, .bias = 1}};
+static const mige_layer_spec more[] = {{.kind = MIGE_LINEAR, .name = "out", .out = 1, .bias = 1}};
 enum { LAYERS = sizeof spec / sizeof *spec };
 
 static int sum(void *ctx, double *x, int n) {
@@ -18,8 +19,8 @@ static int sum(void *ctx, double *x, int n) {
 }
 
 typedef struct {
-    mige_net *net;
-    update u;
+    mige_net *net, *critic;
+    model m; /* the network, and one more */
     float x[N * SIDE * SIDE * 2];
     float up[N * 5];
     mige_pass pass;
@@ -33,15 +34,16 @@ static int setup(void **state) {
         f->x[i] = (float)sin(1. + (double)i + 100. * world.rank);
     for (size_t i = 0; i < sizeof f->up / sizeof *f->up; i++) f->up[i] = (float)cos((double)i);
     int err = mige_net_create((mige_shape){SIDE, SIDE, 2}, spec, LAYERS, N, 0, &f->net);
-    if (!err) err = mige_net_init(f->net, 1, 0);
-    if (!err) err = update_create(&world, f->net, &f->u);
+    if (!err) err = model_add(&f->m, "encoder", f->net, 1);
+    if (!err) err = mige_net_create((mige_shape){1, 1, 5}, more, 1, N, 1, &f->critic);
+    if (!err) err = model_add(&f->m, "critic", f->critic, 1);
+    if (!err) err = model_settle(&f->m, &world, 1);
     return err;
 }
 
 static int teardown(void **state) {
     fixture *f = *state;
-    update_destroy(&f->u);
-    mige_net_destroy(&f->net);
+    model_destroy(&f->m);
     free(f);
     return 0;
 }
@@ -67,8 +69,8 @@ static void all_is_well(void **state) {
     fixture *f = *state;
     run(f);
     assert_ok(check_outputs(&world, f->net, N, STEP));
-    assert_ok(check_gradients(&world, f->net, STEP));
-    assert_ok(check_replicas(&world, f->net, &f->u, STEP));
+    assert_ok(check_gradients(&world, &f->m, STEP));
+    assert_ok(check_replicas(&world, &f->m, STEP));
 }
 
 static void not_a_number_in_an_image(void **state) {
@@ -92,32 +94,33 @@ static void gradient_from_above(void **state) {
     fixture *f = *state;
     if (last()) f->up[1] = NAN;
     run(f);
-    assert_fails(check_gradients(&world, f->net, STEP), MIGE_ENUMERIC,
-                 on_last("gradient of y.bias: 1 of 5 numbers are not finite at step 17 on rank %d"));
+    assert_fails(check_gradients(&world, &f->m, STEP), MIGE_ENUMERIC,
+                 on_last("gradient of y.bias of the encoder: 1 of 5 numbers are not finite at step 17 on rank %d"));
 }
 
 /* What a node shares cannot differ on it; batch norm's statistics are each rank's own. */
 static void drifted_statistics(void **state) {
     fixture *f = *state;
     run(f);
-    assert_ok(check_replicas(&world, f->net, &f->u, STEP));
+    assert_ok(check_replicas(&world, &f->m, STEP));
     if (last()) mige_net_state(f->net)[6] = nextafterf(mige_net_state(f->net)[6], 2);
     if (world.size == 1) return;
-    assert_fails(check_replicas(&world, f->net, &f->u, STEP), MIGE_ENUMERIC,
-                 on_last("norm1.running_var of rank %d on"));
+    assert_fails(check_replicas(&world, &f->m, STEP), MIGE_ENUMERIC,
+                 on_last("norm1.running_var of the encoder of rank %d on"));
 }
 
 /* As on several nodes: a rank with a copy of its own. */
 static void drifted_parameters(void **state) {
     fixture *f = *state;
-    float *base = f->u.v, *own = malloc(f->u.n * sizeof *own);
-    memcpy(own, base, f->u.n * sizeof *own);
-    own[7]++;
-    if (last()) f->u.v = own;
+    update *u = &f->m.update;
+    float *base = u->v, *own = malloc(u->n * sizeof *own);
+    memcpy(own, base, u->n * sizeof *own);
+    own[f->m.member[1].first + 2]++;
+    if (last()) u->v = own;
     if (world.size > 1)
-        assert_fails(check_replicas(&world, f->net, &f->u, STEP), MIGE_ENUMERIC,
-                     on_last("second moment of conv1.weight of rank %d on"));
-    f->u.v = base;
+        assert_fails(check_replicas(&world, &f->m, STEP), MIGE_ENUMERIC,
+                     on_last("second moment of out.weight of the critic of rank %d on"));
+    u->v = base;
     free(own);
 }
 

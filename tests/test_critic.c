@@ -1,10 +1,10 @@
 /* np: 1 */
 /* Critics against PyTorch (tests/ref/make_critic.py), the problems with known mutual information, lists. */
-#include "app/critic.h"
-#include "app/known.h"
-#include "app/lists.h"
 #include "mige/error.h"
+#include "mige/options.h"
 #include "ref.h"
+#include "study/critic.h"
+#include "study/truth.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -121,31 +121,31 @@ static void derivatives(void **state) {
     double x[N], y[N], dy[N], low[N], high[N], other[N];
     for (int kind = 0; kind < KINDS; kind++)
         for (int rotate = 0; rotate < 2; rotate++) {
-            known k;
-            assert_int_equal(known_create(kind, rotate, DIM, 3, &k), MIGE_OK);
-            assert_int_equal(known_draw(&k, SAMPLES, rho, 9, 2, x, y, dy), MIGE_OK);
-            assert_int_equal(known_draw(&k, SAMPLES, rho - h, 9, 2, x, low, other), MIGE_OK);
-            assert_int_equal(known_draw(&k, SAMPLES, rho + h, 9, 2, x, high, other), MIGE_OK);
+            truth_problem k;
+            assert_int_equal(truth_create(kind, rotate, DIM, 3, &k), MIGE_OK);
+            assert_int_equal(truth_draw(&k, SAMPLES, rho, 9, 2, x, y, dy), MIGE_OK);
+            assert_int_equal(truth_draw(&k, SAMPLES, rho - h, 9, 2, x, low, other), MIGE_OK);
+            assert_int_equal(truth_draw(&k, SAMPLES, rho + h, 9, 2, x, high, other), MIGE_OK);
             for (int i = 0; i < N; i++) {
                 double error = fabs((high[i] - low[i]) / (2 * h) - dy[i]);
                 if (!(error < 1e-6 * (1 + fabs(dy[i])))) fail_msg("kind %d, %d: %g", kind, i, error);
             }
-            known_destroy(&k);
+            truth_destroy(&k);
         }
 }
 
 static void rotation_is_orthogonal(void **state) {
     (void)state;
     for (int d = 1; d < 40; d += 19) {
-        known k;
-        assert_int_equal(known_create(1, 1, d, 3, &k), MIGE_OK);
+        truth_problem k;
+        assert_int_equal(truth_create(1, 1, d, 3, &k), MIGE_OK);
         for (int i = 0; i < d; i++)
             for (int j = 0; j < d; j++) {
                 double dot = 0;
                 for (int l = 0; l < d; l++) dot += k.rotation[i * d + l] * k.rotation[j * d + l];
                 assert_true(fabs(dot - (i == j)) < 1e-13);
             }
-        known_destroy(&k);
+        truth_destroy(&k);
     }
 }
 
@@ -154,9 +154,9 @@ static void samples_are_as_said(void **state) {
     (void)state;
     enum { N = 20000, d = 3 };
     static double x[N * d], y[N * d], z[N * d], dy[N * d];
-    known plain, mapped;
-    assert_int_equal(known_create(0, 0, d, 1, &plain), MIGE_OK);
-    assert_int_equal(known_draw(&plain, N, -0.7, 4, 0, x, y, dy), MIGE_OK);
+    truth_problem plain, mapped;
+    assert_int_equal(truth_create(0, 0, d, 1, &plain), MIGE_OK);
+    assert_int_equal(truth_draw(&plain, N, -0.7, 4, 0, x, y, dy), MIGE_OK);
     for (int i = 0; i < d; i++)
         for (int j = 0; j < d; j++) {
             double xy = 0, xx = 0, yy = 0;
@@ -169,8 +169,8 @@ static void samples_are_as_said(void **state) {
             assert_true(fabs(xx - (i == j)) < 0.05 && fabs(yy - (i == j)) < 0.05);
         }
     for (int kind = 1; kind < KINDS; kind++) {
-        assert_int_equal(known_create(kind, 0, d, 1, &mapped), MIGE_OK);
-        assert_int_equal(known_draw(&mapped, 100, -0.7, 4, 0, x, z, dy), MIGE_OK);
+        assert_int_equal(truth_create(kind, 0, d, 1, &mapped), MIGE_OK);
+        assert_int_equal(truth_draw(&mapped, 100, -0.7, 4, 0, x, z, dy), MIGE_OK);
         for (int i = 0; i < 100 * d; i++) {
             const double *u = y + i / d * d, scale[d] = {0.1, 1, 10};
             double square = (u[0] * u[0] + u[1] * u[1] + u[2] * u[2]) / d, v = y[i];
@@ -179,7 +179,7 @@ static void samples_are_as_said(void **state) {
             assert_true(fabs(z[i] - expected[kind]) < 1e-12 * (1 + fabs(v * v * v)));
         }
     }
-    assert_true(fabs(known_mi(8, 0.8) - 4.0866) < 1e-4 && fabs(known_gradient(8, -0.8) + 17.7778) < 1e-4);
+    assert_true(fabs(truth_mi(8, 0.8) - 4.0866) < 1e-4 && fabs(truth_gradient(8, -0.8) + 17.7778) < 1e-4);
 }
 
 /* ---- lists */
@@ -188,33 +188,33 @@ static void lists(void **state) {
     (void)state;
     int64_t *v;
     int n, *k;
-    assert_int_equal(list_integers("dims", "5, 10,20", 1, 99, &n, &v), MIGE_OK);
+    assert_int_equal(mige_list_integers("--dims", "5, 10,20", 1, 99, &n, &v), MIGE_OK);
     assert_true(n == 3 && v[0] == 5 && v[1] == 10 && v[2] == 20);
     free(v);
-    assert_int_equal(list_names("methods", "c,a", "a|b|c", &n, &k), MIGE_OK);
+    assert_int_equal(mige_list_names("--methods", "c,a", "a|b|c", &n, &k), MIGE_OK);
     assert_true(n == 2 && k[0] == 2 && k[1] == 0);
     free(k);
     const char *bad[] = {"", "5,", ",5", "5,x", "0", "100", "5,5", "5 6", "1e1", "+5", "99999999999999999999"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        assert_int_equal(list_integers("dims", bad[i], 1, 99, &n, &v), MIGE_EUSAGE);
+        assert_int_equal(mige_list_integers("--dims", bad[i], 1, 99, &n, &v), MIGE_EUSAGE);
         assert_non_null(strstr(mige_error(), "--dims: "));
     }
     const char *unknown[] = {"", "a,", "d", "a,a", "a|b"};
     for (size_t i = 0; i < sizeof unknown / sizeof *unknown; i++)
-        assert_int_equal(list_names("methods", unknown[i], "a|b|c", &n, &k), MIGE_EUSAGE);
+        assert_int_equal(mige_list_names("--methods", unknown[i], "a|b|c", &n, &k), MIGE_EUSAGE);
 }
 
 static void grids(void **state) {
     (void)state;
     double *rho;
     int n;
-    assert_int_equal(known_grid("", "-0.8:0.8:5", &n, &rho), MIGE_OK);
+    assert_int_equal(truth_grid("", "-0.8:0.8:5", &n, &rho), MIGE_OK);
     assert_true(n == 5 && rho[0] == -0.8 && fabs(rho[2]) < 1e-15 && fabs(rho[4] - 0.8) < 1e-15);
     free(rho);
     const char *bad[] = {"0.5",      "0:0.5",     "0:1:3", "-1.5:0:3", "0:0.5:0",
                          "0:0.5:3x", "0.5:0.5:2", "a:b:c", "nan:0:2"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
-        assert_int_equal(known_grid(bad[i], "", &n, &rho), MIGE_EUSAGE);
+        assert_int_equal(truth_grid(bad[i], "", &n, &rho), MIGE_EUSAGE);
 }
 
 int main(void) {

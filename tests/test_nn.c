@@ -12,7 +12,8 @@
 
 #include <cmocka.h>
 
-enum { MAX_LAYERS = 9, X1 = 1, UPSTREAM, PARAMS, INNER, X2 }; /* the last five: salts of the formula */
+enum { MAX_LAYERS = 10, X1 = 1, UPSTREAM, PARAMS, INNER, X2, STEP = 3 }; /* X1 to X2: salts of the formula */
+static const uint64_t SEED = 0x123456789ABC;
 
 typedef struct {
     const char *name;
@@ -27,6 +28,10 @@ typedef struct {
     { .kind = MIGE_LINEAR, .name = NAME, .out = OUT, .bias = BIAS }
 #define NORM(NAME, RELU)                                                                                           \
     { .kind = MIGE_NORM, .name = NAME, .relu = RELU }
+#define GAUSSIAN(NAME, S, LO, HI)                                                                                  \
+    { .kind = MIGE_GAUSSIAN, .name = NAME, .draws = S, .lo = LO, .hi = HI }
+#define NOISE(NAME, OUT)                                                                                           \
+    { .kind = MIGE_NOISE, .name = NAME, .out = OUT }
 #define RELU(NAME)                                                                                                 \
     { .kind = MIGE_RELU, .name = NAME }
 
@@ -49,6 +54,9 @@ static const net_case cases[] = {
     {"few", {4, 4, 3}, 2, 3, {CONV("a", 4, 3, 1, 1, 0), NORM("b", 1), LINEAR("c", 3, 1)}},
     {"conv_fast", {32, 28, 16}, 7, 1, {CONV("a", 24, 4, 2, 1, 1)}},
     {"conv_fast_odd", {5, 12, 20}, 2, 1, {CONV("a", 7, 4, 2, 1, 0)}},
+    {"gaussian", {1, 3, 2}, 7, 3, {LINEAR("a", 10, 1), GAUSSIAN("z", 3, 0, 0), LINEAR("c", 4, 1)}},
+    {"gaussian_range", {1, 3, 2}, 7, 2, {LINEAR("a", 12, 1), GAUSSIAN("z", 2, 0.6, 0.75)}},
+    {"noise", {2, 2, 3}, 7, 2, {NOISE("n", 5), LINEAR("a", 6, 1)}},
 };
 
 static int rank, ranks;
@@ -131,9 +139,28 @@ static void check_samples(const net_case *k, const char *what, const char *item,
     check_global(k->name, what, item, local, first * (int)size, (size_t)n * size, (size_t)k->batch * size);
 }
 
+/* What a gaussian layer says of itself; the gradient of 0.25 KL joins upstream at the layer below it. */
+static float *check_gaussian(const net_case *k, const mige_net *net, int i) {
+    int first = share(k->batch, rank), n = share(k->batch, rank + 1) - first;
+    mige_shape z = mige_net_shape(net, i), sigma = {1, 1, z.c};
+    float *d = floats((size_t)n * volume(mige_net_shape(net, i - 1))), *score = floats((size_t)n * volume(z));
+    double *exact = NULL;
+    assert_int_equal(mige_alloc((size_t)n * volume(z), sizeof *exact, &exact), MIGE_OK);
+    mige_gaussian_score(net, i, n, exact);
+    for (size_t j = 0; j < (size_t)n * volume(z); j++) score[j] = (float)exact[j];
+    check_samples(k, "sigma", "", sigma, mige_gaussian_sigma(net, i));
+    check_samples(k, "score", "", z, score);
+    float kl = (float)mige_gaussian_kl(net, i, n, 0.25, d);
+    assert_true((float)mige_gaussian_kl(net, i, n, 0.25, NULL) == kl);
+    check_global(k->name, "kl", "", &kl, -1, 1, 1);
+    free(score), free(exact);
+    return d;
+}
+
 static void run_case(const net_case *k) {
     const int first = share(k->batch, rank), n = share(k->batch, rank + 1) - first, last = k->layers - 1;
-    mige_pass train = {.train = 1, .reduce = sum_over_ranks}, eval = {0};
+    mige_pass train = {.train = 1, .reduce = sum_over_ranks, .seed = SEED, .step = STEP, .first_sample = first},
+              eval = {.seed = SEED, .step = STEP + 1, .first_sample = first};
     const float *upstream[MAX_LAYERS] = {NULL};
     mige_net *net = NULL;
     assert_int_equal(mige_net_create(k->in, k->spec, k->layers, n > 0 ? n : 1, 1, &net), MIGE_OK);
@@ -144,6 +171,8 @@ static void run_case(const net_case *k) {
     if (strcmp(k->name, "mixed") == 0) upstream[2] = inner = samples(mige_net_shape(net, 2), first, n, INNER, 1);
 
     assert_int_equal(mige_net_forward(net, x1, n, &train), MIGE_OK);
+    for (int i = 1; i < k->layers; i++)
+        if (k->spec[i].kind == MIGE_GAUSSIAN) upstream[i - 1] = inner = check_gaussian(k, net, i);
     assert_int_equal(mige_net_backward(net, upstream, &train), MIGE_OK);
     for (int i = 0; i < k->layers; i++)
         check_samples(k, "out.", k->spec[i].name, mige_net_shape(net, i), mige_net_output(net, i));
@@ -163,26 +192,82 @@ static void test_layers(void **state) {
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) run_case(&cases[i]);
 }
 
-static void test_encoder(void **state) {
+static void plan(net_case *k, const char *what, const mige_encoder_options *o, mige_encoder *e) {
+    assert_int_equal(mige_encoder_create(what, k->in, o, e), MIGE_OK);
+    k->layers = e->n;
+    memcpy(k->spec, e->layers, (size_t)e->n * sizeof *k->spec);
+}
+
+static void test_encoders(void **state) {
     (void)state;
-    net_case k = {"encoder", {32, 32, 3}, 7, MIGE_ENCODER_LAYERS, {{0}}};
-    mige_encoder_spec(64, k.spec);
-    run_case(&k);
+    const struct {
+        const char *name, *what, *features, *last_hidden;
+        mige_shape in;
+        mige_encoder_options o;
+    } rows[] = {
+        {"encoder", "dim", "conv,fc,y", "norm4", {32, 32, 3}, {.out = 64}},
+        {"encoder_grey", "dim", "conv,fc,y", "norm4", {9, 12, 1}, {.out = 6}},
+        {"encoder_mlp", "mlp:16,12", "fc,y", "relu2", {4, 5, 2}, {.out = 6, .stochastic = MIGE_ENCODER_IMPLICIT}},
+        {"encoder_gaussian", "mlp:16", "fc,y", "relu1", {4, 5, 2}, {6, MIGE_ENCODER_GAUSSIAN, 2, 0, 0, 0}}};
+    for (int i = 0; i < 4; i++) {
+        mige_encoder e;
+        net_case k = {rows[i].name, rows[i].in, 7, 0, {{0}}};
+        plan(&k, rows[i].what, &rows[i].o, &e);
+        run_case(&k);
+        assert_string_equal(e.features, rows[i].features);
+        assert_string_equal(mige_encoder_feature(&e, "fc"), rows[i].last_hidden);
+        assert_null(mige_encoder_feature(&e, "conv1"));
+    }
+}
+
+static void test_dim(void **state) {
+    (void)state;
+    net_case k = {"encoder", {32, 32, 3}, 7, 0, {{0}}};
+    mige_encoder e;
     mige_net *net = NULL;
+    plan(&k, "dim", &(mige_encoder_options){.out = 64}, &e);
     assert_int_equal(mige_net_create(k.in, k.spec, k.layers, 2, 0, &net), MIGE_OK);
     assert_int_equal(mige_net_num_params(net), 4921280);
     const char *features[] = {"conv", "fc", "y"};
     const size_t sizes[] = {4096, 1024, 64};
     for (int i = 0; i < 3; i++) {
-        int l = mige_net_layer(net, mige_encoder_feature(features[i]));
+        int l = mige_net_layer(net, mige_encoder_feature(&e, features[i]));
         assert_int_equal(volume(mige_net_shape(net, l)), sizes[i]);
     }
-    assert_null(mige_encoder_feature("conv1"));
     /* conv: 2 * output * patch; dX of conv1 is not computed. */
     const double conv1 = 2. * 16384 * 48, rest = 2. * (8192 * 1024 + 4096 * 2048 + 1024 * 4096 + 64 * 1024);
     assert_true(mige_net_flops(net, 0) == conv1 + rest);
     assert_true(mige_net_flops(net, 1) == conv1 + 2 * rest);
     mige_net_destroy(&net);
+}
+
+static void test_encoder_errors(void **state) {
+    (void)state;
+    const struct {
+        const char *what, *says;
+        mige_shape in;
+        mige_encoder_options o;
+    } bad[] = {{"resnet", "dim, mlp", {32, 32, 3}, {.out = 4}},
+               {"", "dim, mlp", {32, 32, 3}, {.out = 4}},
+               {"mlp", "0 dimensions", {32, 32, 3}, {.out = 0}},
+               {"dim", "7 x 32", {7, 32, 3}, {.out = 4}},
+               {"dim:3", "nothing to set", {32, 32, 3}, {.out = 4}},
+               {"dim", "no dropout", {32, 32, 3}, {.out = 4, .dropout = 0.5}},
+               {"dim", "noise", {32, 32, 3}, {.out = 4, .stochastic = MIGE_ENCODER_IMPLICIT}},
+               {"mlp:8,", "\"8,\"", {32, 32, 3}, {.out = 4}},
+               {"mlp:8,x", "\"8,x\"", {32, 32, 3}, {.out = 4}},
+               {"mlp:8,0", "\"8,0\"", {32, 32, 3}, {.out = 4}},
+               {"mlp:99999999999999999999", "1 to 65536", {32, 32, 3}, {.out = 4}},
+               {"mlp:1,2,3,4,5,6,7,8,9", "1 to 8 hidden", {32, 32, 3}, {.out = 4}}};
+    mige_encoder e;
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_int_equal(mige_encoder_create(bad[i].what, bad[i].in, &bad[i].o, &e), MIGE_EUSAGE);
+        if (!strstr(mige_error(), bad[i].says)) fail_msg("%s: %s", bad[i].what, mige_error());
+    }
+    mige_encoder_options full = {4, MIGE_ENCODER_GAUSSIAN, 1, 0, 0, 0.5};
+    assert_int_equal(mige_encoder_create("mlp:1,2,3,4,5,6,7,8", (mige_shape){8, 8, 1}, &full, &e), MIGE_OK);
+    assert_int_equal(e.n, 26);
+    assert_string_equal(e.layers[5].name, "drop2");
 }
 
 /* Ranges as told by `ready`: from the top down, end to end. */
@@ -248,6 +333,10 @@ static void test_specs(void **state) {
                                    LINEAR("bad", 1 << 30, 0),
                                    {.kind = MIGE_DROPOUT, .name = "bad", .rate = 1},
                                    {.kind = MIGE_DROPOUT, .name = "bad", .rate = NAN},
+                                   GAUSSIAN("bad", 0, 0, 0),
+                                   GAUSSIAN("bad", 1, 0, 1),
+                                   GAUSSIAN("bad", 1, 2, 1),
+                                   NOISE("bad", 0),
                                    {.kind = (enum mige_layer_kind)17, .name = "bad"}};
     mige_net *net = NULL;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
@@ -279,7 +368,7 @@ static void test_init(void **state) {
     const net_case *k = &cases[8];
     mige_net *net = NULL;
     assert_int_equal(mige_net_create(k->in, k->spec, k->layers, 1, 0, &net), MIGE_OK);
-    assert_int_equal(mige_net_init(net, 7, MIGE_RNG_INIT), MIGE_OK);
+    assert_int_equal(mige_net_init(net, 7, MIGE_RNG_INIT, 5), MIGE_OK);
     for (int i = 0; i < mige_net_num_tensors(net); i++) {
         mige_tensor t;
         mige_net_tensor(net, i, &t);
@@ -294,7 +383,7 @@ static void test_init(void **state) {
         if (strstr(t.name, "bias")) mige_net_tensor(net, i - 1, &w);
         double bound = 1 / sqrt((double)w.count / (double)w.dims[0]), u;
         for (size_t j = 0; j < t.count; j++) {
-            mige_rng_uniform(7, MIGE_RNG_INIT, 0, t.offset + j, 1, &u);
+            mige_rng_uniform(7, MIGE_RNG_INIT, 5, t.offset + j, 1, &u);
             assert_true(fabs((double)p[j] - (2 * u - 1) * bound) < 1e-7);
         }
     }
@@ -341,6 +430,25 @@ static void test_dropout(void **state) {
     mige_net_destroy(&net);
 }
 
+/* Without its draws a gaussian layer gives mu, and a noise layer zeros; bounds of sigma are reached. */
+static void test_mean(void **state) {
+    (void)state;
+    const mige_layer_spec spec[] = {NOISE("n", 2), GAUSSIAN("z", 2, 0.5, 2)};
+    const float x[6] = {1, -2, 100, -100, 3, 0}, want[16] = {1, -2, 100, -100, 1, -2, 100, -100};
+    mige_net *net = NULL;
+    mige_pass pass = {.mean = 1};
+    assert_int_equal(mige_net_create((mige_shape){1, 1, 6}, spec, 2, 1, 0, &net), MIGE_OK);
+    assert_int_equal(mige_net_forward(net, x, 1, &pass), MIGE_OK);
+    assert_memory_equal(mige_net_output(net, 1), want, 8 * sizeof *want);
+    const float *sigma = mige_gaussian_sigma(net, 1);
+    assert_true(sigma[0] == 2 && fabsf(sigma[1] - 0.6931472f) < 1e-6f);
+    pass.mean = 0;
+    assert_int_equal(mige_net_forward(net, x, 1, &pass), MIGE_OK);
+    const float *z = mige_net_output(net, 1), *eps = mige_gaussian_noise(net, 1);
+    for (int i = 0; i < 8; i++) assert_true(eps[i] != 0 && fabsf(z[i] - want[i] - sigma[i % 4] * eps[i]) < 1e-5f);
+    mige_net_destroy(&net);
+}
+
 /* Channels of no variance, a batch of one, a mean far from zero, and a NaN that must not vanish in a ReLU. */
 static void test_norm_edges(void **state) {
     (void)state;
@@ -348,7 +456,7 @@ static void test_norm_edges(void **state) {
     const mige_layer_spec spec = NORM("n", 1);
     mige_net *net = NULL;
     assert_int_equal(mige_net_create((mige_shape){1, 1, 2}, &spec, 1, BATCH, 1, &net), MIGE_OK);
-    assert_int_equal(mige_net_init(net, 0, MIGE_RNG_INIT), MIGE_OK);
+    assert_int_equal(mige_net_init(net, 0, MIGE_RNG_INIT, 0), MIGE_OK);
     float *x = floats(2 * BATCH), *dy = floats(2 * BATCH), *running = mige_net_state(net);
     const float *upstream[1] = {dy}, *y = mige_net_output(net, 0);
     mige_pass pass = {.train = 1};
@@ -402,48 +510,12 @@ static void test_bias_sum(void **state) {
     mige_net_destroy(&net);
 }
 
-static void test_adam(void **state) {
-    (void)state;
-    enum { N = 37 };
-    const char *names[] = {"adam_dim", "adam_default"};
-    const mige_adam settings[] = {{1e-2, 0.5, 0.999, 1e-8}, {1e-3, 0.9, 0.999, 1e-8}};
-    for (int k = 0; k < 2; k++) {
-        float start[N], p[N], g[N], m[N] = {0}, v[N] = {0};
-        ref_fill(start, 0, N, 10), ref_fill(p, 0, N, 10);
-        for (uint32_t t = 1; t <= 5; t++) {
-            ref_fill(g, 0, N, 10 + t);
-            mige_adam_step(&settings[k], t, N, p, g, m, v);
-        }
-        for (int i = 0; i < N; i++) p[i] -= start[i];
-        check(names[k], "moved", "", p, N);
-        check(names[k], "m", "", m, N);
-        check(names[k], "v", "", v, N);
-    }
-}
-
-static void test_cross_entropy(void **state) {
-    (void)state;
-    float z[90], d[90];
-    int32_t labels[9];
-    int64_t correct;
-    ref_fill(z, 0, 90, 20);
-    for (int i = 0; i < 90; i++) z[i] *= 20;
-    for (int i = 0; i < 9; i++) labels[i] = 7 * i % 10;
-    float loss = (float)mige_cross_entropy(z, labels, 9, 10, 0.25, d, &correct), hits = (float)correct;
-    check("cross_entropy", "loss", "", &loss, 1);
-    check("cross_entropy", "dlogits", "", d, 90);
-    check("cross_entropy", "correct", "", &hits, 1);
-    const float far[] = {-1000, 1000};
-    assert_true(mige_cross_entropy(far, (int32_t[]){0}, 1, 2, 1, NULL, NULL) == 2000);
-    assert_true(mige_cross_entropy(far, (int32_t[]){1}, 1, 2, 1, NULL, NULL) == 0);
-}
-
 int main(int argc, char **argv) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_layers),     cmocka_unit_test(test_encoder),
-                                       cmocka_unit_test(test_passes),     cmocka_unit_test(test_specs),
-                                       cmocka_unit_test(test_init),       cmocka_unit_test(test_dropout),
-                                       cmocka_unit_test(test_norm_edges), cmocka_unit_test(test_bias_sum),
-                                       cmocka_unit_test(test_adam),       cmocka_unit_test(test_cross_entropy)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_layers),         cmocka_unit_test(test_encoders), cmocka_unit_test(test_dim),
+        cmocka_unit_test(test_encoder_errors), cmocka_unit_test(test_mean),     cmocka_unit_test(test_passes),
+        cmocka_unit_test(test_specs),          cmocka_unit_test(test_init),     cmocka_unit_test(test_dropout),
+        cmocka_unit_test(test_norm_edges),     cmocka_unit_test(test_bias_sum)};
     MPI_Init(&argc, &argv);
     MPI_Comm_rank(MPI_COMM_WORLD, &rank);
     MPI_Comm_size(MPI_COMM_WORLD, &ranks);

@@ -30,15 +30,15 @@ typedef struct {
 enum { RUN = 1, SHOW = 2 };
 #define AT(field) offsetof(settings, field)
 static const mige_option options[] = {
-    {"count", MIGE_OPT_INT, AT(count), "12", 1, 1000, NULL, RUN, "images", "how many"},
-    {"seed", MIGE_OPT_INT, AT(seed), "1", 0, 9e15, NULL, RUN | SHOW, "N", "of all random numbers"},
-    {"rate", MIGE_OPT_REAL, AT(rate), "1e-4", 1e-12, 1e3, NULL, RUN, "X", "of learning"},
-    {"share", MIGE_OPT_REAL, AT(share), "-0.5", 0, 0, NULL, RUN, "X", "any number"},
-    {"fast", MIGE_OPT_FLAG, AT(fast), "no", 0, 0, NULL, RUN, "", "be quick about it"},
-    {"solver", MIGE_OPT_CHOICE, AT(solver), "lapack", 0, 0, "auto|lapack|scalapack", RUN, "", "of the problem"},
-    {"name", MIGE_OPT_TEXT, AT(name), "nobody", 0, 0, NULL, RUN, "TEXT", "what it is called"},
-    {"config", MIGE_OPT_TEXT, AT(config), "", 0, 0, NULL, RUN | SHOW, "FILE", "read options from a file"},
-    {"extra", MIGE_OPT_TEXT, AT(extra), "", 0, 0, NULL, SHOW, "TEXT", "only of show"},
+    {"count", MIGE_OPT_INT, AT(count), "12", 1, 1000, NULL, RUN, 0, "images", "how many"},
+    {"seed", MIGE_OPT_INT, AT(seed), "1", 0, 9e15, NULL, RUN | SHOW, SHOW, "N", "of all random numbers"},
+    {"rate", MIGE_OPT_REAL, AT(rate), "1e-4", 1e-12, 1e3, NULL, RUN, 0, "X", "of learning"},
+    {"share", MIGE_OPT_REAL, AT(share), "-0.5", 0, 0, NULL, RUN, 0, "X", "any number"},
+    {"fast", MIGE_OPT_FLAG, AT(fast), "no", 0, 0, NULL, RUN, RUN | SHOW, "", "be quick about it"},
+    {"solver", MIGE_OPT_CHOICE, AT(solver), "lapack", 0, 0, "auto|lapack|scalapack", RUN, 0, "", "of the problem"},
+    {"name", MIGE_OPT_TEXT, AT(name), "nobody", 0, 0, NULL, RUN, 0, "TEXT", "what it is called"},
+    {"config", MIGE_OPT_TEXT, AT(config), "", 0, 0, NULL, RUN | SHOW, 0, "FILE", "read options from a file"},
+    {"extra", MIGE_OPT_TEXT, AT(extra), "", 0, 0, NULL, SHOW, 0, "TEXT", "only of show"},
 };
 static const mige_command commands[] = {
     {"run", RUN, "Runs.", "--name TEXT"},
@@ -272,6 +272,44 @@ static void odd_texts(void **state) {
                       "--name: ");
 }
 
+/* What was begun with some options is gone on with only with the same, but for those that change no result. */
+static void earlier_texts(void **state) {
+    static const struct {
+        const char *text, *part; /* of the message; "": none, they are the same */
+    } cases[] = {
+        {"[run]\ncount = 7\nrate = 0.0001\n", ""},
+        {"count = 7\n", ""},                         /* without a section; the others as their defaults */
+        {"count = 7.0\nrate = 1E-4\n", ""},          /* by value, not by letters */
+        {"count = 7\nfast = yes\n", ""},             /* free */
+        {"count = 7\nfast = perhaps\n", ""},         /* free, whatever it says */
+        {"count = 7\nwheels = 4\nimages = 9\n", ""}, /* another version's */
+        {"count = 7\nconfig = some.ini\n", ""},
+        {"count = 7\nextra = x\n", ""},         /* another command's */
+        {"count = 7\nname = no\n  body\n", ""}, /* a value on two lines */
+        {"", "--count: OLD has \"12\", this command \"7\" (DO)"},
+        {"count = 7\nrate = 0.5\n", "--rate: OLD has \"0.5\", this command \"0.0001\" (DO)"},
+        {"count = 7\nname = nobody\n  else\n", "--name: OLD has \"nobodyelse\", this command \"nobody\" (DO)"},
+        {"count = 7\nseed = 2\n", "--seed"}, /* free for show, not for run */
+        {"count = 7\nsolver = qr\n", "OLD:2: solver: \"qr\" is not a choice"},
+    };
+    settings s;
+    (void)state;
+    mige_options_given given = {&table, &commands[0], &s};
+    assert_int_equal(parse(&s, "--count 7"), MIGE_OK);
+    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
+        int err = mige_options_same(&given, "OLD", cases[k].text, "DO");
+        if (*cases[k].part || err) assert_raised(err, MIGE_EUSAGE, *cases[k].part ? cases[k].part : "none");
+    }
+    char value[MIGE_OPT_TEXT_SIZE], *text;
+    assert_int_equal(mige_options_config(&table, &commands[0], &s, &text), MIGE_OK);
+    assert_int_equal(mige_options_same(&given, "OLD", text, "DO"), MIGE_OK);
+    free(text);
+    mige_options_find("[run]\ncount = 7\nimages = 500\n", "images", value);
+    assert_string_equal(value, "500");
+    mige_options_find("[run]\ncount = 7\n", "images", value);
+    assert_string_equal(value, "");
+}
+
 static void help_tells_all(void **state) {
     char *text;
     (void)state;
@@ -301,6 +339,7 @@ int main(void) {
         cmocka_unit_test(option_defaults),   cmocka_unit_test(option_values), cmocka_unit_test(option_errors),
         cmocka_unit_test(option_commands),   cmocka_unit_test(ini_files),     cmocka_unit_test(ini_errors),
         cmocka_unit_test(config_reads_back), cmocka_unit_test(odd_texts),     cmocka_unit_test(help_tells_all),
+        cmocka_unit_test(earlier_texts),
     };
     if (!mkdtemp(folder) || chdir(folder) != 0) return 1;
     int failed = cmocka_run_group_tests_name("options", tests, NULL, NULL);

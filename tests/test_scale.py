@@ -94,8 +94,8 @@ def refused(ranks):
 
 
 def dry_run():
-    r = good("scale", "--samples", "1000,9000", "--dry-run", ranks=3)
-    for part in "1000 samples", "at once, grid 1 x 2", "9000 samples", "in turn, grid 1 x 3", "MB a rank", "GFLOP":
+    r = good("scale", "--samples", "700,1000,9000", "--dry-run", ranks=3)
+    for part in "1000 samples", "at once, grid 1 x 1", "at once, grid 1 x 2", "9000 samples", "in turn, grid 1 x 3", "MB a rank", "GFLOP":
         assert part in r.out, f"no {part} in {r.out}"
     for ranks, samples in (1, 100), (2, 4095), (2, 4096), (3, 6143), (3, 6144):  # the model for plots has the same rule
         r = good("scale", "--samples", samples, "--dim", 8, "--dry-run", ranks=ranks)
@@ -153,7 +153,7 @@ def stopped(ranks):
     """--max-hours ends it after one gradient, with 75; that gradient is not lost."""
     output = f"stopped-{ranks}.h5"
     for done in range(1, 3):
-        r = fails(75, "--max-hours.*--resume", *scale(output, "--max-hours", 1e-9, "--resume", sizes=(256,)),
+        r = fails(75, "after its hours.*--resume", *scale(output, "--max-hours", 1e-9, "--resume", sizes=(256,)),
                   ranks=ranks)
         rows, _ = read(output)
         assert rows["draws"][0] == done and np.isfinite(rows["gradient"][0]).sum() == done, str(r)

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """mige toy: its file, its numbers at several numbers of ranks, killed and gone on with, and what it refuses."""
 import os
+import shutil
 import signal
 import sys
 import time
@@ -153,9 +154,9 @@ def stopped(ranks):
 
 
 def out_of_time():
-    fails(75, "--max-hours.*--resume", *toy(path("time.h5"), "--max-hours", 1e-7))
+    fails(75, "after its hours.*--resume", *toy(path("time.h5"), "--max-hours", 1e-7))
     assert unfinished(path("time.h5"))
-    fails(75, "--max-hours.*--resume", *toy(path("time.h5"), "--max-hours", 1e-7), ranks=3)
+    fails(75, "after its hours.*--resume", *toy(path("time.h5"), "--max-hours", 1e-7), ranks=3)
 
 
 def other_options():
@@ -171,6 +172,10 @@ def other_options():
     with open(path("cut.h5"), "wb") as f:
         f.write(whole[: len(whole) // 2])
     fails(3, r"cut\.h5", *toy(path("cut.h5"), "--resume", "--seed", 3))
+    shutil.copy(path("a.h5"), path("earlier.h5"))
+    with h5py.File(path("earlier.h5"), "r+") as f: # whose samples came from another generator
+        del f.attrs["draws"], f.attrs["sealed"]
+    fails(3, r"earlier\.h5.*draws", *toy(path("earlier.h5"), "--resume", "--seed", 3))
     same(contents(path("a.h5")), before, 0)
     good(*toy(path("a.h5"), "--resume", "--seed", 3, "--threads", 2, "--quiet"), ranks=2)
     good(*toy(path("new.h5"), "--resume", methods="mige"))

@@ -10,6 +10,7 @@
 #ifndef MIGE_IO_H
 #define MIGE_IO_H
 
+#include "mige/options.h"
 #include <stddef.h>
 #include <stdint.h>
 
@@ -39,6 +40,8 @@ int mige_file_create(const char *path, const char *format, mige_file **f);
 /* Marks the file complete, closes, syncs and renames it. *f = NULL whatever happens; after an error the .part is
  * gone and `path` is what it was. */
 int mige_file_commit(mige_file **f);
+/* Whether a file can be written there: begun and given up again. */
+int mige_file_try(const char *path);
 /* Closes and deletes the .part. No effect on NULL. */
 void mige_file_discard(mige_file **f);
 
@@ -79,6 +82,9 @@ int mige_file_get_text(const mige_file *f, const char *object, const char *name,
 int mige_file_get_int(const mige_file *f, const char *object, const char *name, int64_t *value);
 int mige_file_get_real(const mige_file *f, const char *object, const char *name, double *value);
 
+/* Compares the options that a file was made with, as its provenance tells, with those given: mige_options_same. */
+int mige_file_same_options(const mige_file *f, const mige_options_given *given, const char *advice);
+
 /* Is there a data set of this name or, for a name that does not begin with '/', an attribute of the root? 1 or 0,
  * never an error. */
 int mige_file_has(const mige_file *f, const char *name);
@@ -99,6 +105,12 @@ int mige_file_each(const mige_file *f, int (*fn)(void *ctx, const char *name), v
 
 /* Reads every data set of `f` and compares its CRC-32; a data set without one is an error. */
 int mige_file_verify(const mige_file *f);
+/* Whether the file has a seal, so that all of its bytes were compared with their sum when it was opened. */
+int mige_file_sealed(const mige_file *f);
+
+/* path = that of a file in a run's folder. Errors: MIGE_EUSAGE (too long). */
+enum { MIGE_RUN_PATH = 1024 };
+int mige_run_path(const char *run, const char *name, char path[MIGE_RUN_PATH]);
 
 /* mkdir -p. */
 int mige_make_folder(const char *path);

@@ -18,17 +18,24 @@ typedef struct {
     int h, w, c;
 } mige_shape;
 
-enum mige_layer_kind { MIGE_CONV, MIGE_LINEAR, MIGE_NORM, MIGE_RELU, MIGE_DROPOUT };
+/* gaussian: 2 K inputs a sample, mu [K] and rho [K], to S draws of a code, {h = S, w = 1, c = K}:
+ *   z[s][k] = mu[k] + sigma[k] eps[s][k], sigma = softplus(rho - 5), or within a range lo to hi: sigma =
+ * softplus(rho), rho clipped to it and without a gradient beyond. eps ~ N(0, 1). noise: the input's values, then
+ * `out` draws of N(0, 1), as a vector. Both draw in evaluation too, by the purpose MIGE_RNG_NOISE, as dropout does
+ * by its own: see mige_pass. */
+enum mige_layer_kind { MIGE_CONV, MIGE_LINEAR, MIGE_NORM, MIGE_RELU, MIGE_DROPOUT, MIGE_GAUSSIAN, MIGE_NOISE };
 
 /* One layer, as a row of a table. Fields that a kind does not use are 0. */
 typedef struct {
     enum mige_layer_kind kind;
     const char *name;        /* unique in the network: "conv1", "norm1", ...; names its tensors in files */
-    int out;                 /* conv, linear: output channels or features */
+    int out;                 /* conv, linear: output channels or features; noise: values drawn */
     int kernel, stride, pad; /* conv: square */
     int bias;                /* conv, linear: 1 if it has a bias */
     int relu;                /* norm: 1 if a ReLU follows in the same pass */
     double rate;             /* dropout: probability of a zero, in [0, 1) */
+    int draws;               /* gaussian: S */
+    double lo, hi;           /* gaussian: range of sigma; 0, 0: none */
 } mige_layer_spec;
 
 /* Sums buf[0..n) over all ranks, in place, the same result on each. Returns an error code. */
@@ -44,7 +51,8 @@ typedef struct {
     void *reduce_ctx;
     mige_ready_fn ready; /* NULL: nobody to tell */
     void *ready_ctx;
-    uint64_t seed, step;  /* for dropout; with first_sample they make the mask independent of ranks */
+    int mean;             /* 1: gaussian and noise layers take zeros for their draws: every z is mu */
+    uint64_t seed, step;  /* of what is drawn; with first_sample they make it independent of ranks */
     int64_t first_sample; /* global index in the batch of this rank's first sample */
 } mige_pass;
 
@@ -66,6 +74,11 @@ typedef struct {
 int mige_net_create(mige_shape in, const mige_layer_spec *spec, int nlayers, int max_batch, int input_gradient,
                     mige_net **net);
 void mige_net_destroy(mige_net **net);
+/* The same without any memory: for shapes, tensors and sizes alone. And the bytes that such a
+ * one would take. */
+int mige_net_blueprint(mige_shape in, const mige_layer_spec *spec, int nlayers, int max_batch, int input_gradient,
+                       mige_net **net);
+size_t mige_net_memory(const mige_net *net);
 
 /* Flat vectors and their lengths; owned by the network, fixed for its life. */
 float *mige_net_params(const mige_net *net);
@@ -89,8 +102,9 @@ mige_shape mige_net_shape(const mige_net *net, int layer);
 size_t mige_net_bytes(mige_shape in, const mige_layer_spec *spec, int nlayers, int max_batch);
 
 /* PyTorch's defaults: weights and biases U(-b, b), b = 1/sqrt(fan in); gamma 1, beta 0; running mean 0,
- * variance 1. A function of (seed, purpose) alone: element i of the flat vector draws at index i. */
-int mige_net_init(mige_net *net, uint64_t seed, uint32_t purpose);
+ * variance 1. A function of (seed, purpose, stream) alone: element i of the flat vector draws at index i, step
+ * `stream`. */
+int mige_net_init(mige_net *net, uint64_t seed, uint32_t purpose, uint64_t stream);
 
 /* x [n][h][w][c] -> every layer's output, kept for backward. n may be 0 on a rank that has no sample (its
  * reductions are still joined). x must stay as it is until backward is done. Floating-point operations are in
@@ -108,20 +122,88 @@ int mige_net_backward(mige_net *net, const float *const *upstream, const mige_pa
 /* Gradient of the input after backward, valid until the next one, or NULL if not asked for at creation. */
 const float *mige_net_input_gradient(const mige_net *net);
 
+/* Of a gaussian layer, about the n samples of the last forward pass and valid until the next: sigma [n][K],
+ * eps [n][S][K], the exact score of z given the input, -eps / sigma [n][S][K]. The sum over samples of
+ * KL(N(mu, sigma^2) || N(0, 1)) in nats, which adds scale * its gradient with respect to the layer's input to
+ * upstream [n][2 K] unless that is NULL. */
+const float *mige_gaussian_sigma(const mige_net *net, int layer);
+const float *mige_gaussian_noise(const mige_net *net, int layer);
+void mige_gaussian_score(const mige_net *net, int layer, int n, double *score);
+double mige_gaussian_kl(const mige_net *net, int layer, int n, double scale, float *upstream);
+
 /* Multiplications and additions of one sample's forward (backward 0) or backward (1) pass through convolutions and
  * linear layers, of the direct algorithm: some convolutions are computed with fewer. */
 double mige_net_flops(const mige_net *net, int backward);
+
+/* Learning rate of a step, from 1: rate * warm * kind, warm rising in equal parts to 1 at step `warmup`, and
+ *   constant 1
+ *   cosine   (1 + cos(pi (step - 1 - warmup) / (steps - warmup))) / 2 after the warm-up: 0 once all steps are done
+ *   step     decay^floor((step - 1) / every) */
+#define MIGE_SCHEDULES "constant|cosine|step"
+enum mige_schedule_kind { MIGE_CONSTANT, MIGE_COSINE, MIGE_STEPS };
+typedef struct {
+    enum mige_schedule_kind kind;
+    double rate;
+    int64_t warmup; /* steps; 0: none */
+    int64_t steps;  /* cosine: of the whole training */
+    int64_t every;  /* steps: > 0 */
+    double decay;   /* steps */
+} mige_schedule;
+double mige_rate(const mige_schedule *s, int64_t step);
+
+/* log(1 + e^x), without overflow, and its slope, 1 / (1 + e^-x). */
+double mige_softplus(double x);
+double mige_sigmoid(double x);
 
 /* Softmax cross entropy: logits [n][classes], labels [n] in 0 .. classes - 1 -> sum over samples of -log p(label),
  * in nats; dlogits (may be NULL) = scale * gradient of that sum; *correct (may be NULL) counts argmax == label. */
 double mige_cross_entropy(const float *logits, const int32_t *labels, int n, int classes, double scale,
                           float *dlogits, int64_t *correct);
 
-/* The Deep InfoMax encoder: conv 64, 128, 256 (k4 s2 p1, batch norm, ReLU, no bias), linear 1024 (batch norm,
- * ReLU, no bias), linear `z` with bias, written to spec. */
-enum { MIGE_ENCODER_LAYERS = 9 };
-void mige_encoder_spec(int z, mige_layer_spec spec[MIGE_ENCODER_LAYERS]);
-/* Layer name of feature "conv", "fc" or "y"; NULL for any other. */
-const char *mige_encoder_feature(const char *feature);
+/* The same with targets of (1 - smoothing) at the label and smoothing / classes everywhere (label smoothing), less
+ * confidence * entropy of the softmax in nats (confidence penalty; Pereyra et al. 2017). */
+typedef struct {
+    double smoothing, confidence;
+} mige_softness;
+double mige_soft_cross_entropy(const mige_softness *o, const float *logits, const int32_t *labels, int n,
+                               int classes, double scale, float *dlogits, int64_t *correct);
+
+/* Encoders, from an image to a code:
+ *   dim          that of Deep InfoMax: conv1, conv2, conv3 of 64, 128, 256 channels (k4 s2 p1, no bias) with norm1,
+ *                norm2, norm3 (ReLU), fc of 1024 without bias, norm4 (ReLU), y with bias. Features conv (norm3), fc
+ *                (norm4), y. Images of any channels, at least 8 x 8.
+ *   mlp:W1,W2... fc1 relu1 fc2 relu2 ... y, with biases; drop1, drop2, ... after the ReLUs where there is dropout.
+ *                Features fc (the last hidden layer, after its ReLU), y. Images of any size.
+ * gaussian: y has 2 K outputs, mu and rho, and a layer z draws from them: feature y begins with mu. implicit: a
+ * first layer, noise, adds K draws to the inputs. The last layer is the code. */
+enum { MIGE_ENCODER_MOST = 28, MIGE_ENCODER_FEATURES = 4 };
+enum mige_stochastic { MIGE_ENCODER_EXACT, MIGE_ENCODER_GAUSSIAN, MIGE_ENCODER_IMPLICIT };
+
+typedef struct {
+    int out; /* K, dimensions of the code */
+    enum mige_stochastic stochastic;
+    int draws;      /* gaussian: S; 0 is 1 */
+    double lo, hi;  /* gaussian: range of sigma; 0, 0: none */
+    double dropout; /* mlp: rate after each hidden layer; 0: no such layers */
+} mige_encoder_options;
+
+typedef struct {
+    const char *name, *layer;
+} mige_feature;
+
+/* May be copied; its strings are constants. */
+typedef struct {
+    int n;
+    mige_layer_spec layers[MIGE_ENCODER_MOST];
+    mige_feature feature[MIGE_ENCODER_FEATURES]; /* ends with a NULL name where not full */
+    char features[32];                           /* their names, "conv,fc,y" */
+} mige_encoder;
+
+/* what: "dim", "mlp", "mlp:1024,1024". Errors: MIGE_EUSAGE (unknown name, image too small, bad widths). */
+int mige_encoder_create(const char *what, mige_shape in, const mige_encoder_options *o, mige_encoder *e);
+/* Layer name of a feature; NULL if the encoder has none of that name. */
+const char *mige_encoder_feature(const mige_encoder *e, const char *feature);
+/* How `what` may be written, for help and errors: "dim, mlp[:1024,1024]". */
+const char *mige_encoder_names(void);
 
 #endif

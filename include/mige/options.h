@@ -4,6 +4,7 @@
 #define MIGE_OPTIONS_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 enum mige_option_type {
     MIGE_OPT_FLAG,   /* int: 0 or 1; alone on the command line, yes/no in a file */
@@ -22,6 +23,7 @@ typedef struct {
     double min, max;     /* of INT and REAL, inclusive; both 0: any finite number */
     const char *choices; /* of CHOICE: "lapack|scalapack|subspace" */
     unsigned commands;   /* bit mask of the commands that have it */
+    unsigned free_for;   /* those whose results do not depend on it: what they began may go on with another value */
     const char *units;   /* "images", "s", ... or "" */
     const char *help;    /* one line */
 } mige_option;
@@ -39,6 +41,13 @@ typedef struct {
     const mige_command *commands;
     int ncommands;
 } mige_option_table;
+
+/* A command with its options: what a run or a file was asked for. */
+typedef struct {
+    const mige_option_table *table;
+    const mige_command *command;
+    const void *config;
+} mige_options_given;
 
 /* Every variable to its default. */
 int mige_options_defaults(const mige_option_table *t, void *config);
@@ -62,9 +71,24 @@ int mige_options_parse(const mige_option_table *t, const mige_command *cmd, void
  * values. */
 int mige_options_config(const mige_option_table *t, const mige_command *cmd, const void *config, char **text);
 int mige_options_help(const mige_option_table *t, const mige_command *cmd, const char *program, char **text);
+/* Compares the options in an INI text that this program wrote earlier, with or without its section, with those
+ * given: one that the text lacks counts as its default, a name that the table does not know (another version's) is
+ * passed over, and so are those that are free for the command. Errors: MIGE_EUSAGE, the first difference, as
+ * "--NAME: WHERE has "A", this command "B" (ADVICE)". */
+int mige_options_same(const mige_options_given *g, const char *where, const char *text, const char *advice);
+/* The value of a name, in any section, in such a text; "" if it is not there. */
+void mige_options_find(const char *text, const char *name, char value[MIGE_OPT_TEXT_SIZE]);
+/* The value of an option as text, by its name; "" if there is none. */
+void mige_options_value(const mige_options_given *g, const char *name, char value[MIGE_OPT_TEXT_SIZE]);
 /* The command called `name`, or NULL with a MIGE_EUSAGE message that names the nearest. */
 const mige_command *mige_options_command(const mige_option_table *t, const char *name);
 /* Name of value i of a choice ("lapack|scalapack", 1 -> "scalapack"), copied to text. */
 void mige_options_choice(const char *choices, int i, char *text, size_t size);
+
+/* Lists in texts, "5,10,20", "mige,mine"; malloc'ed. values [n] = whole numbers, each in [min, max] and none twice;
+ * indices [n] = the places of the names in `choices`, "a|b|c", none twice. Errors: MIGE_EUSAGE, which begin with
+ * `where`. */
+int mige_list_integers(const char *where, const char *text, int64_t min, int64_t max, int *n, int64_t **values);
+int mige_list_names(const char *where, const char *text, const char *choices, int *n, int **indices);
 
 #endif

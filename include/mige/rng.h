@@ -18,6 +18,8 @@ enum {
     MIGE_RNG_PROBE = 8,      /* initial weights and shuffles of the probe's classifiers */
     MIGE_RNG_SUBSET = 9,     /* which images `convert --train N --test N` takes */
     MIGE_RNG_SSM = 10,       /* score matching: which samples are held out, batches, slices, initial weights */
+    MIGE_RNG_AUGMENT = 11,   /* views of images; step: epoch, index: 2 image + view */
+    MIGE_RNG_PRIOR = 12,     /* draws of the prior that codes are matched to; step: step, index: row of the batch */
     MIGE_RNG_MEDIAN = 13,    /* pairs that bracket the median distance */
     MIGE_RNG_NYSTROM = 14    /* landmarks of the preconditioner */
 };

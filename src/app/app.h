@@ -2,11 +2,15 @@
 #ifndef MIGE_APP_H
 #define MIGE_APP_H
 
+#include "app/commands.h"
 #include "mige/comm.h"
 #include "mige/nn.h"
 #include "mige/options.h"
 #include "mige/precondition.h"
 #include "mige/score.h"
+#include "study/study.h"
+#include "train/memory.h"
+#include "train/options.h"
 
 /* One variable an option; see the table in config.c for meaning, units and ranges. */
 typedef struct {
@@ -20,19 +24,11 @@ typedef struct {
     int64_t eigen, iterations, ssm_steps, ssm_hidden;
     int precondition;
     char width[MIGE_OPT_TEXT_SIZE], check[MIGE_OPT_TEXT_SIZE];
-    /* training */
-    int task, objective, circumstance, fresh_projection;
-    char data[MIGE_OPT_TEXT_SIZE], out[MIGE_OPT_TEXT_SIZE];
-    int64_t batch, epochs, steps, code, projection, keep_every;
     int resume;
-    char checkpoint_every[MIGE_OPT_TEXT_SIZE], stop_file[MIGE_OPT_TEXT_SIZE];
-    double max_hours, rate, beta1, beta2;
-    /* toy, scale: samples whose mutual information is known */
-    char dims[MIGE_OPT_TEXT_SIZE], methods[MIGE_OPT_TEXT_SIZE], samples[MIGE_OPT_TEXT_SIZE],
-        rho[MIGE_OPT_TEXT_SIZE];
-    int64_t dim, repeats, critic_repeats, critic_steps, joint_steps;
-    int problem, rotate;
-    double critic_rate, joint_rate;
+    char stop_file[MIGE_OPT_TEXT_SIZE];
+    double max_hours;
+    train_options train; /* its data is that of probe and encode, too */
+    study_options study; /* toy, scale */
     /* probe, encode */
     char run[MIGE_OPT_TEXT_SIZE], layers[MIGE_OPT_TEXT_SIZE];
     int untrained;
@@ -43,7 +39,7 @@ typedef struct {
     char points[MIGE_OPT_TEXT_SIZE], points_dataset[MIGE_OPT_TEXT_SIZE];
     int format, compress;
     char from[MIGE_OPT_TEXT_SIZE];
-    int64_t train, test;
+    int64_t keep_train, keep_test;
 } config;
 
 typedef struct {
@@ -55,37 +51,26 @@ typedef struct {
 } app;
 
 extern const mige_option_table option_table;
+mige_options_given given_options(const app *a);
+/* What toy and scale are asked for. Errors: MIGE_EUSAGE. */
+int study_of(const app *a, study *s);
+/* What scores may take, with what to do where that is too little. */
+mige_memory memory_of(const app *a);
 
 /* Score options out of the configuration. Errors: MIGE_EUSAGE (a width that is neither "median" nor a positive
  * number). */
 int config_score(const config *c, mige_score_options *o);
-/* --check, as a sum of these. Errors: MIGE_EUSAGE (an unknown name). */
-enum { CHECK_EIGEN = 1, CHECK_NAN = 2, CHECK_REPLICA = 4 };
+/* --check, as a sum of CHECK_... of train/check.h. Errors: MIGE_EUSAGE (an unknown name). */
 int config_checks(const config *c, int *checks);
-/* The value of an option that is a choice, by the option's name. */
-enum { CHOICE_SIZE = 32 };
-void config_choice(const config *c, const char *option, char text[CHOICE_SIZE]);
-/* An option that must be given. */
-int config_need(const char *option, const char *value);
-/* Path of a file in a run's folder, MIGE_OPT_TEXT_SIZE long. */
-int run_path(const char *run, const char *name, char *path);
-
-/* A warning about a checkpoint that is passed over. */
-void say_damaged(const char *message);
+/* The defaults that the objective asked for prefers, then once more what was given. */
+int config_presets(const app *a, config *c);
 /* Whether an output can be written, before the work is done for it; and that it is none of the inputs (NULL or "":
  * none). On one rank. */
 int check_output(const char *output, const char *input, const char *other);
 
 /* The commands. Collective. */
-int cmd_train(app *a);
-int cmd_probe(app *a);
-int cmd_encode(app *a);
-int cmd_score(app *a);
-int cmd_toy(app *a);
-int cmd_scale(app *a);
-int cmd_convert(app *a);
-int cmd_info(app *a);
-int cmd_verify(app *a);
+#define COMMAND_FUNCTION(BIT, NAME, ...) int cmd_##NAME(app *a);
+COMMANDS(COMMAND_FUNCTION)
 
 /* --log-view: time per phase over the ranks. Collective. */
 int print_phases(const mige_comm *c);

@@ -1,8 +1,9 @@
 /* The one table of options, and what is made from it. */
 #include "app/app.h"
-#include "app/lists.h"
 #include "mige/error.h"
 #include "mige/io.h"
+#include "train/check.h"
+#include "train/term.h"
 #include <math.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -10,41 +11,10 @@
 #include <string.h>
 #include <sys/stat.h>
 
-enum {
-    TRAIN = 1,
-    PROBE = 2,
-    ENCODE = 4,
-    SCORE = 8,
-    CONVERT = 16,
-    INFO = 32,
-    VERIFY = 64,
-    TOY = 128,
-    SCALE = 256,
-    ALL = 511
-};
 enum { ESTIMATE = TRAIN | SCORE | TOY | SCALE };
 
-static const mige_command commands[] = {
-    {"train", TRAIN,
-     "Trains an encoder by the gradient of mutual information; keeps metrics and checkpoints in RUN.",
-     "--data F.h5 --out RUN [--OPTION VALUE]..."},
-    {"probe", PROBE, "Trains classifiers on the frozen encoder of a run; prints and keeps their test accuracy.",
-     "--run RUN [--layers conv,fc,y]"},
-    {"encode", ENCODE, "Writes the learnt features of a data file, in its order.",
-     "--run RUN --data F.h5 --output G.h5"},
-    {"score", SCORE, "Estimates the score (gradient of the log density) of anyone's samples.",
-     "--input F.h5 --dataset /NAME --output S.h5"},
-    {"toy", TOY,
-     "Gradients of mutual information where the true one is known: correlated Gaussians, and maps of them.",
-     "--dims 5,10,20 --methods mige,mine,mine-f --output F.h5 [--OPTION VALUE]..."},
-    {"scale", SCALE,
-     "Time per phase and error of the gradient of mutual information against the number of samples.",
-     "--samples 256,1024,4096 --dim D --output F.h5 [--OPTION VALUE]..."},
-    {"convert", CONVERT, "Makes a data file from the official files of MNIST, CIFAR-10 or CIFAR-100.",
-     "--format mnist|cifar10|cifar100 --from DIR --output F.h5"},
-    {"info", INFO, "Tells versions, ranks, threads and BLAS kernels, and warns of what is slow.", ""},
-    {"verify", VERIFY, "Checks files of this program: complete, right format, sums match.", "F.h5..."},
-};
+#define COMMAND(BIT, NAME, FLAGS, NEEDS, WRITES, USAGE, HELP) {#NAME, BIT, HELP, USAGE},
+static const mige_command commands[] = {COMMANDS(COMMAND)};
 
 #define AT(field) offsetof(config, field)
 #define FLAG MIGE_OPT_FLAG
@@ -54,129 +24,201 @@ static const mige_command commands[] = {
 #define TEXT MIGE_OPT_TEXT
 
 static const mige_option options[] = {
-    {"data", TEXT, AT(data), "", 0, 0, NULL, TRAIN | PROBE | ENCODE, "F.h5",
+    {"data", TEXT, AT(train.data), "", 0, 0, NULL, TRAIN | PROBE | ENCODE, TRAIN, "F.h5",
      "the data file (probe, encode: the run's own if not given)"},
-    {"out", TEXT, AT(out), "", 0, 0, NULL, TRAIN, "RUN", "folder of the run: metrics, checkpoints, configuration"},
-    {"run", TEXT, AT(run), "", 0, 0, NULL, PROBE | ENCODE, "RUN", "folder of a trained run"},
-    {"input", TEXT, AT(input), "", 0, 0, NULL, SCORE, "F.h5", "HDF5 file with the samples"},
-    {"dataset", TEXT, AT(dataset), "/samples", 0, 0, NULL, SCORE, "/NAME",
+    {"out", TEXT, AT(train.out), "", 0, 0, NULL, TRAIN, TRAIN, "RUN",
+     "folder of the run: metrics, checkpoints, configuration"},
+    {"run", TEXT, AT(run), "", 0, 0, NULL, PROBE | ENCODE, 0, "RUN", "folder of a trained run"},
+    {"input", TEXT, AT(input), "", 0, 0, NULL, SCORE, 0, "F.h5", "HDF5 file with the samples"},
+    {"dataset", TEXT, AT(dataset), "/samples", 0, 0, NULL, SCORE, 0, "/NAME",
      "data set of the samples, [M,D], any number type"},
-    {"points", TEXT, AT(points), "", 0, 0, NULL, SCORE, "G.h5",
+    {"points", TEXT, AT(points), "", 0, 0, NULL, SCORE, 0, "G.h5",
      "HDF5 file with other points to give the scores at"},
-    {"points-dataset", TEXT, AT(points_dataset), "/points", 0, 0, NULL, SCORE, "/NAME",
+    {"points-dataset", TEXT, AT(points_dataset), "/points", 0, 0, NULL, SCORE, 0, "/NAME",
      "data set of the points, [Q,D]"},
-    {"format", CHOICE, AT(format), "cifar10", 0, 0, "mnist|cifar10|cifar100", CONVERT, "",
+    {"format", CHOICE, AT(format), "cifar10", 0, 0, "mnist|cifar10|cifar100", CONVERT, 0, "",
      "format of the official files"},
-    {"from", TEXT, AT(from), "", 0, 0, NULL, CONVERT, "DIR", "folder of the official files"},
-    {"output", TEXT, AT(output), "", 0, 0, NULL, ENCODE | SCORE | CONVERT | TOY | SCALE, "F.h5",
+    {"from", TEXT, AT(from), "", 0, 0, NULL, CONVERT, 0, "DIR", "folder of the official files"},
+    {"output", TEXT, AT(output), "", 0, 0, NULL, ENCODE | SCORE | CONVERT | TOY | SCALE, ALL, "F.h5",
      "the file to write"},
-    {"train", INT, AT(train), "0", 0, 1e9, NULL, CONVERT, "N",
+    {"train", INT, AT(keep_train), "0", 0, 1e9, NULL, CONVERT, 0, "N",
      "keep this many training images, balanced over classes; 0: all"},
-    {"test", INT, AT(test), "0", 0, 1e9, NULL, CONVERT, "N", "keep this many test images; 0: all"},
-    {"compress", FLAG, AT(compress), "no", 0, 0, NULL, CONVERT, "", "deflate the images (smaller, slower to read)"},
-    {"task", CHOICE, AT(task), "infomax", 0, 0, "infomax", TRAIN, "", "what is learnt"},
-    {"objective", CHOICE, AT(objective), "mige", 0, 0, "mige", TRAIN, "", "by which gradient"},
-    {"circumstance", CHOICE, AT(circumstance), "I", 0, 0, "I|II|I+II", TRAIN, "",
-     "I: I(x;z) of image and code; II: I(h;z) of conv features and code; I+II: their sum"},
-    {"batch", INT, AT(batch), "128", 2, 1e6, NULL, TRAIN, "images", "images a step, over all ranks together"},
-    {"epochs", INT, AT(epochs), "10", 0, 1e6, NULL, TRAIN, "N", "passes over the training images"},
-    {"steps", INT, AT(steps), "0", 0, 1e12, NULL, TRAIN, "N", "number of steps, in place of epochs; 0: by epochs"},
-    {"learning-rate", REAL, AT(rate), "1e-4", 1e-12, 1e3, NULL, TRAIN, "X", "learning rate of Adam"},
-    {"beta1", REAL, AT(beta1), "0.5", 0, 0.999999, NULL, TRAIN, "X", "of Adam"},
-    {"beta2", REAL, AT(beta2), "0.999", 0, 0.999999, NULL, TRAIN, "X", "of Adam"},
-    {"code", INT, AT(code), "64", 1, 4096, NULL, TRAIN, "N", "dimensions of the code z (layer y)"},
-    {"projection", INT, AT(projection), "64", 1, 65536, NULL, TRAIN, "N",
+    {"test", INT, AT(keep_test), "0", 0, 1e9, NULL, CONVERT, 0, "N", "keep this many test images; 0: all"},
+    {"compress", FLAG, AT(compress), "no", 0, 0, NULL, CONVERT, 0, "",
+     "deflate the images (smaller, slower to read)"},
+    {"task", CHOICE, AT(train.task), "infomax", 0, 0, "infomax|ib", TRAIN, 0, "",
+     "what is learnt: codes that tell much of the image; or of its label, and little of the image (bottleneck)"},
+    {"objective", TEXT, AT(train.objective), "mige", 0, 0, NULL, TRAIN, 0, "NAME", "what is minimised: see below"},
+    {"circumstance", CHOICE, AT(train.circumstance), "I", 0, 0, "I|II|I+II|views", TRAIN, 0, "",
+     "I: I(x;z) of image and code; II: I(h;z) of conv features and code; I+II: their sum; views: I(z1;z2) of the "
+     "codes "
+     "of two views of each image"},
+    {"augment", TEXT, AT(train.augment), "", 0, 0, NULL, TRAIN, 0, "LIST",
+     "of images, among crop, flip, colour, grey, each with :STRENGTH if wanted (views: all of them if not given); "
+     "none"},
+    {"encoder", TEXT, AT(train.encoder), "dim", 0, 0, NULL, TRAIN, 0, "NAME", "dim, or mlp[:1024,1024]"},
+    {"critic", CHOICE, AT(train.critic), "dot", 0, 0, "dot|concat", TRAIN, 0, "",
+     "of jsd, infonce, dv: products of two networks' outputs, or one network of both inputs (dear)"},
+    {"temperature", REAL, AT(train.temperature), "0.2", 1e-6, 1e6, NULL, TRAIN, 0, "X", "of infonce with views"},
+    {"prior-matching", REAL, AT(train.prior_matching), "0", 0, 1e6, NULL, TRAIN, 0, "GAMMA",
+     "weight of codes being uniform to a discriminator"},
+    {"beta", REAL, AT(train.beta), "1e-3", 0, 1e6, NULL, TRAIN, 0, "X", "weight of I(x;z) in the bottleneck"},
+    {"draws", INT, AT(train.draws), "1", 1, 1024, NULL, TRAIN, 0, "S", "codes drawn of each image"},
+    {"marginal-draws", INT, AT(train.marginal_draws), "1", 1, 1024, NULL, TRAIN, 0, "N",
+     "of mige-ib: of them, those that the score of z is estimated from"},
+    {"conditional", CHOICE, AT(train.conditional), "gaussian", 0, 0, "gaussian|ssge", TRAIN, 0, "",
+     "of mige-ib: the score of z given x, exact or estimated from the draws as --estimator says"},
+    {"implicit", FLAG, AT(train.implicit), "no", 0, 0, NULL, TRAIN, 0, "",
+     "noise enters the encoder's first layer: a code without a density"},
+    {"sigma-range", TEXT, AT(train.sigma_range), "", 0, 0, NULL, TRAIN, 0, "LO:HI",
+     "of the code's standard deviation (from 0 if not given)"},
+    {"scale-penalty", REAL, AT(train.scale_penalty), "0", 0, 1e6, NULL, TRAIN, 0, "X", "weight of |z|^2"},
+    {"hidden-dropout", REAL, AT(train.dropout), "0.5", 0, 0.99, NULL, TRAIN, 0, "X", "rate of objective dropout"},
+    {"smoothing", REAL, AT(train.smoothing), "0.1", 0, 1, NULL, TRAIN, 0, "X", "of objective label-smoothing"},
+    {"confidence", REAL, AT(train.confidence), "0.1", 0, 1e3, NULL, TRAIN, 0, "X",
+     "of objective confidence-penalty"},
+    {"batch", INT, AT(train.batch), "128", 2, 1e6, NULL, TRAIN, 0, "images",
+     "images a step, over all ranks together"},
+    {"epochs", INT, AT(train.epochs), "10", 0, 1e6, NULL, TRAIN, TRAIN, "N", "passes over the training images"},
+    {"steps", INT, AT(train.steps), "0", 0, 1e12, NULL, TRAIN, TRAIN, "N",
+     "number of steps, in place of epochs; 0: by epochs"},
+    {"learning-rate", REAL, AT(train.rate), "1e-4", 1e-12, 1e3, NULL, TRAIN, 0, "X", "learning rate of Adam"},
+    {"beta1", REAL, AT(train.beta1), "0.5", 0, 0.999999, NULL, TRAIN, 0, "X", "of Adam"},
+    {"beta2", REAL, AT(train.beta2), "0.999", 0, 0.999999, NULL, TRAIN, 0, "X", "of Adam"},
+    {"weight-decay", REAL, AT(train.weight_decay), "0", 0, 1e3, NULL, TRAIN, 0, "X", "decoupled, as of AdamW"},
+    {"clip", REAL, AT(train.clip), "0", 0, 1e12, NULL, TRAIN, 0, "X", "largest norm of the gradient; 0: any"},
+    {"schedule", CHOICE, AT(train.schedule), "constant", 0, 0, MIGE_SCHEDULES, TRAIN, 0, "",
+     "of the learning rate"},
+    {"warmup", INT, AT(train.warmup), "0", 0, 1e9, NULL, TRAIN, 0, "steps",
+     "in which the learning rate rises from 0"},
+    {"decay", REAL, AT(train.decay), "0.1", 1e-9, 1, NULL, TRAIN, 0, "X", "of schedule step: factor ..."},
+    {"decay-every", REAL, AT(train.decay_every), "10", 1e-6, 1e9, NULL, TRAIN, 0, "epochs",
+     "... each so many epochs"},
+    {"average", REAL, AT(train.average), "0", 0, 0.9999999, NULL, TRAIN, 0, "X",
+     "decay of the moving average of the weights that tests use; 0: none"},
+    {"test-every", INT, AT(train.test_every), "1", 0, 1e9, NULL, TRAIN, TRAIN, "epochs",
+     "between tests of a bottleneck; 0: none"},
+    {"code", INT, AT(train.code), "64", 1, 4096, NULL, TRAIN, 0, "N", "dimensions of the code z (layer y)"},
+    {"projection", INT, AT(train.projection), "64", 1, 65536, NULL, TRAIN, 0, "N",
      "dimensions that images and features are projected to"},
-    {"fresh-projection", FLAG, AT(fresh_projection), "no", 0, 0, NULL, TRAIN, "",
+    {"fresh-projection", FLAG, AT(train.fresh_projection), "no", 0, 0, NULL, TRAIN, 0, "",
      "draw the projection anew each step"},
-    {"resume", FLAG, AT(resume), "no", 0, 0, NULL, TRAIN | TOY | SCALE, "",
+    {"resume", FLAG, AT(resume), "no", 0, 0, NULL, TRAIN | TOY | SCALE, ALL, "",
      "go on from the newest good checkpoint, or from the output file's finished part, if there is one"},
-    {"max-hours", REAL, AT(max_hours), "0", 0, 1e5, NULL, TRAIN | TOY | SCALE, "H",
+    {"max-hours", REAL, AT(max_hours), "0", 0, 1e5, NULL, TRAIN | TOY | SCALE, ALL, "H",
      "checkpoint and stop with status 75 after this time; 0: never"},
-    {"stop-file", TEXT, AT(stop_file), "", 0, 0, NULL, TRAIN | TOY | SCALE, "FILE",
+    {"stop-file", TEXT, AT(stop_file), "", 0, 0, NULL, TRAIN | TOY | SCALE, ALL, "FILE",
      "checkpoint and stop with status 75 when this file appears or is touched"},
-    {"checkpoint-every", TEXT, AT(checkpoint_every), "500", 0, 0, NULL, TRAIN, "N|Nmin",
+    {"checkpoint-every", TEXT, AT(train.checkpoint_every), "500", 0, 0, NULL, TRAIN, TRAIN, "N|Nmin",
      "write a checkpoint every N steps, or N minutes; 0: only at the end"},
-    {"keep-every", INT, AT(keep_every), "0", 0, 1e6, NULL, TRAIN, "K",
+    {"keep-every", INT, AT(train.keep_every), "0", 0, 1e6, NULL, TRAIN, TRAIN, "K",
      "keep each K-th periodic checkpoint besides the two newest; 0: none"},
-    {"layers", TEXT, AT(layers), "conv,fc,y", 0, 0, NULL, PROBE | ENCODE, "LIST", "features, among conv, fc, y"},
-    {"untrained", FLAG, AT(untrained), "no", 0, 0, NULL, PROBE | ENCODE, "",
+    {"layers", TEXT, AT(layers), "", 0, 0, NULL, PROBE | ENCODE, 0, "LIST",
+     "features of the encoder, among conv, fc, y; all that it has if not given"},
+    {"untrained", FLAG, AT(untrained), "no", 0, 0, NULL, PROBE | ENCODE, 0, "",
      "probe: the untrained encoder too; encode: in place of the trained one"},
-    {"probe-epochs", INT, AT(probe_epochs), "20", 1, 1e5, NULL, PROBE, "N", "passes over the training features"},
-    {"probe-batch", INT, AT(probe_batch), "64", 2, 1e6, NULL, PROBE, "images", "images a step of a classifier"},
-    {"probe-rate", REAL, AT(probe_rate), "1e-4", 1e-12, 1e3, NULL, PROBE, "X",
+    {"probe-epochs", INT, AT(probe_epochs), "20", 1, 1e5, NULL, PROBE, 0, "N", "passes over the training features"},
+    {"probe-batch", INT, AT(probe_batch), "64", 2, 1e6, NULL, PROBE, 0, "images", "images a step of a classifier"},
+    {"probe-rate", REAL, AT(probe_rate), "1e-4", 1e-12, 1e3, NULL, PROBE, 0, "X",
      "learning rate; a tenth after 1/2 and 3/4 of the epochs"},
-    {"dropout", REAL, AT(dropout), "0.1", 0, 0.99, NULL, PROBE, "X", "rate in the classifiers"},
-    {"dims", TEXT, AT(dims), "5,10,20", 0, 0, NULL, TOY, "LIST", "dimensions of x and of y"},
-    {"methods", TEXT, AT(methods), "mige,mine,mine-f", 0, 0, NULL, TOY, "LIST",
+    {"dropout", REAL, AT(dropout), "0.1", 0, 0.99, NULL, PROBE, 0, "X", "rate in the classifiers"},
+    {"dims", TEXT, AT(study.dims), "5,10,20", 0, 0, NULL, TOY, 0, "LIST", "dimensions of x and of y"},
+    {"methods", TEXT, AT(study.methods), "mige,mine,mine-f", 0, 0, NULL, TOY, 0, "LIST",
      "among mige, mine, mine-f (separable critics), mine-joint, mine-f-joint (joint critics, trained out)"},
-    {"samples", TEXT, AT(samples), "", 0, 0, NULL, TOY | SCALE, "LIST",
+    {"samples", TEXT, AT(study.samples), "", 0, 0, NULL, TOY | SCALE, SCALE, "LIST",
      "samples a problem; toy: one number, 256 if not given; scale: a list, 256,1024,4096 if not given"},
-    {"dim", INT, AT(dim), "32", 1, 4096, NULL, SCALE, "D", "dimensions of x and of y"},
-    {"rho", TEXT, AT(rho), "", 0, 0, NULL, TOY | SCALE, "A:B:N",
+    {"dim", INT, AT(study.dim), "32", 1, 4096, NULL, SCALE, 0, "D", "dimensions of x and of y"},
+    {"rho", TEXT, AT(study.rho), "", 0, 0, NULL, TOY | SCALE, 0, "A:B:N",
      "N correlations from A to B; if not given, toy: -0.8:0.8:32, scale: -0.8:0.8:4"},
-    {"repeats", INT, AT(repeats), "1", 1, 1e6, NULL, TOY | SCALE, "N", "draws of the samples"},
-    {"problem", CHOICE, AT(problem), "gaussian", 0, 0, "gaussian|cubic|asinh|sine|radial|scaled", TOY | SCALE, "",
-     "map of y: none, y^3, asinh y, y + 0.4 sin 2y, y/(1+|y|^2/D), dimensions scaled 0.1 to 10"},
-    {"rotate", FLAG, AT(rotate), "no", 0, 0, NULL, TOY | SCALE, "", "a random rotation of y after the map"},
-    {"critic-repeats", INT, AT(critic_repeats), "0", 0, 1e6, NULL, TOY, "N",
+    {"repeats", INT, AT(study.repeats), "1", 1, 1e6, NULL, TOY | SCALE, 0, "N", "draws of the samples"},
+    {"problem", CHOICE, AT(study.problem), "gaussian", 0, 0, "gaussian|cubic|asinh|sine|radial|scaled", TOY | SCALE,
+     0, "", "map of y: none, y^3, asinh y, y + 0.4 sin 2y, y/(1+|y|^2/D), dimensions scaled 0.1 to 10"},
+    {"rotate", FLAG, AT(study.rotate), "no", 0, 0, NULL, TOY | SCALE, 0, "",
+     "a random rotation of y after the map"},
+    {"critic-repeats", INT, AT(study.critic_repeats), "0", 0, 1e6, NULL, TOY, 0, "N",
      "draws for the methods that train critics; 0: as --repeats"},
-    {"critic-steps", INT, AT(critic_steps), "200", 1, 1e7, NULL, TOY, "N", "steps of mine and mine-f"},
-    {"critic-rate", REAL, AT(critic_rate), "1e-4", 1e-9, 10, NULL, TOY, "X", "learning rate of mine and mine-f"},
-    {"joint-steps", INT, AT(joint_steps), "20000", 1, 1e7, NULL, TOY, "N",
+    {"critic-steps", INT, AT(study.critic_steps), "200", 1, 1e7, NULL, TOY, 0, "N", "steps of mine and mine-f"},
+    {"critic-rate", REAL, AT(study.critic_rate), "1e-4", 1e-9, 10, NULL, TOY, 0, "X",
+     "learning rate of mine and mine-f"},
+    {"joint-steps", INT, AT(study.joint_steps), "20000", 1, 1e7, NULL, TOY, 0, "N",
      "most steps of mine-joint and mine-f-joint, which stop when their bound does not rise any more"},
-    {"joint-rate", REAL, AT(joint_rate), "5e-4", 1e-9, 10, NULL, TOY, "X",
+    {"joint-rate", REAL, AT(study.joint_rate), "5e-4", 1e-9, 10, NULL, TOY, 0, "X",
      "learning rate of mine-joint and mine-f-joint"},
-    {"estimator", CHOICE, AT(estimator), "ssge", 0, 0, MIGE_ESTIMATORS, ESTIMATE, "",
+    {"estimator", CHOICE, AT(estimator), "ssge", 0, 0, MIGE_ESTIMATORS, ESTIMATE, 0, "",
      "of the scores: spectral Stein; iterated Tikhonov; a network trained by sliced score matching"},
-    {"eta", REAL, AT(eta), "0.01", 1e-12, 1e6, NULL, ESTIMATE, "E", "ridge of estimator stein"},
-    {"iterations", INT, AT(iterations), "3", 1, 1000, NULL, ESTIMATE, "K",
+    {"eta", REAL, AT(eta), "0.01", 1e-12, 1e6, NULL, ESTIMATE, 0, "E", "ridge of estimator stein"},
+    {"iterations", INT, AT(iterations), "3", 1, 1000, NULL, ESTIMATE, 0, "K",
      "iterations of estimator stein; 1: Li and Turner's"},
-    {"calibrate", CHOICE, AT(calibrate), "none", 0, 0, MIGE_CALIBRATIONS, ESTIMATE, "",
+    {"calibrate", CHOICE, AT(calibrate), "none", 0, 0, MIGE_CALIBRATIONS, ESTIMATE, 0, "",
      "scores restored to Stein's identity by a factor or a matrix"},
-    {"threshold", REAL, AT(threshold), "0.99", 1e-6, 1, NULL, ESTIMATE, "R",
+    {"threshold", REAL, AT(threshold), "0.99", 1e-6, 1, NULL, ESTIMATE, 0, "R",
      "leading eigenvalues: those below this share of the trace"},
-    {"eigen", INT, AT(eigen), "0", 0, 1e6, NULL, ESTIMATE, "J",
+    {"eigen", INT, AT(eigen), "0", 0, 1e6, NULL, ESTIMATE, 0, "J",
      "this many leading eigenvalues instead; 0: by threshold"},
-    {"width", TEXT, AT(width), "median", 0, 0, NULL, ESTIMATE, "median|W", "width of the RBF kernel"},
-    {"width-scale", REAL, AT(width_scale), "1", 1e-6, 1e6, NULL, ESTIMATE, "F",
+    {"width", TEXT, AT(width), "median", 0, 0, NULL, ESTIMATE, 0, "median|W", "width of the RBF kernel"},
+    {"width-scale", REAL, AT(width_scale), "1", 1e-6, 1e6, NULL, ESTIMATE, 0, "F",
      "factor on the median width; none on a fixed one"},
-    {"solver", CHOICE, AT(solver), "auto", 0, 0, MIGE_SCORE_SOLVERS, ESTIMATE, "",
+    {"solver", CHOICE, AT(solver), "auto", 0, 0, MIGE_SCORE_SOLVERS, ESTIMATE, 0, "",
      "ssge: of the eigenproblem; stein: cholesky, or cg, which never stores the matrix"},
-    {"tolerance", REAL, AT(tolerance), "1e-8", 1e-14, 1, NULL, ESTIMATE, "X",
+    {"tolerance", REAL, AT(tolerance), "1e-8", 1e-14, 1, NULL, ESTIMATE, 0, "X",
      "tolerance of --solver subspace (residuals) and cg (scores)"},
-    {"check", TEXT, AT(check), "", 0, 0, NULL, ESTIMATE, "LIST",
+    {"check", TEXT, AT(check), "", 0, 0, NULL, ESTIMATE, TRAIN | TOY, "LIST",
      "eigen: verify every solve of the eigenproblem; train also nan: find the first number that is not finite, and "
      "replica: compare the ranks' parameters, each step"},
-    {"precondition", CHOICE, AT(precondition), "none", 0, 0, MIGE_PRECONDITIONERS, ESTIMATE, "",
+    {"precondition", CHOICE, AT(precondition), "none", 0, 0, MIGE_PRECONDITIONERS, ESTIMATE, 0, "",
      "map x and y, each by itself, to where scores are easier, and the gradient back"},
-    {"ssm-steps", INT, AT(ssm_steps), "2000", 1, 1e8, NULL, ESTIMATE, "N", "training steps of estimator ssm"},
-    {"ssm-hidden", INT, AT(ssm_hidden), "256", 1, 65536, NULL, ESTIMATE, "N", "width of its network's layers"},
-    {"ssm-rate", REAL, AT(ssm_rate), "1e-3", 1e-9, 10, NULL, ESTIMATE, "X", "its learning rate"},
-    {"memory", REAL, AT(memory), "0", 0, 1e6, NULL, ESTIMATE, "GB",
+    {"ssm-steps", INT, AT(ssm_steps), "2000", 1, 1e8, NULL, ESTIMATE, 0, "N", "training steps of estimator ssm"},
+    {"ssm-hidden", INT, AT(ssm_hidden), "256", 1, 65536, NULL, ESTIMATE, 0, "N", "width of its network's layers"},
+    {"ssm-rate", REAL, AT(ssm_rate), "1e-3", 1e-9, 10, NULL, ESTIMATE, 0, "X", "its learning rate"},
+    {"memory", REAL, AT(memory), "0", 0, 1e6, NULL, ESTIMATE, ALL, "GB",
      "memory that all ranks of a node may take for scores; 0: what is free"},
-    {"config", TEXT, AT(config), "", 0, 0, NULL, ALL, "FILE", "read options from an INI file"},
-    {"seed", INT, AT(seed), "1", 0, 9e15, NULL, ALL, "N", "of all random numbers"},
-    {"threads", INT, AT(threads), "1", 1, 1024, NULL, ALL, "N", "BLAS threads a rank"},
-    {"watch", REAL, AT(watch), "20", 0, 1e6, NULL, ALL, "seconds",
+    {"config", TEXT, AT(config), "", 0, 0, NULL, ALL, 0, "FILE", "read options from an INI file"},
+    {"seed", INT, AT(seed), "1", 0, 9e15, NULL, ALL, 0, "N", "of all random numbers"},
+    {"threads", INT, AT(threads), "1", 1, 1024, NULL, ALL, TRAIN | TOY, "N", "BLAS threads a rank"},
+    {"watch", REAL, AT(watch), "20", 0, 1e6, NULL, ALL, ALL, "seconds",
      "end the job when a rank gives no sign of life for this long (stopped, or its host lost); 0: never"},
-    {"quiet", FLAG, AT(quiet), "no", 0, 0, NULL, ALL, "", "print results, warnings and errors only"},
-    {"progress", CHOICE, AT(progress), "auto", 0, 0, "auto|bar|line|none", ALL, "",
+    {"quiet", FLAG, AT(quiet), "no", 0, 0, NULL, ALL, ALL, "", "print results, warnings and errors only"},
+    {"progress", CHOICE, AT(progress), "auto", 0, 0, "auto|bar|line|none", ALL, ALL, "",
      "auto: a bar on a terminal, else lines"},
-    {"log-view", FLAG, AT(log_view), "no", 0, 0, NULL, ALL, "", "print time and GFLOP/s per phase at the end"},
-    {"dump-config", FLAG, AT(dump_config), "no", 0, 0, NULL, ALL, "", "print all options as an INI file and stop"},
-    {"dry-run", FLAG, AT(dry_run), "no", 0, 0, NULL, ALL, "",
+    {"log-view", FLAG, AT(log_view), "no", 0, 0, NULL, ALL, ALL, "", "print time and GFLOP/s per phase at the end"},
+    {"dump-config", FLAG, AT(dump_config), "no", 0, 0, NULL, ALL, ALL, "",
+     "print all options as an INI file and stop"},
+    {"dry-run", FLAG, AT(dry_run), "no", 0, 0, NULL, ALL, ALL, "",
      "check inputs, print sizes and memory, write nothing"},
 };
 
 const mige_option_table option_table = {options, sizeof options / sizeof *options, commands,
                                         sizeof commands / sizeof *commands};
 
+mige_options_given given_options(const app *a) {
+    return (mige_options_given){&option_table, a->command, &a->cfg};
+}
+
+/* What else would help: the estimator and solver that take less, unless it is those already; kept until the next.
+ */
+static const char *other_solver(const app *a) {
+    static char text[96];
+    const mige_estimator_facts *f = mige_estimator_get((enum mige_estimator)a->cfg.estimator);
+    mige_options_given given = given_options(a);
+    char solver[MIGE_OPT_TEXT_SIZE];
+    mige_options_value(&given, "solver", solver);
+    int same = f->lean_estimator && !strcmp(f->lean_estimator, f->name);
+    *text = 0;
+    if (f->lean_solver && (!same || strcmp(f->lean_solver, solver) != 0))
+        snprintf(text, sizeof text, ", or %s%s%s--solver %s", same ? "" : "--estimator ",
+                 same ? "" : f->lean_estimator, same ? "" : " ", f->lean_solver);
+    return text;
+}
+
+mige_memory memory_of(const app *a) {
+    return (mige_memory){&a->comm, a->cfg.memory, a->cfg.dry_run, other_solver(a)};
+}
+
 int config_checks(const config *c, int *checks) {
     int n = 0, *bits = NULL;
     *checks = 0;
     if (!*c->check) return MIGE_OK;
-    MIGE_TRY(list_names("check", c->check, "eigen|nan|replica", &n, &bits));
+    MIGE_TRY(mige_list_names("--check", c->check, "eigen|nan|replica", &n, &bits));
     for (int i = 0; i < n; i++) *checks |= 1 << bits[i];
     free(bits);
     return MIGE_OK;
@@ -194,9 +236,9 @@ int config_score(const config *c, mige_score_options *o) {
     o->width_scale = c->width_scale;
     o->precondition = (enum mige_precondition)c->precondition;
     o->seed = (uint64_t)c->seed;
-    char solver[CHOICE_SIZE];
+    char solver[16];
     int checks;
-    config_choice(c, "solver", solver);
+    mige_options_choice(MIGE_SCORE_SOLVERS, c->solver, solver, sizeof solver);
     MIGE_TRY(mige_score_set_solver(o, solver));
     MIGE_TRY(config_checks(c, &checks));
     o->eigen.check = (checks & CHECK_EIGEN) != 0;
@@ -209,18 +251,17 @@ int config_score(const config *c, mige_score_options *o) {
     return MIGE_OK;
 }
 
-void config_choice(const config *c, const char *option, char text[CHOICE_SIZE]) {
-    text[0] = 0;
-    for (size_t i = 0; i < sizeof options / sizeof *options; i++) {
-        const int *value = (const int *)(const void *)((const char *)c + options[i].offset);
-        if (options[i].type == CHOICE && !strcmp(options[i].name, option))
-            mige_options_choice(options[i].choices, *value, text, CHOICE_SIZE);
-    }
-}
-
-int config_need(const char *option, const char *value) {
-    MIGE_CHECK(*value, MIGE_EUSAGE, "--%s: must be given (see --help)", option);
-    return MIGE_OK;
+int study_of(const app *a, study *s) {
+    const config *c = &a->cfg;
+    *s = (study){.c = &a->comm,
+                 .o = &c->study,
+                 .given = given_options(a),
+                 .memory = memory_of(a),
+                 .seed = (uint64_t)c->seed,
+                 .resume = c->resume,
+                 .dry_run = c->dry_run,
+                 .output = c->output};
+    return config_score(c, &s->score);
 }
 
 static int same_file(const char *a, const char *b) {
@@ -229,17 +270,27 @@ static int same_file(const char *a, const char *b) {
 }
 
 int check_output(const char *output, const char *input, const char *other) {
-    mige_file *f;
     MIGE_CHECK(!same_file(output, input) && !same_file(output, other), MIGE_EUSAGE,
                "--output: %s is also read (give another name)", output);
-    MIGE_TRY(mige_file_create(output, "mige-data", &f));
-    mige_file_discard(&f);
+    return mige_file_try(output);
+}
+
+/* Presets are words NAME=VALUE. */
+static int apply_preset(const app *a, config *c, const char *preset) {
+    char word[128];
+    for (int n = 0; sscanf(preset, "%127s%n", word, &n) == 1; preset += n) {
+        char *value = strchr(word, '=');
+        *value++ = 0;
+        MIGE_TRY(mige_options_set(&option_table, a->command, c, word, word, value));
+    }
     return MIGE_OK;
 }
 
-int run_path(const char *run, const char *name, char *path) {
-    int n = snprintf(path, MIGE_OPT_TEXT_SIZE, "%s/%s", run, name);
-    MIGE_CHECK(n < MIGE_OPT_TEXT_SIZE, MIGE_EUSAGE, "%.40s...: path too long (%d characters at most)", run,
-               MIGE_OPT_TEXT_SIZE - 1);
-    return MIGE_OK;
+int config_presets(const app *a, config *c) {
+    const train_options *o = &a->cfg.train;
+    const objective *j = objective_find(o->task, o->objective);
+    if (!j) return MIGE_EUSAGE;
+    MIGE_TRY(mige_options_defaults(&option_table, c));
+    MIGE_TRY(apply_preset(a, c, j->preset));
+    return o->circumstance == CIRCUMSTANCE_VIEWS ? apply_preset(a, c, j->preset_views) : MIGE_OK;
 }

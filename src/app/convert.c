@@ -11,8 +11,8 @@ static int convert(const config *c) {
     int classes = 0;
     mige_options_choice("mnist|cifar10|cifar100", c->format, format, sizeof format);
     int err = mige_convert_read(format, c->from, &train, &test, &classes, &names);
-    if (!err) err = mige_convert_sample(&train, classes, c->train, (uint64_t)c->seed);
-    if (!err) err = mige_convert_sample(&test, classes, c->test, (uint64_t)c->seed);
+    if (!err) err = mige_convert_sample(&train, classes, c->keep_train, (uint64_t)c->seed);
+    if (!err) err = mige_convert_sample(&test, classes, c->keep_test, (uint64_t)c->seed);
     if (!err)
         mige_say("convert: %s, %lld + %lld images of %d x %d x %d in %d classes", format, (long long)train.n,
                  (long long)test.n, train.c, train.h, train.w, classes);
@@ -26,7 +26,5 @@ static int convert(const config *c) {
 }
 
 int cmd_convert(app *a) {
-    MIGE_TRY(config_need("from", a->cfg.from));
-    if (!a->cfg.dry_run) MIGE_TRY(config_need("output", a->cfg.output));
     return mige_agree(&a->comm, a->comm.rank == 0 ? convert(&a->cfg) : MIGE_OK);
 }

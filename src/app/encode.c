@@ -43,7 +43,7 @@ static int encode(app *a, const mige_data *d, layer_list *l) {
     int64_t step;
     MIGE_TRY(run_open(a, d, a->cfg.untrained, BATCH, l, &net, &step));
     mige_say("encode: %lld + %lld images, layers %s, encoder of step %lld", (long long)d->train.n,
-             (long long)d->test.n, a->cfg.layers, (long long)step);
+             (long long)d->test.n, *a->cfg.layers ? a->cfg.layers : "(all)", (long long)step);
     int err = a->cfg.dry_run ? MIGE_OK : features_create(&a->comm, d, net, BATCH, l, &x);
     if (!err && !a->cfg.dry_run)
         err = mige_agree(&a->comm, a->comm.rank == 0 ? write_features(&a->cfg, d, l, &x, step) : MIGE_OK);
@@ -55,12 +55,10 @@ static int encode(app *a, const mige_data *d, layer_list *l) {
 
 int cmd_encode(app *a) {
     mige_data d = {0};
-    layer_list l;
-    MIGE_TRY(config_need("run", a->cfg.run));
-    if (!a->cfg.dry_run) MIGE_TRY(config_need("output", a->cfg.output));
-    MIGE_TRY(layers_parse(a->cfg.layers, &l));
+    layer_list l = {0};
     MIGE_TRY(data_of_run(a, &d));
-    int fits = a->comm.rank == 0 && !a->cfg.dry_run ? check_output(a->cfg.output, a->cfg.data, NULL) : MIGE_OK;
+    int fits =
+        a->comm.rank == 0 && !a->cfg.dry_run ? check_output(a->cfg.output, a->cfg.train.data, NULL) : MIGE_OK;
     int err = mige_agree(&a->comm, fits);
     if (!err) err = encode(a, &d, &l);
     mige_data_close(&d);

@@ -1,42 +1,29 @@
 #include "app/features.h"
-#include "app/infomax.h"
 #include "mige/checkpoint.h"
 #include "mige/error.h"
+#include "mige/io.h"
 #include "mige/log.h"
 #include "mige/rng.h"
+#include "train/train.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-int layers_parse(const char *list, layer_list *l) {
-    l->n = 0;
-    for (const char *p = list; *p;) {
-        int length = (int)strcspn(p, ",");
-        char name[16];
-        snprintf(name, sizeof name, "%.*s", length < 15 ? length : 15, p);
-        MIGE_CHECK(mige_encoder_feature(name), MIGE_EUSAGE, "--layers: \"%s\" is not a layer (conv, fc, y)", name);
-        for (int i = 0; i < l->n; i++)
-            MIGE_CHECK(strcmp(l->name[i], name) != 0, MIGE_EUSAGE, "--layers: %s is there twice", name);
-        snprintf(l->name[l->n++], sizeof l->name[0], "%s", name);
-        p += length + (p[length] == ',');
-    }
-    MIGE_CHECK(l->n > 0, MIGE_EUSAGE, "--layers: is empty (conv, fc, y)");
-    return MIGE_OK;
-}
-
 int run_config(const char *run, config *c) {
     char path[MIGE_OPT_TEXT_SIZE];
-    MIGE_TRY(run_path(run, "config.ini", path));
+    MIGE_TRY(mige_run_path(run, "config.ini", path));
     MIGE_TRY(mige_options_defaults(&option_table, c));
     return mige_options_file(&option_table, mige_options_command(&option_table, "train"), c, path);
 }
 
-void say_damaged(const char *message) {
+static void say_damaged(const char *message) {
     mige_warn("%s; looking for an earlier one", message);
 }
 
 static int load_weights(const app *a, mige_net *net, int64_t *step) {
-    mige_checkpoint k = {.net = net, .params = mige_net_params(net), .state = mige_net_state(net)};
+    mige_checkpoint k = {.n = 1};
+    k.member[0] = (mige_checkpoint_member){
+        .name = "encoder", .net = net, .params = mige_net_params(net), .state = mige_net_state(net)};
     int err = a->comm.rank == 0 ? mige_checkpoint_newest(a->cfg.run, &k, say_damaged) : MIGE_OK;
     if (!err && a->comm.rank == 0 && k.step < 0)
         err = mige_raise(MIGE_EINPUT, "%s: no checkpoint (train first, or wait for the first one)", a->cfg.run);
@@ -47,30 +34,54 @@ static int load_weights(const app *a, mige_net *net, int64_t *step) {
     return mige_bcast(&a->comm, 0, mige_net_state(net), mige_net_num_state(net) * sizeof(float));
 }
 
+/* "conv,fc,y", or "" for all that the encoder has. */
+static int parse_layers(const char *list, const mige_encoder *e, const mige_net *net, layer_list *l) {
+    l->n = 0;
+    for (const char *p = *list ? list : e->features; *p;) {
+        int length = (int)strcspn(p, ",");
+        char name[16];
+        snprintf(name, sizeof name, "%.*s", length < 15 ? length : 15, p);
+        const char *layer = mige_encoder_feature(e, name);
+        MIGE_CHECK(layer, MIGE_EUSAGE, "--layers: \"%s\" is not a layer (%s)", name, e->features);
+        for (int i = 0; i < l->n; i++)
+            MIGE_CHECK(strcmp(l->name[i], name) != 0, MIGE_EUSAGE, "--layers: %s is there twice", name);
+        snprintf(l->name[l->n], sizeof l->name[0], "%s", name);
+        l->layer[l->n] = mige_net_layer(net, layer);
+        mige_shape s = mige_net_shape(net, l->layer[l->n]);
+        l->width[l->n++] = s.h * s.w * s.c;
+        p += length + (p[length] == ',');
+    }
+    return MIGE_OK;
+}
+
+/* As it began. */
+static int create_encoder(const app *a, const mige_data *d, int max_batch, layer_list *l, mige_net **net) {
+    mige_encoder e;
+    mige_shape in = {d->h, d->w, d->c};
+    config *trained;
+    MIGE_TRY(mige_alloc(1, sizeof *trained, &trained));
+    int err = run_config(a->cfg.run, trained);
+    if (!err) err = train_encoder(&trained->train, in, &e);
+    if (!err) err = mige_net_create(in, e.layers, e.n, max_batch, 0, net);
+    if (!err) err = mige_net_init(*net, (uint64_t)trained->seed, MIGE_RNG_INIT, 0);
+    if (!err) err = parse_layers(a->cfg.layers, &e, *net, l);
+    free(trained);
+    return err;
+}
+
 int run_open(const app *a, const mige_data *d, int untrained, int max_batch, layer_list *l, mige_net **net,
              int64_t *step) {
-    config *trained;
     *net = NULL;
     *step = 0;
-    int err = mige_alloc(1, sizeof *trained, &trained);
-    if (!err) err = run_config(a->cfg.run, trained);
-    if (!err) err = encoder_create(trained, d, max_batch, net);
-    if (!err) err = mige_net_init(*net, (uint64_t)trained->seed, MIGE_RNG_INIT);
-    free(trained);
-    err = mige_agree(&a->comm, err);
+    int err = mige_agree(&a->comm, create_encoder(a, d, max_batch, l, net));
     if (!err && !untrained) err = load_weights(a, *net, step);
     if (err) mige_net_destroy(net);
-    for (int i = 0; !err && i < l->n; i++) {
-        l->layer[i] = mige_net_layer(*net, mige_encoder_feature(l->name[i]));
-        mige_shape s = mige_net_shape(*net, l->layer[i]);
-        l->width[i] = s.h * s.w * s.c;
-    }
     return err;
 }
 
 static int encode_split(const mige_comm *c, const mige_data *d, const mige_split *s, mige_net *net, int max_batch,
                         const layer_list *l, float *const *to) {
-    mige_pass evaluate = {0};
+    mige_pass evaluate = {.mean = 1};
     int64_t first, count, *index = NULL;
     float *x = NULL;
     int err = MIGE_OK;
@@ -118,10 +129,10 @@ void features_destroy(features *f) {
 int data_of_run(app *a, mige_data *d) {
     static config trained;
     int err = MIGE_OK;
-    if (!*a->cfg.data) {
+    if (!*a->cfg.train.data) {
         err = run_config(a->cfg.run, &trained);
-        if (!err) strcpy(a->cfg.data, trained.data);
+        if (!err) strcpy(a->cfg.train.data, trained.train.data);
         MIGE_TRY(mige_agree(&a->comm, err));
     }
-    return mige_data_open(&a->comm, a->cfg.data, d);
+    return mige_data_open(&a->comm, a->cfg.train.data, d);
 }

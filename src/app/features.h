@@ -14,12 +14,8 @@ typedef struct {
     int width[MOST_LAYERS];
 } layer_list;
 
-/* "conv,fc,y" -> names. Errors: MIGE_EUSAGE. */
-int layers_parse(const char *list, layer_list *l);
-
 /* The encoder of a run as it was trained (its newest good checkpoint) or, untrained, as it began, for batches of at
- * most max_batch; fills in layer and width. Collective, errors agreed.
- */
+ * most max_batch, and the layers that are asked for. Collective, errors agreed. */
 int run_open(const app *a, const mige_data *d, int untrained, int max_batch, layer_list *l, mige_net **net,
              int64_t *step);
 /* The configuration that a run was started with (RUN/config.ini). Every rank reads it. */

@@ -1,27 +1,33 @@
 #include "app/app.h"
-#include "app/stop.h"
 #include "mige/blas.h"
 #include "mige/error.h"
 #include "mige/io.h"
 #include "mige/log.h"
 #include "mige/version.h"
 #include "mige/watch.h"
+#include "train/check.h"
+#include "train/stop.h"
+#include "train/train.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#define COMMAND(BIT, NAME, FLAGS, NEEDS, WRITES, USAGE, HELP) {cmd_##NAME, FLAGS, NEEDS, WRITES},
 static const struct {
-    const char *name;
     int (*run)(app *a);
-} runners[] = {
-    {"train", cmd_train},     {"probe", cmd_probe}, {"encode", cmd_encode},
-    {"score", cmd_score},     {"toy", cmd_toy},     {"scale", cmd_scale},
-    {"convert", cmd_convert}, {"info", cmd_info},   {"verify", cmd_verify},
-};
+    int flags;
+    const char *needs, *writes; /* options, or "" */
+} commands[] = {COMMANDS(COMMAND)};
 
-/* Those that a signal stops at their next step, and not at once. */
-static int takes_signals(const char *command) {
-    return !strcmp(command, "train") || !strcmp(command, "toy") || !strcmp(command, "scale");
+static int place(const app *a) {
+    return (int)(a->command - option_table.commands);
+}
+
+/* Before the command line is read: what is no command's name says so later. */
+static int takes_signals(const char *name) {
+    for (int i = 0; i < NUMBER_OF_COMMANDS; i++)
+        if (!strcmp(option_table.commands[i].name, name)) return commands[i].flags & SIGNALS;
+    return 0;
 }
 
 static void print_help(void) {
@@ -69,7 +75,7 @@ done:
 static int take_files(app *a, int *argc, char **argv) {
     int kept = 0;
     MIGE_TRY(mige_alloc((size_t)*argc + 1, sizeof *a->files, &a->files));
-    if (strcmp(a->command->name, "verify") != 0) return MIGE_OK;
+    if (!(commands[place(a)].flags & FILES)) return MIGE_OK;
     for (int i = 0; i < *argc; i++) {
         if (strncmp(argv[i], "--", 2) != 0) {
             a->files[a->nfiles++] = argv[i];
@@ -83,30 +89,51 @@ static int take_files(app *a, int *argc, char **argv) {
     return MIGE_OK;
 }
 
-static int print_text(int (*make)(const app *a, char **text), const app *a) {
-    char *text;
-    MIGE_TRY(make(a, &text));
+static void print_text(char *text) {
     mige_print("%.*s", (int)strlen(text) - 1, text); /* its last newline is the printer's */
     free(text);
-    return MIGE_OK;
 }
 
-static int help_text(const app *a, char **text) {
-    return mige_options_help(&option_table, a->command, "mige", text);
-}
-static int config_text(const app *a, char **text) {
-    return mige_options_config(&option_table, a->command, &a->cfg, text);
+/* --help and --dump-config. */
+static int print_options(const app *a, int help) {
+    char *text;
+    MIGE_TRY(help ? mige_options_help(&option_table, a->command, "mige", &text)
+                  : mige_options_config(&option_table, a->command, &a->cfg, &text));
+    print_text(text);
+    if (!help || a->command->bit != TRAIN) return MIGE_OK;
+    mige_print("\nobjectives (task, name):");
+    MIGE_TRY(objective_list(&text));
+    print_text(text);
+    return MIGE_OK;
 }
 
 /* What the table of options cannot say. */
 static int check_options(const app *a) {
-    int checks, train = !strcmp(a->command->name, "train");
+    const char *needed[] = {commands[place(a)].needs, a->cfg.dry_run ? "" : commands[place(a)].writes};
+    mige_options_given given = given_options(a);
+    char value[MIGE_OPT_TEXT_SIZE];
+    int checks;
+    for (int i = 0; i < 2; i++) {
+        mige_options_value(&given, needed[i], value);
+        MIGE_CHECK(!*needed[i] || *value, MIGE_EUSAGE, "--%s: must be given (see --help)", needed[i]);
+    }
     MIGE_TRY(config_checks(&a->cfg, &checks));
-    MIGE_CHECK(train || !(checks & ~CHECK_EIGEN), MIGE_EUSAGE,
+    MIGE_CHECK(a->command->bit == TRAIN || !(checks & ~CHECK_EIGEN), MIGE_EUSAGE,
                "--check: nan and replica are of mige train (eigen)");
     MIGE_CHECK(a->cfg.watch <= 0 || a->cfg.watch >= 5, MIGE_EUSAGE,
                "--watch: %g s is too short (5 or more; 0: never)", a->cfg.watch);
     return MIGE_OK;
+}
+
+/* Defaults of train depend on what is trained: its options are read twice. */
+static int parse(app *a, int count, char **words, int *help) {
+    MIGE_TRY(mige_options_defaults(&option_table, &a->cfg));
+    MIGE_TRY(mige_options_parse(&option_table, a->command, &a->cfg, count, words, help));
+    if (*help || a->command->bit != TRAIN) return MIGE_OK;
+    static config preset;
+    MIGE_TRY(config_presets(a, &preset));
+    a->cfg = preset;
+    return mige_options_parse(&option_table, a->command, &a->cfg, count, words, help);
 }
 
 static int run_command(app *a, int argc, char **argv) {
@@ -115,19 +142,16 @@ static int run_command(app *a, int argc, char **argv) {
     MIGE_TRY(mige_alloc((size_t)argc, sizeof *words, &words));
     memcpy(words, argv + 2, (size_t)count * sizeof *words);
     int err = take_files(a, &count, words);
-    if (!err) err = mige_options_defaults(&option_table, &a->cfg);
-    if (!err) err = mige_options_parse(&option_table, a->command, &a->cfg, count, words, &help);
+    if (!err) err = parse(a, count, words, &help);
     free(words);
     MIGE_TRY(mige_agree(&a->comm, err));
-    if (help) return print_text(help_text, a);
-    if (a->cfg.dump_config) return print_text(config_text, a);
+    if (help || a->cfg.dump_config) return print_options(a, help);
     MIGE_TRY(check_options(a));
     mige_log_setup(a->comm.rank == 0, a->cfg.quiet, (enum mige_progress)a->cfg.progress);
     mige_blas_threads((int)a->cfg.threads);
     MIGE_TRY(mige_agree(&a->comm, record_provenance(a, argc, argv)));
     MIGE_TRY(mige_watch_start(&a->comm, a->cfg.watch));
-    for (size_t i = 0; i < sizeof runners / sizeof *runners; i++)
-        if (!strcmp(runners[i].name, a->command->name)) MIGE_TRY(runners[i].run(a));
+    MIGE_TRY(commands[place(a)].run(a));
     return a->cfg.log_view ? print_phases(&a->comm) : MIGE_OK;
 }
 
@@ -151,7 +175,7 @@ int main(int argc, char **argv) {
     mige_blas_restart(argv);
     static app a;
     int threads; /* of ours, only the first calls MPI */
-    if (argc > 1 && takes_signals(argv[1])) stop_catch_signals();
+    if (argc > 1 && takes_signals(argv[1])) mige_stop_catch();
     MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &threads);
     mige_comm_create(MPI_COMM_WORLD, &a.comm);
     int err = run(&a, argc, argv);

@@ -44,7 +44,7 @@ static int classifier_create(const config *c, const mige_data *d, int width, cla
     size_t B = (size_t)(c->probe_batch > BATCH ? c->probe_batch : BATCH);
     *k = (classifier){0};
     MIGE_TRY(mige_net_create((mige_shape){1, 1, width}, spec, sizeof spec / sizeof *spec, (int)B, 0, &k->net));
-    MIGE_TRY(mige_net_init(k->net, (uint64_t)c->seed, MIGE_RNG_PROBE));
+    MIGE_TRY(mige_net_init(k->net, (uint64_t)c->seed, MIGE_RNG_PROBE, 0));
     MIGE_TRY(mige_alloc(mige_net_num_params(k->net), sizeof *k->m, &k->m));
     MIGE_TRY(mige_alloc(mige_net_num_params(k->net), sizeof *k->v, &k->v));
     MIGE_TRY(mige_alloc(B * (size_t)width, sizeof *k->x, &k->x));
@@ -58,7 +58,7 @@ static int train_epoch(const config *c, const mige_data *d, const job *j, classi
                        int64_t *step) {
     int64_t B = c->probe_batch < d->train.n ? c->probe_batch : d->train.n;
     double decay = epoch < c->probe_epochs / 2 ? 1 : epoch < c->probe_epochs * 3 / 4 ? 0.1 : 0.01;
-    mige_adam adam = {c->probe_rate * decay, 0.9, 0.999, 1e-8};
+    mige_adam adam = {c->probe_rate * decay, 0.9, 0.999, 1e-8, 0};
     mige_rng_permutation((uint64_t)c->seed, MIGE_RNG_PROBE, (uint64_t)epoch + 1, d->train.n, k->order);
     for (int64_t at = 0; at + B <= d->train.n; at += B) {
         mige_pass pass = {.train = 1, .seed = (uint64_t)c->seed, .step = (uint64_t)++ * step};
@@ -111,7 +111,7 @@ static const char *const kind_names[KINDS] = {"trained", "untrained"};
 /* That they can be written is known before hours of work. */
 static int check_results(const config *c) {
     char path[MIGE_OPT_TEXT_SIZE];
-    MIGE_TRY(run_path(c->run, "probe.h5", path));
+    MIGE_TRY(mige_run_path(c->run, "probe.h5", path));
     return check_output(path, NULL, NULL);
 }
 
@@ -119,7 +119,7 @@ static int write_results(const config *c, const mige_data *d, int n, const job *
     char path[MIGE_OPT_TEXT_SIZE], name[128];
     mige_file *f;
     int err;
-    MIGE_TRY(run_path(c->run, "probe.h5", path));
+    MIGE_TRY(mige_run_path(c->run, "probe.h5", path));
     MIGE_TRY(mige_file_create(path, "mige-probe", &f));
     for (int i = 0; i < n; i++) {
         snprintf(name, sizeof name, "/%s/%s/accuracy", kind_names[jobs[i].kind], jobs[i].layer);
@@ -191,7 +191,7 @@ static int widest_first(const void *x, const void *y) {
 static int probe(app *a, const mige_data *d, probing *p) {
     const config *c = &a->cfg;
     int64_t step, zero;
-    mige_say("probe: layers %s of %s%s, %lld + %lld images, %lld epochs", c->layers, c->run,
+    mige_say("probe: layers %s of %s%s, %lld + %lld images, %lld epochs", *c->layers ? c->layers : "(all)", c->run,
              c->untrained ? ", and untrained" : "", (long long)d->train.n, (long long)d->test.n,
              (long long)c->probe_epochs);
     if (c->dry_run) return MIGE_OK;
@@ -208,8 +208,6 @@ static int probe(app *a, const mige_data *d, probing *p) {
 int cmd_probe(app *a) {
     static probing p;
     mige_data d = {0};
-    MIGE_TRY(config_need("run", a->cfg.run));
-    MIGE_TRY(layers_parse(a->cfg.layers, &p.layers));
     MIGE_TRY(data_of_run(a, &d));
     int err = probe(a, &d, &p);
     for (int i = 0; i < p.n; i++) free(p.jobs[i].accuracy);

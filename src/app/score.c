@@ -1,9 +1,9 @@
 /* mige score: the estimator as a tool. */
 #include "app/app.h"
-#include "app/memory.h"
 #include "mige/error.h"
 #include "mige/io.h"
 #include "mige/log.h"
+#include "train/memory.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -70,7 +70,7 @@ failed:
     return err;
 }
 
-/* What memory_fits asks for. */
+/* What mige_memory_fits asks for. */
 typedef struct {
     int D, Q, ranks;
     const mige_score_options *o;
@@ -86,15 +86,16 @@ static double need(const void *ctx, int M) {
 static int check_memory(const app *a, const samples *s, mige_score_options *o, double *bytes) {
     demand d = {s->D, s->Q, a->comm.size, o};
     const mige_estimator_facts *f = mige_estimator_get(o->estimator);
+    mige_memory m = memory_of(a);
     double share;
-    MIGE_TRY(memory_share(a, &share));
+    MIGE_TRY(mige_memory_share(&m, &share));
     if (!a->cfg.solver && f->lean_solver && !strcmp(f->lean_estimator, f->name) && share > 0 &&
         need(&d, s->M) > share) {
         MIGE_TRY(mige_score_set_solver(o, f->lean_solver));
         mige_say("score: the matrix does not fit and is not stored (--solver %s)", f->lean_solver);
     }
     *bytes = need(&d, s->M);
-    return memory_check(a, a->cfg.input, s->M, need, &d);
+    return mige_memory_check(&m, a->cfg.input, s->M, need, &d);
 }
 
 static int plain(mige_score *score, samples *s) {
@@ -151,8 +152,6 @@ static int estimate(app *a, samples *s) {
 
 int cmd_score(app *a) {
     samples s = {0};
-    MIGE_TRY(config_need("input", a->cfg.input));
-    if (!a->cfg.dry_run) MIGE_TRY(config_need("output", a->cfg.output));
     const config *c = &a->cfg;
     int err = a->comm.rank == 0 && !c->dry_run ? check_output(c->output, c->input, c->points) : MIGE_OK;
     err = mige_agree(&a->comm, err);

@@ -194,6 +194,7 @@ struct reading {
     FILE *f;
     int line, err;
     int continued; /* the line is indented: the value of the one before goes on */
+    int earlier;   /* a text that is to be compared, which another version may have written */
 };
 
 /* inih does not tell its handler the line, so the reader counts; a line that inih would cut in two is refused. */
@@ -216,9 +217,15 @@ static int go_on(const mige_option *o, void *config, const char *where, const ch
     return set_value(o, config, where, whole);
 }
 
+/* Whether the value of an option in an earlier text matters. */
+static int compared(const mige_command *cmd, const mige_option *o) {
+    return o && (o->commands & cmd->bit) && !(o->free_for & cmd->bit) && strcmp(o->name, "config") != 0;
+}
+
 static int on_key(void *user, const char *section, const char *name, const char *value) {
     struct reading *r = user;
     if (r->err) return 0; /* the first error is the one to tell */
+    if (r->earlier && !compared(r->cmd, find(r->table, name))) return 1;
     char where[MIGE_OPT_TEXT_SIZE + 128];
     int line = r->line;
     snprintf(where, sizeof where, "%s:%d: %s", r->path, line, name);
@@ -238,16 +245,20 @@ static int on_key(void *user, const char *section, const char *name, const char 
     return r->err == MIGE_OK;
 }
 
-int mige_options_file(const mige_option_table *t, const mige_command *cmd, void *config, const char *path) {
-    struct reading r = {t, cmd, config, path, fopen(path, "r"), 0, MIGE_OK, 0};
-    MIGE_CHECK(r.f, MIGE_EINPUT, "%s: %s (give the path of an INI file)", path, strerror(errno));
-    int line = ini_parse_stream(read_line, &r, on_key, &r);
-    int unreadable = ferror(r.f);
-    fclose(r.f);
-    MIGE_CHECK(!unreadable, MIGE_EINPUT, "%s: could not be read (give the path of an INI file)", path);
-    if (r.err) return r.err;
-    MIGE_CHECK(line == 0, MIGE_EUSAGE, "%s:%d: not \"name = value\" nor \"[section]\"", path, line);
+static int read_ini(struct reading *r) {
+    MIGE_CHECK(r->f, MIGE_EINPUT, "%s: %s (give the path of an INI file)", r->path, strerror(errno));
+    int line = ini_parse_stream(read_line, r, on_key, r);
+    int unreadable = ferror(r->f);
+    fclose(r->f);
+    MIGE_CHECK(!unreadable, MIGE_EINPUT, "%s: could not be read (give the path of an INI file)", r->path);
+    if (r->err) return r->err;
+    MIGE_CHECK(line == 0, MIGE_EUSAGE, "%s:%d: not \"name = value\" nor \"[section]\"", r->path, line);
     return MIGE_OK;
+}
+
+int mige_options_file(const mige_option_table *t, const mige_command *cmd, void *config, const char *path) {
+    struct reading r = {.table = t, .cmd = cmd, .config = config, .path = path, .f = fopen(path, "r")};
+    return read_ini(&r);
 }
 
 int mige_options_takes_value(const mige_option_table *t, const char *word) {
@@ -319,6 +330,12 @@ static void value_text(const mige_option *o, const void *config, char *text, siz
     }
 }
 
+void mige_options_value(const mige_options_given *g, const char *name, char value[MIGE_OPT_TEXT_SIZE]) {
+    const mige_option *o = find(g->table, name);
+    *value = 0;
+    if (o) value_text(o, g->config, value, MIGE_OPT_TEXT_SIZE);
+}
+
 /* NAME = VALUE, its end on indented lines where it is long. */
 static void write_line(FILE *f, const char *name, const char *value) {
     fprintf(f, "%s = ", name);
@@ -344,6 +361,61 @@ int mige_options_config(const mige_option_table *t, const mige_command *cmd, con
     }
     fclose(f);
     return MIGE_OK;
+}
+
+/* Bytes that the variables of a table reach over. */
+static size_t extent(const mige_option_table *t) {
+    size_t most = 0;
+    for (int i = 0; i < t->noptions; i++)
+        if (t->options[i].offset > most) most = t->options[i].offset;
+    return most + MIGE_OPT_TEXT_SIZE;
+}
+
+static int compare(const mige_options_given *g, const void *config, const char *where, const char *advice) {
+    for (int i = 0; i < g->table->noptions; i++) {
+        const mige_option *o = &g->table->options[i];
+        char theirs[MIGE_OPT_TEXT_SIZE], ours[MIGE_OPT_TEXT_SIZE];
+        if (!compared(g->command, o)) continue;
+        value_text(o, config, theirs, sizeof theirs);
+        value_text(o, g->config, ours, sizeof ours);
+        MIGE_CHECK(!strcmp(theirs, ours), MIGE_EUSAGE, "--%s: %.200s has \"%.200s\", this command \"%.200s\" (%s)",
+                   o->name, where, theirs, ours, advice);
+    }
+    return MIGE_OK;
+}
+
+int mige_options_same(const mige_options_given *g, const char *where, const char *text, const char *advice) {
+    void *config;
+    size_t length = strlen(text);
+    struct reading r = {.table = g->table, .cmd = g->command, .path = where, .earlier = 1};
+    MIGE_TRY(mige_alloc(1, extent(g->table), &config));
+    r.config = config;
+    int err = mige_options_defaults(g->table, config);
+    if (!err && length) {
+        r.f = fmemopen((void *)(uintptr_t)text, length, "r");
+        err = read_ini(&r);
+    }
+    if (!err) err = compare(g, config, where, advice);
+    free(config);
+    return err;
+}
+
+struct search {
+    const char *name;
+    char *value;
+};
+
+static int on_search(void *user, const char *section, const char *name, const char *value) {
+    const struct search *s = user;
+    (void)section;
+    if (!strcmp(name, s->name)) snprintf(s->value, MIGE_OPT_TEXT_SIZE, "%s", value);
+    return 1;
+}
+
+void mige_options_find(const char *text, const char *name, char value[MIGE_OPT_TEXT_SIZE]) {
+    struct search s = {name, value};
+    *value = 0;
+    ini_parse_string(text, on_search, &s);
 }
 
 static void help_line(FILE *f, const mige_option *o) {

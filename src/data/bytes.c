@@ -1,11 +1,11 @@
 #include "data/data.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <libdeflate.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <zlib.h>
 
 static int read_open(const char *path, int fd, uint8_t **bytes, size_t *size) {
     struct stat st;
@@ -41,41 +41,24 @@ int mige_bytes_gzipped(const uint8_t *bytes, size_t size) {
     return size >= 2 && bytes[0] == 0x1f && bytes[1] == 0x8b;
 }
 
-/* Grows as data come, so that a small file cannot ask for much memory by what it claims. */
-static int inflate_all(z_stream *z, uint8_t **out, size_t *done) {
-    size_t room = 0;
-    for (int state = Z_OK; state != Z_STREAM_END;) {
-        if (*done == room) {
-            MIGE_CHECK(room < MIGE_DATA_MAX, MIGE_EINPUT, "gzip: unpacks to more than any official file has");
-            room = room ? 2 * room : 1 << 16;
-            uint8_t *more = realloc(*out, room);
-            MIGE_CHECK(more, MIGE_EFAIL, "gzip: out of memory");
-            *out = more;
-        }
-        z->next_out = *out + *done;
-        z->avail_out = (uInt)(room - *done);
-        state = inflate(z, Z_NO_FLUSH);
-        *done = room - z->avail_out;
-        MIGE_CHECK(state == Z_OK || state == Z_STREAM_END || (state == Z_BUF_ERROR && z->avail_in), MIGE_EINPUT,
-                   "gzip: %s (fetch it again)", state == Z_BUF_ERROR ? "is cut" : (z->msg ? z->msg : "is damaged"));
-        MIGE_CHECK(state != Z_OK || z->avail_in || !z->avail_out, MIGE_EINPUT, "gzip: is cut (fetch it again)");
-    }
-    MIGE_CHECK(z->avail_in == 0, MIGE_EINPUT, "gzip: %u bytes follow its end", z->avail_in);
-    return MIGE_OK;
-}
-
+/* Room is taken for what the last bytes say that there is, but never for more than such a file can hold. */
 int mige_bytes_unzip(const uint8_t *bytes, size_t size, uint8_t **out, size_t *out_size) {
-    z_stream z = {0};
+    enum { LEAST = 18, EXPANSION = 1032 }; /* bytes around the data; deflate's best */
+    uint32_t claimed = 0;
+    size_t used = 0;
     *out = NULL;
-    *out_size = 0;
-    MIGE_CHECK(size <= MIGE_DATA_MAX, MIGE_EINPUT, "gzip: is larger than any official file");
-    MIGE_CHECK(inflateInit2(&z, 16 + MAX_WBITS) == Z_OK, MIGE_EFAIL, "gzip: out of memory");
-    z.next_in = (z_const Bytef *)(uintptr_t)bytes;
-    z.avail_in = (uInt)size;
-    int err = inflate_all(&z, out, out_size);
-    inflateEnd(&z);
-    if (!err) return MIGE_OK;
+    if (size >= LEAST) memcpy(&claimed, bytes + size - sizeof claimed, sizeof claimed);
+    MIGE_CHECK(size <= MIGE_DATA_MAX && claimed <= MIGE_DATA_MAX, MIGE_EINPUT,
+               "gzip: is larger than any official file, unpacked or not (fetch it again)");
+    *out_size = claimed;
+    int good = claimed > 0 && claimed / EXPANSION <= size;
+    if (good) MIGE_TRY(mige_alloc(claimed, 1, out));
+    struct libdeflate_decompressor *d = libdeflate_alloc_decompressor();
+    good =
+        good && d && libdeflate_gzip_decompress_ex(d, bytes, size, *out, claimed, &used, NULL) == 0 && used == size;
+    libdeflate_free_decompressor(d);
+    if (good) return MIGE_OK;
     free(*out);
     *out = NULL;
-    return err;
+    return mige_raise(MIGE_EINPUT, "gzip: is cut or damaged, or bytes follow its end (fetch it again)");
 }

@@ -15,13 +15,19 @@ static void file_path(const char *run, int64_t step, const char *suffix, char pa
     snprintf(path, PATH_SIZE, "%s/checkpoint-%lld.h5%s", run, (long long)step, suffix);
 }
 
-/* The three flat vectors that a parameter tensor has a piece of; a state tensor has the first only. */
-static const char *const groups[] = {"encoder", "adam_m", "adam_v"};
+/* The flat vectors that a tensor has a piece of; a running statistic has the first only. */
+static const struct {
+    const char *prefix, *what;
+} vectors[] = {{"", "parameter or running statistic"},
+               {"adam_m/", "first moment of Adam"},
+               {"adam_v/", "second moment of Adam"},
+               {"average/", "moving average of the parameter"}};
+enum { VECTORS = sizeof vectors / sizeof *vectors, NAME_SIZE = 192 };
 
-static float *piece(const mige_checkpoint *k, const mige_tensor *t, int group) {
-    float *base[] = {t->is_state ? k->state : k->params, k->m, k->v};
-    if ((group > 0 && t->is_state) || !base[group]) return NULL;
-    return base[group] + t->offset;
+static float *piece(const mige_checkpoint_member *k, const mige_tensor *t, int vector) {
+    float *base[VECTORS] = {t->is_state ? k->state : k->params, k->m, k->v, k->average};
+    if ((vector > 0 && t->is_state) || !base[vector]) return NULL;
+    return base[vector] + t->offset;
 }
 
 static mige_layout tensor_layout(const mige_tensor *t) {
@@ -30,19 +36,23 @@ static mige_layout tensor_layout(const mige_tensor *t) {
     return l;
 }
 
-static int write_tensors(mige_file *f, const mige_checkpoint *k) {
-    static const char *const what[] = {"parameter or running statistic of the encoder", "first moment of Adam",
-                                       "second moment of Adam"};
-    for (int i = 0; i < mige_net_num_tensors(k->net); i++) {
-        mige_tensor t;
-        mige_net_tensor(k->net, i, &t);
-        for (int g = 0; g < 3; g++) {
-            char name[128];
-            const float *data = piece(k, &t, g);
-            snprintf(name, sizeof name, "/%s/%s", groups[g], t.name);
-            if (data) MIGE_TRY(mige_file_write(f, name, tensor_layout(&t), data, "1", what[g], 0));
-        }
+static int write_tensor(mige_file *f, const mige_checkpoint_member *k, const mige_tensor *t) {
+    for (int g = 0; g < VECTORS; g++) {
+        char name[NAME_SIZE];
+        const float *data = piece(k, t, g);
+        snprintf(name, sizeof name, "/%s%s/%s", vectors[g].prefix, k->name, t->name);
+        if (data) MIGE_TRY(mige_file_write(f, name, tensor_layout(t), data, "1", vectors[g].what, 0));
     }
+    return MIGE_OK;
+}
+
+static int write_tensors(mige_file *f, const mige_checkpoint *k) {
+    for (int i = 0; i < k->n; i++)
+        for (int j = 0; j < mige_net_num_tensors(k->member[i].net); j++) {
+            mige_tensor t;
+            mige_net_tensor(k->member[i].net, j, &t);
+            MIGE_TRY(write_tensor(f, &k->member[i], &t));
+        }
     MIGE_TRY(mige_file_set_int(f, "/", "step", k->step));
     MIGE_TRY(mige_file_set_int(f, "/", "number", k->number));
     MIGE_TRY(mige_file_set_int(f, "/", "keep", k->keep));
@@ -152,66 +162,60 @@ int mige_checkpoint_write(const char *run, const mige_checkpoint *k) {
     return MIGE_OK;
 }
 
-/* The line of `text` that begins with the first n characters of `line`, and its length; NULL: none. */
-static const char *find_line(const char *text, const char *line, size_t n, size_t *length) {
-    for (; *text; text += *length + (text[*length] == '\n')) {
-        *length = strcspn(text, "\n");
-        if (*length >= n && !strncmp(text, line, n)) return text;
-    }
-    *length = 0;
-    return NULL;
-}
-
-/* Every line of ours must be one of theirs; what else there is there, an earlier version wrote. */
-static int compare_trajectory(const char *path, const char *theirs, const char *ours) {
-    for (size_t n; *ours; ours += n + (ours[n] == '\n')) {
-        n = strcspn(ours, "\n");
-        const char *name_end = memchr(ours, '=', n);
-        size_t name = name_end ? (size_t)(name_end - ours) + 1 : n, length;
-        const char *found = find_line(theirs, ours, name, &length);
-        MIGE_CHECK(found && length == n && !strncmp(found, ours, n), MIGE_EINPUT,
-                   "%s: its run has \"%.*s\", this one \"%.*s\" (give the same options, or another folder)", path,
-                   (int)length, found ? found : "", (int)n, ours);
-    }
-    return MIGE_OK;
-}
-
-static int check_trajectory(const mige_file *f, const char *path, const char *ours) {
+static int check_trajectory(const mige_file *f, const mige_checkpoint *k) {
     char *theirs;
     MIGE_TRY(mige_alloc(TRAJECTORY_SIZE, 1, &theirs));
     int err = mige_file_get_text(f, "/", "trajectory", theirs, TRAJECTORY_SIZE);
-    if (!err) err = compare_trajectory(path, theirs, ours);
+    if (!err) err = k->check(k->ctx, mige_file_path(f), theirs);
     free(theirs);
     return err;
 }
 
-static int read_tensor(const mige_file *f, const mige_checkpoint *k, const mige_tensor *t, int group) {
-    char name[128];
+/* The moments of files of earlier versions, which have the encoder alone, lie one group higher. */
+static void find_name(const mige_file *f, const mige_checkpoint_member *k, const mige_tensor *t, int vector,
+                      char name[NAME_SIZE]) {
+    snprintf(name, NAME_SIZE, "/%s%s/%s", vectors[vector].prefix, k->name, t->name);
+    if (vector && !mige_file_has(f, name)) snprintf(name, NAME_SIZE, "/%s%s", vectors[vector].prefix, t->name);
+}
+
+static int read_tensor(const mige_file *f, const mige_checkpoint_member *k, const mige_tensor *t, int vector,
+                       int *foreign) {
+    char name[NAME_SIZE];
     mige_layout stored, wanted = tensor_layout(t);
-    float *data = piece(k, t, group);
+    float *data = piece(k, t, vector);
     if (!data) return MIGE_OK;
-    snprintf(name, sizeof name, "/%s/%s", groups[group], t->name);
+    find_name(f, k, t, vector, name);
     MIGE_TRY(mige_file_layout(f, name, &stored));
     int same = stored.ndim == wanted.ndim;
     for (int d = 0; same && d < wanted.ndim; d++) same = stored.dims[d] == wanted.dims[d];
+    *foreign = !same;
     MIGE_CHECK(same, MIGE_EINPUT, "%s: %s has another shape than this run's (another architecture)",
                mige_file_path(f), name);
     return mige_file_read(f, name, MIGE_F32, 0, stored.dims[0], data);
 }
 
-static int read_open(const mige_file *f, int64_t step, mige_checkpoint *k, int *whole) {
-    MIGE_TRY(mige_file_verify(f));
+static int read_tensors(const mige_file *f, const mige_checkpoint *k, int *foreign) {
+    for (int i = 0; i < k->n; i++)
+        for (int j = 0; j < mige_net_num_tensors(k->member[i].net); j++) {
+            mige_tensor t;
+            mige_net_tensor(k->member[i].net, j, &t);
+            for (int g = 0; g < VECTORS; g++) MIGE_TRY(read_tensor(f, &k->member[i], &t, g, foreign));
+        }
+    return MIGE_OK;
+}
+
+/* All sums are compared: of the file when it was opened, or else of its sets here, and of each set as it is read.
+ * *foreign: it is good, but does not fit. */
+static int read_open(const mige_file *f, int64_t step, mige_checkpoint *k, int *foreign) {
+    if (!mige_file_sealed(f)) MIGE_TRY(mige_file_verify(f));
     int64_t stored;
     MIGE_TRY(mige_file_get_int(f, "/", "step", &stored));
     MIGE_CHECK(stored == step, MIGE_EINPUT, "%s: holds step %lld (it was renamed)", mige_file_path(f),
                (long long)stored);
-    *whole = 1;
-    if (k->trajectory) MIGE_TRY(check_trajectory(f, mige_file_path(f), k->trajectory));
-    for (int i = 0; i < mige_net_num_tensors(k->net); i++) {
-        mige_tensor t;
-        mige_net_tensor(k->net, i, &t);
-        for (int g = 0; g < 3; g++) MIGE_TRY(read_tensor(f, k, &t, g));
-    }
+    *foreign = 1;
+    if (k->check) MIGE_TRY(check_trajectory(f, k));
+    *foreign = 0;
+    MIGE_TRY(read_tensors(f, k, foreign));
     int64_t keep = 1; /* files of earlier versions have neither */
     k->number = 0;
     if (mige_file_has(f, "number")) MIGE_TRY(mige_file_get_int(f, "/", "number", &k->number));
@@ -225,7 +229,7 @@ static int read_open(const mige_file *f, int64_t step, mige_checkpoint *k, int *
 static int read_one(const char *run, int64_t step, mige_checkpoint *k, int *damaged) {
     mige_file *f;
     char path[PATH_SIZE];
-    int whole = 0;
+    int foreign = 0;
     *damaged = 0;
     file_path(run, step, "", path);
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -233,10 +237,10 @@ static int read_one(const char *run, int64_t step, mige_checkpoint *k, int *dama
     if (fd >= 0) close(fd);
     int err = mige_file_open(path, "mige-checkpoint", &f);
     if (!err) {
-        err = read_open(f, step, k, &whole);
+        err = read_open(f, step, k, &foreign);
         mige_file_close(&f);
     }
-    *damaged = err == MIGE_EINPUT && !whole;
+    *damaged = err == MIGE_EINPUT && !foreign;
     return err;
 }
 

@@ -63,6 +63,10 @@ const char *mige_file_path(const mige_file *f) {
     return f->path;
 }
 
+int mige_file_sealed(const mige_file *f) {
+    return f->sealed;
+}
+
 static void file_free(mige_file *f) {
     free(f->path);
     free(f->part);
@@ -147,6 +151,13 @@ int mige_file_create(const char *path, const char *format, mige_file **out) {
     return err;
 }
 
+int mige_file_try(const char *path) {
+    mige_file *f;
+    MIGE_TRY(mige_file_create(path, "mige-data", &f));
+    mige_file_discard(&f);
+    return MIGE_OK;
+}
+
 void mige_file_discard(mige_file **pf) {
     mige_file *f = *pf;
     *pf = NULL;
@@ -203,7 +214,7 @@ int mige_file_commit(mige_file **pf) {
 }
 
 /* What can be told before the library sees the file. */
-static int check_bytes(mige_file *f, int *sealed) {
+static int check_bytes(mige_file *f) {
     static const unsigned char signature[8] = {0x89, 'H', 'D', 'F', '\r', '\n', 0x1a, '\n'};
     unsigned char head[8] = {0};
     struct stat st;
@@ -217,13 +228,13 @@ static int check_bytes(mige_file *f, int *sealed) {
     MIGE_CHECK_GOTO((pread(fd, head, 8, 0) == 8 && memcmp(head, signature, 8) == 0) || H5Fis_hdf5(f->path) > 0,
                     done, MIGE_EINPUT, "%s: is not an HDF5 file (is the path right?)", f->path);
     f->bytes = st.st_size;
-    MIGE_TRY_GOTO(mige_io_check_seal(f->path, fd, f->bytes, sealed), done);
+    MIGE_TRY_GOTO(mige_io_check_seal(f->path, fd, f->bytes, &f->sealed), done);
 done:
     close(fd);
     return err;
 }
 
-static int check_format(const mige_file *f, const char *format, int sealed) {
+static int check_format(const mige_file *f, const char *format) {
     char found[64];
     int64_t version = 0, complete = 0;
     MIGE_CHECK(mige_io_has_attribute(f, "/", "format"), MIGE_EINPUT,
@@ -239,7 +250,7 @@ static int check_format(const mige_file *f, const char *format, int sealed) {
                (long long)version, MIGE_FORMAT_VERSION);
     if (mige_io_has_attribute(f, "/", "complete")) MIGE_TRY(mige_file_get_int(f, "/", "complete", &complete));
     MIGE_CHECK(complete == 1, MIGE_EINPUT, "%s: is not complete: its writer was stopped (make it again)", f->path);
-    MIGE_CHECK(sealed || !mige_io_has_attribute(f, "/", "sealed"), MIGE_EINPUT,
+    MIGE_CHECK(f->sealed || !mige_io_has_attribute(f, "/", "sealed"), MIGE_EINPUT,
                "%s: was cut or changed after it was written (make it again; if you changed it yourself, delete its "
                "attribute `sealed`)",
                f->path);
@@ -256,12 +267,11 @@ static int open_id(mige_file *f) {
 
 static int open_file(const char *path, int ours, const char *format, mige_file **out) {
     mige_file *f = NULL;
-    int sealed = 0;
     *out = NULL;
     MIGE_TRY(file_new(path, &f));
-    int err = check_bytes(f, &sealed);
+    int err = check_bytes(f);
     if (!err) err = open_id(f);
-    if (!err && ours) err = check_format(f, format, sealed);
+    if (!err && ours) err = check_format(f, format);
     if (err)
         mige_file_discard(&f);
     else

@@ -21,6 +21,7 @@ struct mige_file {
     char *path;
     char *part;    /* what is written to; NULL when reading */
     int64_t bytes; /* size of a file that is read */
+    int sealed;    /* it has a seal, which was found to fit */
     int broken;    /* a write has failed: never to be committed */
     hid_t set;     /* the data set that mige_file_append goes on with, or -1 */
     char *set_name;

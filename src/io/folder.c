@@ -2,6 +2,7 @@
 #include "io/file.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -57,4 +58,11 @@ int mige_lock_folder(const char *path, int *lock) {
 
 void mige_unlock_folder(int lock) {
     if (lock >= 0) close(lock);
+}
+
+int mige_run_path(const char *run, const char *name, char path[MIGE_RUN_PATH]) {
+    int n = snprintf(path, MIGE_RUN_PATH, "%s/%s", run, name);
+    MIGE_CHECK(n < MIGE_RUN_PATH, MIGE_EUSAGE, "%.40s...: path too long (%d characters at most)", run,
+               MIGE_RUN_PATH - 1);
+    return MIGE_OK;
 }

@@ -44,6 +44,16 @@ int mige_provenance_set(const mige_provenance *p) {
     return MIGE_OK;
 }
 
+int mige_file_same_options(const mige_file *f, const mige_options_given *given, const char *advice) {
+    enum { CONFIG_SIZE = 1 << 16 };
+    char *text;
+    MIGE_TRY(mige_alloc(CONFIG_SIZE, 1, &text));
+    int err = mige_file_get_text(f, "/", "config", text, CONFIG_SIZE);
+    if (!err) err = mige_options_same(given, mige_file_path(f), text, advice);
+    free(text);
+    return err;
+}
+
 int mige_io_stamp(mige_file *f, const char *format) {
     char created[32] = "";
     time_t t = time(NULL);

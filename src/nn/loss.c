@@ -1,6 +1,14 @@
 #include "mige/nn.h"
 #include <math.h>
 
+double mige_softplus(double x) {
+    return x > 0 ? x + log1p(exp(-x)) : log1p(exp(x));
+}
+
+double mige_sigmoid(double x) {
+    return 1 / (1 + exp(-x));
+}
+
 /* log of the sum of exponentials about the largest logit, which is returned in *top with its index in *arg. */
 static double log_partition(const float *z, int classes, double *top, int *arg) {
     *arg = 0;
@@ -12,21 +20,42 @@ static double log_partition(const float *z, int classes, double *top, int *arg) 
     return log(sum);
 }
 
-double mige_cross_entropy(const float *logits, const int32_t *labels, int n, int classes, double scale,
-                          float *dlogits, int64_t *correct) {
+/* Of a softmax with the logarithms z - shift; terms of no probability are 0. */
+static double entropy(const float *z, int classes, double shift) {
+    double sum = 0;
+    for (int k = 0; k < classes; k++) {
+        double p = exp((double)z[k] - shift);
+        if (p > 0) sum -= p * ((double)z[k] - shift);
+    }
+    return sum;
+}
+
+double mige_soft_cross_entropy(const mige_softness *o, const float *logits, const int32_t *labels, int n,
+                               int classes, double scale, float *dlogits, int64_t *correct) {
+    const double rest = o->smoothing / classes, peak = 1 - o->smoothing + rest;
     double loss = 0, top;
     int64_t hits = 0;
     for (int i = 0; i < n; i++) {
         const float *z = logits + (size_t)i * (size_t)classes;
         int arg, label = labels[i];
-        double lse = log_partition(z, classes, &top, &arg);
-        loss += lse - ((double)z[label] - top);
+        double lse = log_partition(z, classes, &top, &arg), H = 0;
         hits += arg == label;
+        for (int k = 0; k < classes; k++) {
+            double target = k == label ? peak : rest;
+            if (target > 0) loss += target * (lse - ((double)z[k] - top));
+        }
+        if (o->confidence != 0) loss -= o->confidence * (H = entropy(z, classes, top + lse));
         for (int k = 0; dlogits && k < classes; k++) {
-            double p = exp((double)z[k] - top - lse);
-            dlogits[(size_t)i * (size_t)classes + (size_t)k] = (float)(scale * (p - (k == label)));
+            double log_p = (double)z[k] - top - lse, p = exp(log_p), d = p - (k == label ? peak : rest);
+            if (o->confidence != 0 && p > 0) d += o->confidence * p * (log_p + H);
+            dlogits[(size_t)i * (size_t)classes + (size_t)k] = (float)(scale * d);
         }
     }
     if (correct) *correct = hits;
     return loss;
+}
+
+double mige_cross_entropy(const float *logits, const int32_t *labels, int n, int classes, double scale,
+                          float *dlogits, int64_t *correct) {
+    return mige_soft_cross_entropy(&(mige_softness){0, 0}, logits, labels, n, classes, scale, dlogits, correct);
 }

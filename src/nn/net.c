@@ -5,9 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A network without memory for samples: enough to know its sizes. */
-static int blueprint(mige_shape in, const mige_layer_spec *spec, int nlayers, int max_batch, int input_gradient,
-                     mige_net **out) {
+int mige_net_blueprint(mige_shape in, const mige_layer_spec *spec, int nlayers, int max_batch, int input_gradient,
+                       mige_net **out) {
     int err = MIGE_OK;
     mige_net *net = NULL;
     *out = NULL;
@@ -32,7 +31,7 @@ int mige_net_create(mige_shape in, const mige_layer_spec *spec, int nlayers, int
     int err = MIGE_OK;
     mige_net *net = NULL;
     *out = NULL;
-    MIGE_TRY(blueprint(in, spec, nlayers, max_batch, input_gradient, &net));
+    MIGE_TRY(mige_net_blueprint(in, spec, nlayers, max_batch, input_gradient, &net));
     MIGE_TRY_GOTO(mige_alloc(mige_net_place(net, NULL), 1, &net->memory), fail);
     mige_net_place(net, net->memory);
     for (int i = 0; i < nlayers; i++) {
@@ -56,10 +55,15 @@ void mige_net_destroy(mige_net **net) {
     *net = NULL;
 }
 
+size_t mige_net_memory(const mige_net *net) {
+    mige_net counted = *net; /* placed nowhere */
+    return mige_net_place(&counted, NULL);
+}
+
 size_t mige_net_bytes(mige_shape in, const mige_layer_spec *spec, int nlayers, int max_batch) {
     mige_net *net = NULL;
-    if (blueprint(in, spec, nlayers, max_batch, 0, &net)) return 0;
-    size_t bytes = mige_net_place(net, NULL);
+    if (mige_net_blueprint(in, spec, nlayers, max_batch, 0, &net)) return 0;
+    size_t bytes = mige_net_memory(net);
     mige_net_destroy(&net);
     return bytes;
 }
@@ -109,7 +113,7 @@ mige_shape mige_net_shape(const mige_net *net, int i) {
     return i < 0 ? net->in : net->layers[i].out;
 }
 
-int mige_net_init(mige_net *net, uint64_t seed, uint32_t purpose) {
+int mige_net_init(mige_net *net, uint64_t seed, uint32_t purpose, uint64_t stream) {
     for (int i = 0; i < net->num_layers; i++) {
         const layer *l = &net->layers[i];
         float *p = net->params + l->param, *s = net->state + l->state;
@@ -121,7 +125,7 @@ int mige_net_init(mige_net *net, uint64_t seed, uint32_t purpose) {
         size_t fan_in = l->spec.kind == MIGE_CONV ? mige_conv_patch(l) : l->in_size;
         double bound = 1 / sqrt((double)fan_in), u;
         for (size_t j = 0; j < l->num_params; j++) {
-            mige_rng_uniform(seed, purpose, 0, l->param + j, 1, &u);
+            mige_rng_uniform(seed, purpose, stream, l->param + j, 1, &u);
             p[j] = (float)((2 * u - 1) * bound);
         }
     }

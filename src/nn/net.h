@@ -19,6 +19,10 @@ typedef struct {
     int winograd;   /* conv: by the fast algorithm */
     float *y;       /* output [max_batch][out] */
     uint32_t *bits; /* dropout: random words behind the mask, [max_batch][out] */
+    float *noise;   /* gaussian: eps, [max_batch][out] */
+    float *sigma;   /* gaussian: deviations, [max_batch][K] */
+    float *slope;   /* gaussian: d sigma / d rho, [max_batch][K] */
+    double *normal; /* gaussian, noise: one sample's draws */
     double *sums;   /* norm: sums over the batch and their count, [2c + 1] */
     double count;   /* norm: rows of the batch on all ranks, in the last forward */
     float *coef;    /* norm: NORM_COEFS vectors [c] */
@@ -51,7 +55,8 @@ typedef struct {
     double (*flops)(const layer *l); /* of one GEMM over the layer, one sample; NULL: none */
 } layer_ops;
 
-extern const layer_ops mige_conv_ops, mige_linear_ops, mige_norm_ops, mige_relu_ops, mige_dropout_ops;
+extern const layer_ops mige_conv_ops, mige_linear_ops, mige_norm_ops, mige_relu_ops, mige_dropout_ops,
+    mige_gaussian_ops, mige_noise_ops;
 const layer_ops *mige_layer_ops(const layer *l);
 
 enum { NORM_COEFS = 6 };

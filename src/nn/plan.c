@@ -7,11 +7,10 @@
 enum { MAX_SAMPLE = 1 << 26 };
 
 const layer_ops *mige_layer_ops(const layer *l) {
-    static const layer_ops *const ops[] = {[MIGE_CONV] = &mige_conv_ops,
-                                           [MIGE_LINEAR] = &mige_linear_ops,
-                                           [MIGE_NORM] = &mige_norm_ops,
-                                           [MIGE_RELU] = &mige_relu_ops,
-                                           [MIGE_DROPOUT] = &mige_dropout_ops};
+    static const layer_ops *const ops[] = {
+        [MIGE_CONV] = &mige_conv_ops,  [MIGE_LINEAR] = &mige_linear_ops,   [MIGE_NORM] = &mige_norm_ops,
+        [MIGE_RELU] = &mige_relu_ops,  [MIGE_DROPOUT] = &mige_dropout_ops, [MIGE_GAUSSIAN] = &mige_gaussian_ops,
+        [MIGE_NOISE] = &mige_noise_ops};
     return ops[l->spec.kind];
 }
 
@@ -72,7 +71,7 @@ static int check_name(const mige_net *net, const char *name, int i) {
 
 static int plan_layer(mige_net *net, layer *l, const mige_layer_spec *spec) {
     MIGE_TRY(check_name(net, spec->name, l->index));
-    MIGE_CHECK((unsigned)spec->kind <= MIGE_DROPOUT, MIGE_EUSAGE, "layer %s: unknown kind %d", spec->name,
+    MIGE_CHECK((unsigned)spec->kind <= MIGE_NOISE, MIGE_EUSAGE, "layer %s: unknown kind %d", spec->name,
                (int)spec->kind);
     l->spec = *spec;
     snprintf(l->name, sizeof l->name, "%s", spec->name);
@@ -122,6 +121,14 @@ static void place_layer(const mige_net *net, layer *l, char *base, size_t *used)
     size_t samples = (size_t)net->max_batch * l->out_size, c = (size_t)l->in.c;
     l->y = place(base, used, samples, sizeof *l->y);
     if (l->spec.kind == MIGE_DROPOUT) l->bits = place(base, used, samples, sizeof *l->bits);
+    if (l->spec.kind == MIGE_GAUSSIAN) {
+        size_t deviations = (size_t)net->max_batch * (size_t)l->out.c;
+        l->noise = place(base, used, samples, sizeof *l->noise);
+        l->sigma = place(base, used, deviations, sizeof *l->sigma);
+        l->slope = place(base, used, deviations, sizeof *l->slope);
+    }
+    if (l->spec.kind == MIGE_GAUSSIAN || l->spec.kind == MIGE_NOISE)
+        l->normal = place(base, used, l->out_size, sizeof *l->normal);
     if (l->spec.kind == MIGE_NORM) {
         l->sums = place(base, used, 2 * c + 1, sizeof *l->sums);
         l->coef = place(base, used, NORM_COEFS * c, sizeof *l->coef);

@@ -1,0 +1,140 @@
+/* Layers that draw: a gaussian code, and noise that enters a network beside its input. */
+#include "mige/rng.h"
+#include "net.h"
+#include <math.h>
+#include <string.h>
+
+enum { MAX_DRAWS = 1 << 20 };
+
+/* A sample's numbers depend on its place in the global batch and on the layer, as those of dropout. */
+static void draw(const mige_net *net, const layer *l, const mige_pass *pass, int sample, size_t n, double *out) {
+    uint64_t index = (uint64_t)(pass->first_sample + sample) * (uint64_t)net->num_layers + (uint64_t)l->index;
+    mige_rng_normal(pass->seed, MIGE_RNG_NOISE, pass->step, index, n, out);
+}
+
+static double softplus_inverse(double y) {
+    return y + log(-expm1(-y));
+}
+
+static int gaussian_plan(layer *l) {
+    const mige_layer_spec *s = &l->spec;
+    MIGE_CHECK(l->in_size % 2 == 0, MIGE_EUSAGE, "layer %s: %zu inputs (needs pairs of mean and deviation)",
+               l->name, l->in_size);
+    MIGE_CHECK(s->draws > 0 && s->draws <= MAX_DRAWS, MIGE_EUSAGE, "layer %s: %d draws (must be 1 to %d)", l->name,
+               s->draws, MAX_DRAWS);
+    MIGE_CHECK((s->lo == 0 && s->hi == 0) || (s->lo > 0 && s->hi > s->lo && isfinite(s->hi)), MIGE_EUSAGE,
+               "layer %s: deviations from %g to %g (must be positive and ascend)", l->name, s->lo, s->hi);
+    l->out = (mige_shape){s->draws, 1, (int)(l->in_size / 2)};
+    return MIGE_OK;
+}
+
+/* sigma of one sample and its slope, d sigma / d rho. Comparisons let a NaN through. */
+static void deviations(const mige_layer_spec *s, int K, const float *rho, float *sigma, float *slope) {
+    int bounded = s->hi > 0;
+    double least = bounded ? softplus_inverse(s->lo) : 0, most = bounded ? softplus_inverse(s->hi) : 0;
+    for (int k = 0; k < K; k++) {
+        double r = bounded ? (double)rho[k] : (double)rho[k] - 5;
+        int below = bounded && r < least, above = bounded && r > most;
+        sigma[k] = (float)(below ? s->lo : above ? s->hi : mige_softplus(r));
+        slope[k] = below || above ? 0 : (float)mige_sigmoid(r);
+    }
+}
+
+static int gaussian_forward(mige_net *net, layer *l, const float *x, int n, const mige_pass *pass) {
+    const int S = l->out.h, K = l->out.c;
+    for (int i = 0; i < n; i++) {
+        const float *mu = x + (size_t)i * l->in_size;
+        float *sigma = l->sigma + (size_t)i * (size_t)K, *eps = l->noise + (size_t)i * l->out_size,
+              *z = l->y + (size_t)i * l->out_size;
+        deviations(&l->spec, K, mu + K, sigma, l->slope + (size_t)i * (size_t)K);
+        if (pass->mean)
+            memset(l->normal, 0, l->out_size * sizeof *l->normal);
+        else
+            draw(net, l, pass, i, l->out_size, l->normal);
+        for (int s = 0; s < S; s++)
+            for (int k = 0; k < K; k++) {
+                float e = eps[s * K + k] = (float)l->normal[s * K + k];
+                z[s * K + k] = mu[k] + sigma[k] * e;
+            }
+    }
+    return MIGE_OK;
+}
+
+static int gaussian_backward(mige_net *net, layer *l, const float *x, float *dy, float *dx, int n,
+                             const mige_pass *pass) {
+    const int S = l->out.h, K = l->out.c;
+    (void)net, (void)x, (void)pass;
+    for (int i = 0; dx && i < n; i++) {
+        const float *d = dy + (size_t)i * l->out_size, *eps = l->noise + (size_t)i * l->out_size,
+                    *slope = l->slope + (size_t)i * (size_t)K;
+        float *mu = dx + (size_t)i * l->in_size, *rho = mu + K;
+        memset(mu, 0, l->in_size * sizeof *mu);
+        for (int s = 0; s < S; s++)
+            for (int k = 0; k < K; k++) {
+                mu[k] += d[s * K + k];
+                rho[k] += d[s * K + k] * eps[s * K + k];
+            }
+        for (int k = 0; k < K; k++) rho[k] *= slope[k];
+    }
+    return MIGE_OK;
+}
+
+const float *mige_gaussian_sigma(const mige_net *net, int i) {
+    return net->layers[i].sigma;
+}
+
+const float *mige_gaussian_noise(const mige_net *net, int i) {
+    return net->layers[i].noise;
+}
+
+void mige_gaussian_score(const mige_net *net, int i, int n, double *score) {
+    const layer *l = &net->layers[i];
+    const size_t K = (size_t)l->out.c, size = l->out_size;
+    for (size_t j = 0; j < (size_t)n * size; j++)
+        score[j] = -(double)l->noise[j] / (double)l->sigma[j / size * K + j % K];
+}
+
+double mige_gaussian_kl(const mige_net *net, int i, int n, double scale, float *upstream) {
+    const layer *l = &net->layers[i];
+    const float *x = i ? net->layers[i - 1].y : net->x;
+    const size_t K = (size_t)l->out.c;
+    double sum = 0;
+    for (size_t j = 0; j < (size_t)n * K; j++) {
+        size_t at = j / K * l->in_size + j % K;
+        double mu = (double)x[at], sigma = (double)l->sigma[j];
+        sum += 0.5 * (mu * mu + sigma * sigma - 1) - log(sigma);
+        if (!upstream) continue;
+        upstream[at] += (float)(scale * mu);
+        upstream[at + K] += (float)(scale * (sigma - 1 / sigma) * (double)l->slope[j]);
+    }
+    return sum;
+}
+
+static int noise_plan(layer *l) {
+    MIGE_CHECK(l->spec.out > 0, MIGE_EUSAGE, "layer %s: out %d (must be positive)", l->name, l->spec.out);
+    int64_t c = (int64_t)l->in_size + l->spec.out;
+    MIGE_CHECK(c <= INT32_MAX, MIGE_EUSAGE, "layer %s: out %d (too large)", l->name, l->spec.out);
+    l->out = (mige_shape){1, 1, (int)c};
+    return MIGE_OK;
+}
+
+static int noise_forward(mige_net *net, layer *l, const float *x, int n, const mige_pass *pass) {
+    for (int i = 0; i < n; i++) {
+        float *y = l->y + (size_t)i * l->out_size;
+        memcpy(y, x + (size_t)i * l->in_size, l->in_size * sizeof *y);
+        draw(net, l, pass, i, (size_t)l->spec.out, l->normal);
+        for (int k = 0; k < l->spec.out; k++) y[l->in_size + (size_t)k] = pass->mean ? 0 : (float)l->normal[k];
+    }
+    return MIGE_OK;
+}
+
+static int noise_backward(mige_net *net, layer *l, const float *x, float *dy, float *dx, int n,
+                          const mige_pass *pass) {
+    (void)net, (void)x, (void)pass;
+    for (int i = 0; dx && i < n; i++)
+        memcpy(dx + (size_t)i * l->in_size, dy + (size_t)i * l->out_size, l->in_size * sizeof *dx);
+    return MIGE_OK;
+}
+
+const layer_ops mige_gaussian_ops = {"gaussian", 0, gaussian_plan, gaussian_forward, gaussian_backward, NULL};
+const layer_ops mige_noise_ops = {"noise", 0, noise_plan, noise_forward, noise_backward, NULL};

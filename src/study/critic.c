@@ -1,0 +1,280 @@
+#include "study/critic.h"
+#include "mige/clock.h"
+#include "mige/error.h"
+#include "mige/nn.h"
+#include "mige/rng.h"
+#include <cblas.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { LAYERS = 5, LAST = LAYERS - 1 };
+/* The networks of x, of y (or of both, then alone), and the latter once more, to reach its input. */
+enum { OF_X, OF_Y, TO_Y, NETS };
+
+struct critic {
+    critic_shape shape;
+    mige_net *net[NETS];
+    size_t count[NETS], n; /* parameters; of TO_Y none of its own */
+    float *params, *grads, *aside;
+    float *in[2]; /* separable: x and y [M][d]; joint: positives, then negatives [2M][2d] in the first */
+    float *f;     /* separable [M][M], joint [2M]; turned into weights, see weigh() */
+    float *up[2]; /* upstream of g and h [M][out]; joint [2M] in the first */
+    int64_t shift;
+};
+
+static int rows(const critic_shape *s) {
+    return s->joint ? 2 * s->M : s->M;
+}
+static int columns(const critic_shape *s) {
+    return s->joint ? 2 * s->d : s->d;
+}
+static int outputs(const critic_shape *s) {
+    return s->joint ? 1 : s->out;
+}
+
+static void layers(const critic_shape *s, mige_layer_spec spec[LAYERS]) {
+    const mige_layer_spec all[LAYERS] = {
+        {.kind = MIGE_LINEAR, .name = "fc1", .out = s->hidden, .bias = 1},  {.kind = MIGE_RELU, .name = "relu1"},
+        {.kind = MIGE_LINEAR, .name = "fc2", .out = s->hidden, .bias = 1},  {.kind = MIGE_RELU, .name = "relu2"},
+        {.kind = MIGE_LINEAR, .name = "fc3", .out = outputs(s), .bias = 1},
+    };
+    memcpy(spec, all, sizeof all);
+}
+
+/* Numbers in f. */
+static size_t pairs(const critic_shape *s) {
+    return s->joint ? 2 * (size_t)s->M : (size_t)s->M * (size_t)s->M;
+}
+
+static int create_nets(critic *c) {
+    const critic_shape *s = &c->shape;
+    mige_layer_spec spec[LAYERS];
+    mige_shape in = {1, 1, columns(s)};
+    layers(s, spec);
+    for (int i = s->joint ? OF_Y : OF_X; i < NETS; i++) {
+        MIGE_TRY(mige_net_create(in, spec, LAYERS, rows(s), i == TO_Y, &c->net[i]));
+        c->count[i] = i == TO_Y ? 0 : mige_net_num_params(c->net[i]);
+        c->n += c->count[i];
+    }
+    return MIGE_OK;
+}
+
+static int take_memory(critic *c) {
+    const critic_shape *s = &c->shape;
+    size_t n = (size_t)rows(s), in = n * (size_t)columns(s), out = n * (size_t)outputs(s);
+    MIGE_TRY(create_nets(c));
+    MIGE_TRY(mige_alloc(c->n, sizeof(float), &c->params));
+    MIGE_TRY(mige_alloc(c->n, sizeof(float), &c->grads));
+    MIGE_TRY(mige_alloc(mige_net_num_params(c->net[TO_Y]), sizeof(float), &c->aside));
+    MIGE_TRY(mige_alloc(pairs(s), sizeof(float), &c->f));
+    for (int i = 0; i < (s->joint ? 1 : 2); i++) {
+        MIGE_TRY(mige_alloc(in, sizeof(float), &c->in[i]));
+        MIGE_TRY(mige_alloc(out, sizeof(float), &c->up[i]));
+    }
+    critic_use(c, NULL);
+    return MIGE_OK;
+}
+
+int critic_create(const critic_shape *shape, critic **out) {
+    critic *c = NULL;
+    *out = NULL;
+    MIGE_TRY(mige_alloc(1, sizeof *c, &c));
+    c->shape = *shape;
+    int err = take_memory(c);
+    if (err) critic_destroy(&c);
+    *out = c;
+    return err;
+}
+
+void critic_destroy(critic **c) {
+    if (!*c) return;
+    void *blocks[] = {(*c)->params, (*c)->grads, (*c)->aside, (*c)->f,
+                      (*c)->in[0],  (*c)->in[1], (*c)->up[0], (*c)->up[1]};
+    for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) free(blocks[i]);
+    for (int i = 0; i < NETS; i++) mige_net_destroy(&(*c)->net[i]);
+    free(*c);
+    *c = NULL;
+}
+
+double critic_bytes(const critic_shape *s) {
+    mige_layer_spec spec[LAYERS];
+    layers(s, spec);
+    double net = (double)mige_net_bytes((mige_shape){1, 1, columns(s)}, spec, LAYERS, rows(s));
+    double block = (double)rows(s) * (columns(s) + outputs(s));
+    return net * (s->joint ? 3 : 5) + 4 * ((double)pairs(s) + block * (s->joint ? 1 : 2));
+}
+
+size_t critic_num_params(const critic *c) {
+    return c->n;
+}
+float *critic_params(const critic *c) {
+    return c->params;
+}
+float *critic_grads(const critic *c) {
+    return c->grads;
+}
+
+void critic_use(critic *c, float *params) {
+    float *p = params ? params : c->params, *g = c->grads;
+    for (int i = 0; i < TO_Y; i++) {
+        if (c->net[i]) mige_net_move(c->net[i], p, g);
+        if (i == OF_Y) mige_net_move(c->net[TO_Y], p, c->aside);
+        p += c->count[i];
+        g += c->count[i];
+    }
+}
+
+int critic_init(critic *c, uint64_t seed) {
+    /* Seeds of the two networks must differ, or they would begin as one. */
+    if (c->net[OF_X]) MIGE_TRY(mige_net_init(c->net[OF_X], ~seed, MIGE_RNG_INIT, 0));
+    return mige_net_init(c->net[OF_Y], seed, MIGE_RNG_INIT, 0);
+}
+
+double critic_bound(const critic_shape *s, critic_value v) {
+    return v.positive - (s->nwj ? exp(v.negative - 1) : v.negative);
+}
+
+double critic_weight(const critic_shape *s, critic_value v) {
+    return s->nwj ? exp(fmin(v.negative - 1, 30)) : 1;
+}
+
+static void copy(size_t n, const double *from, float *to) {
+    for (size_t i = 0; i < n; i++) to[i] = (float)from[i];
+}
+
+static void load(critic *c, const double *x, const double *y) {
+    size_t M = (size_t)c->shape.M, d = (size_t)c->shape.d;
+    if (!c->shape.joint) {
+        copy(M * d, x, c->in[0]);
+        copy(M * d, y, c->in[1]);
+        return;
+    }
+    for (size_t m = 0; m < 2 * M; m++) {
+        size_t partner = m < M ? m : (m + (size_t)c->shift) % M;
+        copy(d, x + m % M * d, c->in[0] + 2 * m * d);
+        copy(d, y + partner * d, c->in[0] + (2 * m + 1) * d);
+    }
+}
+
+/* Of n numbers at f: the greatest; and each to exp(f - greatest), their sum returned. */
+static float greatest(size_t n, const float *f, float most) {
+    for (size_t i = 0; i < n; i++) most = f[i] > most || isnan(f[i]) ? f[i] : most;
+    return most;
+}
+static double exponentials(size_t n, float *f, float most) {
+    double sum = 0;
+    for (size_t i = 0; i < n; i++) {
+        f[i] = expf(f[i] - most);
+        sum += (double)f[i];
+    }
+    return sum;
+}
+
+/* f of the negatives becomes their share in the gradient of log mean exp f, which adds up to 1; f of the positives
+ * becomes 0 in the matrix of all pairs. */
+static critic_value weigh(critic *c) {
+    size_t M = (size_t)c->shape.M, n = c->shape.joint ? M : M * M;
+    size_t step = c->shape.joint ? 1 : M + 1; /* between positives */
+    float *negatives = c->shape.joint ? c->f + M : c->f;
+    critic_value v = {0, 0};
+    for (size_t m = 0; m < M; m++) v.positive += (double)c->f[m * step] / (double)M;
+    if (!c->shape.joint)
+        for (size_t m = 0; m < M; m++) c->f[m * step] = -INFINITY;
+    float most = greatest(n, negatives, -INFINITY);
+    double sum = exponentials(n, negatives, most), count = (double)M * (c->shape.joint ? 1 : (double)M - 1);
+    float share = (float)(1 / sum);
+    for (size_t i = 0; i < n; i++) negatives[i] *= share;
+    v.negative = (double)most + log(sum / count);
+    return v;
+}
+
+int critic_forward(critic *c, const double *x, const double *y, int64_t shift, critic_value *v) {
+    const critic_shape *s = &c->shape;
+    const mige_pass pass = {.train = 1};
+    c->shift = shift;
+    load(c, x, y);
+    mige_clock_start(MIGE_PHASE_FORWARD);
+    MIGE_TRY(mige_net_forward(c->net[OF_Y], c->in[s->joint ? 0 : 1], rows(s), &pass));
+    const float *h = mige_net_output(c->net[OF_Y], LAST);
+    if (s->joint) {
+        memcpy(c->f, h, 2 * (size_t)s->M * sizeof *h);
+    } else {
+        MIGE_TRY(mige_net_forward(c->net[OF_X], c->in[0], rows(s), &pass));
+        const float *g = mige_net_output(c->net[OF_X], LAST);
+        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, s->M, s->M, s->out, 1, g, s->out, h, s->out, 0, c->f,
+                    s->M);
+    }
+    *v = weigh(c);
+    mige_clock_stop(MIGE_PHASE_FORWARD, rows(s) * mige_net_flops(c->net[OF_Y], 0) * (s->joint ? 1 : 2));
+    return MIGE_OK;
+}
+
+static int back(mige_net *net, const float *upstream) {
+    const mige_pass pass = {.train = 1};
+    const float *all[LAYERS] = {[LAST] = upstream};
+    return mige_net_backward(net, all, &pass);
+}
+
+/* Upstream of h: positive times the mean's part (g_m / M), plus negative times that of the negatives (W' g). */
+static void upstream_of_y(critic *c, float positive, float negative, float *up) {
+    const critic_shape *s = &c->shape;
+    size_t M = (size_t)s->M;
+    if (s->joint) {
+        for (size_t m = 0; m < M; m++) up[m] = positive / (float)M;
+        for (size_t m = M; m < 2 * M; m++) up[m] = negative * c->f[m];
+        return;
+    }
+    const float *g = mige_net_output(c->net[OF_X], LAST);
+    memcpy(up, g, M * (size_t)s->out * sizeof *g);
+    cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, s->M, s->out, s->M, negative, c->f, s->M, g, s->out,
+                positive / (float)M, up, s->out);
+}
+
+static void upstream_of_x(critic *c, float positive, float negative, float *up) {
+    const critic_shape *s = &c->shape;
+    const float *h = mige_net_output(c->net[OF_Y], LAST);
+    memcpy(up, h, (size_t)s->M * (size_t)s->out * sizeof *h);
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, s->M, s->out, s->M, negative, c->f, s->M, h, s->out,
+                positive / (float)s->M, up, s->out);
+}
+
+int critic_backward(critic *c, double weight) {
+    const critic_shape *s = &c->shape;
+    mige_clock_start(MIGE_PHASE_BACKWARD);
+    upstream_of_y(c, -1, (float)weight, c->up[0]);
+    MIGE_TRY(back(c->net[OF_Y], c->up[0]));
+    if (!s->joint) {
+        upstream_of_x(c, -1, (float)weight, c->up[1]);
+        MIGE_TRY(back(c->net[OF_X], c->up[1]));
+    }
+    mige_clock_stop(MIGE_PHASE_BACKWARD, rows(s) * mige_net_flops(c->net[OF_Y], 1) * (s->joint ? 1 : 2));
+    return MIGE_OK;
+}
+
+/* Input gradients against the directions of y: those of rows [first, first + M). */
+static double contract(const critic *c, int first, const double *dy) {
+    size_t M = (size_t)c->shape.M, d = (size_t)c->shape.d, width = (size_t)columns(&c->shape);
+    const float *gradient = mige_net_input_gradient(c->net[TO_Y]);
+    double sum = 0;
+    for (size_t m = (size_t)first; m < (size_t)first + M; m++) {
+        size_t of = m < M ? m : (m + (size_t)c->shift) % M;
+        for (size_t i = 0; i < d; i++) sum += (double)gradient[m * width + (width - d) + i] * dy[of * d + i];
+    }
+    return sum;
+}
+
+int critic_along(critic *c, const double *dy, critic_value *v) {
+    const critic_shape *s = &c->shape;
+    const mige_pass pass = {.train = 1};
+    MIGE_TRY(mige_net_forward(c->net[TO_Y], c->in[s->joint ? 0 : 1], rows(s), &pass));
+    upstream_of_y(c, 1, s->joint ? 1 : 0, c->up[0]);
+    MIGE_TRY(back(c->net[TO_Y], c->up[0]));
+    v->positive = contract(c, 0, dy);
+    if (!s->joint) {
+        upstream_of_y(c, 0, 1, c->up[0]);
+        MIGE_TRY(back(c->net[TO_Y], c->up[0]));
+    }
+    v->negative = contract(c, s->joint ? s->M : 0, dy);
+    return MIGE_OK;
+}

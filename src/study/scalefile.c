@@ -1,0 +1,188 @@
+/* The file of mige scale. */
+#include "mige/error.h"
+#include "mige/io.h"
+#include "study/scale.h"
+#include "study/truth.h"
+#include <math.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* What is kept of a case: whole numbers, means over draws and plain values. */
+enum kind { WHOLE, MEAN, VALUE };
+static const struct {
+    const char *name;
+    enum kind kind;
+    size_t offset;
+    const char *units, *long_name;
+} columns[] = {
+    {"/samples", WHOLE, offsetof(scale_case, M), "1", "samples of a gradient, M"},
+    {"/ranks", WHOLE, offsetof(scale_case, ranks), "1", "MPI ranks"},
+    {"/draws", WHOLE, offsetof(scale_case, draws), "1",
+     "gradients done; fewer than repeats times rho: not complete"},
+    {"/eigen", MEAN, offsetof(scale_case, J), "1", "eigenpairs kept for the score of (x, y), mean"},
+    {"/eigen_marginal", MEAN, offsetof(scale_case, J_marginal), "1", "eigenpairs kept for the score of y, mean"},
+    {"/seconds_gram", MEAN, offsetof(scale_case, seconds[GRAM]), "s", "distances, width, kernel; busiest rank"},
+    {"/seconds_eigen", MEAN, offsetof(scale_case, seconds[EIGEN]), "s",
+     "eigenproblem, or factorisation; busiest rank"},
+    {"/seconds_score", MEAN, offsetof(scale_case, seconds[APPLY]), "s",
+     "products or solves that give the scores; busiest rank"},
+    {"/seconds_total", MEAN, offsetof(scale_case, total), "s", "one gradient, slowest rank"},
+    {"/flops_gram", MEAN, offsetof(scale_case, flops[GRAM]), "1", "operations of a gradient, all ranks"},
+    {"/flops_eigen", MEAN, offsetof(scale_case, flops[EIGEN]), "1", "operations of a gradient, all ranks"},
+    {"/flops_apply", MEAN, offsetof(scale_case, flops[APPLY]), "1", "operations of a gradient, all ranks"},
+    {"/bytes_per_rank", VALUE, offsetof(scale_case, bytes), "byte",
+     "resident memory taken, largest rank, measured"},
+    {"/bytes_predicted", VALUE, offsetof(scale_case, predicted), "byte", "the same, from the sizes alone"},
+    {"/dgemm_gflops", VALUE, offsetof(scale_case, dgemm), "GFLOP/s",
+     "dgemm on the slowest rank, all ranks at it at once"},
+};
+enum { COLUMNS = sizeof columns / sizeof *columns };
+
+static double get(const scale_case *k, int column) {
+    const char *at = (const char *)k + columns[column].offset;
+    if (columns[column].kind == WHOLE) return (double)*(const int64_t *)(const void *)at;
+    double value = *(const double *)(const void *)at;
+    return columns[column].kind == MEAN ? value / (double)k->draws : value;
+}
+
+static void put(scale_case *k, int column, double value) {
+    char *at = (char *)k + columns[column].offset;
+    if (columns[column].kind == WHOLE)
+        *(int64_t *)(void *)at = (int64_t)value;
+    else
+        *(double *)(void *)at = columns[column].kind == MEAN ? value * (double)k->draws : value;
+}
+
+/* What follows from the columns above, for readers. */
+static int write_derived(const scale *s, mige_file *f, double *v) {
+    enum { DERIVED = 5 };
+    static const struct {
+        const char *name, *units, *long_name;
+    } derived[DERIVED] = {
+        {"/relative_error", "1", "RMSE of dI/drho over the grid of rho, relative to its RMS; mean over repeats"},
+        {"/relative_error_sd", "1", "standard deviation of relative_error over repeats"},
+        {"/slope", "1", "least squares slope through 0 of the estimates of dI/drho on the truth; 1: unbiased"},
+        {"/gflops", "GFLOP/s", "operations of all phases and ranks by seconds_total"},
+        {"/repeats", "1", "repeats asked for"},
+    };
+    for (int d = 0; d < DERIVED; d++) {
+        for (int i = 0; i < s->ncases; i++) {
+            const scale_case *k = &s->cases[i];
+            scale_errors e = scale_find_errors(s, i);
+            double flops = k->flops[GRAM] + k->flops[EIGEN] + k->flops[APPLY];
+            const double values[DERIVED] = {e.error, e.deviation, e.slope, 1e-9 * flops / k->total,
+                                            (double)s->o->repeats};
+            v[i] = values[d];
+        }
+        MIGE_TRY(mige_file_write(f, derived[d].name, (mige_layout){MIGE_F64, 1, {s->ncases}}, v, derived[d].units,
+                                 derived[d].long_name, 0));
+    }
+    return MIGE_OK;
+}
+
+static int write_columns(const scale *s, mige_file *f, double *v) {
+    for (int n = 0; n < COLUMNS; n++) {
+        int64_t *whole = (int64_t *)(void *)v;
+        for (int i = 0; i < s->ncases; i++) {
+            double value = get(&s->cases[i], n);
+            if (columns[n].kind == WHOLE)
+                whole[i] = (int64_t)value;
+            else
+                v[i] = value;
+        }
+        mige_layout layout = {columns[n].kind == WHOLE ? MIGE_I64 : MIGE_F64, 1, {s->ncases}};
+        MIGE_TRY(mige_file_write(f, columns[n].name, layout, v, columns[n].units, columns[n].long_name, 0));
+    }
+    return write_derived(s, f, v);
+}
+
+static int write_draws(const scale *s, mige_file *f, double *v) {
+    mige_layout along = {MIGE_F64, 1, {s->nrho}}, all = {MIGE_F64, 3, {s->ncases, s->o->repeats, s->nrho}};
+    MIGE_TRY(mige_file_write(f, "/rho", along, s->rho, "1", "correlation of x_i and y_i", 0));
+    for (int i = 0; i < s->nrho; i++) v[i] = truth_gradient(s->D, s->rho[i]);
+    MIGE_TRY(
+        mige_file_write(f, "/true_gradient", along, v, "nat", "derivative of the mutual information by rho", 0));
+    return mige_file_write(f, "/gradient", all, s->gradient, "nat", "its estimates; NaN: not done", 0);
+}
+
+static int write_attributes(const scale *s, mige_file *f) {
+    const mige_score_options *o = &s->study->score;
+    static const char *const choices[] = {"estimator", "solver", "problem", "calibrate", "precondition"};
+    for (size_t i = 0; i < sizeof choices / sizeof *choices; i++) {
+        char text[MIGE_OPT_TEXT_SIZE];
+        mige_options_value(&s->study->given, choices[i], text);
+        MIGE_TRY(mige_file_set_text(f, "/", choices[i], text));
+    }
+    MIGE_TRY(mige_file_set_int(f, "/", "rotate", s->o->rotate));
+    MIGE_TRY(mige_file_set_int(f, "/", "dim", s->o->dim));
+    MIGE_TRY(mige_file_set_int(f, "/", "eigen_asked", o->eigen.eigen));
+    MIGE_TRY(mige_file_set_real(f, "/", "eta", o->stein.eta));
+    MIGE_TRY(mige_file_set_int(f, "/", "iterations", o->stein.iterations));
+    MIGE_TRY(mige_file_set_real(f, "/", "dgemm_gflops", s->ncases ? s->cases[s->ncases - 1].dgemm : 0));
+    return mige_file_set_real(f, "/", "threshold", o->eigen.threshold);
+}
+
+int scale_save(const scale *s) {
+    mige_file *f;
+    double *v;
+    MIGE_TRY(mige_alloc((size_t)(s->ncases > s->nrho ? s->ncases : s->nrho), sizeof *v, &v));
+    int err = mige_file_create(s->study->output, "mige-scale", &f);
+    if (!err) {
+        err = write_columns(s, f, v);
+        if (!err) err = write_draws(s, f, v);
+        if (!err) err = write_attributes(s, f);
+        if (!err)
+            err = mige_file_commit(&f);
+        else
+            mige_file_discard(&f);
+    }
+    free(v);
+    return err;
+}
+
+int scale_take_room(scale *s) {
+    size_t room = (size_t)s->ncases + (size_t)s->nsamples, draws = room * (size_t)s->draws;
+    MIGE_TRY(mige_alloc(room, sizeof *s->cases, &s->cases));
+    MIGE_TRY(mige_alloc(draws, sizeof *s->gradient, &s->gradient));
+    for (size_t i = 0; i < draws; i++) s->gradient[i] = NAN;
+    return MIGE_OK;
+}
+
+static int read_cases(scale *s, const mige_file *f) {
+    mige_layout layout;
+    double *v;
+    MIGE_TRY(mige_file_same_options(f, &s->study->given, "give the same options, or another --output"));
+    MIGE_TRY(mige_file_layout(f, "/gradient", &layout));
+    MIGE_CHECK(layout.ndim == 3 && layout.dims[1] == s->o->repeats && layout.dims[2] == s->nrho &&
+                   layout.dims[0] < 1 << 20,
+               MIGE_EINPUT, "%s: /gradient has another shape than its configuration says", s->study->output);
+    s->ncases = (int)layout.dims[0];
+    MIGE_TRY(scale_take_room(s));
+    MIGE_TRY(mige_file_read(f, "/gradient", MIGE_F64, 0, s->ncases, s->gradient));
+    MIGE_TRY(mige_alloc((size_t)s->ncases, sizeof *v, &v));
+    int err = MIGE_OK;
+    for (int n = 0; n < COLUMNS; n++) { /* draws come before the means that they multiply */
+        MIGE_TRY_GOTO(mige_file_layout(f, columns[n].name, &layout), done);
+        MIGE_CHECK_GOTO(layout.ndim == 1 && layout.dims[0] == s->ncases, done, MIGE_EINPUT,
+                        "%s: %s has another length than /gradient", s->study->output, columns[n].name);
+        MIGE_TRY_GOTO(mige_file_read(f, columns[n].name, MIGE_F64, 0, s->ncases, v), done);
+        for (int i = 0; i < s->ncases; i++) put(&s->cases[i], n, v[i]);
+    }
+    for (int i = 0; i < s->ncases; i++)
+        MIGE_CHECK_GOTO(s->cases[i].draws >= 1 && s->cases[i].draws <= s->draws, done, MIGE_EINPUT,
+                        "%s: /draws does not fit its configuration", s->study->output);
+done:
+    free(v);
+    return err;
+}
+
+int scale_restore(scale *s) {
+    mige_file *f;
+    if (access(s->study->output, F_OK) != 0) return scale_take_room(s);
+    MIGE_TRY(mige_file_open(s->study->output, "mige-scale", &f));
+    int err = read_cases(s, f);
+    mige_file_close(&f);
+    return err;
+}

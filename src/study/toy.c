@@ -1,0 +1,354 @@
+/* toy: gradients of mutual information where the true one is known. */
+#include "study/toy.h"
+#include "mige/clock.h"
+#include "mige/error.h"
+#include "mige/io.h"
+#include "mige/log.h"
+#include "mige/rng.h"
+#include "study/queue.h"
+#include "train/memory.h"
+#include "train/stop.h"
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* Progress goes by the cells' estimated cost, which differs a thousandfold, not by their number. */
+enum { PARTS = 1000 };
+/* Above, a cell of mige is worth all ranks together. */
+enum { ALONE = 2048 };
+/* All pairs of a separable critic are M^2 floats. */
+enum { MOST_PAIRED = 16384 };
+
+/* What computes: one estimator of mige and one critic at a time, made anew when another is needed. */
+typedef struct {
+    toy t;
+    mige_comm self;
+    const mige_comm *c;      /* of the cells of mige */
+    truth_problem *problems; /* [ndims] */
+    double *x, *y, *dy, *dz;
+    mige_mi *mi;
+    baseline *critic;
+    int mi_of, critic_of; /* place in dims; in dims times methods */
+    queue *queue;
+    double *cost;       /* [ndims * nmethods] of a cell, estimated, ms */
+    double total, done; /* of all costs, by rank 0 */
+    int64_t cells_done, cells;
+} work;
+
+int64_t toy_repeats(const toy *t, int method) {
+    return method != METHOD_MIGE && t->o->critic_repeats ? t->o->critic_repeats : t->o->repeats;
+}
+
+int64_t toy_first(const toy *t, int d, int method) {
+    int64_t row = 0, before = 0;
+    for (int m = 0; m < t->nmethods; m++) {
+        if (m == method) before = row;
+        row += toy_repeats(t, t->methods[m]) * t->nrho;
+    }
+    return d * row + before;
+}
+
+cell toy_cell(const toy *t, int64_t number) {
+    cell k = {0, t->nmethods - 1, 0, 0};
+    while (toy_first(t, k.d + 1, 0) <= number) k.d++;
+    while (toy_first(t, k.d, k.method) > number) k.method--;
+    number -= toy_first(t, k.d, k.method);
+    k.repeat = number / t->nrho;
+    k.rho = (int)(number % t->nrho);
+    return k;
+}
+
+/* ---- one cell */
+
+/* Draws do not depend on the method: the methods are compared on draws of the same stream. */
+static uint64_t cell_seed(const work *w, cell k) {
+    uint32_t words[2];
+    uint64_t which = (uint64_t)(w->t.dims[k.d] - 1) << 20 | (uint64_t)k.repeat; /* 12 and 20 bits */
+    mige_rng_bits(w->t.study->seed, MIGE_RNG_SAMPLE, which, (uint64_t)k.rho, 2, words);
+    return (uint64_t)words[1] << 32 | words[0];
+}
+
+static int use_mi(work *w, int d) {
+    if (w->mi && w->mi_of == d) return MIGE_OK;
+    int D = (int)w->t.dims[d];
+    mige_mi_destroy(&w->mi);
+    w->mi_of = d;
+    return truth_mi_create(w->c, w->t.M, D, &w->t.study->score, &w->mi);
+}
+
+static int work_mige(work *w, cell k, double *values) {
+    int D = (int)w->t.dims[k.d], M = w->t.M;
+    MIGE_TRY(use_mi(w, k.d));
+    int err = truth_draw(&w->problems[k.d], M, w->t.rho[k.rho], cell_seed(w, k), 0, w->x, w->y, w->dy);
+    MIGE_TRY(mige_agree(w->c, err));
+    mige_clock_start(MIGE_PHASE_STEP);
+    MIGE_TRY(truth_mi_gradient(w->mi, w->x, w->y, w->dz));
+    mige_clock_stop(MIGE_PHASE_STEP, 0);
+    values[GRADIENT] = truth_contract(M, D, w->dz, w->dy);
+    values[EIGEN_MARGINAL] = mige_mi_get_problem(w->mi, 0).J;
+    values[EIGEN_JOINT] = mige_mi_get_problem(w->mi, 1).J;
+    return MIGE_OK;
+}
+
+static baseline_options options_of(const toy *t, int d, int m) {
+    const study_options *o = t->o;
+    int joint = t->methods[m] >= METHOD_MINE_JOINT;
+    return baseline_of((enum method)t->methods[m], t->M, (int)t->dims[d], joint ? o->joint_rate : o->critic_rate,
+                       joint ? o->joint_steps : o->critic_steps);
+}
+
+static int use_critic(work *w, cell k) {
+    int of = k.d * w->t.nmethods + k.method;
+    if (w->critic && w->critic_of == of) return MIGE_OK;
+    baseline_options o = options_of(&w->t, k.d, k.method);
+    baseline_destroy(&w->critic);
+    w->critic_of = of;
+    return baseline_create(&o, &w->critic);
+}
+
+static int stopped(void *ctx) {
+    return queue_stopped(((work *)ctx)->queue);
+}
+
+static int work_cell(void *ctx, int64_t number, double values[QUEUE_VALUES]) {
+    work *w = ctx;
+    cell k = toy_cell(&w->t, number);
+    baseline_result r;
+    for (int v = 0; v < QUEUE_VALUES; v++) values[v] = NAN;
+    if (w->t.methods[k.method] == METHOD_MIGE) return work_mige(w, k, values);
+    MIGE_TRY(use_critic(w, k));
+    MIGE_TRY(baseline_run(w->critic, &w->problems[k.d], w->t.rho[k.rho], cell_seed(w, k), stopped, w, &r));
+    values[GRADIENT] = r.gradient;
+    values[MI] = r.mi;
+    values[STEPS] = (double)r.steps;
+    return MIGE_OK;
+}
+
+static void take_cell(void *ctx, int64_t number, const double values[QUEUE_VALUES]) {
+    work *w = ctx;
+    char text[64];
+    cell k = toy_cell(&w->t, number);
+    for (int v = 0; v < VALUES; v++) w->t.values[v][number] = values[v];
+    w->done += w->cost[k.d * w->t.nmethods + k.method];
+    w->cells_done++;
+    long part = (long)(PARTS * w->done / w->total);
+    if (!mige_progress_due(part)) return;
+    snprintf(text, sizeof text, "%lld/%lld cells", (long long)w->cells_done, (long long)w->cells);
+    mige_progress_update(part, text);
+}
+
+static int save_cells(void *ctx) {
+    mige_clock_start(MIGE_PHASE_OUTPUT);
+    MIGE_TRY(toy_save(&((work *)ctx)->t));
+    mige_clock_stop(MIGE_PHASE_OUTPUT, 0);
+    return MIGE_OK;
+}
+
+/* ---- all cells */
+
+/* In ms, roughly: for the order and for the time that is left. */
+static double estimate_cost(const toy *t, int d, int m) {
+    double D = (double)t->dims[d], M = t->M, joint = t->methods[m] >= METHOD_MINE_JOINT;
+    double step = (joint ? 2 : 1.5) * M * (D + 550) * 4e-5 + (joint ? 0 : M * M * 1e-5);
+    if (t->methods[m] == METHOD_MIGE) return 1 + 4e-7 * M * M * M;
+    return step * (double)(joint ? (t->o->joint_steps < 4000 ? t->o->joint_steps : 4000) : t->o->critic_steps);
+}
+
+/* Cells not done of mige, or of the critics: the dear methods first, so that the ranks end together; within a
+ * method one repeat after the other, so that what there is after a while is a whole figure. */
+static int64_t list_cells(const toy *t, int mige, int64_t *list) {
+    int64_t n = 0, most = 0;
+    for (int m = 0; m < t->nmethods; m++) most = fmax((double)most, (double)toy_repeats(t, t->methods[m]));
+    for (int method = METHOD_MINE_F_JOINT; method >= METHOD_MIGE; method--)
+        for (int64_t r = 0; r < most; r++)
+            for (int d = t->ndims - 1; d >= 0; d--)
+                for (int m = 0; m < t->nmethods; m++) {
+                    if (t->methods[m] != method || (method == METHOD_MIGE) != mige || r >= toy_repeats(t, method))
+                        continue;
+                    for (int i = 0; i < t->nrho; i++) {
+                        int64_t number = toy_first(t, d, m) + r * t->nrho + i;
+                        if (isnan(t->values[GRADIENT][number])) list[n++] = number;
+                    }
+                }
+    return n;
+}
+
+static int run_cells(work *w) {
+    int64_t *list, n, nmige;
+    int together = w->t.M > ALONE, err = MIGE_OK;
+    MIGE_TRY(mige_agree(w->t.study->c, mige_alloc((size_t)w->t.ncells, sizeof *list, &list)));
+    n = list_cells(&w->t, 0, list);
+    nmige = list_cells(&w->t, 1, list + n);
+    w->cells = n + nmige;
+    for (int64_t i = 0; i < w->cells; i++) {
+        cell k = toy_cell(&w->t, list[i]);
+        w->total += w->cost[k.d * w->t.nmethods + k.method];
+    }
+    mige_progress_begin("toy, per mille", PARTS);
+    (void)mige_progress_due(1); /* its clock begins here */
+    if (together) err = queue_together(w->queue, nmige, list + n);
+    if (!err) err = queue_run(w->queue, together ? n : n + nmige, list);
+    mige_progress_end();
+    free(list);
+    return err;
+}
+
+static int restore(work *w) {
+    const mige_comm *c = w->t.study->c;
+    const char *output = w->t.study->output;
+    int found = 0, err = MIGE_OK;
+    if (w->t.study->resume) {
+        if (c->rank == 0) err = toy_restore(&w->t, &found);
+    } else if (c->rank == 0) {
+        err = mige_file_try(output);
+    }
+    MIGE_TRY(mige_agree(c, err));
+    for (int v = 0; v < VALUES; v++)
+        MIGE_TRY(mige_bcast(c, 0, w->t.values[v], (size_t)w->t.ncells * sizeof(double)));
+    int64_t done = 0;
+    for (int64_t i = 0; i < w->t.ncells; i++) done += !isnan(w->t.values[GRADIENT][i]);
+    if (found) mige_say("toy: %s has %lld of %lld cells", output, (long long)done, (long long)w->t.ncells);
+    if (w->t.study->resume && !found) mige_say("toy: no %s yet, starting from the beginning", output);
+    if (done == w->t.ncells) mige_say("toy: nothing left to do");
+    w->cells = w->t.ncells - done;
+    return MIGE_OK;
+}
+
+static int stop_message(const work *w) {
+    return mige_raise(MIGE_ESTOPPED,
+                      "toy: stopped %s at %lld of %lld cells (the same command with --resume goes on)",
+                      mige_stop_reason(queue_reason(w->queue)), (long long)w->cells_done, (long long)w->cells);
+}
+
+static int take_memory(work *w) {
+    int64_t widest = 0;
+    for (int d = 0; d < w->t.ndims; d++) widest = w->t.dims[d] > widest ? w->t.dims[d] : widest;
+    double **blocks[] = {&w->x, &w->y, &w->dy, &w->dz};
+    for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++)
+        MIGE_TRY(mige_alloc((size_t)w->t.M * (size_t)widest, sizeof(double), blocks[i]));
+    MIGE_TRY(mige_alloc((size_t)w->t.ndims, sizeof *w->problems, &w->problems));
+    for (int d = 0; d < w->t.ndims; d++)
+        MIGE_TRY(
+            truth_create(w->t.o->problem, w->t.o->rotate, (int)w->t.dims[d], w->t.study->seed, &w->problems[d]));
+    return MIGE_OK;
+}
+
+static int take_table(toy *t) {
+    for (int v = 0; v < VALUES; v++) {
+        MIGE_TRY(mige_alloc((size_t)t->ncells, sizeof(double), &t->values[v]));
+        for (int64_t i = 0; i < t->ncells; i++) t->values[v][i] = NAN;
+    }
+    return MIGE_OK;
+}
+
+static int compute(work *w) {
+    queue_task task = {w, work_cell, take_cell, save_cells};
+    MIGE_TRY(mige_agree(w->t.study->c, take_table(&w->t)));
+    MIGE_TRY(restore(w));
+    if (!w->cells) return MIGE_OK;
+    MIGE_TRY(mige_agree(w->t.study->c, take_memory(w)));
+    MIGE_TRY(queue_create(w->t.study->c, &task, &w->queue));
+    mige_clock_reset();
+    int err = run_cells(w);
+    if (err == MIGE_ESTOPPED) {
+        stop_message(w);
+        return mige_agree(w->t.study->c, MIGE_ESTOPPED);
+    }
+    return err;
+}
+
+/* ---- the plan */
+
+/* Bytes a rank, for M samples. */
+static double memory(const void *ctx, int M) {
+    const work *w = ctx;
+    toy t = w->t;
+    int ranks = M > ALONE ? w->t.study->c->size : 1;
+    int64_t widest = 0;
+    double most = 0;
+    t.M = M;
+    for (int d = 0; d < t.ndims; d++) {
+        int D = (int)t.dims[d];
+        widest = D > widest ? D : widest;
+        for (int m = 0; m < t.nmethods; m++) {
+            baseline_options o = options_of(&t, d, m);
+            double bytes = t.methods[m] == METHOD_MIGE
+                               ? truth_mi_bytes(M, D, ranks, &w->t.study->score)
+                               : baseline_bytes(&o);
+            most = bytes > most ? bytes : most;
+        }
+    }
+    return most + 32. * M * (double)widest + 8. * VALUES * (double)t.ncells;
+}
+
+static int check_sizes(const toy *t, int nsamples, int64_t samples) {
+    MIGE_CHECK(nsamples == 1, MIGE_EUSAGE, "--samples: %s: toy takes one number", t->o->samples);
+    MIGE_CHECK(t->study->score.eigen.eigen <= samples, MIGE_EUSAGE, "--eigen: %d is more than the %lld samples",
+               t->study->score.eigen.eigen, (long long)samples);
+    for (int m = 0; m < t->nmethods; m++)
+        MIGE_CHECK(samples <= MOST_PAIRED || (t->methods[m] != METHOD_MINE && t->methods[m] != METHOD_MINE_F),
+                   MIGE_EUSAGE,
+                   "--samples: %lld are too many for mine and mine-f, which take all pairs (%d at most)",
+                   (long long)samples, MOST_PAIRED);
+    return MIGE_OK;
+}
+
+static int parse(work *w) {
+    toy *t = &w->t;
+    const study_options *o = t->o;
+    int64_t *samples;
+    int n;
+    MIGE_TRY(mige_list_integers("--dims", o->dims, 1, 4096, &t->ndims, &t->dims));
+    MIGE_TRY(mige_list_names("--methods", o->methods, METHODS, &t->nmethods, &t->methods));
+    MIGE_TRY(truth_grid(o->rho, "-0.8:0.8:32", &t->nrho, &t->rho));
+    MIGE_TRY(mige_list_integers("--samples", *o->samples ? o->samples : "256", 2, 1 << 24, &n, &samples));
+    t->M = (int)samples[0];
+    free(samples);
+    MIGE_TRY(check_sizes(t, n, t->M));
+    t->ncells = toy_first(t, t->ndims, 0);
+    MIGE_TRY(mige_alloc((size_t)t->ndims * (size_t)t->nmethods, sizeof *w->cost, &w->cost));
+    for (int i = 0; i < t->ndims * t->nmethods; i++)
+        w->cost[i] = estimate_cost(t, i / t->nmethods, i % t->nmethods);
+    return MIGE_OK;
+}
+
+static void say_plan(const work *w) {
+    const study_options *o = w->t.o;
+    char estimator[MIGE_OPT_TEXT_SIZE], problem[MIGE_OPT_TEXT_SIZE];
+    mige_options_value(&w->t.study->given, "estimator", estimator);
+    mige_options_value(&w->t.study->given, "problem", problem);
+    mige_say("toy: %s%s in %s dimensions, %d samples, %d correlations, methods %s", problem,
+             o->rotate ? " rotated" : "", o->dims, w->t.M, w->t.nrho, o->methods);
+    mige_say("toy: %lld cells (%lld repeats, of critics %lld) on %d ranks%s, estimator %s, about %.3g MB a rank",
+             (long long)w->t.ncells, (long long)o->repeats, (long long)toy_repeats(&w->t, METHOD_MINE),
+             w->t.study->c->size, w->t.M > ALONE ? ", those of mige on all together" : "", estimator,
+             memory(w, w->t.M) / 1e6);
+}
+
+static void release(work *w) {
+    void *blocks[] = {w->t.dims, w->t.methods, w->t.rho, w->x, w->y, w->dy, w->dz, w->cost};
+    for (int d = 0; w->problems && d < w->t.ndims; d++) truth_destroy(&w->problems[d]);
+    for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) free(blocks[i]);
+    for (int v = 0; v < VALUES; v++) free(w->t.values[v]);
+    free(w->problems);
+    mige_mi_destroy(&w->mi);
+    baseline_destroy(&w->critic);
+    queue_destroy(&w->queue);
+    mige_comm_destroy(&w->self);
+}
+
+int toy_run(const study *s) {
+    work w = {.t.study = s, .t.o = s->o};
+    MIGE_TRY(mige_comm_create(MPI_COMM_SELF, &w.self));
+    int err = mige_agree(s->c, parse(&w));
+    w.c = w.t.M > ALONE ? s->c : &w.self;
+    if (!err) say_plan(&w);
+    if (!err) err = mige_memory_check(&s->memory, "--samples", w.t.M, memory, &w);
+    if (!err && !s->dry_run) {
+        err = compute(&w);
+        if (!err && s->c->rank == 0) toy_print(&w.t);
+        if (!err) mige_say("toy: done, written to %s", s->output);
+    }
+    release(&w);
+    return err;
+}

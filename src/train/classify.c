@@ -1,0 +1,75 @@
+/* H(y|z): cross entropy of a linear classifier of the code, mean over images and draws, nats. smooth: labels mixed with
+ * the uniform distribution; confidence: less `confidence` times the entropy of what is predicted (Pereyra et al. 2017).
+ */
+#include "mige/error.h"
+#include "train/terms.h"
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct {
+    mige_net *net;
+    mige_softness options;
+    float *dlogits;  /* [images S][classes] */
+    int32_t *labels; /* [images S] */
+} classify;
+
+static mige_layer_spec decoder(const train_plan *p) {
+    return (mige_layer_spec){.kind = MIGE_LINEAR, .name = "logits", .out = p->classes, .bias = 1};
+}
+
+static double bytes(const train_plan *p, const term *k) {
+    mige_layer_spec spec = decoder(p);
+    int rows = p->images * p->draws;
+    (void)k;
+    return trainer_member_bytes((mige_shape){1, 1, p->code}, &spec, 1, rows) + 4. * rows * (p->classes + 1);
+}
+
+static int create(trainer *t, term *k) {
+    const train_plan *p = t->plan;
+    mige_layer_spec spec = decoder(p);
+    size_t rows = (size_t)t->images.count * (size_t)p->draws;
+    mige_shape in = {1, 1, p->code};
+    classify *m;
+    MIGE_TRY(mige_alloc(1, sizeof *m, &m));
+    k->self = m;
+    if (k->variant == CLASSIFY_SMOOTH) m->options.smoothing = p->o->smoothing;
+    if (k->variant == CLASSIFY_CONFIDENCE) m->options.confidence = p->o->confidence;
+    MIGE_TRY(trainer_add_member(t, DECODER, in, &spec, 1, p->images * p->draws, &m->net));
+    MIGE_TRY(trainer_want(t, t->code_layer));
+    MIGE_TRY(mige_alloc(rows * (size_t)p->classes, sizeof *m->dlogits, &m->dlogits));
+    MIGE_TRY(mige_alloc(rows, sizeof *m->labels, &m->labels));
+    MIGE_TRY(trainer_add_series(t, k, "", "cross_entropy", "nat", "of the labels given the code"));
+    return trainer_add_series(t, k, "", "error", "percent", "images of the batch whose class is not the likeliest");
+}
+
+static int apply(trainer *t, term *k) {
+    const train_plan *p = t->plan;
+    classify *m = k->self;
+    const float *logits, *dx;
+    int S = p->draws, rows = (int)t->images.count * S;
+    double all = (double)p->batch * S, sums[2];
+    int64_t right;
+    for (int r = 0; r < rows; r++) m->labels[r] = t->labels[r / S];
+    MIGE_TRY(trainer_forward(t, m->net, trainer_code(t), rows, &logits));
+    sums[0] = mige_soft_cross_entropy(&m->options, logits, m->labels, rows, p->classes, k->weight / all, m->dlogits, &right) /
+              all;
+    sums[1] = (double)right / all;
+    MIGE_TRY(trainer_backward(t, m->net, m->dlogits, rows, &dx));
+    float *up = t->upstream[t->code_layer];
+    for (size_t i = 0; i < (size_t)rows * (size_t)p->code; i++) up[i] += dx[i];
+    MIGE_TRY(mige_sum(t->c, sums, 2));
+    t->loss += k->weight * sums[0];
+    t->values[k->series] = sums[0];
+    t->values[k->series + 1] = 100 * (1 - sums[1]);
+    return MIGE_OK;
+}
+
+static void destroy(term *k) {
+    classify *m = k->self;
+    if (!m) return;
+    free(m->dlogits);
+    free(m->labels);
+    free(m);
+}
+
+const term_ops term_classify = {"classify", NULL, bytes, create, NULL, apply, destroy};

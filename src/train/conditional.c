@@ -1,0 +1,143 @@
+/* I(x;z) of a code that is drawn, z = E(x, eps), by scores (MIGE, circumstance III): of S draws of each image the
+ * first m enter the marginal, M = B m samples, and are moved by
+ *   (weight / M) (-s_z(z) + s_(z|x)(z))
+ * s_(z|x) exact where the encoder is Gaussian, -eps / sigma, or estimated as s_z is, from the S draws of the image:
+ * small problems, each solved by the rank that has the image. */
+#include "mige/clock.h"
+#include "mige/error.h"
+#include "train/terms.h"
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct {
+    mige_comm self;
+    int alone;                    /* the communicator is there */
+    mige_rows rows;               /* of the marginal */
+    mige_score *of_all, *of_each; /* marginal; conditional, NULL: exact */
+    double *mine, *Z, *S;         /* [images m][K], [M][K] samples and scores */
+    double *z, *s;                /* [images][S][K] draws, conditional scores */
+} conditional;
+
+static int estimated(const train_plan *p) {
+    return p->o->conditional == CONDITIONAL_SSGE || p->o->implicit;
+}
+
+static int check(const train_plan *p, const term *k) {
+    (void)k;
+    MIGE_CHECK(!estimated(p) || p->draws >= 3, MIGE_EUSAGE,
+               "conditional score: %d draws of each image are too few to estimate it from (3 or more; 16 served well)",
+               p->draws);
+    return MIGE_OK;
+}
+
+static double bytes(const train_plan *p, const term *k) {
+    double m = (double)p->o->marginal_draws, K = p->code;
+    (void)k;
+    return 8 * K * (p->images * (m + 2. * p->draws) + 2 * m * p->batch) +
+           mige_score_bytes((int)(m * p->batch), p->code, p->ranks, p->score) +
+           (estimated(p) ? mige_score_bytes(p->draws, p->code, 1, p->score) : 0);
+}
+
+static int create(trainer *t, term *k) {
+    const train_plan *p = t->plan;
+    size_t n = (size_t)t->images.count, m = (size_t)p->o->marginal_draws, K = (size_t)p->code, S = (size_t)p->draws;
+    conditional *q;
+    MIGE_TRY(mige_alloc(1, sizeof *q, &q));
+    k->self = q;
+    MIGE_TRY(trainer_want(t, t->code_layer));
+    MIGE_TRY(mige_alloc(n * m * K, sizeof *q->mine, &q->mine));
+    MIGE_TRY(mige_alloc((size_t)p->batch * m * K, sizeof *q->Z, &q->Z));
+    MIGE_TRY(mige_alloc((size_t)p->batch * m * K, sizeof *q->S, &q->S));
+    MIGE_TRY(mige_alloc(n * S * K, sizeof *q->z, &q->z));
+    MIGE_TRY(mige_alloc(n * S * K, sizeof *q->s, &q->s));
+    MIGE_TRY(trainer_add_series(t, k, "z", "_eigen", "1", "J, eigenpairs kept for the score"));
+    MIGE_TRY(trainer_add_series(t, k, "z", "_width", "1", "kernel width for the score"));
+    MIGE_TRY(trainer_add_series(t, k, "z", "_score", "1", "mean of |s|^2"));
+    return trainer_add_series(t, k, "zx", "_score", "1", "mean of |s|^2, given the image,");
+}
+
+static int settle(trainer *t, term *k) {
+    const train_plan *p = t->plan;
+    conditional *q = k->self;
+    int m = (int)p->o->marginal_draws;
+    MIGE_TRY(mige_rows_create(t->c, p->batch, m, &q->rows));
+    MIGE_TRY(mige_score_create(t->c, p->batch * m, p->code, p->score, &q->of_all));
+    if (!estimated(p)) return MIGE_OK;
+    MIGE_TRY(mige_comm_create(MPI_COMM_SELF, &q->self));
+    q->alone = 1;
+    return mige_agree(t->c, mige_score_create(&q->self, p->draws, p->code, p->score, &q->of_each));
+}
+
+/* All problems of this rank's images, each by itself. */
+static int solve_each(trainer *t, conditional *q) {
+    size_t size = (size_t)t->plan->draws * (size_t)t->plan->code, n = (size_t)t->images.count * size;
+    const float *z = trainer_code(t);
+    if (!q->of_each) {
+        mige_gaussian_score(t->encoder, t->code_layer, t->n, q->s);
+        return MIGE_OK;
+    }
+    for (size_t i = 0; i < n; i++) q->z[i] = (double)z[i];
+    for (size_t i = 0; i < n; i += size) MIGE_TRY(mige_score_samples(q->of_each, q->z + i, q->s + i));
+    return MIGE_OK;
+}
+
+static int solve_all(trainer *t, conditional *q) {
+    size_t m = (size_t)t->o->marginal_draws, K = (size_t)t->plan->code, S = (size_t)t->plan->draws;
+    const float *z = trainer_code(t);
+    for (size_t i = 0; i < (size_t)t->images.count; i++)
+        for (size_t d = 0; d < m * K; d++) q->mine[i * m * K + d] = (double)z[i * S * K + d];
+    mige_clock_start(MIGE_PHASE_GATHER);
+    MIGE_TRY(mige_rows_gather(&q->rows, (int)K, q->mine, q->Z));
+    mige_clock_stop(MIGE_PHASE_GATHER, 0);
+    return mige_score_samples(q->of_all, q->Z, q->S);
+}
+
+/* Adds the gradient; its value with the scores held constant, and both scores' squares, summed over ranks. */
+static int send_back(trainer *t, term *k, conditional *q) {
+    size_t m = (size_t)t->o->marginal_draws, K = (size_t)t->plan->code, S = (size_t)t->plan->draws;
+    double M = (double)q->rows.rows, sums[3] = {0, 0, 0};
+    const float *z = trainer_code(t);
+    float *up = t->upstream[t->code_layer];
+    for (size_t i = 0; i < (size_t)t->images.count; i++)
+        for (size_t d = 0; d < m * K; d++) {
+            size_t at = i * S * K + d;
+            double of_all = q->S[(size_t)q->rows.first * K + i * m * K + d], of_each = q->s[at];
+            double g = (of_each - of_all) / M;
+            up[at] += (float)(k->weight * g);
+            sums[0] += g * (double)z[at];
+            sums[1] += of_all * of_all / M;
+            sums[2] += of_each * of_each / M;
+        }
+    MIGE_TRY(mige_sum(t->c, sums, 3));
+    t->loss += k->weight * sums[0];
+    double *values = t->values + k->series;
+    values[0] = mige_score_last(q->of_all)->pairs.J;
+    values[1] = mige_score_last(q->of_all)->width;
+    values[2] = sums[1];
+    values[3] = sums[2];
+    return MIGE_OK;
+}
+
+static int apply(trainer *t, term *k) {
+    conditional *q = k->self;
+    mige_clock_start(MIGE_PHASE_SCORE);
+    int err = solve_each(t, q);
+    MIGE_TRY(mige_agree(t->c, err));
+    MIGE_TRY(solve_all(t, q));
+    mige_clock_stop(MIGE_PHASE_SCORE, 0);
+    return send_back(t, k, q);
+}
+
+static void destroy(term *k) {
+    conditional *q = k->self;
+    if (!q) return;
+    mige_score_destroy(&q->of_all);
+    mige_score_destroy(&q->of_each);
+    if (q->alone) mige_comm_destroy(&q->self);
+    mige_rows_destroy(&q->rows);
+    double *blocks[] = {q->mine, q->Z, q->S, q->z, q->s};
+    for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) free(blocks[i]);
+    free(q);
+}
+
+const term_ops term_conditional = {"conditional", check, bytes, create, settle, apply, destroy};

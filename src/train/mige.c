@@ -1,0 +1,223 @@
+/* Mutual information by the scores of its variables (MIGE, section 3): I(x;z) of image and code, I(h;z) of
+ * convolutional features and code, I(z1;z2) of the codes of two views. Upstream of variable v of an image:
+ *   -(1/B) (s_(v,other)|_v - s_v)
+ * since what is minimised is -I. */
+#include "mige/clock.h"
+#include "mige/error.h"
+#include "train/terms.h"
+#include <cblas.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MOST_VARIABLES = 3, MOST_PAIRS = 2, IMAGE = -1 };
+
+/* Where a variable comes from: values of copy `copy` of each image in a layer, projected or as they are. */
+typedef struct {
+    int layer, copy, projected;
+    int stream; /* of its projection */
+    mige_projection projection;
+    double *all, *gradient; /* [B][dim] */
+} source;
+
+typedef struct {
+    int n, npairs;
+    mige_mi_variable variable[MOST_VARIABLES];
+    source source[MOST_VARIABLES];
+    mige_mi_pair pair[MOST_PAIRS];
+    mige_mi *mi;
+    double *mine;   /* [images][widest dim] */
+    float *scratch; /* the same */
+    float *back;    /* [images][widest projected layer] */
+} mige_term;
+
+static int projected_dim(const train_plan *p, int layer) {
+    int size = trainer_size(p->encoder, layer);
+    return p->o->projection < size ? (int)p->o->projection : size;
+}
+
+/* The variables and pairs of a circumstance. The layer of h is that of feature conv. */
+static void list(const train_plan *p, mige_term *m) {
+    const char *conv = mige_encoder_feature(&p->layout, "conv");
+    int code = p->layout.n - 1, h = conv ? mige_net_layer(p->encoder, conv) : code;
+    int x_dim = projected_dim(p, IMAGE), h_dim = projected_dim(p, h), circumstance = p->o->circumstance;
+    if (circumstance == CIRCUMSTANCE_VIEWS) {
+        m->variable[0] = (mige_mi_variable){"z1", p->code, 1};
+        m->variable[1] = (mige_mi_variable){"z2", p->code, 1};
+        m->source[0] = (source){.layer = code};
+        m->source[1] = (source){.layer = code, .copy = 1};
+        m->pair[0] = (mige_mi_pair){0, 1};
+        m->n = 2;
+        m->npairs = 1;
+        return;
+    }
+    m->variable[0] = (mige_mi_variable){"z", p->code, 1};
+    m->source[0] = (source){.layer = code};
+    m->n = 1;
+    if (circumstance != CIRCUMSTANCE_II) {
+        m->variable[m->n] = (mige_mi_variable){"x", x_dim, 0};
+        m->source[m->n] = (source){.layer = IMAGE, .projected = 1, .stream = 0};
+        m->pair[m->npairs++] = (mige_mi_pair){m->n++, 0};
+    }
+    if (circumstance != CIRCUMSTANCE_I) {
+        m->variable[m->n] = (mige_mi_variable){"h", h_dim, 1};
+        m->source[m->n] = (source){.layer = h, .projected = 1, .stream = 1};
+        m->pair[m->npairs++] = (mige_mi_pair){m->n++, 0};
+    }
+}
+
+static int check(const train_plan *p, const term *k) {
+    int c = p->o->circumstance;
+    (void)k;
+    MIGE_CHECK(p->score->eigen.eigen <= p->batch, MIGE_EUSAGE, "eigenpairs: %d are more than the batch of %d",
+               p->score->eigen.eigen, p->batch);
+    MIGE_CHECK(c == CIRCUMSTANCE_I || c == CIRCUMSTANCE_VIEWS || mige_encoder_feature(&p->layout, "conv"),
+               MIGE_EUSAGE, "circumstance II: encoder %s has no convolutional features (encoder dim has)",
+               p->o->encoder);
+    return MIGE_OK;
+}
+
+static double bytes(const train_plan *p, const term *k) {
+    mige_term m = {0};
+    double sum = 0, widest = 0, back = 0;
+    (void)k;
+    list(p, &m);
+    for (int v = 0; v < m.n; v++) {
+        sum += 8. * p->batch * m.variable[v].dim * (1 + m.variable[v].gradient);
+        widest = fmax(widest, m.variable[v].dim);
+        back = fmax(back, trainer_size(p->encoder, m.source[v].layer));
+    }
+    return sum + p->images * (12 * widest + 4 * back) +
+           mige_mi_bytes(p->batch, m.n, m.variable, m.npairs, m.pair, p->ranks, p->score);
+}
+
+/* Projections are numbered by the variable; fresh ones by the step as well. */
+static int draw_projections(const trainer *t, mige_term *m) {
+    uint64_t first = t->o->fresh_projection ? 2 * (uint64_t)t->step : 0;
+    for (int v = 0; v < m->n; v++) {
+        source *s = &m->source[v];
+        if (!s->projected) continue;
+        mige_projection_destroy(&s->projection);
+        MIGE_TRY(mige_projection_create(t->plan->seed, first + (uint64_t)s->stream, (int)t->o->projection,
+                                        trainer_size(t->encoder, s->layer), &s->projection));
+    }
+    return MIGE_OK;
+}
+
+static int create(trainer *t, term *k) {
+    mige_term *m;
+    int widest = 0, back = 0;
+    MIGE_TRY(mige_alloc(1, sizeof *m, &m));
+    k->self = m;
+    list(t->plan, m);
+    MIGE_TRY(draw_projections(t, m));
+    for (int v = 0; v < m->n; v++) {
+        source *s = &m->source[v];
+        size_t size = (size_t)t->plan->batch * (size_t)m->variable[v].dim;
+        MIGE_TRY(mige_alloc(size, sizeof(double), &s->all));
+        widest = m->variable[v].dim > widest ? m->variable[v].dim : widest;
+        if (!m->variable[v].gradient) continue;
+        MIGE_TRY(mige_alloc(size, sizeof(double), &s->gradient));
+        MIGE_TRY(trainer_want(t, s->layer));
+        back = s->projected && trainer_size(t->encoder, s->layer) > back ? trainer_size(t->encoder, s->layer) : back;
+    }
+    size_t images = (size_t)t->images.count;
+    MIGE_TRY(mige_alloc(images * (size_t)widest, sizeof *m->mine, &m->mine));
+    MIGE_TRY(mige_alloc(images * (size_t)widest, sizeof *m->scratch, &m->scratch));
+    MIGE_TRY(mige_alloc(images * (size_t)back, sizeof *m->back, &m->back));
+    return MIGE_OK;
+}
+
+static int settle(trainer *t, term *k) {
+    mige_term *m = k->self;
+    MIGE_TRY(mige_mi_create(t->c, t->plan->batch, m->n, m->variable, m->npairs, m->pair, t->plan->score, &m->mi));
+    int err = MIGE_OK;
+    for (int i = 0; !err && i < mige_mi_num_problems(m->mi); i++)
+        err = trainer_add_score_series(t, k, mige_mi_get_problem(m->mi, i).name);
+    return mige_agree(t->c, err);
+}
+
+/* Copies of all images in double, the layer's values or their projection. */
+static int gather(trainer *t, mige_term *m, int v) {
+    source *s = &m->source[v];
+    size_t dim = (size_t)m->variable[v].dim, copies = (size_t)t->plan->copies;
+    const float *from = s->layer == IMAGE ? t->x : mige_net_output(t->encoder, s->layer);
+    if (s->projected) {
+        MIGE_TRY(mige_projection_apply(&s->projection, (int)t->images.count, from, m->scratch, m->mine));
+    } else {
+        for (size_t i = 0; i < (size_t)t->images.count; i++)
+            for (size_t d = 0; d < dim; d++)
+                m->mine[i * dim + d] = (double)from[(i * copies + (size_t)s->copy) * dim + d];
+    }
+    return mige_rows_gather(&t->images, (int)dim, m->mine, s->all);
+}
+
+/* upstream -= weight times this rank's rows of the gradient, carried back through the projection. */
+static int send_back(trainer *t, mige_term *m, int v, double weight) {
+    const source *s = &m->source[v];
+    size_t dim = (size_t)m->variable[v].dim, copies = (size_t)t->plan->copies, count = (size_t)t->images.count;
+    const double *mine = s->gradient + (size_t)t->images.first * dim;
+    float *up = t->upstream[s->layer];
+    if (s->projected) {
+        MIGE_TRY(mige_projection_adjoint(&s->projection, (int)count, mine, m->scratch, m->back));
+        size_t n = count * (size_t)trainer_size(t->encoder, s->layer);
+        for (size_t i = 0; i < n; i++) up[i] -= (float)weight * m->back[i];
+        return MIGE_OK;
+    }
+    for (size_t i = 0; i < count; i++)
+        for (size_t d = 0; d < dim; d++)
+            up[(i * copies + (size_t)s->copy) * dim + d] -= (float)(weight * mine[i * dim + d]);
+    return MIGE_OK;
+}
+
+static void report(trainer *t, const term *k, const mige_term *m) {
+    for (int i = 0; i < mige_mi_num_problems(m->mi); i++) {
+        mige_mi_problem p = mige_mi_get_problem(m->mi, i);
+        double *values = t->values + k->series + SCORE_SERIES * i;
+        values[0] = p.J;
+        values[1] = p.width;
+        values[2] = p.stein;
+    }
+}
+
+/* The value is that whose gradient this is with the scores held constant: what automatic differentiation would print.
+ * No estimate of I: by Stein's identity a marginal's part of it is its dimension when the scores are unbiased. */
+static int apply(trainer *t, term *k) {
+    mige_term *m = k->self;
+    const double *values[MOST_VARIABLES];
+    double *gradients[MOST_VARIABLES];
+    if (t->o->fresh_projection) MIGE_TRY(mige_agree(t->c, draw_projections(t, m)));
+    mige_clock_start(MIGE_PHASE_GATHER);
+    for (int v = 0; v < m->n; v++) {
+        MIGE_TRY(gather(t, m, v));
+        values[v] = m->source[v].all;
+        gradients[v] = m->source[v].gradient;
+    }
+    mige_clock_stop(MIGE_PHASE_GATHER, 0);
+    MIGE_TRY(mige_mi_gradient(m->mi, values, gradients));
+    for (int v = 0; v < m->n; v++) {
+        if (!m->variable[v].gradient) continue;
+        int size = t->plan->batch * m->variable[v].dim;
+        t->loss -= k->weight * cblas_ddot(size, gradients[v], 1, values[v], 1);
+        MIGE_TRY(send_back(t, m, v, k->weight));
+    }
+    report(t, k, m);
+    return MIGE_OK;
+}
+
+static void destroy(term *k) {
+    mige_term *m = k->self;
+    if (!m) return;
+    for (int v = 0; v < m->n; v++) {
+        mige_projection_destroy(&m->source[v].projection);
+        free(m->source[v].all);
+        free(m->source[v].gradient);
+    }
+    mige_mi_destroy(&m->mi);
+    free(m->mine);
+    free(m->scratch);
+    free(m->back);
+    free(m);
+}
+
+const term_ops term_mige = {"mige", check, bytes, create, settle, apply, destroy};

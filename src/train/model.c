@@ -1,0 +1,75 @@
+#include "train/model.h"
+#include "mige/error.h"
+#include "mige/rng.h"
+#include <string.h>
+
+/* Pieces begin at cache lines. */
+static size_t padded(size_t n) {
+    return (n + 15) / 16 * 16;
+}
+
+int model_add(model *m, const char *name, mige_net *net, uint64_t seed) {
+    if (m->n == MIGE_CHECKPOINT_MEMBERS) {
+        mige_net_destroy(&net);
+        return mige_raise(MIGE_EFAIL, "model: no room for %s (%d networks at most)", name, MIGE_CHECKPOINT_MEMBERS);
+    }
+    const model_member *last = m->n ? &m->member[m->n - 1] : NULL;
+    size_t first = last ? last->first + padded(mige_net_num_params(last->net)) : 0;
+    m->member[m->n] = (model_member){name, net, first};
+    return mige_net_init(net, seed, MIGE_RNG_INIT, (uint64_t)m->n++);
+}
+
+int model_settle(model *m, const mige_comm *c, int averaged) {
+    update *u = &m->update;
+    const model_member *last = &m->member[m->n - 1];
+    MIGE_TRY(update_create(c, last->first + mige_net_num_params(last->net), averaged, u));
+    for (int i = 0; i < m->n; i++) {
+        const model_member *k = &m->member[i];
+        size_t bytes = mige_net_num_params(k->net) * sizeof(float);
+        if (c->node_rank == 0) memcpy(u->params + k->first, mige_net_params(k->net), bytes);
+        if (c->node_rank == 0 && averaged) memcpy(u->average + k->first, mige_net_params(k->net), bytes);
+        mige_net_move(k->net, u->params + k->first, u->grads[c->node_rank] + k->first);
+    }
+    return update_spread(u, 0);
+}
+
+void model_destroy(model *m) {
+    update_destroy(&m->update);
+    for (int i = 0; i < m->n; i++) mige_net_destroy(&m->member[i].net);
+    m->n = 0;
+}
+
+void model_use_average(model *m, int averaged) {
+    const update *u = &m->update;
+    for (int i = 0; i < m->n; i++) {
+        const model_member *k = &m->member[i];
+        mige_net_move(k->net, (averaged ? u->average : u->params) + k->first, mige_net_grads(k->net));
+    }
+}
+
+void model_describe(const model *m, mige_checkpoint *k) {
+    const update *u = &m->update;
+    k->n = m->n;
+    for (int i = 0; i < m->n; i++) {
+        const model_member *a = &m->member[i];
+        k->member[i] = (mige_checkpoint_member){.name = a->name,
+                                                .net = a->net,
+                                                .state = mige_net_state(a->net),
+                                                .params = u->params + a->first,
+                                                .m = u->m + a->first,
+                                                .v = u->v + a->first,
+                                                .average = u->average ? u->average + a->first : NULL};
+    }
+}
+
+int model_spread(model *m) {
+    const mige_comm *c = m->update.c;
+    for (int i = 0; i < m->n; i++)
+        MIGE_TRY(mige_bcast(c, 0, mige_net_state(m->member[i].net),
+                            mige_net_num_state(m->member[i].net) * sizeof(float)));
+    return update_spread(&m->update, 1);
+}
+
+double model_bytes(size_t n, int averaged, int node_size) {
+    return update_bytes(n, averaged, node_size) + (averaged ? 16. : 12.) * (double)n;
+}

@@ -1,0 +1,119 @@
+/* From options to a plan: what is made, and whether it can be. */
+#include "mige/error.h"
+#include "train/term.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+int trainer_size(const mige_net *net, int layer) {
+    mige_shape s = mige_net_shape(net, layer);
+    return s.h * s.w * s.c;
+}
+
+static int parse_range(const char *text, double *lo, double *hi) {
+    int end = 0;
+    if (!*text) return MIGE_OK;
+    MIGE_CHECK(sscanf(text, "%lf:%lf%n", lo, hi, &end) == 2 && !text[end] && *lo > 0 && *lo < *hi && *hi < 1e6,
+               MIGE_EUSAGE, "range of sigma: \"%s\" is not LO:HI with 0 < LO < HI (for example 0.29:1.39)", text);
+    return MIGE_OK;
+}
+
+int train_encoder(const train_options *o, mige_shape in, mige_encoder *e) {
+    const objective *j = objective_find(o->task, o->objective);
+    if (!j) return MIGE_EUSAGE;
+    mige_encoder_options k = {.out = (int)o->code, .draws = 1, .dropout = j->drops ? o->dropout : 0};
+    if (j->stochastic) k.stochastic = o->implicit ? MIGE_ENCODER_IMPLICIT : MIGE_ENCODER_GAUSSIAN;
+    if (k.stochastic == MIGE_ENCODER_GAUSSIAN) k.draws = (int)o->draws;
+    MIGE_TRY(parse_range(o->sigma_range, &k.lo, &k.hi));
+    return mige_encoder_create(o->encoder, in, &k, e);
+}
+
+static int plan_encoder(train_plan *p) {
+    mige_shape in = {p->data->h, p->data->w, p->data->c};
+    MIGE_TRY(train_encoder(p->o, in, &p->layout));
+    return mige_net_blueprint(in, p->layout.layers, p->layout.n, p->images * p->copies, 0, &p->encoder);
+}
+
+static int check_rows(const train_plan *p) {
+    const train_options *o = p->o;
+    long long B = o->batch, n = p->data->train.n;
+    MIGE_CHECK(B <= n, MIGE_EUSAGE, "batch: %lld is more than the %lld training images", B, n);
+    MIGE_CHECK(p->ranks <= B, MIGE_EUSAGE, "batch: %lld images are too few for %d ranks", B, p->ranks);
+    MIGE_CHECK(o->task == TASK_INFOMAX || o->circumstance == CIRCUMSTANCE_I, MIGE_EUSAGE,
+               "circumstance: task ib has none (leave it out)");
+    MIGE_CHECK(p->objective->stochastic || (o->draws == 1 && !o->implicit), MIGE_EUSAGE,
+               "draws: objective %s has a code that is not drawn", p->objective->name);
+    MIGE_CHECK(o->marginal_draws <= o->draws, MIGE_EUSAGE, "marginal draws: %lld are more than the %lld draws",
+               (long long)o->marginal_draws, (long long)o->draws);
+    return MIGE_OK;
+}
+
+/* The weighted terms of the objective, but for those without weight. */
+static int plan_terms(train_plan *p) {
+    MIGE_TRY(mige_alloc(MOST_TERMS, sizeof *p->terms, &p->terms));
+    for (int i = 0; i < MOST_TERMS && p->objective->terms[i].ops; i++) {
+        size_t at = p->objective->terms[i].weight;
+        double weight = 1;
+        if (at) memcpy(&weight, (const char *)p->o + at, sizeof weight);
+        if (weight == 0) continue;
+        p->terms[p->nterms++] =
+            (term){.ops = p->objective->terms[i].ops, .weight = weight, .variant = p->objective->terms[i].variant};
+    }
+    for (int i = 0; i < p->nterms; i++)
+        if (p->terms[i].ops->check) MIGE_TRY(p->terms[i].ops->check(p, &p->terms[i]));
+    return MIGE_OK;
+}
+
+static void set_batch(train_plan *p, int batch) {
+    p->batch = batch;
+    p->images = (batch + p->ranks - 1) / p->ranks;
+}
+
+static int make_plan(train_plan *p) {
+    const train_options *o = p->o;
+    p->objective = objective_find(o->task, o->objective);
+    if (!p->objective) return MIGE_EUSAGE;
+    set_batch(p, (int)o->batch);
+    p->copies = o->circumstance == CIRCUMSTANCE_VIEWS ? 2 : o->implicit ? (int)o->draws : 1;
+    p->draws = o->circumstance == CIRCUMSTANCE_VIEWS ? 2 : (int)o->draws;
+    p->code = (int)o->code;
+    p->classes = p->data->classes;
+    MIGE_TRY(check_rows(p));
+    MIGE_TRY(mige_augment_parse(o->augment, &p->augment));
+    p->augmented = p->augment.crop > 0 || p->augment.flip > 0 || p->augment.colour > 0 || p->augment.grey > 0;
+    MIGE_TRY(plan_encoder(p));
+    return plan_terms(p);
+}
+
+int train_plan_create(const train_options *o, const mige_score_options *score, const mige_data *d, uint64_t seed,
+                      const mige_comm *c, train_plan *p) {
+    *p = (train_plan){.o = o, .score = score, .data = d, .seed = seed, .ranks = c->size, .node_size = c->node_size};
+    int err = make_plan(p);
+    if (err) train_plan_destroy(p);
+    return err;
+}
+
+void train_plan_destroy(train_plan *p) {
+    mige_net_destroy(&p->encoder);
+    free(p->terms);
+    p->terms = NULL;
+}
+
+double trainer_member_bytes(mige_shape in, const mige_layer_spec *spec, int nlayers, int max_batch) {
+    mige_net *net;
+    if (mige_net_blueprint(in, spec, nlayers, max_batch, 1, &net)) return 0;
+    double bytes = mige_net_memory(net) + model_bytes(mige_net_num_params(net), 1, 1);
+    mige_net_destroy(&net);
+    return bytes;
+}
+
+double train_plan_bytes(const train_plan *plan, int batch) {
+    train_plan p = *plan;
+    set_batch(&p, batch);
+    mige_shape in = {p.data->h, p.data->w, p.data->c};
+    int n = p.images * p.copies;
+    double bytes = trainer_member_bytes(in, p.layout.layers, p.layout.n, n);
+    bytes += 4. * n * trainer_size(p.encoder, -1) + 8. * (double)p.data->train.n + (double)mige_augment_scratch(p.data);
+    for (int i = 0; i < p.nterms; i++) bytes += p.terms[i].ops->bytes(&p, &p.terms[i]);
+    return bytes;
+}

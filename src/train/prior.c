@@ -1,0 +1,117 @@
+/* Prior matching: codes p = sigmoid(y) are taught to look uniform on [0, 1]^K to a discriminator D, which learns to
+ * tell them from draws u of that:
+ *   D minimises        mean softplus(-D(u)) + mean softplus(D(p))
+ *   the encoder gets   mean softplus(-D(p))
+ * both from the same weights in one step. */
+#include "mige/error.h"
+#include "mige/rng.h"
+#include "train/terms.h"
+#include <stdlib.h>
+#include <string.h>
+
+enum { LAYERS = 5, HIDDEN1 = 1000, HIDDEN2 = 200 };
+static const mige_layer_spec layers[LAYERS] = {
+    {.kind = MIGE_LINEAR, .name = "fc1", .out = HIDDEN1, .bias = 1}, {.kind = MIGE_RELU, .name = "relu1"},
+    {.kind = MIGE_LINEAR, .name = "fc2", .out = HIDDEN2, .bias = 1}, {.kind = MIGE_RELU, .name = "relu2"},
+    {.kind = MIGE_LINEAR, .name = "out", .out = 1, .bias = 1},
+};
+
+typedef struct {
+    mige_net *net;
+    float *in;       /* [2 n][K] codes, then draws */
+    float *upstream; /* [2 n] */
+    double *draw;    /* [K] */
+} prior;
+
+static int check(const train_plan *p, const term *k) {
+    (void)k;
+    MIGE_CHECK(p->o->task == TASK_INFOMAX, MIGE_EUSAGE, "prior matching: is of task infomax");
+    return MIGE_OK;
+}
+
+static double bytes(const train_plan *p, const term *k) {
+    int rows = 2 * p->images * p->draws;
+    (void)k;
+    return trainer_member_bytes((mige_shape){1, 1, p->code}, layers, LAYERS, rows) + 4. * rows * (p->code + 1);
+}
+
+static int create(trainer *t, term *k) {
+    const train_plan *p = t->plan;
+    size_t rows = 2 * (size_t)t->n, K = (size_t)p->code;
+    prior *m;
+    MIGE_TRY(mige_alloc(1, sizeof *m, &m));
+    k->self = m;
+    mige_shape in = {1, 1, p->code};
+    MIGE_TRY(trainer_add_member(t, "discriminator", in, layers, LAYERS, 2 * p->images * p->copies, &m->net));
+    MIGE_TRY(trainer_want(t, t->code_layer));
+    MIGE_TRY(mige_alloc(rows * K, sizeof *m->in, &m->in));
+    MIGE_TRY(mige_alloc(rows, sizeof *m->upstream, &m->upstream));
+    MIGE_TRY(mige_alloc(K, sizeof *m->draw, &m->draw));
+    MIGE_TRY(trainer_add_series(t, k, "", "prior", "nat", "mean softplus(-D) of codes: what the encoder lowers"));
+    return trainer_add_series(t, k, "", "discriminator", "nat", "what the discriminator lowers; 2 log 2: it knows none");
+}
+
+static void load(trainer *t, prior *m) {
+    size_t n = (size_t)t->n, K = (size_t)t->plan->code;
+    const float *z = trainer_code(t);
+    for (size_t i = 0; i < n * K; i++) m->in[i] = (float)mige_sigmoid((double)z[i]);
+    for (size_t r = 0; r < n; r++) {
+        uint64_t index = (uint64_t)t->rows.first + r;
+        mige_rng_uniform(t->plan->seed, MIGE_RNG_PRIOR, (uint64_t)t->step, index, K, m->draw);
+        for (size_t d = 0; d < K; d++) m->in[(n + r) * K + d] = (float)m->draw[d];
+    }
+}
+
+/* For the encoder only the codes count, through the discriminator as it is. */
+static int teach_encoder(trainer *t, term *k, prior *m, const float *D, double *loss) {
+    size_t n = (size_t)t->n, K = (size_t)t->plan->code;
+    double rows = (double)t->rows.rows;
+    const float *dx;
+    memset(m->upstream, 0, 2 * n * sizeof *m->upstream);
+    for (size_t r = 0; r < n; r++) {
+        *loss += mige_softplus(-(double)D[r]) / rows;
+        m->upstream[r] = (float)(-mige_sigmoid(-(double)D[r]) / rows);
+    }
+    MIGE_TRY(trainer_backward(t, m->net, m->upstream, 2 * t->n, &dx));
+    float *up = t->upstream[t->code_layer];
+    for (size_t i = 0; i < n * K; i++) up[i] += (float)k->weight * dx[i] * m->in[i] * (1 - m->in[i]);
+    return MIGE_OK;
+}
+
+static int teach_discriminator(trainer *t, prior *m, const float *D, double *loss) {
+    size_t n = (size_t)t->n;
+    double rows = (double)t->rows.rows;
+    const float *dx;
+    for (size_t r = 0; r < 2 * n; r++) {
+        double sign = r < n ? 1 : -1, v = sign * (double)D[r];
+        *loss += mige_softplus(v) / rows;
+        m->upstream[r] = (float)(sign * mige_sigmoid(v) / rows);
+    }
+    return trainer_backward(t, m->net, m->upstream, 2 * t->n, &dx);
+}
+
+static int apply(trainer *t, term *k) {
+    prior *m = k->self;
+    const float *D;
+    double loss[2] = {0, 0};
+    load(t, m);
+    MIGE_TRY(trainer_forward(t, m->net, m->in, 2 * t->n, &D));
+    MIGE_TRY(teach_encoder(t, k, m, D, &loss[0]));
+    MIGE_TRY(teach_discriminator(t, m, D, &loss[1])); /* last: its gradients stay */
+    MIGE_TRY(mige_sum(t->c, loss, 2));
+    t->loss += k->weight * loss[0];
+    t->values[k->series] = loss[0];
+    t->values[k->series + 1] = loss[1];
+    return MIGE_OK;
+}
+
+static void destroy(term *k) {
+    prior *m = k->self;
+    if (!m) return;
+    free(m->in);
+    free(m->upstream);
+    free(m->draw);
+    free(m);
+}
+
+const term_ops term_prior = {"prior", check, bytes, create, NULL, apply, destroy};

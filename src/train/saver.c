@@ -1,0 +1,112 @@
+#include "train/saver.h"
+#include "mige/error.h"
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct saver {
+    const char *run;
+    const mige_metrics *metrics;
+    int64_t rows[MIGE_METRICS_TABLES];
+    int wants_checkpoint;
+    mige_checkpoint copy; /* its vectors lie in `memory` */
+    float *memory;
+    pthread_t thread;
+    int begun; /* there is a thread to be joined */
+    atomic_int ended;
+    int err;
+    char message[1024];
+};
+
+/* The vectors of a member and their lengths. */
+enum { VECTORS = 5 };
+static void list_vectors(mige_checkpoint_member *k, float **vector[VECTORS], size_t length[VECTORS]) {
+    float **all[VECTORS] = {&k->params, &k->m, &k->v, &k->average, &k->state};
+    for (int i = 0; i < VECTORS; i++) {
+        vector[i] = all[i];
+        length[i] = i < VECTORS - 1 ? mige_net_num_params(k->net) : mige_net_num_state(k->net);
+    }
+}
+
+int saver_create(const char *run, const mige_metrics *metrics, const mige_checkpoint *like, saver **out) {
+    saver *s;
+    size_t size = 0, length[VECTORS];
+    float **vector[VECTORS];
+    MIGE_TRY(mige_alloc(1, sizeof *s, out));
+    s = *out;
+    s->run = run;
+    s->metrics = metrics;
+    s->copy = *like;
+    for (int i = 0; i < like->n; i++) {
+        list_vectors(&s->copy.member[i], vector, length);
+        for (int j = 0; j < VECTORS; j++) size += *vector[j] ? length[j] : 0;
+    }
+    int err = mige_alloc(size, sizeof *s->memory, &s->memory);
+    if (err) saver_destroy(out);
+    return err;
+}
+
+void saver_destroy(saver **s) {
+    if (!*s) return;
+    if ((*s)->begun) pthread_join((*s)->thread, NULL);
+    free((*s)->memory);
+    free(*s);
+    *s = NULL;
+}
+
+static void copy_checkpoint(saver *s, const mige_checkpoint *k) {
+    float *to = s->memory, **vector[VECTORS];
+    size_t length[VECTORS];
+    s->copy = *k;
+    for (int i = 0; i < k->n; i++) {
+        list_vectors(&s->copy.member[i], vector, length);
+        for (int j = 0; j < VECTORS; j++) {
+            if (!*vector[j]) continue;
+            memcpy(to, *vector[j], length[j] * sizeof *to);
+            *vector[j] = to;
+            to += length[j];
+        }
+    }
+}
+
+static void *write_files(void *of) {
+    saver *s = of;
+    s->err = mige_metrics_write(s->metrics, s->rows);
+    if (!s->err && s->wants_checkpoint) s->err = mige_checkpoint_write(s->run, &s->copy);
+    if (s->err) snprintf(s->message, sizeof s->message, "%s", mige_error());
+    atomic_store(&s->ended, 1);
+    return NULL;
+}
+
+/* Signals are for the thread that trains. Where no thread is to be had, the writing is done here. */
+static void start_thread(saver *s) {
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    s->begun = pthread_create(&s->thread, NULL, write_files, s) == 0;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (!s->begun) write_files(s);
+}
+
+void saver_begin(saver *s, const mige_checkpoint *k) {
+    if (saver_wait(s)) return;
+    for (int i = 0; i < MIGE_METRICS_TABLES; i++) s->rows[i] = mige_metrics_rows(s->metrics, i);
+    s->wants_checkpoint = k != NULL;
+    if (k) copy_checkpoint(s, k);
+    atomic_store(&s->ended, 0);
+    start_thread(s);
+}
+
+int saver_poll(saver *s) {
+    return s->begun && !atomic_load(&s->ended) ? MIGE_OK : saver_wait(s);
+}
+
+int saver_wait(saver *s) {
+    if (s->begun) pthread_join(s->thread, NULL);
+    s->begun = 0;
+    if (s->err) mige_error_set(s->message, 0);
+    return s->err;
+}

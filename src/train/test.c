@@ -1,0 +1,96 @@
+/* The test error of a bottleneck's classifier: by averaged weights where there are any, and by the mean softmax over
+ * draws of the code. */
+#include "mige/error.h"
+#include "train/terms.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Draws of the code of a test image, at least. */
+enum { DRAWS = 12 };
+
+typedef struct {
+    trainer *t;
+    mige_net *decoder;
+    int64_t *index;
+    int32_t *labels;
+    float *x;       /* [images of a batch][copies][image] */
+    double *chance; /* [images of a batch][classes] sums over draws */
+    int room;       /* images of a batch */
+} test;
+
+static int take_memory(const trainer *t, test *k) {
+    const train_plan *p = t->plan;
+    size_t room = (size_t)(k->room = p->images), image = (size_t)trainer_size(t->encoder, -1);
+    MIGE_TRY(mige_alloc(room, sizeof *k->index, &k->index));
+    MIGE_TRY(mige_alloc(room, sizeof *k->labels, &k->labels));
+    MIGE_TRY(mige_alloc(room * (size_t)p->copies * image, sizeof *k->x, &k->x));
+    return mige_alloc(room * (size_t)p->classes, sizeof *k->chance, &k->chance);
+}
+
+/* chance += softmax of n rows' logits, `draws` rows an image. */
+static void add_softmax(int n, int draws, int classes, const float *logits, double *chance) {
+    for (int r = 0; r < n * draws; r++) {
+        const float *v = logits + (size_t)r * (size_t)classes;
+        double *to = chance + (size_t)(r / draws) * (size_t)classes, sum = 0, most = (double)v[0];
+        for (int c = 1; c < classes; c++) most = fmax(most, (double)v[c]);
+        for (int c = 0; c < classes; c++) sum += exp((double)v[c] - most);
+        for (int c = 0; c < classes; c++) to[c] += exp((double)v[c] - most) / sum;
+    }
+}
+
+/* One round of draws of the n images from number `at` on; the first image's random words are those of row `row`. */
+static int draw(test *k, int n, int64_t row) {
+    const train_plan *p = k->t->plan;
+    mige_pass pass = {.seed = p->seed, .first_sample = row * p->copies}; /* step 0: no step of the training */
+    MIGE_TRY(mige_net_forward(k->t->encoder, k->x, n * p->copies, &pass));
+    MIGE_TRY(mige_net_forward(k->decoder, trainer_code(k->t), n * p->draws, &pass));
+    add_softmax(n, p->draws, p->classes, mige_net_output(k->decoder, 0), k->chance);
+    return MIGE_OK;
+}
+
+static int test_batch(test *k, int64_t at, int n, int64_t *wrong) {
+    const trainer *t = k->t;
+    const train_plan *p = t->plan;
+    int rounds = p->objective->stochastic ? (DRAWS + p->draws - 1) / p->draws : 1;
+    size_t image = (size_t)trainer_size(t->encoder, -1), classes = (size_t)p->classes;
+    for (int i = 0; i < n; i++) k->index[i] = at + i;
+    mige_data_load(t->data, &t->data->test, k->index, n, k->x, k->labels);
+    trainer_spread_copies(n, p->copies, image, k->x);
+    memset(k->chance, 0, (size_t)n * classes * sizeof *k->chance);
+    for (int r = 0; r < rounds; r++) MIGE_TRY(draw(k, n, r * t->data->test.n + at));
+    for (int i = 0; i < n; i++) {
+        const double *c = k->chance + (size_t)i * classes;
+        int best = 0;
+        for (int j = 1; j < p->classes; j++)
+            if (c[j] > c[best]) best = j;
+        *wrong += best != k->labels[i];
+    }
+    return MIGE_OK;
+}
+
+static int test_all(test *k, int64_t *wrong) {
+    int64_t first, count;
+    MIGE_TRY(take_memory(k->t, k));
+    mige_share(k->t->data->test.n, k->t->c->size, k->t->c->rank, &first, &count);
+    for (int64_t at = first; at < first + count; at += k->room) {
+        int64_t left = first + count - at;
+        MIGE_TRY(test_batch(k, at, (int)(left < k->room ? left : k->room), wrong));
+    }
+    return MIGE_OK;
+}
+
+int trainer_test(trainer *t, double *error) {
+    test k = {.t = t};
+    int64_t wrong = 0;
+    for (int i = 0; i < t->model.n; i++)
+        if (!strcmp(t->model.member[i].name, DECODER)) k.decoder = t->model.member[i].net;
+    if (t->o->average > 0) model_use_average(&t->model, 1);
+    int err = test_all(&k, &wrong);
+    if (t->o->average > 0) model_use_average(&t->model, 0);
+    void *blocks[] = {k.index, k.labels, k.x, k.chance};
+    for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) free(blocks[i]);
+    MIGE_TRY(mige_agree(t->c, err));
+    *error = 100 * (double)wrong / (double)t->data->test.n;
+    return mige_sum(t->c, error, 1);
+}

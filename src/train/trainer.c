@@ -1,0 +1,114 @@
+/* A trainer's life. */
+#include "mige/error.h"
+#include "mige/log.h"
+#include "train/term.h"
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+int trainer_add_member(trainer *t, const char *name, mige_shape in, const mige_layer_spec *spec, int nlayers,
+                       int max_batch, mige_net **net) {
+    MIGE_TRY(mige_net_create(in, spec, nlayers, max_batch, t->model.n > 0, net));
+    return model_add(&t->model, name, *net, t->plan->seed);
+}
+
+int trainer_add_series(trainer *t, term *k, const char *of, const char *name, const char *units,
+                       const char *long_name) {
+    mige_series *more = realloc(t->series, (size_t)(t->nseries + 1) * sizeof *more);
+    char *text[2] = {NULL, NULL};
+    if (more) t->series = more;
+    if (!more || asprintf(&text[0], "%s%s", of, name) < 0 ||
+        asprintf(&text[1], "%s%s%s", long_name, *of ? " of " : "", of) < 0) {
+        free(text[0]);
+        return mige_raise(MIGE_EFAIL, "memory: no room for a series");
+    }
+    if (k && !k->nseries++) k->series = t->nseries;
+    t->series[t->nseries++] = (mige_series){text[0], units, text[1]};
+    return MIGE_OK;
+}
+
+int trainer_add_score_series(trainer *t, term *k, const char *of) {
+    MIGE_TRY(trainer_add_series(t, k, of, "_eigen", "1", "J, eigenpairs kept for the score"));
+    MIGE_TRY(trainer_add_series(t, k, of, "_width", "1", "kernel width for the score"));
+    return trainer_add_series(t, k, of, "_stein", "1", "share of Stein's identity that is kept by the score");
+}
+
+int trainer_want(trainer *t, int layer) {
+    if (t->upstream[layer]) return MIGE_OK;
+    size_t size = (size_t)t->n * (size_t)trainer_size(t->encoder, layer);
+    MIGE_TRY(mige_alloc(size, sizeof(float), &t->upstream[layer]));
+    t->passed[layer] = t->upstream[layer];
+    return MIGE_OK;
+}
+
+static int sum_over_ranks(void *ctx, double *x, int n) {
+    return mige_sum(ctx, x, (size_t)n);
+}
+
+static int take_memory(trainer *t) {
+    const train_plan *p = t->plan;
+    size_t layers = (size_t)t->layers, images = (size_t)t->images.count;
+    MIGE_TRY(mige_alloc((size_t)t->data->train.n, sizeof *t->order, &t->order));
+    MIGE_TRY(mige_alloc((size_t)t->n * (size_t)trainer_size(t->encoder, -1), sizeof *t->x, &t->x));
+    MIGE_TRY(mige_alloc(mige_augment_scratch(t->data), 1, &t->scratch));
+    MIGE_TRY(mige_alloc(images, sizeof *t->labels, &t->labels));
+    MIGE_TRY(mige_alloc(layers, sizeof *t->upstream, &t->upstream));
+    MIGE_TRY(mige_alloc(layers, sizeof *t->passed, &t->passed));
+    MIGE_TRY(mige_alloc(2 * (size_t)p->code, sizeof *t->sums, &t->sums));
+    return mige_alloc((size_t)p->nterms, sizeof *t->terms, &t->terms);
+}
+
+/* The encoder, then what the terms add. */
+static int create_parts(trainer *t) {
+    const train_plan *p = t->plan;
+    mige_shape in = {t->data->h, t->data->w, t->data->c};
+    MIGE_TRY(trainer_add_member(t, "encoder", in, p->layout.layers, p->layout.n, p->images * p->copies, &t->encoder));
+    t->layers = p->layout.n;
+    t->code_layer = t->layers - 1;
+    MIGE_TRY(take_memory(t));
+    MIGE_TRY(step_series(t));
+    for (int i = 0; i < p->nterms; i++) {
+        t->terms[t->nterms++] = p->terms[i];
+        MIGE_TRY(t->terms[i].ops->create(t, &t->terms[i]));
+    }
+    return MIGE_OK;
+}
+
+int trainer_create(const mige_comm *c, const train_plan *p, int checks, trainer *t) {
+    const train_options *o = p->o;
+    *t = (trainer){.c = c, .plan = p, .o = o, .data = p->data, .checks = checks, .order_epoch = -1};
+    t->pass = (mige_pass){.train = 1, .reduce = sum_over_ranks, .reduce_ctx = (void *)(uintptr_t)c, .seed = p->seed};
+    MIGE_TRY(mige_rows_create(c, p->batch, 1, &t->images));
+    MIGE_TRY(mige_rows_create(c, p->batch, p->copies, &t->rows));
+    t->n = (int)t->rows.count;
+    t->pass.first_sample = t->rows.first;
+    int64_t per_epoch = p->data->train.n / p->batch;
+    double every = fmax(1, o->decay_every * (double)per_epoch);
+    t->schedule = (mige_schedule){.kind = (enum mige_schedule_kind)o->schedule,
+                                  .rate = o->rate,
+                                  .warmup = o->warmup,
+                                  .steps = o->steps ? o->steps : o->epochs * per_epoch,
+                                  .decay = o->decay,
+                                  .every = (int64_t)every};
+    MIGE_TRY(mige_agree(c, create_parts(t)));
+    MIGE_TRY(model_settle(&t->model, c, o->average > 0));
+    for (int i = 0; i < t->nterms; i++)
+        if (t->terms[i].ops->settle) MIGE_TRY(t->terms[i].ops->settle(t, &t->terms[i]));
+    return mige_agree(c, mige_alloc((size_t)t->nseries, sizeof *t->values, &t->values));
+}
+
+void trainer_destroy(trainer *t) {
+    for (int i = 0; i < t->nterms; i++) t->terms[i].ops->destroy(&t->terms[i]);
+    for (int l = 0; t->upstream && l < t->layers; l++) free(t->upstream[l]);
+    for (int i = 0; i < t->nseries; i++) {
+        free((void *)(uintptr_t)t->series[i].name);
+        free((void *)(uintptr_t)t->series[i].long_name);
+    }
+    void *blocks[] = {t->order, t->scratch, t->x,      t->labels, t->upstream, (void *)t->passed,
+                      t->terms, t->series, t->values, t->sums};
+    for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) free(blocks[i]);
+    mige_rows_destroy(&t->images);
+    mige_rows_destroy(&t->rows);
+    model_destroy(&t->model);
+}
