@@ -56,7 +56,7 @@ static int parse_layers(const char *list, const mige_encoder *e, const mige_net 
 
 /* As it began. */
 static int create_encoder(const app *a, const mige_data *d, int max_batch, layer_list *l, mige_net **net) {
-    mige_encoder e;
+    mige_encoder e = {0};
     mige_shape in = {d->h, d->w, d->c};
     config *trained;
     MIGE_TRY(mige_alloc(1, sizeof *trained, &trained));
