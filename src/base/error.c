@@ -56,3 +56,12 @@ int mige_alloc(size_t count, size_t size, void *out) {
                           (double)count * (double)size / 1e9);
     return MIGE_OK;
 }
+
+int mige_alloc_blocks(int n, const mige_block *blocks) {
+    for (int i = 0; i < n; i++) MIGE_TRY(mige_alloc(blocks[i].count, blocks[i].size, blocks[i].out));
+    return MIGE_OK;
+}
+
+void mige_free_blocks(int n, void *const *blocks) {
+    for (int i = 0; i < n; i++) free(blocks[i]);
+}

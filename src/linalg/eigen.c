@@ -57,8 +57,7 @@ double mige_eigen_bytes(int m, int ranks, const mige_eigen_options *o) {
 }
 
 static int take_memory(mige_eigen *e) {
-    MIGE_TRY(mige_alloc((size_t)e->m, sizeof *e->values, &e->values));
-    MIGE_TRY(mige_alloc((size_t)e->m, sizeof *e->lambda, &e->lambda));
+    MIGE_TRY(MIGE_ALLOC(MIGE_BLOCK(e->values, e->m), MIGE_BLOCK(e->lambda, e->m)));
     MIGE_TRY(mige_matrix_create(&e->grid, e->m, e->m, &e->K));
     if (e->o.check) MIGE_TRY(mige_matrix_create(&e->grid, e->m, e->m, &e->copy));
     /* Subspace iteration needs the direct solver's workspace only where it gives up. */
@@ -97,14 +96,7 @@ void mige_eigen_destroy(mige_eigen **out) {
     mige_matrix_destroy(&e->Z);
     mige_matrix_destroy(&e->copy);
     mige_grid_destroy(&e->grid);
-    free(e->values);
-    free(e->lambda);
-    free(e->work);
-    free(e->iwork);
-    free(e->W);
-    free(e->part);
-    free(e->rows);
-    free(e);
+    MIGE_FREE(e->values, e->lambda, e->work, e->iwork, e->W, e->part, e->rows, e);
     *out = NULL;
 }
 

@@ -59,8 +59,7 @@ static int setup(mige_problems *p, const int *dims) {
         size_t size = (size_t)p->M * (size_t)dims[i];
         q->dim = dims[i];
         q->group = i % p->groups;
-        err = mige_alloc(size, sizeof *q->input, &q->input);
-        if (!err) err = mige_alloc(size, sizeof *q->scores, &q->scores);
+        err = MIGE_ALLOC(MIGE_BLOCK(q->input, size), MIGE_BLOCK(q->scores, size));
     }
     MIGE_TRY(mige_agree(p->c, err));
     for (int i = 0; !err && i < p->n && p->M < ONE_BY_ONE; i++) /* an error here is agreed within the group only */
@@ -96,8 +95,7 @@ void mige_problems_destroy(mige_problems **out) {
     if (!p) return;
     for (int i = 0; p->problems && i < p->n; i++) {
         mige_score_destroy(&p->problems[i].score);
-        free(p->problems[i].input);
-        free(p->problems[i].scores);
+        MIGE_FREE(p->problems[i].input, p->problems[i].scores);
     }
     free(p->problems);
     mige_comm_destroy(&p->part);
