@@ -77,9 +77,7 @@ int mige_eigen_create(const mige_comm *c, int m, const mige_eigen_options *o, mi
         free(e);
         return err;
     }
-    e->c = c;
-    e->o = *o;
-    e->m = m;
+    *e = (mige_eigen){.c = c, .o = *o, .m = m};
     err = make_grid(e);
     if (!err) err = mige_agree(c, take_memory(e));
     if (err) mige_eigen_destroy(&e);

@@ -1,6 +1,7 @@
 #include "mige/precondition.h"
 #include "mige/blas.h"
 #include "mige/error.h"
+#include "score/calibrate.h"
 #include "score/maps.h"
 #include "score/score.h"
 #include <math.h>
@@ -237,8 +238,7 @@ int mige_map_scores(const mige_map *p, int Q, double *S) {
     MIGE_TRY(check_scores(p));
     if (p->kind == MIGE_PRECONDITION_NONE || !Q) return MIGE_OK;
     MIGE_TRY(mige_alloc(n, sizeof *St, &St));
-    memcpy(St, S, n * sizeof *S);
-    multiply(p, Q, St, CblasNoTrans, p->A, S);
+    calibrate_apply(Q, p->D, p->A, S, St);
     free(St);
     return MIGE_OK;
 }

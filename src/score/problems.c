@@ -77,11 +77,7 @@ int mige_problems_create(const mige_comm *c, int M, int n, const int *dims, cons
         free(p);
         return err;
     }
-    p->c = c;
-    p->M = M;
-    p->n = n;
-    p->o = *o;
-    p->groups = mige_problems_groups(M, n, c->size);
+    *p = (mige_problems){.c = c, .M = M, .n = n, .o = *o, .groups = mige_problems_groups(M, n, c->size)};
     for (p->group = 0; p->group + 1 < p->groups && c->rank >= group_root(p, p->group + 1);) p->group++;
     err = mige_comm_split(c, p->group, &p->part);
     if (!err) err = setup(p, dims);
@@ -97,9 +93,8 @@ void mige_problems_destroy(mige_problems **out) {
         mige_score_destroy(&p->problems[i].score);
         MIGE_FREE(p->problems[i].input, p->problems[i].scores);
     }
-    free(p->problems);
     mige_comm_destroy(&p->part);
-    free(p);
+    MIGE_FREE(p->problems, p);
     *out = NULL;
 }
 
