@@ -86,8 +86,7 @@ int mige_gather_rows(const mige_comm *c, int64_t rows, int64_t width, const doub
     MPI_Type_contiguous((int)width, MPI_DOUBLE, &row);
     MPI_Type_commit(&row);
     int *counts = NULL, *offsets = NULL, err = MIGE_OK;
-    MIGE_TRY_GOTO(mige_alloc((size_t)c->size, sizeof *counts, &counts), done);
-    MIGE_TRY_GOTO(mige_alloc((size_t)c->size, sizeof *offsets, &offsets), done);
+    MIGE_TRY_GOTO(MIGE_ALLOC(MIGE_BLOCK(counts, c->size), MIGE_BLOCK(offsets, c->size)), done);
 done:
     err = mige_agree(c, err);
     for (int r = 0; r < c->size && !err && counts && offsets; r++) {
@@ -97,8 +96,7 @@ done:
         offsets[r] = (int)first;
     }
     if (!err && counts) MPI_Allgatherv(mine, counts[c->rank], row, all, counts, offsets, row, c->mpi);
-    free(counts);
-    free(offsets);
+    MIGE_FREE(counts, offsets);
     MPI_Type_free(&row);
     return err;
 }

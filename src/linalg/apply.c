@@ -8,14 +8,10 @@
 static int make_room(mige_eigen *e, int D) {
     if (D <= e->width) return MIGE_OK;
     size_t M = (size_t)e->m, d = (size_t)D, most = (size_t)(e->K.ml > e->K.nl ? e->K.ml : e->K.nl);
-    free(e->W);
-    free(e->part);
-    free(e->rows);
+    MIGE_FREE(e->W, e->part, e->rows);
     e->W = e->part = e->rows = NULL;
     e->width = 0;
-    MIGE_TRY(mige_alloc(M * d, sizeof *e->W, &e->W));
-    MIGE_TRY(mige_alloc(most * d, sizeof *e->part, &e->part));
-    MIGE_TRY(mige_alloc(most * d, sizeof *e->rows, &e->rows));
+    MIGE_TRY(MIGE_ALLOC(MIGE_BLOCK(e->W, M * d), MIGE_BLOCK(e->part, most * d), MIGE_BLOCK(e->rows, most * d)));
     e->width = D;
     return MIGE_OK;
 }

@@ -93,12 +93,10 @@ int mige_cholesky_factor(const mige_comm *c, mige_matrix *A, double shift) {
     size_t size = A->grid->cols > 1 && A->grid->inside ? (size_t)A->m * (size_t)A->grid->nb : 0;
     int err = MIGE_OK;
     if (size > INT_MAX) err = mige_raise(MIGE_EFAIL, "Cholesky: %d samples are more than MPI can send", A->m);
-    if (!err) err = mige_alloc(size, sizeof(double), &buffers[0]);
-    if (!err) err = mige_alloc(size, sizeof(double), &buffers[1]);
+    if (!err) err = MIGE_ALLOC(MIGE_BLOCK(buffers[0], size), MIGE_BLOCK(buffers[1], size));
     err = mige_agree(c, err);
     if (!err) err = mige_agree(c, A->grid->inside ? factor(A, shift, buffers) : MIGE_OK);
-    free(buffers[0]);
-    free(buffers[1]);
+    MIGE_FREE(buffers[0], buffers[1]);
     return err;
 }
 

@@ -37,8 +37,7 @@ int direct_workspace(mige_eigen *e) {
                e->m, e->grid.rows, e->grid.cols);
     e->lwork = (int)lwork;
     e->liwork = (int)liwork;
-    MIGE_TRY(mige_alloc((size_t)lwork, sizeof *e->work, &e->work));
-    return mige_alloc((size_t)liwork, sizeof *e->iwork, &e->iwork);
+    return MIGE_ALLOC(MIGE_BLOCK(e->work, lwork), MIGE_BLOCK(e->iwork, liwork));
 }
 
 double direct_bytes(int m, int ranks) {

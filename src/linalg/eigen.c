@@ -57,8 +57,7 @@ double mige_eigen_bytes(int m, int ranks, const mige_eigen_options *o) {
 }
 
 static int take_memory(mige_eigen *e) {
-    MIGE_TRY(mige_alloc((size_t)e->m, sizeof *e->values, &e->values));
-    MIGE_TRY(mige_alloc((size_t)e->m, sizeof *e->lambda, &e->lambda));
+    MIGE_TRY(MIGE_ALLOC(MIGE_BLOCK(e->values, e->m), MIGE_BLOCK(e->lambda, e->m)));
     MIGE_TRY(mige_matrix_create(&e->grid, e->m, e->m, &e->K));
     if (e->o.check) MIGE_TRY(mige_matrix_create(&e->grid, e->m, e->m, &e->copy));
     /* Subspace iteration needs the direct solver's workspace only where it gives up. */
@@ -78,9 +77,7 @@ int mige_eigen_create(const mige_comm *c, int m, const mige_eigen_options *o, mi
         free(e);
         return err;
     }
-    e->c = c;
-    e->o = *o;
-    e->m = m;
+    *e = (mige_eigen){.c = c, .o = *o, .m = m};
     err = make_grid(e);
     if (!err) err = mige_agree(c, take_memory(e));
     if (err) mige_eigen_destroy(&e);
@@ -97,14 +94,7 @@ void mige_eigen_destroy(mige_eigen **out) {
     mige_matrix_destroy(&e->Z);
     mige_matrix_destroy(&e->copy);
     mige_grid_destroy(&e->grid);
-    free(e->values);
-    free(e->lambda);
-    free(e->work);
-    free(e->iwork);
-    free(e->W);
-    free(e->part);
-    free(e->rows);
-    free(e);
+    MIGE_FREE(e->values, e->lambda, e->work, e->iwork, e->W, e->part, e->rows, e);
     *out = NULL;
 }
 

@@ -62,37 +62,26 @@ static void release(struct subspace *s) {
     mige_matrix_destroy(&s->W);
     mige_matrix_destroy(&s->X);
     mige_matrix_destroy(&s->S);
-    free(s->in);
-    free(s->out);
-    free(s->H);
-    free(s->theta);
-    free(s->norms);
-    free(s->tau);
-    free(s->work);
-    free(s->iwork);
+    MIGE_FREE(s->in, s->out, s->H, s->theta, s->norms, s->tau, s->work, s->iwork);
     *s = (struct subspace){0};
 }
 
 static int take_room(mige_eigen *e, struct subspace *s, int columns) {
     size_t b = (size_t)columns, chunk = b < CHUNK ? b : CHUNK;
     s->room = columns;
-    MIGE_TRY(mige_alloc((size_t)e->m * chunk, sizeof *s->in, &s->in));
-    MIGE_TRY(mige_alloc((size_t)e->m * chunk, sizeof *s->out, &s->out));
+    MIGE_TRY(MIGE_ALLOC(MIGE_BLOCK(s->in, (size_t)e->m * chunk), MIGE_BLOCK(s->out, (size_t)e->m * chunk)));
     MIGE_TRY(mige_matrix_create(&e->grid, e->m, columns, &s->V));
     MIGE_TRY(mige_matrix_create(&e->grid, e->m, columns, &s->W));
     MIGE_TRY(mige_matrix_create(&e->grid, e->m, columns, &s->X));
     MIGE_TRY(mige_matrix_create(&e->grid, columns, columns, &s->S));
-    MIGE_TRY(mige_alloc(b * b, sizeof *s->H, &s->H));
-    MIGE_TRY(mige_alloc(b, sizeof *s->theta, &s->theta));
-    MIGE_TRY(mige_alloc(b, sizeof *s->norms, &s->norms));
-    return mige_alloc(b, sizeof *s->tau, &s->tau);
+    return MIGE_ALLOC(MIGE_BLOCK(s->H, b * b), MIGE_BLOCK(s->theta, b), MIGE_BLOCK(s->norms, b),
+                      MIGE_BLOCK(s->tau, b));
 }
 
 /* ScaLAPACK's queries are collective. */
 static int take_workspace(mige_eigen *e, struct subspace *s) {
     MIGE_TRY(workspace_query(e, s));
-    MIGE_TRY(mige_alloc((size_t)s->lwork, sizeof *s->work, &s->work));
-    return mige_alloc((size_t)s->liwork, sizeof *s->iwork, &s->iwork);
+    return MIGE_ALLOC(MIGE_BLOCK(s->work, s->lwork), MIGE_BLOCK(s->iwork, s->liwork));
 }
 
 /* Room for a block of b, its filled columns kept: local columns of a block-cyclic matrix stay where they are when

@@ -57,29 +57,20 @@ int cg_create(const mige_comm *c, const mige_matrix *K, int D, cg **out) {
     *s = (cg){.c = c, .M = M, .D = D, .r = landmarks_for(M, D)};
     mige_share(M, c->size, c->rank, &s->first, &s->count);
     size_t r = (size_t)s->r, d = (size_t)D, m = (size_t)M, rows = (size_t)s->count;
-    MIGE_TRY(mige_alloc(r * d, sizeof(double), &s->landmarks));
-    MIGE_TRY(mige_alloc(r + rows, sizeof(double), &s->norms));
-    MIGE_TRY(mige_alloc(r * r, sizeof(double), &s->T));
-    MIGE_TRY(mige_alloc(r * r, sizeof(double), &s->G));
-    MIGE_TRY(mige_alloc(rows * r, sizeof(float), &s->F));
-    MIGE_TRY(mige_alloc((rows < ROWS ? rows : ROWS) * r, sizeof(double), &s->rows));
-    MIGE_TRY(mige_alloc(rows * d, sizeof(float), &s->from));
-    MIGE_TRY(mige_alloc(r * d, sizeof(float), &s->to));
-    MIGE_TRY(mige_alloc(r * d, sizeof(double), &s->t));
-    MIGE_TRY(mige_alloc(r * d, sizeof(double), &s->u));
-    MIGE_TRY(mige_alloc(4 * d, sizeof(double), &s->dots));
-    MIGE_TRY(mige_alloc(rows * d, sizeof(double), &s->mine));
-    double **vectors[] = {&s->X, &s->R, &s->Z, &s->P, &s->Q, &s->B};
-    for (int i = 0; i < 6; i++) MIGE_TRY(mige_alloc(m * d, sizeof(double), vectors[i]));
+    MIGE_TRY(MIGE_ALLOC(
+        MIGE_BLOCK(s->landmarks, r * d), MIGE_BLOCK(s->norms, r + rows), MIGE_BLOCK(s->T, r * r),
+        MIGE_BLOCK(s->G, r * r), MIGE_BLOCK(s->F, rows * r), MIGE_BLOCK(s->rows, (rows < ROWS ? rows : ROWS) * r),
+        MIGE_BLOCK(s->from, rows * d), MIGE_BLOCK(s->to, r * d), MIGE_BLOCK(s->t, r * d), MIGE_BLOCK(s->u, r * d),
+        MIGE_BLOCK(s->dots, 4 * d), MIGE_BLOCK(s->mine, rows * d), MIGE_BLOCK(s->X, m * d), MIGE_BLOCK(s->R, m * d),
+        MIGE_BLOCK(s->Z, m * d), MIGE_BLOCK(s->P, m * d), MIGE_BLOCK(s->Q, m * d), MIGE_BLOCK(s->B, m * d)));
     return single_create(c, K, D, D, &s->single);
 }
 
 void cg_destroy(cg **out) {
     cg *s = *out;
     if (!s) return;
-    void *blocks[] = {s->landmarks, s->norms, s->T, s->G, s->F, s->rows, s->from, s->to,   s->t,
-                      s->u,         s->X,     s->R, s->Z, s->P, s->Q,    s->B,    s->mine, s->dots};
-    for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) free(blocks[i]);
+    MIGE_FREE(s->landmarks, s->norms, s->T, s->G, s->F, s->rows, s->from, s->to, s->t, s->u, s->X, s->R, s->Z, s->P,
+              s->Q, s->B, s->mine, s->dots);
     single_destroy(&s->single);
     free(s);
     *out = NULL;

@@ -8,16 +8,13 @@
 
 int gram_create(const mige_score *s, const mige_matrix *K, gram *g) {
     size_t M = (size_t)s->M, D = (size_t)s->D;
-    MIGE_TRY(mige_alloc(M * (D + 1), sizeof *g->V, &g->V));
-    MIGE_TRY(mige_alloc(M * (D + 1), sizeof *g->B, &g->B));
+    MIGE_TRY(MIGE_ALLOC(MIGE_BLOCK(g->V, M * (D + 1)), MIGE_BLOCK(g->B, M * (D + 1))));
     return kernel_create(s->c, K, s->D, s->D + 1, &g->kernel);
 }
 
 void gram_destroy(gram *g) {
     kernel_destroy(&g->kernel);
-    free(g->V);
-    free(g->B);
-    free(g->C);
+    MIGE_FREE(g->V, g->B, g->C);
 }
 
 double gram_bytes(int M, int D, double gathered, double columns, int stored) {
@@ -87,18 +84,16 @@ static int my_points(const mige_score *s, const gram *g, gram_add_fn add, int n,
     int piece = n < PIECE ? n : PIECE, err = MIGE_OK;
     double *k = NULL, *q = NULL, *norms = NULL;
     size_t M = (size_t)s->M, D = (size_t)s->D;
-    MIGE_TRY_GOTO(mige_alloc((size_t)piece * M, sizeof *k, &k), done);
-    MIGE_TRY_GOTO(mige_alloc((size_t)piece * D, sizeof *q, &q), done);
-    MIGE_TRY_GOTO(mige_alloc((size_t)piece + M, sizeof *norms, &norms), done);
+    MIGE_TRY_GOTO(MIGE_ALLOC(MIGE_BLOCK(k, (size_t)piece * M), MIGE_BLOCK(q, (size_t)piece * D),
+                             MIGE_BLOCK(norms, (size_t)piece + M)),
+                  done);
     for (int i = 0; i < n; i += PIECE) {
         int count = n - i < PIECE ? n - i : PIECE;
         kernel_norms(s->M, s->D, s->X, norms + count);
         points_piece(s, g, add, count, P + (size_t)i * D, k, q, norms, S + (size_t)i * D);
     }
 done:
-    free(k);
-    free(q);
-    free(norms);
+    MIGE_FREE(k, q, norms);
     return err;
 }
 

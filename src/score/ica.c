@@ -27,15 +27,9 @@ int ica_create(int M, int D, ica_space **out) {
     MIGE_CHECK(D <= 16384, MIGE_EUSAGE, "precondition: %d dimensions (at most 16384)", D);
     MIGE_TRY(mige_alloc(1, sizeof *s, &s));
     *s = (ica_space){.M = M, .D = D, .lwork = 1 + 6 * D + 2 * D * D, .liwork = 3 + 5 * D};
-    int err = mige_alloc(n, sizeof *s->Y, &s->Y);
-    if (!err) err = mige_alloc(n, sizeof *s->psi, &s->psi);
-    if (!err) err = mige_alloc((size_t)M * BASIS, sizeof *s->basis, &s->basis);
-    if (!err) err = mige_alloc(d * d, sizeof *s->next, &s->next);
-    if (!err) err = mige_alloc(d * d, sizeof *s->C, &s->C);
-    if (!err) err = mige_alloc(d, sizeof *s->scale, &s->scale);
-    if (!err) err = mige_alloc(d, sizeof *s->l, &s->l);
-    if (!err) err = mige_alloc((size_t)s->lwork, sizeof *s->work, &s->work);
-    if (!err) err = mige_alloc((size_t)s->liwork, sizeof *s->iwork, &s->iwork);
+    int err = MIGE_ALLOC(MIGE_BLOCK(s->Y, n), MIGE_BLOCK(s->psi, n), MIGE_BLOCK(s->basis, (size_t)M * BASIS),
+                         MIGE_BLOCK(s->next, d * d), MIGE_BLOCK(s->C, d * d), MIGE_BLOCK(s->scale, d),
+                         MIGE_BLOCK(s->l, d), MIGE_BLOCK(s->work, s->lwork), MIGE_BLOCK(s->iwork, s->liwork));
     if (err) ica_destroy(&s);
     *out = s;
     return err;
@@ -43,16 +37,8 @@ int ica_create(int M, int D, ica_space **out) {
 
 void ica_destroy(ica_space **s) {
     if (!*s) return;
-    free((*s)->Y);
-    free((*s)->psi);
-    free((*s)->basis);
-    free((*s)->next);
-    free((*s)->C);
-    free((*s)->scale);
-    free((*s)->l);
-    free((*s)->work);
-    free((*s)->iwork);
-    free(*s);
+    MIGE_FREE((*s)->Y, (*s)->psi, (*s)->basis, (*s)->next, (*s)->C, (*s)->scale, (*s)->l, (*s)->work, (*s)->iwork,
+              *s);
     *s = NULL;
 }
 

@@ -29,21 +29,17 @@ int kernel_create(const mige_comm *c, const mige_matrix *K, int D, int width, ke
     *k = (kernel){.c = c, .K = K, .D = D, .width = (int)w};
     MIGE_TRY(mige_alloc(ml + nl, sizeof(double), &k->norms));
     if (!has_all_rows(K)) {
-        MIGE_TRY(mige_alloc(ml * w, sizeof(double), &k->rows));
-        MIGE_TRY(mige_alloc(ml * w, sizeof(double), &k->to_rows));
+        MIGE_TRY(MIGE_ALLOC(MIGE_BLOCK(k->rows, ml * w), MIGE_BLOCK(k->to_rows, ml * w)));
     }
-    MIGE_TRY(mige_alloc(nl * w, sizeof(double), &k->cols));
-    MIGE_TRY(mige_alloc(nl * w, sizeof(double), &k->to_cols));
+    MIGE_TRY(MIGE_ALLOC(MIGE_BLOCK(k->cols, nl * w), MIGE_BLOCK(k->to_cols, nl * w)));
     MIGE_TRY(median_create(K->m, panel_entries(K), &k->median));
     if (K->a || !ml || !nl) return MIGE_OK;
-    MIGE_TRY(mige_alloc(ml * d, sizeof(double), &k->xrows));
-    MIGE_TRY(mige_alloc(nl * d, sizeof(double), &k->xcols));
-    return mige_alloc((size_t)PIECE_ROWS * (size_t)K->grid->nb, sizeof(double), &k->piece);
+    return MIGE_ALLOC(MIGE_BLOCK(k->xrows, ml * d), MIGE_BLOCK(k->xcols, nl * d),
+                      MIGE_BLOCK(k->piece, (size_t)PIECE_ROWS * (size_t)K->grid->nb));
 }
 
 void kernel_destroy(kernel *k) {
-    double *blocks[] = {k->norms, k->rows, k->cols, k->to_rows, k->to_cols, k->xrows, k->xcols, k->piece};
-    for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) free(blocks[i]);
+    MIGE_FREE(k->norms, k->rows, k->cols, k->to_rows, k->to_cols, k->xrows, k->xcols, k->piece);
     median_destroy(&k->median);
     *k = (kernel){0};
 }

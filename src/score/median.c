@@ -56,9 +56,8 @@ double median_bytes(int M, double count) {
 int median_create(int M, double count, median *m) {
     int n = pairs_for(M);
     *m = (median){.npairs = n, .room = room_for(n, count)};
-    MIGE_TRY(mige_alloc((size_t)n, sizeof *m->sample, &m->sample));
-    MIGE_TRY(mige_alloc(m->room, sizeof *m->inside, &m->inside));
-    MIGE_TRY(mige_alloc(2 * (size_t)n, sizeof *m->pairs, &m->pairs));
+    MIGE_TRY(
+        MIGE_ALLOC(MIGE_BLOCK(m->sample, n), MIGE_BLOCK(m->inside, m->room), MIGE_BLOCK(m->pairs, 2 * (size_t)n)));
     mige_rng_bits(0, MIGE_RNG_MEDIAN, 0, 0, 2 * (size_t)n, m->pairs);
     for (int s = 0; s < n; s++) {
         uint32_t *p = m->pairs + 2 * s;
@@ -70,9 +69,7 @@ int median_create(int M, double count, median *m) {
 }
 
 void median_destroy(median *m) {
-    free(m->inside);
-    free(m->sample);
-    free(m->pairs);
+    MIGE_FREE(m->inside, m->sample, m->pairs);
     *m = (median){0};
 }
 

@@ -92,9 +92,8 @@ static int create_maps(mige_mi *m, const mige_score_options *o) {
     m->radial = corrected(o);
     if (!m->radial) return MIGE_OK;
     size_t d = (size_t)largest(m);
-    int err = mige_alloc((size_t)m->M * d, sizeof *m->part, &m->part);
-    if (!err) err = mige_alloc((size_t)m->M * d, sizeof *m->prediction, &m->prediction);
-    if (!err) err = mige_alloc(d * d, sizeof *m->cross, &m->cross);
+    int err = MIGE_ALLOC(MIGE_BLOCK(m->part, (size_t)m->M * d), MIGE_BLOCK(m->prediction, (size_t)m->M * d),
+                         MIGE_BLOCK(m->cross, d * d));
     return mige_agree(m->c, err);
 }
 
@@ -125,10 +124,7 @@ void mige_mi_destroy(mige_mi **m) {
         mige_map_destroy(&(*m)->var[v].map);
         free((*m)->var[v].mapped);
     }
-    free((*m)->part);
-    free((*m)->prediction);
-    free((*m)->cross);
-    free(*m);
+    MIGE_FREE((*m)->part, (*m)->prediction, (*m)->cross, *m);
     *m = NULL;
 }
 

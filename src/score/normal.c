@@ -35,8 +35,7 @@ int normal_create(int M, normal_space **out) {
     s->M = M;
     /* Noise against the width of a window: few gaps are enough, since a gradient is a mean over all samples. */
     s->gaps = (int)fmax(4, 2 * round(0.6 * cbrt(M)));
-    int err = mige_alloc((size_t)M, sizeof *s->q, &s->q);
-    if (!err) err = mige_alloc((size_t)M, sizeof *s->items, &s->items);
+    int err = MIGE_ALLOC(MIGE_BLOCK(s->q, M), MIGE_BLOCK(s->items, M));
     for (int m = 0; !err && m < M; m++) {
         s->q[m] = m < M / 2 ? normal_quantile((m + 0.5) / M) : 2 * m + 1 == M ? 0 : -s->q[M - 1 - m];
         s->qq += s->q[m] * s->q[m];
@@ -48,9 +47,7 @@ int normal_create(int M, normal_space **out) {
 
 void normal_destroy(normal_space **s) {
     if (!*s) return;
-    free((*s)->q);
-    free((*s)->items);
-    free(*s);
+    MIGE_FREE((*s)->q, (*s)->items, *s);
     *s = NULL;
 }
 

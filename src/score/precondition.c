@@ -1,6 +1,7 @@
 #include "mige/precondition.h"
 #include "mige/blas.h"
 #include "mige/error.h"
+#include "score/calibrate.h"
 #include "score/maps.h"
 #include "score/score.h"
 #include <math.h>
@@ -41,16 +42,13 @@ static int take_memory(mige_map *p) {
     size_t M = (size_t)p->M, D = (size_t)p->D;
     MIGE_TRY(mige_alloc(M * D, sizeof *p->Y, &p->Y));
     if (linear(p->kind)) {
-        MIGE_TRY(mige_alloc(D, sizeof *p->mean, &p->mean));
-        MIGE_TRY(mige_alloc(D * D, sizeof *p->A, &p->A));
-        MIGE_TRY(mige_alloc(D * D, sizeof *p->W, &p->W));
+        MIGE_TRY(MIGE_ALLOC(MIGE_BLOCK(p->mean, D), MIGE_BLOCK(p->A, D * D), MIGE_BLOCK(p->W, D * D)));
         if (p->c->rank == 0) MIGE_TRY(ica_create(p->M, p->D, &p->ica));
     }
     if (!normal(p->kind)) return MIGE_OK;
-    MIGE_TRY(mige_alloc(D, sizeof *p->shaped, &p->shaped));
-    MIGE_TRY(mige_alloc(M * D, sizeof *p->slope, &p->slope));
-    MIGE_TRY(mige_alloc(2 * M * (size_t)p->count, sizeof *p->mine, &p->mine));
-    MIGE_TRY(mige_alloc(D * (D > 2 * M ? D : 2 * M), sizeof *p->all, &p->all));
+    MIGE_TRY(MIGE_ALLOC(MIGE_BLOCK(p->shaped, D), MIGE_BLOCK(p->slope, M * D),
+                        MIGE_BLOCK(p->mine, 2 * M * (size_t)p->count),
+                        MIGE_BLOCK(p->all, D * (D > 2 * M ? D : 2 * M))));
     return normal_create(p->M, &p->normal);
 }
 
@@ -72,10 +70,8 @@ void mige_map_destroy(mige_map **out) {
     if (!p) return;
     ica_destroy(&p->ica);
     normal_destroy(&p->normal);
-    double *all[] = {p->mean, p->A, p->W, p->Y, p->slope, p->mine, p->all};
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
-    free(p->shaped);
-    free(p);
+    MIGE_FREE(p->mean, p->A, p->W, p->Y, p->slope, p->mine, p->all);
+    MIGE_FREE(p->shaped, p);
     *out = NULL;
 }
 
@@ -242,8 +238,7 @@ int mige_map_scores(const mige_map *p, int Q, double *S) {
     MIGE_TRY(check_scores(p));
     if (p->kind == MIGE_PRECONDITION_NONE || !Q) return MIGE_OK;
     MIGE_TRY(mige_alloc(n, sizeof *St, &St));
-    memcpy(St, S, n * sizeof *S);
-    multiply(p, Q, St, CblasNoTrans, p->A, S);
+    calibrate_apply(Q, p->D, p->A, S, St);
     free(St);
     return MIGE_OK;
 }

@@ -59,8 +59,7 @@ static int setup(mige_problems *p, const int *dims) {
         size_t size = (size_t)p->M * (size_t)dims[i];
         q->dim = dims[i];
         q->group = i % p->groups;
-        err = mige_alloc(size, sizeof *q->input, &q->input);
-        if (!err) err = mige_alloc(size, sizeof *q->scores, &q->scores);
+        err = MIGE_ALLOC(MIGE_BLOCK(q->input, size), MIGE_BLOCK(q->scores, size));
     }
     MIGE_TRY(mige_agree(p->c, err));
     for (int i = 0; !err && i < p->n && p->M < ONE_BY_ONE; i++) /* an error here is agreed within the group only */
@@ -78,11 +77,7 @@ int mige_problems_create(const mige_comm *c, int M, int n, const int *dims, cons
         free(p);
         return err;
     }
-    p->c = c;
-    p->M = M;
-    p->n = n;
-    p->o = *o;
-    p->groups = mige_problems_groups(M, n, c->size);
+    *p = (mige_problems){.c = c, .M = M, .n = n, .o = *o, .groups = mige_problems_groups(M, n, c->size)};
     for (p->group = 0; p->group + 1 < p->groups && c->rank >= group_root(p, p->group + 1);) p->group++;
     err = mige_comm_split(c, p->group, &p->part);
     if (!err) err = setup(p, dims);
@@ -96,12 +91,10 @@ void mige_problems_destroy(mige_problems **out) {
     if (!p) return;
     for (int i = 0; p->problems && i < p->n; i++) {
         mige_score_destroy(&p->problems[i].score);
-        free(p->problems[i].input);
-        free(p->problems[i].scores);
+        MIGE_FREE(p->problems[i].input, p->problems[i].scores);
     }
-    free(p->problems);
     mige_comm_destroy(&p->part);
-    free(p);
+    MIGE_FREE(p->problems, p);
     *out = NULL;
 }
 

@@ -11,9 +11,8 @@ int mige_projection_create(uint64_t seed, uint64_t stream, int k, int d, mige_pr
     if (k >= d) return MIGE_OK;
     double *row = NULL, *norm = NULL;
     int err = MIGE_OK;
-    MIGE_TRY_GOTO(mige_alloc((size_t)k * (size_t)d, sizeof *p->R, &p->R), done);
-    MIGE_TRY_GOTO(mige_alloc((size_t)d, sizeof *row, &row), done);
-    MIGE_TRY_GOTO(mige_alloc((size_t)d, sizeof *norm, &norm), done);
+    MIGE_TRY_GOTO(MIGE_ALLOC(MIGE_BLOCK(p->R, (size_t)k * (size_t)d), MIGE_BLOCK(row, d), MIGE_BLOCK(norm, d)),
+                  done);
     for (int i = 0; i < k; i++) {
         mige_rng_normal(seed, MIGE_RNG_PROJECTION, stream, (uint64_t)i, (size_t)d, row);
         for (int j = 0; j < d; j++) {
@@ -24,8 +23,7 @@ int mige_projection_create(uint64_t seed, uint64_t stream, int k, int d, mige_pr
     for (int i = 0; i < k; i++)
         for (int j = 0; j < d; j++) p->R[(size_t)i * (size_t)d + (size_t)j] *= (float)(1 / sqrt(norm[j]));
 done:
-    free(row);
-    free(norm);
+    MIGE_FREE(row, norm);
     return err;
 }
 

@@ -57,12 +57,10 @@ void mige_score_grid(int M, int ranks, const mige_score_options *o, int *rows, i
 static int take_memory(mige_score *s) {
     size_t M = (size_t)s->M, D = (size_t)s->D;
     MIGE_TRY(mige_alloc(s->ops->size, 1, &s->self));
-    MIGE_TRY(mige_alloc(M * D, sizeof *s->X, &s->X));
-    MIGE_TRY(mige_alloc(D, sizeof *s->shift, &s->shift));
+    MIGE_TRY(MIGE_ALLOC(MIGE_BLOCK(s->X, M * D), MIGE_BLOCK(s->shift, D)));
     if (!s->o.calibrate) return MIGE_OK;
-    MIGE_TRY(mige_alloc(D * D, sizeof *s->A, &s->A));
-    MIGE_TRY(mige_alloc((M > D + 2 ? M : D + 2) * D, sizeof *s->work, &s->work));
-    return mige_alloc(D, sizeof *s->pivots, &s->pivots);
+    return MIGE_ALLOC(MIGE_BLOCK(s->A, D * D), MIGE_BLOCK(s->work, (M > D + 2 ? M : D + 2) * D),
+                      MIGE_BLOCK(s->pivots, D));
 }
 
 int mige_score_check(int M, int D, const mige_score_options *o) {
@@ -96,8 +94,7 @@ void mige_score_destroy(mige_score **out) {
     mige_score *s = *out;
     if (!s) return;
     if (s->self) s->ops->destroy(s->self);
-    void *blocks[] = {s->self, s->X, s->shift, s->A, s->work, s->pivots};
-    for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) free(blocks[i]);
+    MIGE_FREE(s->self, s->X, s->shift, s->A, s->work, s->pivots);
     free(s);
     *out = NULL;
 }

@@ -9,19 +9,13 @@ enum { PIECE_ROWS = 512 }; /* no block is larger */
 int single_create(const mige_comm *c, const mige_matrix *K, int D, int width, single *s) {
     size_t M = (size_t)K->m;
     *s = (single){.c = c, .K = K, .D = D};
-    MIGE_TRY(mige_alloc(M * (size_t)D, sizeof(float), &s->X));
-    MIGE_TRY(mige_alloc(M, sizeof(float), &s->norms));
-    MIGE_TRY(mige_alloc(M * (size_t)width, sizeof(float), &s->V));
-    MIGE_TRY(mige_alloc(M * (size_t)width, sizeof(float), &s->Y));
-    return mige_alloc((size_t)PIECE_ROWS * (size_t)K->grid->nb, sizeof(float), &s->piece);
+    return MIGE_ALLOC(MIGE_BLOCK(s->X, M * (size_t)D), MIGE_BLOCK(s->norms, M), MIGE_BLOCK(s->V, M * (size_t)width),
+                      MIGE_BLOCK(s->Y, M * (size_t)width),
+                      MIGE_BLOCK(s->piece, (size_t)PIECE_ROWS * (size_t)K->grid->nb));
 }
 
 void single_destroy(single *s) {
-    free(s->X);
-    free(s->norms);
-    free(s->V);
-    free(s->Y);
-    free(s->piece);
+    MIGE_FREE(s->X, s->norms, s->V, s->Y, s->piece);
     *s = (single){0};
 }
 

@@ -30,17 +30,12 @@ static places places_of(int hidden, int dims) {
 int ssm_net_create(int D, int H, int rows, ssm_net *net) {
     size_t d = (size_t)D, h = (size_t)H, r = (size_t)rows;
     *net = (ssm_net){.D = D, .H = H, .rows = rows, .size = places_of(H, D).end};
-    MIGE_TRY(mige_alloc(net->size, sizeof(float), &net->params));
-    MIGE_TRY(mige_alloc(net->size, sizeof(float), &net->grads));
-    MIGE_TRY(mige_alloc(d * d, sizeof(float), &net->linear));
-    MIGE_TRY(mige_alloc(d * d, sizeof(float), &net->skip));
-    MIGE_TRY(mige_alloc(r, sizeof(float), &net->ones));
-    MIGE_TRY(mige_alloc(2 * r * d, sizeof(float), &net->in));
-    MIGE_TRY(mige_alloc(2 * r * d, sizeof(float), &net->s));
+    MIGE_TRY(MIGE_ALLOC(MIGE_BLOCK(net->params, net->size), MIGE_BLOCK(net->grads, net->size),
+                        MIGE_BLOCK(net->linear, d * d), MIGE_BLOCK(net->skip, d * d), MIGE_BLOCK(net->ones, r),
+                        MIGE_BLOCK(net->in, 2 * r * d), MIGE_BLOCK(net->s, 2 * r * d)));
     for (int l = 0; l < 2; l++) {
-        MIGE_TRY(mige_alloc(2 * r * h, sizeof(float), &net->pre[l]));
-        MIGE_TRY(mige_alloc(2 * r * h, sizeof(float), &net->out[l]));
-        MIGE_TRY(mige_alloc(2 * r * h, sizeof(float), &net->flow[l]));
+        MIGE_TRY(MIGE_ALLOC(MIGE_BLOCK(net->pre[l], 2 * r * h), MIGE_BLOCK(net->out[l], 2 * r * h),
+                            MIGE_BLOCK(net->flow[l], 2 * r * h)));
     }
     for (int i = 0; i < rows; i++) net->ones[i] = 1;
     return MIGE_OK;
@@ -48,17 +43,9 @@ int ssm_net_create(int D, int H, int rows, ssm_net *net) {
 
 void ssm_net_destroy(ssm_net *net) {
     for (int l = 0; l < 2; l++) {
-        free(net->pre[l]);
-        free(net->out[l]);
-        free(net->flow[l]);
+        MIGE_FREE(net->pre[l], net->out[l], net->flow[l]);
     }
-    free(net->params);
-    free(net->grads);
-    free(net->linear);
-    free(net->skip);
-    free(net->ones);
-    free(net->in);
-    free(net->s);
+    MIGE_FREE(net->params, net->grads, net->linear, net->skip, net->ones, net->in, net->s);
     *net = (ssm_net){0};
 }
 
@@ -211,21 +198,12 @@ static int take_memory(ssm *s) {
     s->batch = batch_rows(s->M, s->held);
     size_t rows = (size_t)s->batch;
     MIGE_TRY(ssm_net_create(s->D, s->o.hidden, s->batch, &s->net));
-    MIGE_TRY(mige_alloc(D, sizeof *s->mean, &s->mean));
-    MIGE_TRY(mige_alloc(D, sizeof *s->scale, &s->scale));
-    MIGE_TRY(mige_alloc(M * D, sizeof *s->X, &s->X));
-    MIGE_TRY(mige_alloc(D * D, sizeof *s->C, &s->C));
-    MIGE_TRY(mige_alloc(D * D, sizeof *s->A, &s->A));
-    MIGE_TRY(mige_alloc(M, sizeof *s->order, &s->order));
-    MIGE_TRY(mige_alloc(rows * D, sizeof *s->x, &s->x));
-    MIGE_TRY(mige_alloc(rows * D, sizeof *s->v, &s->v));
-    MIGE_TRY(mige_alloc(rows, sizeof *s->each, &s->each));
-    MIGE_TRY(mige_alloc((size_t)s->held, sizeof *s->before, &s->before));
-    MIGE_TRY(mige_alloc((size_t)s->held, sizeof *s->now, &s->now));
-    MIGE_TRY(mige_alloc(s->net.size, sizeof *s->m, &s->m));
-    MIGE_TRY(mige_alloc(s->net.size, sizeof *s->u, &s->u));
-    MIGE_TRY(mige_alloc(s->net.size, sizeof *s->best, &s->best));
-    return mige_alloc((D + 31) / 32, sizeof *s->bits, &s->bits);
+    return MIGE_ALLOC(MIGE_BLOCK(s->mean, D), MIGE_BLOCK(s->scale, D), MIGE_BLOCK(s->X, M * D),
+                      MIGE_BLOCK(s->C, D * D), MIGE_BLOCK(s->A, D * D), MIGE_BLOCK(s->order, M),
+                      MIGE_BLOCK(s->x, rows * D), MIGE_BLOCK(s->v, rows * D), MIGE_BLOCK(s->each, rows),
+                      MIGE_BLOCK(s->before, s->held), MIGE_BLOCK(s->now, s->held), MIGE_BLOCK(s->m, s->net.size),
+                      MIGE_BLOCK(s->u, s->net.size), MIGE_BLOCK(s->best, s->net.size),
+                      MIGE_BLOCK(s->bits, (D + 31) / 32));
 }
 
 static estimator_plan plan(int M, int D, int ranks, const mige_score_options *o) {
@@ -239,10 +217,9 @@ static estimator_plan plan(int M, int D, int ranks, const mige_score_options *o)
 
 static void destroy(void *self) {
     ssm *s = self;
-    void *blocks[] = {s->mean, s->scale,  s->X,   s->C, s->A, s->order, s->x,   s->v,
-                      s->each, s->before, s->now, s->m, s->u, s->best,  s->bits};
     ssm_net_destroy(&s->net);
-    for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) free(blocks[i]);
+    MIGE_FREE(s->mean, s->scale, s->X, s->C, s->A, s->order, s->x, s->v, s->each, s->before, s->now, s->m, s->u,
+              s->best, s->bits);
 }
 
 static int check(const mige_score_options *o) {
