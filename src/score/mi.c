@@ -30,6 +30,7 @@ struct mige_mi {
     int radial;                /* scores are corrected by radial_correct: */
     double *part, *prediction; /* [M][dim] of one variable in one problem */
     double *cross;             /* [dim][dim of the other variable] */
+    mige_pool pool;
 };
 
 static void list_marginal(mige_mi *m, int v) {
@@ -84,17 +85,16 @@ static int corrected(const mige_score_options *o) {
 
 static int create_maps(mige_mi *m, const mige_score_options *o) {
     if (o->precondition == MIGE_PRECONDITION_NONE) return MIGE_OK;
+    size_t M = (size_t)m->M, d = (size_t)largest(m);
     for (variable *u = m->var; u < m->var + m->nvars; u++) {
         if (!u->pairs) continue;
         MIGE_TRY(mige_map_create(m->c, o->precondition, m->M, u->dim, &u->map));
-        MIGE_TRY(mige_agree(m->c, mige_alloc((size_t)m->M * (size_t)u->dim, sizeof *u->mapped, &u->mapped)));
+        MIGE_TRY(mige_agree(m->c, MIGE_TAKE(&m->pool, MIGE_BLOCK(u->mapped, M * (size_t)u->dim))));
     }
     m->radial = corrected(o);
     if (!m->radial) return MIGE_OK;
-    size_t d = (size_t)largest(m);
-    int err = MIGE_ALLOC(MIGE_BLOCK(m->part, (size_t)m->M * d), MIGE_BLOCK(m->prediction, (size_t)m->M * d),
-                         MIGE_BLOCK(m->cross, d * d));
-    return mige_agree(m->c, err);
+    return mige_agree(m->c, MIGE_TAKE(&m->pool, MIGE_BLOCK(m->part, M * d), MIGE_BLOCK(m->prediction, M * d),
+                                      MIGE_BLOCK(m->cross, d * d)));
 }
 
 static void dims_of(const mige_mi *m, int dims[2 * MOST]) {
@@ -120,11 +120,9 @@ int mige_mi_create(const mige_comm *c, int M, int nvars, const mige_mi_variable 
 void mige_mi_destroy(mige_mi **m) {
     if (!*m) return;
     mige_problems_destroy(&(*m)->problems);
-    for (int v = 0; v < (*m)->nvars; v++) {
-        mige_map_destroy(&(*m)->var[v].map);
-        free((*m)->var[v].mapped);
-    }
-    MIGE_FREE((*m)->part, (*m)->prediction, (*m)->cross, *m);
+    for (int v = 0; v < (*m)->nvars; v++) mige_map_destroy(&(*m)->var[v].map);
+    mige_pool_free(&(*m)->pool);
+    free(*m);
     *m = NULL;
 }
 

@@ -22,6 +22,7 @@ struct mige_map {
     double *mean, *A, *W; /* [D], [D][D], [D][D] */
     double *Y, *slope;    /* [M][D] */
     double *mine, *all;   /* [count][2][M] and [D][2][M]: t and slope of a dimension */
+    mige_pool pool;
 };
 
 /* A dimension nearer to normal than this is taken as normal: one in a thousand of those that are is not. */
@@ -40,16 +41,16 @@ static int normal(enum mige_precondition kind) {
 
 static int take_memory(mige_map *p) {
     size_t M = (size_t)p->M, D = (size_t)p->D;
-    MIGE_TRY(mige_alloc(M * D, sizeof *p->Y, &p->Y));
+    MIGE_TRY(MIGE_TAKE(&p->pool, MIGE_BLOCK(p->Y, M * D)));
     if (linear(p->kind)) {
-        MIGE_TRY(MIGE_ALLOC(MIGE_BLOCK(p->mean, D), MIGE_BLOCK(p->A, D * D), MIGE_BLOCK(p->W, D * D)));
-        if (p->c->rank == 0) MIGE_TRY(ica_create(p->M, p->D, &p->ica));
+        MIGE_TRY(MIGE_TAKE(&p->pool, MIGE_BLOCK(p->mean, D), MIGE_BLOCK(p->A, D * D), MIGE_BLOCK(p->W, D * D)));
+        if (p->c->rank == 0) MIGE_TRY(ica_create(p->M, p->D, &p->pool, &p->ica));
     }
     if (!normal(p->kind)) return MIGE_OK;
-    MIGE_TRY(MIGE_ALLOC(MIGE_BLOCK(p->shaped, D), MIGE_BLOCK(p->slope, M * D),
-                        MIGE_BLOCK(p->mine, 2 * M * (size_t)p->count),
-                        MIGE_BLOCK(p->all, D * (D > 2 * M ? D : 2 * M))));
-    return normal_create(p->M, &p->normal);
+    MIGE_TRY(MIGE_TAKE(&p->pool, MIGE_BLOCK(p->shaped, D), MIGE_BLOCK(p->slope, M * D),
+                       MIGE_BLOCK(p->mine, 2 * M * (size_t)p->count),
+                       MIGE_BLOCK(p->all, D * (D > 2 * M ? D : 2 * M))));
+    return normal_create(p->M, &p->pool, &p->normal);
 }
 
 int mige_map_create(const mige_comm *c, enum mige_precondition kind, int M, int D, mige_map **out) {
@@ -66,12 +67,8 @@ int mige_map_create(const mige_comm *c, enum mige_precondition kind, int M, int 
 }
 
 void mige_map_destroy(mige_map **out) {
-    mige_map *p = *out;
-    if (!p) return;
-    ica_destroy(&p->ica);
-    normal_destroy(&p->normal);
-    MIGE_FREE(p->mean, p->A, p->W, p->Y, p->slope, p->mine, p->all);
-    MIGE_FREE(p->shaped, p);
+    if (*out) mige_pool_free(&(*out)->pool);
+    free(*out);
     *out = NULL;
 }
 

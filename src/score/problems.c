@@ -18,6 +18,7 @@ struct mige_problems {
     int M, n, groups, group;
     mige_score_options o;
     problem *problems;
+    mige_pool pool;
 };
 
 /* From IN_TURN samples a rank on, problems come one after the other, each on all ranks: messages cost little then,
@@ -53,13 +54,13 @@ static int group_root(const mige_problems *p, int group) {
 }
 
 static int setup(mige_problems *p, const int *dims) {
-    int err = mige_alloc((size_t)p->n, sizeof *p->problems, &p->problems);
+    int err = MIGE_TAKE(&p->pool, MIGE_BLOCK(p->problems, p->n));
     for (int i = 0; !err && i < p->n; i++) {
         problem *q = &p->problems[i];
         size_t size = (size_t)p->M * (size_t)dims[i];
         q->dim = dims[i];
         q->group = i % p->groups;
-        err = MIGE_ALLOC(MIGE_BLOCK(q->input, size), MIGE_BLOCK(q->scores, size));
+        err = MIGE_TAKE(&p->pool, MIGE_BLOCK(q->input, size), MIGE_BLOCK(q->scores, size));
     }
     MIGE_TRY(mige_agree(p->c, err));
     for (int i = 0; !err && i < p->n && p->M < ONE_BY_ONE; i++) /* an error here is agreed within the group only */
@@ -89,12 +90,10 @@ int mige_problems_create(const mige_comm *c, int M, int n, const int *dims, cons
 void mige_problems_destroy(mige_problems **out) {
     mige_problems *p = *out;
     if (!p) return;
-    for (int i = 0; p->problems && i < p->n; i++) {
-        mige_score_destroy(&p->problems[i].score);
-        MIGE_FREE(p->problems[i].input, p->problems[i].scores);
-    }
+    for (int i = 0; p->problems && i < p->n; i++) mige_score_destroy(&p->problems[i].score);
     mige_comm_destroy(&p->part);
-    MIGE_FREE(p->problems, p);
+    mige_pool_free(&p->pool);
+    free(p);
     *out = NULL;
 }
 

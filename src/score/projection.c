@@ -9,10 +9,10 @@
 int mige_projection_create(uint64_t seed, uint64_t stream, int k, int d, mige_projection *p) {
     *p = (mige_projection){k < d ? k : d, d, NULL};
     if (k >= d) return MIGE_OK;
-    double *row = NULL, *norm = NULL;
-    int err = MIGE_OK;
-    MIGE_TRY_GOTO(MIGE_ALLOC(MIGE_BLOCK(p->R, (size_t)k * (size_t)d), MIGE_BLOCK(row, d), MIGE_BLOCK(norm, d)),
-                  done);
+    double *row, *norm;
+    MIGE_TRY(mige_alloc((size_t)k * (size_t)d, sizeof *p->R, &p->R));
+    MIGE_TRY(mige_alloc(2 * (size_t)d, sizeof *row, &row));
+    norm = row + d;
     for (int i = 0; i < k; i++) {
         mige_rng_normal(seed, MIGE_RNG_PROJECTION, stream, (uint64_t)i, (size_t)d, row);
         for (int j = 0; j < d; j++) {
@@ -22,9 +22,8 @@ int mige_projection_create(uint64_t seed, uint64_t stream, int k, int d, mige_pr
     }
     for (int i = 0; i < k; i++)
         for (int j = 0; j < d; j++) p->R[(size_t)i * (size_t)d + (size_t)j] *= (float)(1 / sqrt(norm[j]));
-done:
-    MIGE_FREE(row, norm);
-    return err;
+    free(row);
+    return MIGE_OK;
 }
 
 void mige_projection_destroy(mige_projection *p) {

@@ -54,15 +54,6 @@ void mige_score_grid(int M, int ranks, const mige_score_options *o, int *rows, i
     *cols = p.cols;
 }
 
-static int take_memory(mige_score *s) {
-    size_t M = (size_t)s->M, D = (size_t)s->D;
-    MIGE_TRY(mige_alloc(s->ops->size, 1, &s->self));
-    MIGE_TRY(MIGE_ALLOC(MIGE_BLOCK(s->X, M * D), MIGE_BLOCK(s->shift, D)));
-    if (!s->o.calibrate) return MIGE_OK;
-    return MIGE_ALLOC(MIGE_BLOCK(s->A, D * D), MIGE_BLOCK(s->work, (M > D + 2 ? M : D + 2) * D),
-                      MIGE_BLOCK(s->pivots, D));
-}
-
 int mige_score_check(int M, int D, const mige_score_options *o) {
     MIGE_CHECK(M >= 1 && D >= 1 && o->width >= 0 && o->width_scale > 0, MIGE_EUSAGE,
                "score: %d samples in %d dimensions, width %g x %g are not possible", M, D, o->width,
@@ -72,29 +63,32 @@ int mige_score_check(int M, int D, const mige_score_options *o) {
     return table[o->estimator]->check ? table[o->estimator]->check(o) : MIGE_OK;
 }
 
-int mige_score_create(const mige_comm *c, int M, int D, const mige_score_options *o, mige_score **out) {
-    mige_score *s = NULL;
-    *out = NULL;
-    int err = mige_alloc(1, sizeof *s, &s);
-    if (!err) err = mige_score_check(M, D, o);
-    err = mige_agree(c, err);
-    if (err) {
-        free(s);
-        return err;
-    }
+static int take_memory(const mige_comm *c, int M, int D, const mige_score_options *o, mige_score **out) {
+    size_t m = (size_t)M, d = (size_t)D;
+    MIGE_TRY(mige_score_check(M, D, o));
+    MIGE_TRY(mige_alloc(1, sizeof **out, out));
+    mige_score *s = *out;
     *s = (mige_score){.c = c, .ops = table[o->estimator], .o = *o, .M = M, .D = D};
-    err = mige_agree(c, take_memory(s));
-    if (!err) err = s->ops->create(s);
-    if (err) mige_score_destroy(&s);
-    *out = s;
+    MIGE_TRY(mige_pool_alloc(&s->pool, s->ops->size, 1, &s->self));
+    MIGE_TRY(MIGE_TAKE(&s->pool, MIGE_BLOCK(s->X, m * d), MIGE_BLOCK(s->shift, d)));
+    if (!o->calibrate) return MIGE_OK;
+    return MIGE_TAKE(&s->pool, MIGE_BLOCK(s->A, d * d), MIGE_BLOCK(s->work, (m > d + 2 ? m : d + 2) * d),
+                     MIGE_BLOCK(s->pivots, d));
+}
+
+int mige_score_create(const mige_comm *c, int M, int D, const mige_score_options *o, mige_score **s) {
+    *s = NULL;
+    int err = mige_agree(c, take_memory(c, M, D, o, s));
+    if (!err) err = (*s)->ops->create(*s);
+    if (err) mige_score_destroy(s);
     return err;
 }
 
 void mige_score_destroy(mige_score **out) {
     mige_score *s = *out;
     if (!s) return;
-    if (s->self) s->ops->destroy(s->self);
-    MIGE_FREE(s->self, s->X, s->shift, s->A, s->work, s->pivots);
+    if (s->self && s->ops->destroy) s->ops->destroy(s->self);
+    mige_pool_free(&s->pool);
     free(s);
     *out = NULL;
 }

@@ -29,9 +29,7 @@ static int create(mige_score *s) {
 }
 
 static void destroy(void *self) {
-    ssge *e = self;
-    gram_destroy(&e->gram);
-    mige_eigen_destroy(&e->eigen);
+    mige_eigen_destroy(&((ssge *)self)->eigen);
 }
 
 static int samples(mige_score *s, const double *X, double *S) {
@@ -56,7 +54,7 @@ static int samples(mige_score *s, const double *X, double *S) {
 static int points(mige_score *s, int Q, const double *P, double *S) {
     ssge *e = s->self;
     gram *g = &e->gram;
-    int err = g->C ? MIGE_OK : mige_alloc((size_t)s->M * (size_t)s->D, sizeof *g->C, &g->C);
+    int err = g->C ? MIGE_OK : MIGE_TAKE(&s->pool, MIGE_BLOCK(g->C, (size_t)s->M * (size_t)s->D));
     MIGE_TRY(mige_agree(s->c, err));
     if (!e->has_C) MIGE_TRY(mige_eigen_apply(e->eigen, 2, s->D, g->B, g->C));
     e->has_C = 1;

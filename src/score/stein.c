@@ -60,8 +60,8 @@ static int take_memory(mige_score *s) {
     stein *e = s->self;
     int stored = s->o.stein.solver != MIGE_STEIN_CG;
     MIGE_TRY(mige_symmetric_create(&e->grid, s->M, stored, &e->K));
-    MIGE_TRY(mige_alloc((size_t)s->M * (size_t)s->D, sizeof *e->gram.C, &e->gram.C));
-    if (!stored) MIGE_TRY(cg_create(s->c, &e->K, s->D, &e->cg));
+    MIGE_TRY(MIGE_TAKE(&s->pool, MIGE_BLOCK(e->gram.C, (size_t)s->M * (size_t)s->D)));
+    if (!stored) MIGE_TRY(cg_create(s->c, &e->K, s->D, &s->pool, &e->cg));
     return gram_create(s, &e->K, &e->gram);
 }
 
@@ -73,8 +73,6 @@ static int create(mige_score *s) {
 
 static void destroy(void *self) {
     stein *e = self;
-    gram_destroy(&e->gram);
-    cg_destroy(&e->cg);
     mige_matrix_destroy(&e->K);
     mige_grid_destroy(&e->grid);
 }
