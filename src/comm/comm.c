@@ -59,10 +59,6 @@ int mige_sum(const mige_comm *c, double *x, size_t n) {
     return c->size == 1 ? MIGE_OK : reduce(c, x, n, sizeof *x, MPI_DOUBLE, MPI_SUM);
 }
 
-int mige_sum_float(const mige_comm *c, float *x, size_t n) {
-    return c->size == 1 ? MIGE_OK : reduce(c, x, n, sizeof *x, MPI_FLOAT, MPI_SUM);
-}
-
 int mige_max(const mige_comm *c, double *x, size_t n) {
     return c->size == 1 ? MIGE_OK : reduce(c, x, n, sizeof *x, MPI_DOUBLE, MPI_MAX);
 }
@@ -85,18 +81,15 @@ int mige_gather_rows(const mige_comm *c, int64_t rows, int64_t width, const doub
     MPI_Datatype row;
     MPI_Type_contiguous((int)width, MPI_DOUBLE, &row);
     MPI_Type_commit(&row);
-    int *counts = NULL, *offsets = NULL, err = MIGE_OK;
-    MIGE_TRY_GOTO(MIGE_ALLOC(MIGE_BLOCK(counts, c->size), MIGE_BLOCK(offsets, c->size)), done);
-done:
-    err = mige_agree(c, err);
-    for (int r = 0; r < c->size && !err && counts && offsets; r++) {
+    int *counts = NULL, err = mige_agree(c, mige_alloc(2 * (size_t)c->size, sizeof *counts, &counts));
+    for (int r = 0; r < c->size && !err && counts; r++) {
         int64_t first, count;
         mige_share(rows, c->size, r, &first, &count);
         counts[r] = (int)count;
-        offsets[r] = (int)first;
+        counts[c->size + r] = (int)first; /* the offsets */
     }
-    if (!err && counts) MPI_Allgatherv(mine, counts[c->rank], row, all, counts, offsets, row, c->mpi);
-    MIGE_FREE(counts, offsets);
+    if (!err && counts) MPI_Allgatherv(mine, counts[c->rank], row, all, counts, counts + c->size, row, c->mpi);
+    free(counts);
     MPI_Type_free(&row);
     return err;
 }

@@ -37,7 +37,7 @@ int direct_workspace(mige_eigen *e) {
                e->m, e->grid.rows, e->grid.cols);
     e->lwork = (int)lwork;
     e->liwork = (int)liwork;
-    return MIGE_ALLOC(MIGE_BLOCK(e->work, lwork), MIGE_BLOCK(e->iwork, liwork));
+    return MIGE_TAKE(&e->pool, MIGE_BLOCK(e->work, lwork), MIGE_BLOCK(e->iwork, liwork));
 }
 
 double direct_bytes(int m, int ranks) {

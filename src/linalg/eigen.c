@@ -56,8 +56,16 @@ double mige_eigen_bytes(int m, int ranks, const mige_eigen_options *o) {
     return filter_bytes(m, P) + subspace + copy + 16. * m;
 }
 
+static int start(const mige_comm *c, int m, const mige_eigen_options *o, mige_eigen **e) {
+    MIGE_CHECK(m >= 1 && o->threshold > 0 && o->threshold <= 1 && o->eigen >= 0 && o->eigen <= m, MIGE_EUSAGE,
+               "eigenproblem: order %d, threshold %g, %d pairs are not possible", m, o->threshold, o->eigen);
+    MIGE_TRY(mige_alloc(1, sizeof **e, e));
+    **e = (mige_eigen){.c = c, .o = *o, .m = m};
+    return MIGE_OK;
+}
+
 static int take_memory(mige_eigen *e) {
-    MIGE_TRY(MIGE_ALLOC(MIGE_BLOCK(e->values, e->m), MIGE_BLOCK(e->lambda, e->m)));
+    MIGE_TRY(MIGE_TAKE(&e->pool, MIGE_BLOCK(e->values, e->m), MIGE_BLOCK(e->lambda, e->m)));
     MIGE_TRY(mige_matrix_create(&e->grid, e->m, e->m, &e->K));
     if (e->o.check) MIGE_TRY(mige_matrix_create(&e->grid, e->m, e->m, &e->copy));
     /* Subspace iteration needs the direct solver's workspace only where it gives up. */
@@ -65,23 +73,12 @@ static int take_memory(mige_eigen *e) {
     return by_filter(&e->o) ? filter_create(e) : direct_workspace(e);
 }
 
-int mige_eigen_create(const mige_comm *c, int m, const mige_eigen_options *o, mige_eigen **out) {
-    mige_eigen *e = NULL;
-    *out = NULL;
-    int err = mige_alloc(1, sizeof *e, &e);
-    if (!err && (m < 1 || !(o->threshold > 0 && o->threshold <= 1) || o->eigen < 0 || o->eigen > m))
-        err = mige_raise(MIGE_EUSAGE, "eigenproblem: order %d, threshold %g, %d pairs are not possible", m,
-                         o->threshold, o->eigen);
-    err = mige_agree(c, err);
-    if (err) {
-        free(e);
-        return err;
-    }
-    *e = (mige_eigen){.c = c, .o = *o, .m = m};
-    err = make_grid(e);
-    if (!err) err = mige_agree(c, take_memory(e));
-    if (err) mige_eigen_destroy(&e);
-    *out = e;
+int mige_eigen_create(const mige_comm *c, int m, const mige_eigen_options *o, mige_eigen **e) {
+    *e = NULL;
+    int err = mige_agree(c, start(c, m, o, e));
+    if (!err) err = make_grid(*e);
+    if (!err) err = mige_agree(c, take_memory(*e));
+    if (err) mige_eigen_destroy(e);
     return err;
 }
 
@@ -94,7 +91,9 @@ void mige_eigen_destroy(mige_eigen **out) {
     mige_matrix_destroy(&e->Z);
     mige_matrix_destroy(&e->copy);
     mige_grid_destroy(&e->grid);
-    MIGE_FREE(e->values, e->lambda, e->work, e->iwork, e->W, e->part, e->rows, e);
+    mige_pool_free(&e->products);
+    mige_pool_free(&e->pool);
+    free(e);
     *out = NULL;
 }
 

@@ -106,9 +106,13 @@ int mige_mi_create(const mige_comm *c, int M, int nvars, const mige_mi_variable 
     mige_mi *m = NULL;
     int dims[2 * MOST];
     *out = NULL;
-    MIGE_TRY(mige_agree(c, mige_alloc(1, sizeof *m, &m)));
+    int err = mige_agree(c, mige_alloc(1, sizeof *m, &m));
+    if (err) {
+        free(m);
+        return err;
+    }
     *m = (mige_mi){.c = c, .M = M};
-    int err = list(m, nvars, vars, npairs, pairs);
+    err = list(m, nvars, vars, npairs, pairs);
     dims_of(m, dims);
     if (!err) err = mige_problems_create(c, M, m->n, dims, o, &m->problems);
     if (!err) err = create_maps(m, o);
