@@ -44,6 +44,15 @@ int mige_agree(const mige_comm *c, int err) {
     return worst.code;
 }
 
+int mige_alloc_all(const mige_comm *c, size_t count, size_t size, void *out) {
+    void *p;
+    int err = mige_agree(c, mige_alloc(count, size, &p));
+    if (err) free(p);
+    if (err) p = NULL;
+    memcpy(out, &p, sizeof p);
+    return err;
+}
+
 /* MPI counts are ints; a piece is well below their limit. */
 enum { PIECE = 1 << 22 };
 
@@ -81,7 +90,7 @@ int mige_gather_rows(const mige_comm *c, int64_t rows, int64_t width, const doub
     MPI_Datatype row;
     MPI_Type_contiguous((int)width, MPI_DOUBLE, &row);
     MPI_Type_commit(&row);
-    int *counts = NULL, err = mige_agree(c, mige_alloc(2 * (size_t)c->size, sizeof *counts, &counts));
+    int *counts, err = mige_alloc_all(c, 2 * (size_t)c->size, sizeof *counts, &counts);
     for (int r = 0; r < c->size && !err && counts; r++) {
         int64_t first, count;
         mige_share(rows, c->size, r, &first, &count);

@@ -159,15 +159,13 @@ static void backward(const mige_matrix *A, int D, double *X) {
     }
 } // NOLINT(clang-analyzer-optin.mpi.MPI-Checker)
 
-static void solve(const mige_matrix *A, int D, double *X, double *sum) {
-    forward(A, D, X, sum);
-    backward(A, D, X);
-}
-
 int mige_cholesky_solve(const mige_comm *c, const mige_matrix *A, int D, double *X) {
     double *sum = NULL;
-    MIGE_TRY(mige_agree(c, mige_alloc((size_t)A->grid->nb * (size_t)D, sizeof *sum, &sum)));
-    if (A->grid->inside) solve(A, D, X, sum);
+    MIGE_TRY(mige_alloc_all(c, (size_t)A->grid->nb * (size_t)D, sizeof *sum, &sum));
+    if (A->grid->inside) {
+        forward(A, D, X, sum);
+        backward(A, D, X);
+    }
     free(sum);
     return A->grid->cols < c->size ? mige_bcast(c, 0, X, (size_t)A->m * (size_t)D * sizeof *X) : MIGE_OK;
 }

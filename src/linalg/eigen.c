@@ -32,19 +32,9 @@ static int row_nb(int m, const mige_eigen_options *o) {
     return o->solver != MIGE_SOLVER_SUBSPACE ? 0 : m < 1024 ? 16 : SUBSPACE_NB;
 }
 
-static int make_grid(mige_eigen *e) {
-    int ranks = solver_ranks(e->m, e->c->size, &e->o), nb = row_nb(e->m, &e->o);
-    if (nb) return mige_grid_create_row(e->c, e->m, ranks, nb, &e->grid);
-    return mige_grid_create(e->c, e->m, ranks, &e->grid);
-}
-
 void mige_eigen_grid(int m, int ranks, const mige_eigen_options *o, int *rows, int *cols) {
-    int P = solver_ranks(m, ranks, o), nb = row_nb(m, o);
-    *rows = 1;
-    if (nb)
-        *cols = mige_grid_row_cols(m, P, nb);
-    else
-        mige_grid_shape(m, P, rows, cols, &nb);
+    int nb = row_nb(m, o);
+    mige_grid_shape(m, solver_ranks(m, ranks, o), &nb, rows, cols);
 }
 
 double mige_eigen_bytes(int m, int ranks, const mige_eigen_options *o) {
@@ -76,7 +66,7 @@ static int take_memory(mige_eigen *e) {
 int mige_eigen_create(const mige_comm *c, int m, const mige_eigen_options *o, mige_eigen **e) {
     *e = NULL;
     int err = mige_agree(c, start(c, m, o, e));
-    if (!err) err = make_grid(*e);
+    if (!err) err = mige_grid_create(c, m, solver_ranks(m, c->size, o), row_nb(m, o), &(*e)->grid);
     if (!err) err = mige_agree(c, take_memory(*e));
     if (err) mige_eigen_destroy(e);
     return err;
@@ -193,7 +183,7 @@ static int check_filter(mige_eigen *e, double worst[2]) {
     int m = e->m;
     size_t n = (size_t)m * FEW;
     double *B, *F, *KF, *R = NULL;
-    MIGE_TRY(mige_agree(e->c, mige_alloc(4 * n, sizeof *B, &B)));
+    MIGE_TRY(mige_alloc_all(e->c, 4 * n, sizeof *B, &B));
     F = B + n;
     KF = F + n;
     R = KF + n;

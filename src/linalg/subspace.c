@@ -35,7 +35,8 @@ static int block_for(int m, int J) {
     return b > SMALLEST_BLOCK ? b : SMALLEST_BLOCK;
 }
 
-static int workspace_query(mige_eigen *e, struct subspace *s) {
+/* ScaLAPACK's queries are collective. */
+static int take_workspace(mige_eigen *e, struct subspace *s) {
     const int one = 1, ask = -1;
     double qr = 0, q = 0;
     int info;
@@ -51,7 +52,7 @@ static int workspace_query(mige_eigen *e, struct subspace *s) {
         s->room);
     s->lwork = (int)lwork;
     s->liwork = 3 + 5 * s->room;
-    return MIGE_OK;
+    return MIGE_TAKE(&s->pool, MIGE_BLOCK(s->work, s->lwork), MIGE_BLOCK(s->iwork, s->liwork));
 }
 
 static void release(struct subspace *s) {
@@ -73,12 +74,6 @@ static int take_room(mige_eigen *e, struct subspace *s, int columns) {
     MIGE_TRY(mige_matrix_create(&e->grid, e->m, columns, &s->W));
     MIGE_TRY(mige_matrix_create(&e->grid, e->m, columns, &s->X));
     return mige_matrix_create(&e->grid, columns, columns, &s->S);
-}
-
-/* ScaLAPACK's queries are collective. */
-static int take_workspace(mige_eigen *e, struct subspace *s) {
-    MIGE_TRY(workspace_query(e, s));
-    return MIGE_TAKE(&s->pool, MIGE_BLOCK(s->work, s->lwork), MIGE_BLOCK(s->iwork, s->liwork));
 }
 
 /* Room for a block of b, its filled columns kept: local columns of a block-cyclic matrix stay where they are when
@@ -335,7 +330,7 @@ int subspace_solve(mige_eigen *e, double trace, mige_eigenpairs *p, int *enough)
     *enough = 0;
     if (e->m < 2 * SMALLEST_BLOCK) return MIGE_OK;
     scalapack_same_topologies(e->grid.context);
-    if (!e->subspace) MIGE_TRY(mige_agree(&e->grid.comm, mige_alloc(1, sizeof *e->subspace, &e->subspace)));
+    if (!e->subspace) MIGE_TRY(mige_alloc_all(&e->grid.comm, 1, sizeof *e->subspace, &e->subspace));
     struct subspace *s = e->subspace;
     int b = first_block(e, s), most = e->m / 2; /* past it a direct solver is faster */
     double m = e->m;

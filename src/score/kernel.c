@@ -117,15 +117,11 @@ static void visit(void *ctx, median_add_fn add, void *to) {
     each_piece(k, pass_piece, &p);
 }
 
-static void add_to_median(void *to, int n, const double *d2) {
-    median_add(to, n, d2);
-}
-
 /* The median of a first pass over the distances, which also stores them. */
 static int find_median(kernel *k, pass *p, double wanted, double *d2) {
     int found;
     median_begin(&k->median, k->D, k->X);
-    p->add = add_to_median;
+    p->add = median_add;
     p->to = &k->median;
     each_piece(k, pass_piece, p);
     MIGE_TRY(median_find(k->c, &k->median, wanted, d2, &found));

@@ -23,7 +23,7 @@ int median_create(int M, double count, mige_pool *pool, median *m);
 double median_bytes(int M, double count);
 /* Begins anew, with a bracket from pairs of the samples X [M][D]. */
 void median_begin(median *m, int D, const double *X);
-void median_add(median *m, int n, const double *d2);
+void median_add(void *m, int n, const double *d2);
 /* The wanted-th smallest (from 0) of all that all ranks added; *found = 0: it is outside the bracket, or there was
  * no room; then median_radix finds it. Collective on c. */
 int median_find(const mige_comm *c, median *m, double wanted, double *d2, int *found);

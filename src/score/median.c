@@ -110,7 +110,8 @@ MIGE_CLONES static int skip_runs(int n, int from, const double *x, double lo, do
     return from;
 }
 
-void median_add(median *m, int n, const double *d2) {
+void median_add(void *of, int n, const double *d2) {
+    median *m = of;
     for (int from = 0; from < n;) {
         from = skip_runs(n, from, d2, m->lo, m->hi, &m->below);
         if (from == n) break;

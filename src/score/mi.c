@@ -106,13 +106,9 @@ int mige_mi_create(const mige_comm *c, int M, int nvars, const mige_mi_variable 
     mige_mi *m = NULL;
     int dims[2 * MOST];
     *out = NULL;
-    int err = mige_agree(c, mige_alloc(1, sizeof *m, &m));
-    if (err) {
-        free(m);
-        return err;
-    }
+    MIGE_TRY(mige_alloc_all(c, 1, sizeof *m, &m));
     *m = (mige_mi){.c = c, .M = M};
-    err = list(m, nvars, vars, npairs, pairs);
+    int err = list(m, nvars, vars, npairs, pairs);
     dims_of(m, dims);
     if (!err) err = mige_problems_create(c, M, m->n, dims, o, &m->problems);
     if (!err) err = create_maps(m, o);
@@ -147,7 +143,7 @@ double mige_mi_bytes(int M, int nvars, const mige_mi_variable *vars, int npairs,
 static void put(mige_mi *m, int i, int k, const double *x) {
     const problem *p = &m->problem[i];
     size_t D = (size_t)m->var[p->of[k]].dim;
-    double *to = mige_problems_input(m->problems, i) + (k ? m->var[p->of[0]].dim : 0);
+    double *to = mige_problems_get(m->problems, i)->input + (k ? m->var[p->of[0]].dim : 0);
     for (size_t r = 0; r < (size_t)m->M; r++) memcpy(to + r * (size_t)p->dim, x + r * D, D * sizeof *x);
 }
 
@@ -166,7 +162,7 @@ static const double *predict(mige_mi *m, const variable *v, const variable *o) {
 static void add(mige_mi *m, int i, int k, double *dx) {
     const problem *p = &m->problem[i];
     const variable *v = &m->var[p->of[k]];
-    const double *from = mige_problems_scores(m->problems, i) + (k ? m->var[p->of[0]].dim : 0);
+    const double *from = mige_problems_get(m->problems, i)->scores + (k ? m->var[p->of[0]].dim : 0);
     double factor = (p->n == 2 ? 1. : -v->pairs) / m->M; /* its own entropy is part of each information */
     size_t M = (size_t)m->M, D = (size_t)v->dim, stride = (size_t)p->dim;
     if (m->radial) {
@@ -215,7 +211,7 @@ int mige_mi_num_problems(const mige_mi *m) {
 
 /* -(1/D) mean of s(x)'(x - mean): Stein's identity says 1. */
 static double stein_share(const mige_mi *m, int i) {
-    const double *x = mige_problems_input(m->problems, i), *s = mige_problems_scores(m->problems, i);
+    const double *x = mige_problems_get(m->problems, i)->input, *s = mige_problems_get(m->problems, i)->scores;
     size_t D = (size_t)m->problem[i].dim, M = (size_t)m->M;
     double total = 0;
     for (size_t d = 0; d < D; d++) {
@@ -231,6 +227,6 @@ static double stein_share(const mige_mi *m, int i) {
 }
 
 mige_mi_problem mige_mi_get_problem(const mige_mi *m, int i) {
-    mige_problem_result r = mige_problems_result(m->problems, i);
-    return (mige_mi_problem){m->problem[i].name, m->problem[i].dim, r.J, r.width, stein_share(m, i)};
+    const mige_problem *r = mige_problems_get(m->problems, i);
+    return (mige_mi_problem){m->problem[i].name, m->problem[i].dim, r->J, r->width, stein_share(m, i)};
 }

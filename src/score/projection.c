@@ -31,22 +31,20 @@ void mige_projection_destroy(mige_projection *p) {
     p->R = NULL;
 }
 
-int mige_projection_apply(const mige_projection *p, int n, const float *x, float *scratch, double *y) {
+void mige_projection_apply(const mige_projection *p, int n, const float *x, float *scratch, double *y) {
     size_t size = (size_t)n * (size_t)p->k;
     if (p->R && n)
         cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, n, p->k, p->d, 1, x, p->d, p->R, p->d, 0, scratch,
                     p->k);
     const float *from = p->R ? scratch : x;
     for (size_t i = 0; i < size; i++) y[i] = from[i];
-    return MIGE_OK;
 }
 
-int mige_projection_adjoint(const mige_projection *p, int n, const double *dy, float *scratch, float *dx) {
+void mige_projection_adjoint(const mige_projection *p, int n, const double *dy, float *scratch, float *dx) {
     size_t size = (size_t)n * (size_t)p->k;
     float *to = p->R ? scratch : dx;
     for (size_t i = 0; i < size; i++) to[i] = (float)dy[i];
     if (p->R && n)
         cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, n, p->d, p->k, 1, scratch, p->k, p->R, p->d, 0, dx,
                     p->d);
-    return MIGE_OK;
 }

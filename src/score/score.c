@@ -39,19 +39,11 @@ int mige_score_set_solver(mige_score_options *o, const char *name) {
                       f->solvers);
 }
 
-double mige_score_bytes(int M, int D, int ranks, const mige_score_options *o) {
+mige_score_plan mige_score_forecast(int M, int D, int ranks, const mige_score_options *o) {
     double calibration = o->calibrate ? 8. * (D * (double)D + fmax(M, D + 2) * D) : 0;
-    return table[o->estimator]->plan(M, D, ranks, o).bytes + 8. * M * D + calibration;
-}
-
-mige_score_work mige_score_flops(int M, int D, const mige_score_options *o) {
-    return table[o->estimator]->plan(M, D, 1, o).work;
-}
-
-void mige_score_grid(int M, int ranks, const mige_score_options *o, int *rows, int *cols) {
-    estimator_plan p = table[o->estimator]->plan(M, 1, ranks, o);
-    *rows = p.rows;
-    *cols = p.cols;
+    mige_score_plan p = table[o->estimator]->plan(M, D, ranks, o);
+    p.bytes += 8. * M * D + calibration;
+    return p;
 }
 
 int mige_score_check(int M, int D, const mige_score_options *o) {

@@ -20,13 +20,6 @@ struct mige_score {
     int *pivots;      /* [D] */
 };
 
-/* What a problem will take. */
-typedef struct {
-    double bytes; /* beside what is in mige_score */
-    int rows, cols;
-    mige_score_work work;
-} estimator_plan;
-
 /* An estimator. What a function needs beside the estimator's own is in s. Those that take s are collective and
  * report agreed errors. */
 typedef struct estimator_ops {
@@ -34,7 +27,7 @@ typedef struct estimator_ops {
     size_t size;                               /* of *s->self, zeroed before create; in s->pool, as its memory */
     size_t solver;                             /* place of its solver in mige_score_options; 0: no choice */
     int (*check)(const mige_score_options *o); /* NULL: all that can be written is possible */
-    estimator_plan (*plan)(int M, int D, int ranks, const mige_score_options *o);
+    mige_score_plan (*plan)(int M, int D, int ranks, const mige_score_options *o); /* bytes beside mige_score's */
     int (*create)(mige_score *s);
     void (*destroy)(void *self); /* what is not in s->pool, after any part of create; NULL: all is */
     /* Before calibration; X [M][D] as they came. May fill in s->info. */

@@ -12,11 +12,12 @@ typedef struct {
     int has_C;
 } ssge;
 
-static estimator_plan plan(int M, int D, int ranks, const mige_score_options *o) {
+static mige_score_plan plan(int M, int D, int ranks, const mige_score_options *o) {
     double m = M, square = m * m * D;
     int full = o->eigen.solver == MIGE_SOLVER_SCALAPACK, gathered = full ? M : 0;
     int vectors = full || o->eigen.solver == MIGE_SOLVER_LAPACK;
-    estimator_plan p = {.work = {3 * square, m * m * m * (vectors ? 14. / 3 : 4. / 3), 4 * square}};
+    mige_score_plan p = {
+        .gram = 3 * square, .eigen = m * m * m * (vectors ? 14. / 3 : 4. / 3), .apply = 4 * square};
     p.bytes = mige_eigen_bytes(M, ranks, &o->eigen) + gram_bytes(M, D, gathered, ceil(m / ranks), 1);
     mige_eigen_grid(M, ranks, &o->eigen, &p.rows, &p.cols);
     return p;

@@ -197,13 +197,13 @@ static int take_memory(ssm *s, mige_pool *pool) {
                      MIGE_BLOCK(s->bits, (D + 31) / 32));
 }
 
-static estimator_plan plan(int M, int D, int ranks, const mige_score_options *o) {
+static mige_score_plan plan(int M, int D, int ranks, const mige_score_options *o) {
     double rows = batch_rows(M, held_out_rows(M)), d = D, h = o->ssm.hidden;
     double size = h * h + 2 * h * d + d * d + 2 * h + d;
     (void)ranks;
     double bytes = 4 * (5 * size + 2 * d * d + rows * (12 * h + 6 * d + 1)) +
                    8 * (2 * d * d + M * (d + 1.) + 2 * d + rows + 2. * held_out_rows(M));
-    return (estimator_plan){.bytes = bytes, .rows = 1, .cols = 1};
+    return (mige_score_plan){.bytes = bytes, .rows = 1, .cols = 1};
 }
 
 static int check(const mige_score_options *o) {

@@ -56,8 +56,8 @@ double scale_bytes(const scale *s, int M) {
 }
 
 void scale_flops(const scale *s, int M, double flops[PARTS]) {
-    mige_score_work y = mige_score_flops(M, s->D, &s->study->score),
-                    xy = mige_score_flops(M, 2 * s->D, &s->study->score);
+    mige_score_plan y = mige_score_forecast(M, s->D, 1, &s->study->score),
+                    xy = mige_score_forecast(M, 2 * s->D, 1, &s->study->score);
     flops[GRAM] = y.gram + xy.gram;
     flops[EIGEN] = y.eigen + xy.eigen;
     flops[APPLY] = y.apply + xy.apply;
@@ -65,13 +65,13 @@ void scale_flops(const scale *s, int M, double flops[PARTS]) {
 
 void scale_print_plan(const scale *s, int M) {
     double f[PARTS], bytes = scale_bytes(s, M);
-    int P = s->study->c->size, groups = mige_problems_groups(M, 2, P), rows, cols;
+    int P = s->study->c->size, groups = mige_problems_groups(M, 2, P);
     scale_flops(s, M, f);
-    mige_score_grid(M, (P + groups - 1) / groups, &s->study->score, &rows, &cols);
+    mige_score_plan grid = mige_score_forecast(M, s->D, (P + groups - 1) / groups, &s->study->score);
     mige_print(
         "%8d samples: problems of %d and %d dimensions, %s, grid %d x %d each, %.4g MB a rank, %.3g GB a node, "
         "%.3g GFLOP a gradient (gram %.3g, eigen %.3g, score %.3g at most)",
-        M, s->D, 2 * s->D, groups > 1 ? "at once" : "in turn", rows, cols, 1e-6 * bytes,
+        M, s->D, 2 * s->D, groups > 1 ? "at once" : "in turn", grid.rows, grid.cols, 1e-6 * bytes,
         1e-9 * bytes * s->study->c->node_size, 1e-9 * (f[GRAM] + f[EIGEN] + f[APPLY]), 1e-9 * f[GRAM],
         1e-9 * f[EIGEN], 1e-9 * f[APPLY]);
 }

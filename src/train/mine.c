@@ -35,15 +35,13 @@ static int create(trainer *t, term *k) {
     const train_plan *p = t->plan;
     size_t n = (size_t)t->images.count, K = (size_t)p->code;
     mine *m;
-    MIGE_TRY(mige_pool_alloc(&t->pool, 1, sizeof *m, &m));
+    MIGE_TRY(MIGE_TAKE(&t->pool, MIGE_BLOCK(m, 1)));
     k->self = m;
     mige_shape in = {1, 1, inputs(p)};
     MIGE_TRY(trainer_add_member(t, "critic", in, layers, LAYERS, 2 * p->images, &m->net));
     MIGE_TRY(trainer_want(t, t->code_layer));
-    MIGE_TRY(mige_pool_alloc(&t->pool, 2 * n * (size_t)inputs(p), sizeof *m->in, &m->in));
-    MIGE_TRY(mige_pool_alloc(&t->pool, 2 * n, sizeof *m->upstream, &m->upstream));
-    MIGE_TRY(mige_pool_alloc(&t->pool, n * K, sizeof *m->mine, &m->mine));
-    MIGE_TRY(mige_pool_alloc(&t->pool, (size_t)p->batch * K, sizeof *m->all, &m->all));
+    MIGE_TRY(MIGE_TAKE(&t->pool, MIGE_BLOCK(m->in, 2 * n * (size_t)inputs(p)), MIGE_BLOCK(m->upstream, 2 * n),
+                       MIGE_BLOCK(m->mine, n * K), MIGE_BLOCK(m->all, (size_t)p->batch * K)));
     return trainer_add_series(t, k, "", "bound", "nat", "the critic's bound on I(x;z), in this batch");
 }
 

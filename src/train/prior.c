@@ -38,14 +38,13 @@ static int create(trainer *t, term *k) {
     const train_plan *p = t->plan;
     size_t rows = 2 * (size_t)t->n, K = (size_t)p->code;
     prior *m;
-    MIGE_TRY(mige_pool_alloc(&t->pool, 1, sizeof *m, &m));
+    MIGE_TRY(MIGE_TAKE(&t->pool, MIGE_BLOCK(m, 1)));
     k->self = m;
     mige_shape in = {1, 1, p->code};
     MIGE_TRY(trainer_add_member(t, "discriminator", in, layers, LAYERS, 2 * p->images * p->copies, &m->net));
     MIGE_TRY(trainer_want(t, t->code_layer));
-    MIGE_TRY(mige_pool_alloc(&t->pool, rows * K, sizeof *m->in, &m->in));
-    MIGE_TRY(mige_pool_alloc(&t->pool, rows, sizeof *m->upstream, &m->upstream));
-    MIGE_TRY(mige_pool_alloc(&t->pool, K, sizeof *m->draw, &m->draw));
+    MIGE_TRY(
+        MIGE_TAKE(&t->pool, MIGE_BLOCK(m->in, rows * K), MIGE_BLOCK(m->upstream, rows), MIGE_BLOCK(m->draw, K)));
     MIGE_TRY(trainer_add_series(t, k, "", "prior", "nat", "mean softplus(-D) of codes: what the encoder lowers"));
     return trainer_add_series(t, k, "", "discriminator", "nat",
                               "what the discriminator lowers; 2 log 2: it knows none");
