@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The gradient of every parameter, as the optimiser gets it, is that of an independent computation: tests/ref/train.txt,
 which make_train.py wrote with PyTorch. With beta1 = 0 Adam's first moment in the checkpoint is the gradient itself. And
-the losses of some steps, over the end of an epoch.
+the losses of some steps, over the end of an epoch and gone on with on other ranks.
 
   tests/test_gradient.py [-v] [CASE...]    CASE: "I", or "I np 2"; -v prints the largest errors
 
@@ -59,9 +59,9 @@ def losses(folder):
         return f["train/loss"][:]
 
 
-def train(case, ranks, data):
-    folder = path(f"{case}-{ranks}")
-    good("train", "--data", data, "--out", folder, "--quiet", *train_cases.words(case), ranks=ranks)
+def train(case, ranks, data, *more, name=""):
+    folder = path(f"{case}-{name or ranks}")
+    good("train", "--data", data, "--out", folder, "--quiet", *train_cases.words(case), *more, ranks=ranks)
     return folder
 
 
@@ -102,8 +102,7 @@ def prepare():
         write_data(path("few.h5"), f["train/images"][:train_cases.IMAGES], f["train/labels"][:train_cases.IMAGES])
 
 
-def steps(case, ranks, expected):
-    folder = train(case, ranks, path("few.h5"))
+def same_steps(case, folder, expected):
     if "error" in expected:
         with h5py.File(os.path.join(folder, "metrics.h5")) as f:
             error, percent = f["test/error"][:], expected["error"][1]
@@ -112,8 +111,21 @@ def steps(case, ranks, expected):
     assert len(got) == len(expected), f"{len(got)} steps, {len(expected)} expected"
     off = np.abs(got - expected) / np.abs(expected).max()
     if "-v" in sys.argv:
-        print(f"# {case}, {ranks} ranks: losses {' '.join(f'{e:.1e}' for e in off)}")
+        print(f"# {case}: losses {' '.join(f'{e:.1e}' for e in off)}")
     assert off.max() < STEPS, f"losses {got}, expected {expected}"
+
+
+def steps(case, ranks, expected):
+    same_steps(f"{case}, {ranks} ranks", train(case, ranks, path("few.h5")), expected)
+
+
+def resumed(case, expected):
+    """After two steps on two ranks, on three: all networks, their moments, and averages, are as they were."""
+    words = train_cases.words(case)
+    words[words.index("--steps") + 1] = 2
+    folder = path(f"{case}-resumed")
+    good("train", "--data", path("few.h5"), "--out", folder, "--quiet", *words, ranks=2)
+    same_steps(f"{case} resumed", train(case, 3, path("few.h5"), "--resume", name="resumed"), expected)
 
 
 def main():
@@ -125,6 +137,8 @@ def main():
     for case in train_cases.RUNS:
         for ranks in ASKED or (1, 3):
             cases.run(f"{case} np {ranks}", steps, case, ranks, known[case])
+    for case in "run-prior", "run-average":
+        cases.run(f"{case} resumed", resumed, case, known[case])
     cases.end()
 
 
