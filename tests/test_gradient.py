@@ -42,16 +42,10 @@ def references():
     return found
 
 
-def moments(folder):
-    """{"member/tensor": values}; the first files knew one member."""
-    with h5py.File(os.path.join(folder, "checkpoint-1.h5")) as f:
-        found = {}
-        for name, a in f["adam_m"].items():
-            if isinstance(a, h5py.Dataset):
-                found[f"encoder/{name}"] = a[:].astype(float).ravel()
-            else:
-                found.update({f"{name}/{t}": a[t][:].astype(float).ravel() for t in a})
-        return found
+def tensors(folder, step, group):
+    """{"member/tensor": values}"""
+    with h5py.File(os.path.join(folder, f"checkpoint-{step}.h5")) as f:
+        return {f"{m}/{t}": a[:].astype(float).ravel() for m in f[group] for t, a in f[group][m].items()}
 
 
 def losses(folder):
@@ -80,7 +74,7 @@ def errors(got, reference, largest):
 
 def compare(case, ranks, expected):
     folder = train(case, ranks, train_cases.DATA)
-    expected, got = dict(expected), moments(folder)
+    expected, got = dict(expected), tensors(folder, 1, "adam_m")
     total = expected.pop("loss")[1][0]
     off = abs(losses(folder)[0] - total) / abs(total)
     assert sorted(got) == sorted(expected), f"tensors {sorted(set(got) ^ set(expected))} on one side only"
@@ -107,6 +101,12 @@ def same_steps(case, folder, expected):
         with h5py.File(os.path.join(folder, "metrics.h5")) as f:
             error, percent = f["test/error"][:], expected["error"][1]
             assert np.allclose(error, percent, 1e-6), f"test errors {error}, expected {percent}"
+        averages = tensors(folder, len(expected["loss"][1]), "average")
+        for name, a in averages.items():
+            _, values, stride, _ = expected[f"average/{name}"]
+            off = np.linalg.norm(a[::stride] - values) / np.linalg.norm(values)
+            assert off < STEPS, f"average of {name} is off by {off:.1e}"
+        assert len(averages) + 2 == len(expected), sorted(averages)
     got, expected = losses(folder), expected["loss"][1]
     assert len(got) == len(expected), f"{len(got)} steps, {len(expected)} expected"
     off = np.abs(got - expected) / np.abs(expected).max()

@@ -5,8 +5,8 @@ torch (made with 2.13.0).
 
 Random numbers are Philox4x32-10 of (seed, purpose, step, index), written anew here; scores are computed from their
 definition (make_score.py) and held constant; nothing of the program is used. Records are NAME/loss, the reported loss of
-each step, NAME/error, of the averaged weights after each epoch, and NAME/MEMBER/TENSOR, the gradient of what the member
-minimises."""
+each step; NAME/MEMBER/TENSOR, the gradient of what the member minimises; where weights are averaged NAME/error, the test
+error after each epoch, and NAME/average/MEMBER/TENSOR, what is left at the end."""
 import functools
 import math
 import os
@@ -485,7 +485,7 @@ def train(c):
         average = {p: c.o["average"] * before[p] + (1 - c.o["average"]) * p.data for p in weights}
         if c.o["average"] and (step % c.per_epoch == 0 or step == c.o["steps"]):
             wrong.append(error(c, average))
-    return told, wrong, norm, found
+    return told, wrong, average, norm, found
 
 
 def main():
@@ -493,10 +493,14 @@ def main():
     path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "train.txt")
     with open(path if not sys.argv[1:] else os.devnull, "w") as out:
         for name in wanted:
-            told, wrong, norm, found = train(Case(name))
+            c = Case(name)
+            told, wrong, average, norm, found = train(c)
             record(out, f"{name}/loss", torch.tensor(told))
             if wrong:
                 record(out, f"{name}/error", torch.tensor(wrong))
+                for member, net in c.members.items():
+                    for tensor, p in net.params.items():
+                        record(out, f"{name}/average/{member}/{tensor}", average[p])
             for tensor, g in found.items() if name in train_cases.CASES else ():
                 record(out, f"{name}/{tensor}", g)
             print(f"{name}: loss {', '.join(f'{loss:.7g}' for loss in told)}, gradient's norm {norm:.6g}", *wrong, flush=True)
