@@ -3,9 +3,11 @@
 #include "mige/blas.h"
 #include "mige/clock.h"
 #include "mige/error.h"
+#include "mige/finite.h"
 #include "mige/log.h"
 #include "mige/rng.h"
 #include <fcntl.h>
+#include <float.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -336,13 +338,39 @@ static void progress(void **state) {
     mige_log_setup(1, 0, MIGE_PROGRESS_NONE);
 }
 
+/* Counted wherever they are, at lengths that fill vectors or do not. */
+static void not_finite(void **state) {
+    static const double bad[] = {NAN, -NAN, INFINITY, -INFINITY};
+    double x[70];
+    float y[70];
+    (void)state;
+    for (int i = 0; i < 70; i++) {
+        x[i] = i % 3 ? DBL_MAX : -5e-324;
+        y[i] = i % 3 ? -FLT_MAX : 1e-45f;
+    }
+    assert_int_equal(mige_not_finite(70, x) + mige_not_finite_float(70, y), 0);
+    for (size_t n = 0; n < 70; n++)
+        for (size_t i = 0; i < 70; i++) {
+            double kept = x[i];
+            float kept_single = y[i];
+            x[i] = bad[i % 4];
+            y[i] = (float)bad[n % 4];
+            assert_int_equal(mige_not_finite(n, x), i < n);
+            assert_int_equal(mige_not_finite_float(n, y), i < n);
+            x[i] = kept;
+            y[i] = kept_single;
+        }
+    for (int i = 0; i < 70; i++) x[i] = bad[i % 4];
+    assert_int_equal(mige_not_finite(69, x), 69);
+}
+
 int main(void) {
     char folder[] = "/tmp/mige-test-base-XXXXXX";
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(messages),     cmocka_unit_test(memory),      cmocka_unit_test(rng_known_answers),
         cmocka_unit_test(rng_layout),   cmocka_unit_test(rng_moments), cmocka_unit_test(rng_permutations),
         cmocka_unit_test(blas_kernels), cmocka_unit_test(clocks),      cmocka_unit_test(lines),
-        cmocka_unit_test(progress),
+        cmocka_unit_test(progress),     cmocka_unit_test(not_finite),
     };
     if (!mkdtemp(folder) || chdir(folder) != 0) return 1;
     int failed = cmocka_run_group_tests_name("base", tests, NULL, NULL);

@@ -1,7 +1,16 @@
 /* Leading part of the spectrum without eigenvectors. SSGE wants F = f(K) B only, f(lambda) = 1/lambda above the cut
  * and 0 below, with D columns: K = Q T Q' (4/3 M^3, a quarter to a third of what eigenvectors cost), the
  * eigenvalues of T decide J, and F = Q f(T) Q' B with f as a rational function whose poles each cost one
- * tridiagonal solve. */
+ * tridiagonal solve. The files, in the order of a solve; they are finished, a change in them shows in every score:
+ *
+ *   tridiagonal.c  K = Q T Q', panel by panel over the ranks (thin.c: its products with few columns)
+ *   fused.c        what is left of K when it is small, on every rank alike
+ *   sturm.c        eigenvalues of T: as many as decide J
+ *   project.c      f(T) from eigenvectors of T (twisted.c: each by itself), the fewer of both sides of the cut; or,
+ *                  where they cannot be told apart,
+ *   poles.c        f(T) as the rational function
+ *   filter.c       puts them together, and Q and Q' about f(T)
+ */
 #include "linalg/eigen.h"
 #include "linalg/poles.h"
 #include "linalg/project.h"

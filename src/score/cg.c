@@ -14,7 +14,6 @@ struct cg {
     int M, D, r;
     int64_t first, count; /* this rank's rows */
     double scale, eta;
-    int iterations;
     double *landmarks;         /* [r][D] */
     double *norms;             /* [r + count] */
     double *T, *G;             /* [r][r], column-major: Cholesky factor of k(L,L); inverse of F'F + eta I */
@@ -140,7 +139,6 @@ int cg_prepare(cg *s, const double *X, double scale, double eta) {
     const double *own = X + s->first * s->D;
     s->scale = scale;
     s->eta = eta;
-    s->iterations = 0;
     single_samples(&s->single, X);
     int err = choose_landmarks(s, X);
     if (!err) {
@@ -266,7 +264,6 @@ static int solve(cg *s, kernel *k, double tolerance, int first) {
     for (int i = 0; i < MOST_ITERATIONS; i++) {
         MIGE_TRY(advance(s, rz));
         if (first) column_dots(s, s->X, s->X, norm2);
-        s->iterations++;
         MIGE_TRY(find_excess(s, tolerance, norm2, &excess));
         if (i == 0) start = excess;
         show(tolerance, i + 1, excess);
@@ -300,8 +297,4 @@ int cg_solve(cg *s, kernel *k, double tolerance, int first, double *B) {
     if (!err) memcpy(B, s->X, (size_t)s->M * (size_t)s->D * sizeof *B);
     mige_progress_end();
     return err;
-}
-
-int cg_iterations(const cg *s) {
-    return s->iterations;
 }

@@ -22,7 +22,5 @@ int cg_prepare(cg *s, const double *X, double scale, double eta);
  * error, is below tolerance times the solution, column by column, of this solve or, unless `first`, of the last
  * first one. Collective. Errors, agreed: MIGE_ENUMERIC when it does not converge. */
 int cg_solve(cg *s, kernel *k, double tolerance, int first, double *B);
-/* Of all solves since the last preparation. */
-int cg_iterations(const cg *s);
 
 #endif

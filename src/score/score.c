@@ -32,7 +32,7 @@ int mige_score_set_solver(mige_score_options *o, const char *name) {
         char text[16];
         mige_options_choice(f->solvers, i, text, sizeof text);
         if (strcmp(text, name) != 0) continue;
-        if (table[o->estimator]->set_solver) table[o->estimator]->set_solver(o, i);
+        if (table[o->estimator]->solver) memcpy((char *)o + table[o->estimator]->solver, &i, sizeof i);
         return MIGE_OK;
     }
     return mige_raise(MIGE_EUSAGE, "score: %s is none of the solvers of estimator %s: %s", name, f->name,
@@ -41,15 +41,17 @@ int mige_score_set_solver(mige_score_options *o, const char *name) {
 
 double mige_score_bytes(int M, int D, int ranks, const mige_score_options *o) {
     double calibration = o->calibrate ? 8. * (D * (double)D + fmax(M, D + 2) * D) : 0;
-    return table[o->estimator]->bytes(M, D, ranks, o) + 8. * M * D + calibration;
+    return table[o->estimator]->plan(M, D, ranks, o).bytes + 8. * M * D + calibration;
 }
 
 mige_score_work mige_score_flops(int M, int D, const mige_score_options *o) {
-    return table[o->estimator]->flops(M, D, o);
+    return table[o->estimator]->plan(M, D, 1, o).work;
 }
 
 void mige_score_grid(int M, int ranks, const mige_score_options *o, int *rows, int *cols) {
-    table[o->estimator]->grid(M, ranks, o, rows, cols);
+    estimator_plan p = table[o->estimator]->plan(M, 1, ranks, o);
+    *rows = p.rows;
+    *cols = p.cols;
 }
 
 static int take_memory(mige_score *s) {
@@ -69,7 +71,7 @@ int mige_score_check(int M, int D, const mige_score_options *o) {
                o->width_scale);
     MIGE_CHECK((int64_t)M * (D + 1) <= INT_MAX, MIGE_EUSAGE,
                "score: %d samples in %d dimensions are more than 2^31 numbers", M, D);
-    return table[o->estimator]->check ? table[o->estimator]->check(M, D, o) : MIGE_OK;
+    return table[o->estimator]->check ? table[o->estimator]->check(o) : MIGE_OK;
 }
 
 int mige_score_create(const mige_comm *c, int M, int D, const mige_score_options *o, mige_score **out) {

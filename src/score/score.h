@@ -18,16 +18,21 @@ struct mige_score {
     int *pivots;      /* [D] */
 };
 
+/* What a problem will take. */
+typedef struct {
+    double bytes; /* beside what is in mige_score */
+    int rows, cols;
+    mige_score_work work;
+} estimator_plan;
+
 /* An estimator. What a function needs beside the estimator's own is in s. Those that take s are collective and
  * report agreed errors. */
 typedef struct estimator_ops {
     mige_estimator_facts facts;
-    size_t size;                                             /* of *s->self, zeroed before create */
-    int (*check)(int M, int D, const mige_score_options *o); /* NULL: all that can be written is possible */
-    void (*set_solver)(mige_score_options *o, int i);        /* its i-th; NULL: no choice */
-    double (*bytes)(int M, int D, int ranks, const mige_score_options *o); /* beside what is in s */
-    mige_score_work (*flops)(int M, int D, const mige_score_options *o);
-    void (*grid)(int M, int ranks, const mige_score_options *o, int *rows, int *cols);
+    size_t size;                               /* of *s->self, zeroed before create */
+    size_t solver;                             /* place of its solver in mige_score_options; 0: no choice */
+    int (*check)(const mige_score_options *o); /* NULL: all that can be written is possible */
+    estimator_plan (*plan)(int M, int D, int ranks, const mige_score_options *o);
     int (*create)(mige_score *s);
     void (*destroy)(void *self); /* after any part of create; not the block itself */
     /* Before calibration; X [M][D] as they came. May fill in s->info. */

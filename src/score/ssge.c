@@ -4,6 +4,7 @@
 #include "mige/options.h"
 #include "score/gram.h"
 #include <math.h>
+#include <stddef.h>
 
 typedef struct {
     mige_eigen *eigen; /* has the Gram matrix */
@@ -11,23 +12,14 @@ typedef struct {
     int has_C;
 } ssge;
 
-static void set_solver(mige_score_options *o, int i) {
-    o->eigen.solver = (enum mige_solver)i;
-}
-
-static double bytes(int M, int D, int ranks, const mige_score_options *o) {
-    int gathered = o->eigen.solver == MIGE_SOLVER_SCALAPACK ? M : 0;
-    return mige_eigen_bytes(M, ranks, &o->eigen) + gram_bytes(M, D, gathered, ceil((double)M / ranks), 1);
-}
-
-static mige_score_work flops(int M, int D, const mige_score_options *o) {
+static estimator_plan plan(int M, int D, int ranks, const mige_score_options *o) {
     double m = M, square = m * m * D;
-    int vectors = o->eigen.solver == MIGE_SOLVER_SCALAPACK || o->eigen.solver == MIGE_SOLVER_LAPACK;
-    return (mige_score_work){3 * square, m * m * m * (vectors ? 14. / 3 : 4. / 3), 4 * square};
-}
-
-static void grid(int M, int ranks, const mige_score_options *o, int *rows, int *cols) {
-    mige_eigen_grid(M, ranks, &o->eigen, rows, cols);
+    int full = o->eigen.solver == MIGE_SOLVER_SCALAPACK, gathered = full ? M : 0;
+    int vectors = full || o->eigen.solver == MIGE_SOLVER_LAPACK;
+    estimator_plan p = {.work = {3 * square, m * m * m * (vectors ? 14. / 3 : 4. / 3), 4 * square}};
+    p.bytes = mige_eigen_bytes(M, ranks, &o->eigen) + gram_bytes(M, D, gathered, ceil(m / ranks), 1);
+    mige_eigen_grid(M, ranks, &o->eigen, &p.rows, &p.cols);
+    return p;
 }
 
 static int create(mige_score *s) {
@@ -73,11 +65,9 @@ static int points(mige_score *s, int Q, const double *P, double *S) {
 
 const estimator_ops ssge_ops = {{"ssge", MIGE_SOLVERS, 1, "stein", "cg"},
                                 sizeof(ssge),
+                                offsetof(mige_score_options, eigen.solver),
                                 NULL,
-                                set_solver,
-                                bytes,
-                                flops,
-                                grid,
+                                plan,
                                 create,
                                 destroy,
                                 samples,

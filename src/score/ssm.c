@@ -228,22 +228,13 @@ static int take_memory(ssm *s) {
     return mige_alloc((D + 31) / 32, sizeof *s->bits, &s->bits);
 }
 
-static double bytes(int M, int D, int ranks, const mige_score_options *o) {
+static estimator_plan plan(int M, int D, int ranks, const mige_score_options *o) {
     double rows = batch_rows(M, held_out_rows(M)), d = D, h = o->ssm.hidden;
     double size = h * h + 2 * h * d + d * d + 2 * h + d;
     (void)ranks;
-    return 4 * (5 * size + 2 * d * d + rows * (12 * h + 6 * d + 1)) +
-           8 * (2 * d * d + M * (d + 1.) + 2 * d + rows + 2. * held_out_rows(M));
-}
-
-static mige_score_work flops(int M, int D, const mige_score_options *o) {
-    (void)M, (void)D, (void)o;
-    return (mige_score_work){0};
-}
-
-static void grid(int M, int ranks, const mige_score_options *o, int *rows, int *cols) {
-    (void)M, (void)ranks, (void)o;
-    *rows = *cols = 1;
+    double bytes = 4 * (5 * size + 2 * d * d + rows * (12 * h + 6 * d + 1)) +
+                   8 * (2 * d * d + M * (d + 1.) + 2 * d + rows + 2. * held_out_rows(M));
+    return (estimator_plan){.bytes = bytes, .rows = 1, .cols = 1};
 }
 
 static void destroy(void *self) {
@@ -254,10 +245,10 @@ static void destroy(void *self) {
     for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) free(blocks[i]);
 }
 
-static int check(int M, int D, const mige_score_options *o) {
+static int check(const mige_score_options *o) {
     MIGE_CHECK(o->ssm.steps >= 1 && o->ssm.hidden >= 1 && o->ssm.rate > 0, MIGE_EUSAGE,
-               "ssm: %d samples in %d dimensions, %lld steps, width %d, rate %g are not possible", M, D,
-               (long long)o->ssm.steps, o->ssm.hidden, o->ssm.rate);
+               "ssm: %lld steps, width %d, rate %g are not possible", (long long)o->ssm.steps, o->ssm.hidden,
+               o->ssm.rate);
     return MIGE_OK;
 }
 
@@ -460,4 +451,4 @@ static int points(mige_score *score, int Q, const double *P, double *S) {
 }
 
 const estimator_ops ssm_ops = {
-    {"ssm", "auto", 0, NULL, NULL}, sizeof(ssm), check, NULL, bytes, flops, grid, create, destroy, samples, points};
+    {"ssm", "auto", 0, NULL, NULL}, sizeof(ssm), 0, check, plan, create, destroy, samples, points};

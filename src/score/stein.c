@@ -7,6 +7,7 @@
 #include "score/gram.h"
 #include <cblas.h>
 #include <math.h>
+#include <stddef.h>
 #include <string.h>
 
 typedef struct {
@@ -38,35 +39,21 @@ static double panel_entries(int M, int nb, int ranks) {
     return sum;
 }
 
-static void set_solver(mige_score_options *o, int i) {
-    o->stein.solver = (enum mige_stein_solver)i;
-}
-
-static int check(int M, int D, const mige_score_options *o) {
-    (void)M, (void)D;
+static int check(const mige_score_options *o) {
     MIGE_CHECK(o->stein.eta > 0 && o->stein.iterations >= 1, MIGE_EUSAGE,
                "score: eta %g, %d iterations are not possible", o->stein.eta, o->stein.iterations);
     return MIGE_OK;
 }
 
-static double bytes(int M, int D, int ranks, const mige_score_options *o) {
-    int P = ranks_for(M, ranks), nb = nb_for(M), stored = o->stein.solver != MIGE_STEIN_CG;
-    double columns = fmin(M, ceil((double)M / P / nb) * nb), send = P > 1 ? 16. * M * nb : 0;
+static estimator_plan plan(int M, int D, int ranks, const mige_score_options *o) {
+    int P = ranks_for(M, ranks), nb = nb_for(M), k = o->stein.iterations, stored = o->stein.solver != MIGE_STEIN_CG;
+    double m = M, square = m * m * D, columns = fmin(m, ceil(m / P / nb) * nb), send = P > 1 ? 16. * M * nb : 0;
     double matrix = stored ? 8 * panel_entries(M, nb, P) + send + 8. * nb * D : cg_bytes(M, D, ranks);
-    return 8. * M * D + matrix + gram_bytes(M, D, 0, columns, stored);
-}
-
-static mige_score_work flops(int M, int D, const mige_score_options *o) {
-    double m = M, square = m * m * D;
-    if (o->stein.solver == MIGE_STEIN_CG)
-        return (mige_score_work){3 * square, cg_flops(M, D), 3 * square * CG_PRODUCTS * o->stein.iterations};
-    return (mige_score_work){3 * square, m * m * m / 3, 2 * square * o->stein.iterations};
-}
-
-static void grid(int M, int ranks, const mige_score_options *o, int *rows, int *cols) {
-    (void)o;
-    *rows = 1;
-    *cols = mige_grid_row_cols(M, ranks_for(M, ranks), nb_for(M));
+    return (estimator_plan){8. * M * D + matrix + gram_bytes(M, D, 0, columns, stored),
+                            1,
+                            mige_grid_row_cols(M, P, nb),
+                            {3 * square, stored ? m * m * m / 3 : cg_flops(M, D),
+                             stored ? 2 * square * k : 3 * square * CG_PRODUCTS * k}};
 }
 
 static int take_memory(mige_score *s) {
@@ -157,11 +144,9 @@ static int points(mige_score *s, int Q, const double *P, double *S) {
 
 const estimator_ops stein_ops = {{"stein", MIGE_STEIN_SOLVERS, 0, "stein", "cg"},
                                  sizeof(stein),
+                                 offsetof(mige_score_options, stein.solver),
                                  check,
-                                 set_solver,
-                                 bytes,
-                                 flops,
-                                 grid,
+                                 plan,
                                  create,
                                  destroy,
                                  samples,
