@@ -13,14 +13,21 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
 import numpy as np  # noqa: E402
 
-# The panels: title, and the series in them by their ends; problems are the score problems z, xz, h, hz.
+# The panels: title, and the ends of the names of the series in them; those of which a run has none, or zeros, are left out. Four
+# of them find room.
 PANELS = [
-    ("Surrogate loss, not an estimate of I", ["loss"]),
+    ("Loss (of scores a surrogate, no estimate of I)", ["loss"]),
+    ("Test error", ["test_error"]),
+    ("Bound on the mutual information, in a batch", ["bound"]),
     ("Standard deviation of the code z", ["code_deviation"]),
-    ("Share of Stein's identity kept", ["z_stein", "xz_stein", "h_stein", "hz_stein"]),
-    ("Eigenpairs kept, J", ["z_eigen", "xz_eigen", "h_eigen", "hz_eigen"]),
+    ("Share of Stein's identity kept", ["_stein"]),
+    ("Eigenpairs kept, J", ["_eigen"]),
+    ("Cost of the code, KL", ["rate"]),
+    ("Cross entropy", ["cross_entropy"]),
+    ("Norm of the gradient", ["gradient_norm"]),
+    ("Learning rate", ["learning_rate"]),
 ]
-PROBLEMS = {"z": ("score of z", "-"), "xz": ("score of (x, z)", "--"), "h": ("score of h", ":"), "hz": ("score of (h, z)", "-.")}
+STYLES = ["-", "--", ":", "-."]  # of score problems
 LAYERS = ["conv", "fc", "y"]
 GREYS = ["0.72", "0.85", "0.6", "0.8"]  # of untrained encoders
 
@@ -45,6 +52,10 @@ class Run:
         with h5py.File(metrics, "r") as f:
             self.series = {name: d[()] for name, d in f["train"].items()}
             self.units = {name: text(d.attrs["units"]) for name, d in f["train"].items()}
+            self.steps = dict.fromkeys(self.series, self.series["step"])
+            for name in set(f.get("test", {})) - {"step"}:
+                self.series[f"test_{name}"], self.units[f"test_{name}"] = f["test"][name][()], text(f["test"][name].attrs["units"])
+                self.steps[f"test_{name}"] = f["test/step"][()]
             self.options = options(text(f.attrs["config"]))
             self.ranks = int(f.attrs["ranks"])
         probe = os.path.join(folder, "probe.h5")
@@ -59,10 +70,26 @@ class Run:
         o = self.options
         data = os.path.splitext(os.path.basename(o["data"]))[0]
         epochs = self.series["epoch"][-1] if len(self.series["epoch"]) else 0
-        return (f"{data}, circumstance {o['circumstance']}, batch {o['batch']}, code {o['code']}, projection {o['projection']}"
-                f"{', drawn anew each step' if o['fresh-projection'] == 'yes' else ''}\n"
-                f"{epochs:.4g} epochs, learning rate {float(o['learning-rate']):g}, threshold {o['threshold']}, "
-                f"seed {o['seed']}, {self.ranks} rank{'s' * (self.ranks > 1)}")
+        what = f"objective {o['objective']}"
+        if o["task"] == "infomax":
+            what += f", circumstance {o['circumstance']}" + (f" ({o['augment']})" if o.get("augment") else "")
+        return (f"{data}, {what}, encoder {o.get('encoder', 'dim')}, batch {o['batch']}, code {o['code']}\n"
+                f"{epochs:.4g} epochs, learning rate {float(o['learning-rate']):g}, seed {o['seed']}, {self.ranks} "
+                f"rank{'s' * (self.ranks > 1)}")
+
+    def named(self, end):
+        """Series of this name, or that end so."""
+        return [n for n in sorted(self.series) if n == end or (end[0] == "_" and n.endswith(end))]
+
+
+def panels(runs):
+    """(title, names) of those that have something to show."""
+    found = []
+    for title, ends in PANELS:
+        names = sorted({n for r in runs for end in ends for n in r.named(end) if len(r.series[n]) and np.any(r.series[n])})
+        if names:
+            found.append((title, names))
+    return found[:4]
 
 
 def smooth(y):
@@ -79,12 +106,12 @@ def smooth(y):
 def draw_curves(ax, title, names, runs):
     unit, lines, shown = "1", 0, {}
     for k, run in enumerate(runs):
-        x = run.series["step"]
-        for name in names:
+        for place, name in enumerate(names):
             if name not in run.series:
                 continue
+            x = run.steps[name]
             problem = name.split("_")[0] if len(names) > 1 else ""
-            label, style = PROBLEMS.get(problem, (run.name, "-"))
+            label, style = (f"score of {problem}", STYLES[place % len(STYLES)]) if problem else (run.name, "-")
             color = f"C{k}" if len(runs) > 1 else f"C{lines}"
             y = run.series[name]
             ax.plot(x, y, color=color, alpha=0.2, lw=0.8)
@@ -95,9 +122,9 @@ def draw_curves(ax, title, names, runs):
             lines += 1
     ax.set_title(f"{title} [{unit}]" if unit not in ("1", "") else title, fontsize=11)
     ax.grid(alpha=0.25)
-    if names == PANELS[3][1]:
+    if names[0].endswith("_eigen"):
         ax.set_ylim(0, 1.1 * ax.get_ylim()[1])
-    elif len(names) > 1:
+    elif names[0].endswith("_stein"):
         ax.set_ylim(0, 1.05)
     if shown:
         ax.legend(shown.values(), shown.keys(), fontsize=9, framealpha=0.85)
@@ -138,7 +165,7 @@ def draw(runs, output):
     probed = any(r.accuracy for r in runs)
     fig = plt.figure(figsize=(12.5 if probed else 8.5, 6.8), layout="constrained")
     grid = fig.add_gridspec(2, 3 if probed else 2, width_ratios=[1, 1, 1.15][: 3 if probed else 2])
-    for k, (title, names) in enumerate(PANELS):
+    for k, (title, names) in enumerate(panels(runs)):
         ax = fig.add_subplot(grid[k // 2, k % 2])
         draw_curves(ax, title, names, runs)
         if k >= 2:
@@ -148,9 +175,9 @@ def draw(runs, output):
     if len(runs) > 1:
         lines = [plt.Line2D([], [], color=f"C{k}", lw=2) for k in range(len(runs))]
         fig.axes[0].legend(lines, [r.name for r in runs], fontsize=9, framealpha=0.85)
-        fig.suptitle("Encoders trained by the gradient of mutual information (MIGE)", fontsize=12)
+        fig.suptitle("Encoders trained by mige", fontsize=12)
     else:
-        fig.suptitle("Encoder trained by the gradient of mutual information (MIGE)\n" + runs[0].settings(), fontsize=12)
+        fig.suptitle("Encoder trained by mige\n" + runs[0].settings(), fontsize=12)
     fig.savefig(output, dpi=120)
 
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The gradient of every parameter, as the optimiser gets it, is that of an independent computation: tests/ref/train.txt,
 which make_train.py wrote with PyTorch. With beta1 = 0 Adam's first moment in the checkpoint is the gradient itself. And
-the losses of some steps, over the end of an epoch.
+the losses of some steps, over the end of an epoch and gone on with on other ranks.
 
   tests/test_gradient.py [-v] [CASE...]    CASE: "I", or "I np 2"; -v prints the largest errors
 
@@ -42,16 +42,10 @@ def references():
     return found
 
 
-def moments(folder):
-    """{"member/tensor": values}; the first files knew one member."""
-    with h5py.File(os.path.join(folder, "checkpoint-1.h5")) as f:
-        found = {}
-        for name, a in f["adam_m"].items():
-            if isinstance(a, h5py.Dataset):
-                found[f"encoder/{name}"] = a[:].astype(float).ravel()
-            else:
-                found.update({f"{name}/{t}": a[t][:].astype(float).ravel() for t in a})
-        return found
+def tensors(folder, step, group):
+    """{"member/tensor": values}"""
+    with h5py.File(os.path.join(folder, f"checkpoint-{step}.h5")) as f:
+        return {f"{m}/{t}": a[:].astype(float).ravel() for m in f[group] for t, a in f[group][m].items()}
 
 
 def losses(folder):
@@ -59,9 +53,9 @@ def losses(folder):
         return f["train/loss"][:]
 
 
-def train(case, ranks, data):
-    folder = path(f"{case}-{ranks}")
-    good("train", "--data", data, "--out", folder, "--quiet", *train_cases.words(case), ranks=ranks)
+def train(case, ranks, data, *more, name=""):
+    folder = path(f"{case}-{name or ranks}")
+    good("train", "--data", data, "--out", folder, "--quiet", *train_cases.words(case), *more, ranks=ranks)
     return folder
 
 
@@ -80,7 +74,7 @@ def errors(got, reference, largest):
 
 def compare(case, ranks, expected):
     folder = train(case, ranks, train_cases.DATA)
-    expected, got = dict(expected), moments(folder)
+    expected, got = dict(expected), tensors(folder, 1, "adam_m")
     total = expected.pop("loss")[1][0]
     off = abs(losses(folder)[0] - total) / abs(total)
     assert sorted(got) == sorted(expected), f"tensors {sorted(set(got) ^ set(expected))} on one side only"
@@ -102,18 +96,36 @@ def prepare():
         write_data(path("few.h5"), f["train/images"][:train_cases.IMAGES], f["train/labels"][:train_cases.IMAGES])
 
 
-def steps(case, ranks, expected):
-    folder = train(case, ranks, path("few.h5"))
+def same_steps(case, folder, expected):
     if "error" in expected:
         with h5py.File(os.path.join(folder, "metrics.h5")) as f:
             error, percent = f["test/error"][:], expected["error"][1]
             assert np.allclose(error, percent, 1e-6), f"test errors {error}, expected {percent}"
+        averages = tensors(folder, len(expected["loss"][1]), "average")
+        for name, a in averages.items():
+            _, values, stride, _ = expected[f"average/{name}"]
+            off = np.linalg.norm(a[::stride] - values) / np.linalg.norm(values)
+            assert off < STEPS, f"average of {name} is off by {off:.1e}"
+        assert len(averages) + 2 == len(expected), sorted(averages)
     got, expected = losses(folder), expected["loss"][1]
     assert len(got) == len(expected), f"{len(got)} steps, {len(expected)} expected"
     off = np.abs(got - expected) / np.abs(expected).max()
     if "-v" in sys.argv:
-        print(f"# {case}, {ranks} ranks: losses {' '.join(f'{e:.1e}' for e in off)}")
+        print(f"# {case}: losses {' '.join(f'{e:.1e}' for e in off)}")
     assert off.max() < STEPS, f"losses {got}, expected {expected}"
+
+
+def steps(case, ranks, expected):
+    same_steps(f"{case}, {ranks} ranks", train(case, ranks, path("few.h5")), expected)
+
+
+def resumed(case, expected):
+    """After two steps on two ranks, on three: all networks, their moments, and averages, are as they were."""
+    words = train_cases.words(case)
+    words[words.index("--steps") + 1] = 2
+    folder = path(f"{case}-resumed")
+    good("train", "--data", path("few.h5"), "--out", folder, "--quiet", *words, ranks=2)
+    same_steps(f"{case} resumed", train(case, 3, path("few.h5"), "--resume", name="resumed"), expected)
 
 
 def main():
@@ -125,6 +137,8 @@ def main():
     for case in train_cases.RUNS:
         for ranks in ASKED or (1, 3):
             cases.run(f"{case} np {ranks}", steps, case, ranks, known[case])
+    for case in "run-prior", "run-average":
+        cases.run(f"{case} resumed", resumed, case, known[case])
     cases.end()
 
 

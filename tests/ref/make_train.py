@@ -3,10 +3,10 @@
 what a few steps of some lead to, by PyTorch's autograd in double precision, from the images and the options alone. Needs
 torch (made with 2.13.0).
 
-Random numbers are Philox4x32-10 of (seed, purpose, step, index), written anew here; scores are computed from their
+Random numbers are Philox4x32-10 of (seed, purpose, step, index), written anew in philox.py; scores are computed from their
 definition (make_score.py) and held constant; nothing of the program is used. Records are NAME/loss, the reported loss of
-each step, NAME/error, of the averaged weights after each epoch, and NAME/MEMBER/TENSOR, the gradient of what the member
-minimises."""
+each step; NAME/MEMBER/TENSOR, the gradient of what the member minimises; where weights are averaged NAME/error, the test
+error after each epoch, and NAME/average/MEMBER/TENSOR, what is left at the end."""
 import functools
 import math
 import os
@@ -19,54 +19,11 @@ import torch.nn.functional as F
 
 import make_score
 import train_cases
+from philox import bits, normal, permutation, uniform
 
 torch.set_default_dtype(torch.float64)
 INIT, SHUFFLE, PROJECTION, DROPOUT, NOISE, AUGMENT, PRIOR = 1, 2, 3, 4, 6, 11, 12
 STORED = 64  # values of a tensor, at most
-
-
-# ---- random numbers
-
-
-def philox(seed, purpose, step, index, nth):
-    """Four words of 32 bits for each element of index and nth."""
-    index, nth = np.broadcast_arrays(np.asarray(index, np.uint64), np.asarray(nth, np.uint64))
-    low, shift = np.uint64(0xFFFFFFFF), np.uint64(32)
-    c = [nth, index & low, (index >> shift) << np.uint64(16) | np.uint64(purpose), np.full_like(nth, step)]
-    key = [seed & 0xFFFFFFFF, seed >> 32]
-    for _ in range(10):
-        a, b = c[0] * np.uint64(0xD2511F53), c[2] * np.uint64(0xCD9E8D57)
-        c = [b >> shift ^ c[1] ^ np.uint64(key[0]), b & low, a >> shift ^ c[3] ^ np.uint64(key[1]), a & low]
-        key = [(key[0] + 0x9E3779B9) & 0xFFFFFFFF, (key[1] + 0xBB67AE85) & 0xFFFFFFFF]
-    return np.stack(c, -1)
-
-
-def bits(seed, purpose, step, indices, n):
-    """[indices][n]"""
-    indices = np.asarray(indices)
-    blocks = philox(seed, purpose, step, indices[:, None], np.arange((n + 3) // 4)[None, :])
-    return blocks.reshape(len(indices), -1)[:, :n]
-
-
-def uniform(seed, purpose, step, indices, n):
-    return (bits(seed, purpose, step, indices, n) + 0.5) * 2.0**-32
-
-
-def normal(seed, purpose, step, indices, n):
-    """Box, Muller: pairs of a radius and an angle."""
-    u = uniform(seed, purpose, step, indices, n + n % 2).reshape(len(indices), -1, 2)
-    radius, angle = np.sqrt(-2 * np.log(u[..., 0])), 2 * math.pi * u[..., 1]
-    return np.stack([radius * np.cos(angle), radius * np.sin(angle)], -1).reshape(len(indices), -1)[:, :n]
-
-
-def permutation(seed, purpose, step, n):
-    """Fisher, Yates from the end."""
-    words = philox(seed, purpose, step, np.arange(n), 0).astype(object)
-    p = np.arange(n)
-    for i in range(n - 1, 0, -1):
-        j = (words[i, 0] << 32 | words[i, 1]) % (i + 1)
-        p[i], p[j] = p[j], p[i]
-    return p
 
 
 def single(a):
@@ -485,7 +442,7 @@ def train(c):
         average = {p: c.o["average"] * before[p] + (1 - c.o["average"]) * p.data for p in weights}
         if c.o["average"] and (step % c.per_epoch == 0 or step == c.o["steps"]):
             wrong.append(error(c, average))
-    return told, wrong, norm, found
+    return told, wrong, average, norm, found
 
 
 def main():
@@ -493,10 +450,14 @@ def main():
     path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "train.txt")
     with open(path if not sys.argv[1:] else os.devnull, "w") as out:
         for name in wanted:
-            told, wrong, norm, found = train(Case(name))
+            c = Case(name)
+            told, wrong, average, norm, found = train(c)
             record(out, f"{name}/loss", torch.tensor(told))
             if wrong:
                 record(out, f"{name}/error", torch.tensor(wrong))
+                for member, net in c.members.items():
+                    for tensor, p in net.params.items():
+                        record(out, f"{name}/average/{member}/{tensor}", average[p])
             for tensor, g in found.items() if name in train_cases.CASES else ():
                 record(out, f"{name}/{tensor}", g)
             print(f"{name}: loss {', '.join(f'{loss:.7g}' for loss in told)}, gradient's norm {norm:.6g}", *wrong, flush=True)
