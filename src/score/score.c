@@ -4,6 +4,7 @@
 #include "mige/finite.h"
 #include "mige/options.h"
 #include "score/calibrate.h"
+#include "score/kernel.h"
 #include <limits.h>
 #include <math.h>
 #include <stdlib.h>
@@ -124,9 +125,8 @@ int score_check_rows(int n, int D, const double *X, const char *what) {
 /* Squares of distances must be numbers. */
 static int check_norms(const mige_score *s) {
     for (int m = 0; m < s->M; m++) {
-        double sum = 0;
-        for (int d = 0; d < s->D; d++)
-            sum += s->X[(size_t)m * (size_t)s->D + (size_t)d] * s->X[(size_t)m * (size_t)s->D + (size_t)d];
+        double sum;
+        kernel_norms(1, s->D, s->X + (size_t)m * (size_t)s->D, &sum);
         MIGE_CHECK(sum < 1e300, MIGE_ENUMERIC,
                    "score: sample row %d is too far from the others, its square overflows (scale the samples)", m);
     }

@@ -6,12 +6,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { LAYERS = 5, HIDDEN = 512 };
-static const mige_layer_spec layers[LAYERS] = {
-    {.kind = MIGE_LINEAR, .name = "fc1", .out = HIDDEN, .bias = 1}, {.kind = MIGE_RELU, .name = "relu1"},
-    {.kind = MIGE_LINEAR, .name = "fc2", .out = HIDDEN, .bias = 1}, {.kind = MIGE_RELU, .name = "relu2"},
-    {.kind = MIGE_LINEAR, .name = "out", .out = 1, .bias = 1},
-};
+static const mige_layer_spec layers[CRITIC_LAYERS] = CRITIC_OF(512, 512);
 
 typedef struct {
     mige_net *net;
@@ -27,7 +22,7 @@ static int inputs(const train_plan *p) {
 
 static double bytes(const train_plan *p, const term *k) {
     (void)k;
-    return trainer_member_bytes((mige_shape){1, 1, inputs(p)}, layers, LAYERS, 2 * p->images) +
+    return trainer_member_bytes((mige_shape){1, 1, inputs(p)}, layers, CRITIC_LAYERS, 2 * p->images) +
            4. * (2. * p->images * (inputs(p) + 1) + (double)p->code * (p->images + p->batch));
 }
 
@@ -38,7 +33,7 @@ static int create(trainer *t, term *k) {
     MIGE_TRY(MIGE_TAKE(&t->pool, MIGE_BLOCK(m, 1)));
     k->self = m;
     mige_shape in = {1, 1, inputs(p)};
-    MIGE_TRY(trainer_add_member(t, "critic", in, layers, LAYERS, 2 * p->images, &m->net));
+    MIGE_TRY(trainer_add_member(t, "critic", in, layers, CRITIC_LAYERS, 2 * p->images, &m->net));
     MIGE_TRY(trainer_want(t, t->code_layer));
     MIGE_TRY(MIGE_TAKE(&t->pool, MIGE_BLOCK(m->in, 2 * n * (size_t)inputs(p)), MIGE_BLOCK(m->upstream, 2 * n),
                        MIGE_BLOCK(m->mine, n * K), MIGE_BLOCK(m->all, (size_t)p->batch * K)));
