@@ -44,30 +44,28 @@ static int load(const config *c, samples *s) {
     return mige_alloc((size_t)s->Q * (size_t)s->D, sizeof *s->SP, &s->SP);
 }
 
-static int write_scores(const config *c, const samples *s, const mige_score_info *info) {
-    mige_file *f = NULL;
-    int err;
-    MIGE_TRY(mige_file_create(c->output, "mige-score", &f));
-    MIGE_TRY_GOTO(mige_file_write(f, "/score", (mige_layout){MIGE_F64, 2, {s->M, s->D}}, s->S, "1/units of samples",
-                                  "gradient of the log density at the samples", 0),
-                  failed);
+static int write_all(mige_file *f, const config *c, const samples *s, const mige_score_info *info) {
+    const char *units = "1/units of samples";
+    mige_layout at_samples = {MIGE_F64, 2, {s->M, s->D}}, at_points = {MIGE_F64, 2, {s->Q, s->D}};
+    mige_layout pairs = {MIGE_F64, 1, {info->pairs.J}};
+    MIGE_TRY(
+        mige_file_write(f, "/score", at_samples, s->S, units, "gradient of the log density at the samples", 0));
     if (s->Q)
-        MIGE_TRY_GOTO(mige_file_write(f, "/score_points", (mige_layout){MIGE_F64, 2, {s->Q, s->D}}, s->SP,
-                                      "1/units of samples", "gradient of the log density at the points", 0),
-                      failed);
+        MIGE_TRY(mige_file_write(f, "/score_points", at_points, s->SP, units,
+                                 "gradient of the log density at the points", 0));
     if (info->pairs.J)
-        MIGE_TRY_GOTO(mige_file_write(f, "/eigenvalues", (mige_layout){MIGE_F64, 1, {info->pairs.J}},
-                                      info->pairs.lambda, "1", "leading eigenvalues of the Gram matrix, descending",
-                                      0),
-                      failed);
-    MIGE_TRY_GOTO(mige_file_set_real(f, "/", "width", info->width), failed);
-    MIGE_TRY_GOTO(mige_file_set_int(f, "/", "eigen", info->pairs.J), failed);
-    MIGE_TRY_GOTO(mige_file_set_real(f, "/", "threshold", c->threshold), failed);
-    MIGE_TRY_GOTO(mige_file_set_text(f, "/", "solver", info->solver), failed);
-    return mige_file_commit(&f);
-failed:
-    mige_file_discard(&f);
-    return err;
+        MIGE_TRY(mige_file_write(f, "/eigenvalues", pairs, info->pairs.lambda, "1",
+                                 "leading eigenvalues of the Gram matrix, descending", 0));
+    MIGE_TRY(mige_file_set_real(f, "/", "width", info->width));
+    MIGE_TRY(mige_file_set_int(f, "/", "eigen", info->pairs.J));
+    MIGE_TRY(mige_file_set_real(f, "/", "threshold", c->threshold));
+    return mige_file_set_text(f, "/", "solver", info->solver);
+}
+
+static int write_scores(const config *c, const samples *s, const mige_score_info *info) {
+    mige_file *f;
+    MIGE_TRY(mige_file_create(c->output, "mige-score", &f));
+    return mige_file_commit(&f, write_all(f, c, s, info));
 }
 
 /* What mige_memory_fits asks for. */

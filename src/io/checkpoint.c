@@ -152,12 +152,7 @@ int mige_checkpoint_write(const char *run, const mige_checkpoint *k) {
     char path[PATH_SIZE];
     file_path(run, k->step, "", path);
     MIGE_TRY(mige_file_create(path, "mige-checkpoint", &f));
-    int err = write_tensors(f, k);
-    if (err) {
-        mige_file_discard(&f);
-        return err;
-    }
-    MIGE_TRY(mige_file_commit(&f));
+    MIGE_TRY(mige_file_commit(&f, write_tensors(f, k)));
     forget_old(run, k->step, k->old);
     return MIGE_OK;
 }

@@ -54,11 +54,6 @@ int mige_io_unread(const mige_file *f, const char *name) {
     return mige_raise(MIGE_EINPUT, "%s: %s could not be read: %s (is the file damaged?)", f->path, name, why);
 }
 
-size_t mige_type_size(enum mige_type type) {
-    static const size_t size[] = {1, 4, 8, 4, 8};
-    return size[type];
-}
-
 const char *mige_file_path(const mige_file *f) {
     return f->path;
 }
@@ -70,7 +65,6 @@ int mige_file_sealed(const mige_file *f) {
 static void file_free(mige_file *f) {
     free(f->path);
     free(f->part);
-    free(f->set_name);
     free(f);
 }
 
@@ -78,7 +72,7 @@ static int file_new(const char *path, mige_file **out) {
     mige_io_start();
     MIGE_TRY(mige_alloc(1, sizeof **out, out));
     mige_file *f = *out;
-    f->id = f->set = f->sink.fd = -1;
+    f->id = f->sink.fd = -1;
     f->path = strdup(path);
     if (f->path) return MIGE_OK;
     file_free(f);
@@ -195,7 +189,6 @@ static int publish(mige_file *f) {
 
 static int finish(mige_file *f) {
     MIGE_CHECK(!f->broken, MIGE_EOUTPUT, "%s: given up after an earlier failure to write", f->path);
-    MIGE_CHECK(f->set < 0, MIGE_EFAIL, "%s: %s has fewer rows than it was begun for", f->path, f->set_name);
     MIGE_TRY(mige_io_written(f, "its contents", H5Fflush(f->id, H5F_SCOPE_GLOBAL) < 0));
     MIGE_TRY(mige_file_set_int(f, "/", "complete", 1));
     int bad = H5Fclose(f->id) < 0;
@@ -204,10 +197,10 @@ static int finish(mige_file *f) {
     return mige_io_seal(f->path, f->sink.fd); /* and synced: what did not fit is known */
 }
 
-int mige_file_commit(mige_file **pf) {
+int mige_file_commit(mige_file **pf, int err) {
     mige_file *f = *pf;
     *pf = NULL;
-    int err = finish(f);
+    if (!err) err = finish(f);
     if (!err) err = publish(f);
     mige_file_discard(&f);
     return err;

@@ -23,12 +23,13 @@ struct mige_file {
     int64_t bytes; /* size of a file that is read */
     int sealed;    /* it has a seal, which was found to fit */
     int broken;    /* a write has failed: never to be committed */
-    hid_t set;     /* the data set that mige_file_append goes on with, or -1 */
-    char *set_name;
-    mige_layout layout;
-    int64_t rows; /* appended so far */
-    uint32_t crc; /* of those */
 };
+
+/* How items are stored and held in memory, and their bytes, the same in both. */
+typedef struct {
+    hid_t stored, memory;
+    size_t size;
+} mige_item;
 
 /* A stored data set, checked so far that reading it cannot ask for absurd memory. */
 typedef struct {
@@ -47,10 +48,9 @@ void mige_set_close(mige_set *s);
 int mige_set_read(const mige_file *f, const mige_set *s, const char *name, hid_t type, int64_t first, int64_t nrows,
                   void *rows);
 
-/* `type` is the stored type, `size` that of an item in it; mige_file_begin for any kind of item. */
-int mige_set_begin(mige_file *f, const char *name, hid_t type, size_t size, mige_layout layout, const char *units,
-                   const char *long_name, int options);
-int mige_set_append(mige_file *f, hid_t type, size_t size, const void *rows, int64_t nrows);
+/* mige_file_write for any kind of item. */
+int mige_set_write(mige_file *f, const char *name, mige_item item, mige_layout layout, const void *data,
+                   const char *units, const char *long_name, int options);
 
 /* After calls that write: `bad` when the library failed, or it is found that the disk did. */
 int mige_io_written(mige_file *f, const char *name, int bad);

@@ -17,8 +17,7 @@ int mige_file_write_names(mige_file *f, const char *name, int n, const char *con
     if (type < 0 || H5Tset_size(type, width) < 0 || H5Tset_strpad(type, H5T_STR_NULLPAD) < 0 ||
         H5Tset_cset(type, H5T_CSET_UTF8) < 0)
         err = mige_io_written(f, name, 1);
-    if (!err) err = mige_set_begin(f, name, type, width, layout, "1", long_name, 0);
-    if (!err && n > 0) err = mige_set_append(f, type, width, block, n);
+    if (!err) err = mige_set_write(f, name, (mige_item){type, type, width}, layout, block, "1", long_name, 0);
     if (type >= 0) H5Tclose(type);
     free(block);
     return err;
@@ -79,22 +78,6 @@ static int by_name(const void *a, const void *b) {
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-int mige_file_each(const mige_file *f, int (*fn)(void *ctx, const char *name), void *ctx) {
-    list l = {NULL, 0, 0, 0};
-    /* By visiting each object once, a ring of groups in a damaged file comes to an end. */
-    int err = H5Ovisit(f->id, H5_INDEX_NAME, H5_ITER_INC, collect, &l) < 0
-                  ? mige_io_unread(f, "its list of contents")
-                  : MIGE_OK;
-    if (l.failed) err = mige_raise(MIGE_EINPUT, "%s: holds too many data sets", f->path);
-    if (!err && l.n) qsort(l.names, l.n, sizeof *l.names, by_name);
-    for (size_t i = 0; i < l.n; i++) {
-        if (!err) err = fn(ctx, l.names[i]);
-        free(l.names[i]);
-    }
-    free(l.names);
-    return err;
-}
-
 static int sum_set(const mige_file *f, const mige_set *s, const char *name, uint32_t *crc) {
     char *block = NULL;
     int64_t rows = s->row_bytes < BLOCK ? BLOCK / s->row_bytes : 1;
@@ -111,8 +94,7 @@ static int sum_set(const mige_file *f, const mige_set *s, const char *name, uint
     return err;
 }
 
-static int verify_set(void *ctx, const char *name) {
-    const mige_file *f = ctx;
+static int verify_set(const mige_file *f, const char *name) {
     mige_set s;
     int64_t right = 0;
     uint32_t crc = 0;
@@ -127,5 +109,17 @@ static int verify_set(void *ctx, const char *name) {
 }
 
 int mige_file_verify(const mige_file *f) {
-    return mige_file_each(f, verify_set, (void *)(uintptr_t)f);
+    list l = {NULL, 0, 0, 0};
+    /* By visiting each object once, a ring of groups in a damaged file comes to an end. */
+    int err = H5Ovisit(f->id, H5_INDEX_NAME, H5_ITER_INC, collect, &l) < 0
+                  ? mige_io_unread(f, "its list of contents")
+                  : MIGE_OK;
+    if (l.failed) err = mige_raise(MIGE_EINPUT, "%s: holds too many data sets", f->path);
+    if (!err && l.n) qsort(l.names, l.n, sizeof *l.names, by_name);
+    for (size_t i = 0; i < l.n; i++) {
+        if (!err) err = verify_set(f, l.names[i]);
+        free(l.names[i]);
+    }
+    free(l.names);
+    return err;
 }

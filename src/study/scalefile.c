@@ -133,10 +133,7 @@ int scale_save(const scale *s) {
         err = write_columns(s, f, v);
         if (!err) err = write_draws(s, f, v);
         if (!err) err = write_attributes(s, f);
-        if (!err)
-            err = mige_file_commit(&f);
-        else
-            mige_file_discard(&f);
+        err = mige_file_commit(&f, err);
     }
     free(v);
     return err;

@@ -73,10 +73,7 @@ static int write_all(const toy *t, mige_file *f) {
 int toy_save(const toy *t) {
     mige_file *f;
     MIGE_TRY(mige_file_create(t->study->output, "mige-toy", &f));
-    int err = write_all(t, f);
-    if (!err) return mige_file_commit(&f);
-    mige_file_discard(&f);
-    return err;
+    return mige_file_commit(&f, write_all(t, f));
 }
 
 static int read_method(toy *t, const mige_file *f, int d, int m) {
