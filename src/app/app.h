@@ -52,8 +52,6 @@ typedef struct {
 
 extern const mige_option_table option_table;
 mige_options_given given_options(const app *a);
-/* What toy and scale are asked for. Errors: MIGE_EUSAGE. */
-int study_of(const app *a, study *s);
 /* What scores may take, with what to do where that is too little. */
 mige_memory memory_of(const app *a);
 

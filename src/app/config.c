@@ -251,19 +251,6 @@ int config_score(const config *c, mige_score_options *o) {
     return MIGE_OK;
 }
 
-int study_of(const app *a, study *s) {
-    const config *c = &a->cfg;
-    *s = (study){.c = &a->comm,
-                 .o = &c->study,
-                 .given = given_options(a),
-                 .memory = memory_of(a),
-                 .seed = (uint64_t)c->seed,
-                 .resume = c->resume,
-                 .dry_run = c->dry_run,
-                 .output = c->output};
-    return config_score(c, &s->score);
-}
-
 static int same_file(const char *a, const char *b) {
     struct stat x, y;
     return a && b && *a && *b && !stat(a, &x) && !stat(b, &y) && x.st_dev == y.st_dev && x.st_ino == y.st_ino;

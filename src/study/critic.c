@@ -21,6 +21,7 @@ struct critic {
     float *f;     /* separable [M][M], joint [2M]; turned into weights, see weigh() */
     float *up[2]; /* upstream of g and h [M][out]; joint [2M] in the first */
     int64_t shift;
+    mige_pool memory; /* of all arrays */
 };
 
 static int rows(const critic_shape *s) {
@@ -64,34 +65,29 @@ static int take_memory(critic *c) {
     const critic_shape *s = &c->shape;
     size_t n = (size_t)rows(s), in = n * (size_t)columns(s), out = n * (size_t)outputs(s);
     MIGE_TRY(create_nets(c));
-    MIGE_TRY(mige_alloc(c->n, sizeof(float), &c->params));
-    MIGE_TRY(mige_alloc(c->n, sizeof(float), &c->grads));
-    MIGE_TRY(mige_alloc(mige_net_num_params(c->net[TO_Y]), sizeof(float), &c->aside));
-    MIGE_TRY(mige_alloc(pairs(s), sizeof(float), &c->f));
+    MIGE_TRY(mige_pool_alloc(&c->memory, c->n, sizeof(float), &c->params));
+    MIGE_TRY(mige_pool_alloc(&c->memory, c->n, sizeof(float), &c->grads));
+    MIGE_TRY(mige_pool_alloc(&c->memory, mige_net_num_params(c->net[TO_Y]), sizeof(float), &c->aside));
+    MIGE_TRY(mige_pool_alloc(&c->memory, pairs(s), sizeof(float), &c->f));
     for (int i = 0; i < (s->joint ? 1 : 2); i++) {
-        MIGE_TRY(mige_alloc(in, sizeof(float), &c->in[i]));
-        MIGE_TRY(mige_alloc(out, sizeof(float), &c->up[i]));
+        MIGE_TRY(mige_pool_alloc(&c->memory, in, sizeof(float), &c->in[i]));
+        MIGE_TRY(mige_pool_alloc(&c->memory, out, sizeof(float), &c->up[i]));
     }
     critic_use(c, NULL);
     return MIGE_OK;
 }
 
-int critic_create(const critic_shape *shape, critic **out) {
-    critic *c = NULL;
-    *out = NULL;
-    MIGE_TRY(mige_alloc(1, sizeof *c, &c));
-    c->shape = *shape;
-    int err = take_memory(c);
-    if (err) critic_destroy(&c);
-    *out = c;
+int critic_create(const critic_shape *shape, critic **c) {
+    MIGE_TRY(mige_alloc(1, sizeof **c, c));
+    (*c)->shape = *shape;
+    int err = take_memory(*c);
+    if (err) critic_destroy(c);
     return err;
 }
 
 void critic_destroy(critic **c) {
     if (!*c) return;
-    void *blocks[] = {(*c)->params, (*c)->grads, (*c)->aside, (*c)->f,
-                      (*c)->in[0],  (*c)->in[1], (*c)->up[0], (*c)->up[1]};
-    for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) free(blocks[i]);
+    mige_pool_free(&(*c)->memory);
     for (int i = 0; i < NETS; i++) mige_net_destroy(&(*c)->net[i]);
     free(*c);
     *c = NULL;

@@ -54,10 +54,8 @@ int scale_restore(scale *s);
 void scale_print_head(void);
 void scale_print(const scale *s, int i);
 
-/* Bytes that the largest rank of P takes for M samples, and flops of one gradient over all ranks, both from the
- * sizes alone. */
-double scale_bytes(const scale *s, int M);
-void scale_flops(const scale *s, int M, double flops[PARTS]);
+/* Bytes that the largest rank of P takes for M samples, from the sizes alone; of: the scale. */
+double scale_bytes(const void *of, int M);
 /* What --dry-run prints of a case. */
 void scale_print_plan(const scale *s, int M);
 

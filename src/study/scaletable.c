@@ -50,28 +50,22 @@ void scale_print(const scale *s, int i) {
                k->total / n, 1e-9 * flops / k->total, 1e-6 * k->bytes, 1e-6 * k->predicted, error, e.slope);
 }
 
-double scale_bytes(const scale *s, int M) {
-    double samples = 8. * 4 * M * s->D; /* x, y, its derivative by rho, the gradient */
-    return truth_mi_bytes(M, s->D, s->study->c->size, &s->study->score) + samples;
-}
-
-void scale_flops(const scale *s, int M, double flops[PARTS]) {
-    mige_score_work y = mige_score_flops(M, s->D, &s->study->score),
-                    xy = mige_score_flops(M, 2 * s->D, &s->study->score);
-    flops[GRAM] = y.gram + xy.gram;
-    flops[EIGEN] = y.eigen + xy.eigen;
-    flops[APPLY] = y.apply + xy.apply;
+double scale_bytes(const void *of, int M) {
+    const scale *s = of;
+    return truth_estimator_bytes(M, s->D, s->study->c->size, &s->study->score);
 }
 
 void scale_print_plan(const scale *s, int M) {
-    double f[PARTS], bytes = scale_bytes(s, M);
+    const mige_score_options *o = &s->study->score;
+    mige_score_work y = mige_score_flops(M, s->D, o), xy = mige_score_flops(M, 2 * s->D, o);
+    double gram = y.gram + xy.gram, eigen = y.eigen + xy.eigen, apply = y.apply + xy.apply;
     int P = s->study->c->size, groups = mige_problems_groups(M, 2, P), rows, cols;
-    scale_flops(s, M, f);
-    mige_score_grid(M, (P + groups - 1) / groups, &s->study->score, &rows, &cols);
+    double bytes = scale_bytes(s, M);
+    mige_score_grid(M, (P + groups - 1) / groups, o, &rows, &cols);
     mige_print(
         "%8d samples: problems of %d and %d dimensions, %s, grid %d x %d each, %.4g MB a rank, %.3g GB a node, "
         "%.3g GFLOP a gradient (gram %.3g, eigen %.3g, score %.3g at most)",
         M, s->D, 2 * s->D, groups > 1 ? "at once" : "in turn", rows, cols, 1e-6 * bytes,
-        1e-9 * bytes * s->study->c->node_size, 1e-9 * (f[GRAM] + f[EIGEN] + f[APPLY]), 1e-9 * f[GRAM],
-        1e-9 * f[EIGEN], 1e-9 * f[APPLY]);
+        1e-9 * bytes * s->study->c->node_size, 1e-9 * (gram + eigen + apply), 1e-9 * gram, 1e-9 * eigen,
+        1e-9 * apply);
 }
