@@ -215,7 +215,8 @@ mige_memory memory_of(const app *a) {
 }
 
 int config_checks(const config *c, int *checks) {
-    int n = 0, *bits = NULL;
+    int n = 0;
+    int64_t *bits = NULL;
     *checks = 0;
     if (!*c->check) return MIGE_OK;
     MIGE_TRY(mige_list_names("--check", c->check, "eigen|nan|replica", &n, &bits));

@@ -36,8 +36,8 @@ static const enum mige_phase phases[PARTS] = {MIGE_PHASE_GRAM, MIGE_PHASE_EIGEN,
 
 static void read_clocks(double seconds[PARTS], double flops[PARTS]) {
     for (int p = 0; p < PARTS; p++) {
-        seconds[p] = mige_clock_seconds(phases[p]);
-        flops[p] = mige_clock_flops(phases[p]);
+        seconds[p] = mige_clock_get(phases[p]).seconds;
+        flops[p] = mige_clock_get(phases[p]).flops;
     }
 }
 
