@@ -17,7 +17,7 @@
 enum mige_type { MIGE_U8, MIGE_I32, MIGE_I64, MIGE_F32, MIGE_F64 };
 
 /* Set once by main, written to the root of every file: software, git_revision, command_line, config, created,
- * ranks, threads, hosts, seed. Strings are copied. */
+ * ranks, threads, hosts, seed. Strings must stay. */
 typedef struct {
     const char *command_line;
     const char *config; /* all options as INI text */
@@ -25,7 +25,7 @@ typedef struct {
     int ranks, threads;
     int64_t seed;
 } mige_provenance;
-int mige_provenance_set(const mige_provenance *p);
+void mige_provenance_set(const mige_provenance *p);
 /* What the sources were when this was built: `git describe`, or "unknown". */
 const char *mige_revision(void);
 /* Version of the HDF5 library in use, "1.10.8". */

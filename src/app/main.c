@@ -51,24 +51,19 @@ static int check_launch(const mige_comm *c) {
     return MIGE_OK;
 }
 
-static int record_provenance(app *a, int argc, char **argv) {
-    char *hosts = NULL, *text = NULL, *line = NULL;
+/* Its texts stay to the end. */
+static int record_provenance(const app *a, int argc, char **argv) {
+    char *hosts, *text, *line;
     size_t size = 0;
-    int err = MIGE_OK;
-    MIGE_TRY_GOTO(host_names(&a->comm, &hosts), done);
-    MIGE_TRY_GOTO(mige_options_config(&option_table, a->command, &a->cfg, &text), done);
+    MIGE_TRY(host_names(&a->comm, &hosts));
+    MIGE_TRY(mige_options_config(&option_table, a->command, &a->cfg, &text));
     FILE *f = open_memstream(&line, &size);
-    MIGE_CHECK_GOTO(f, done, MIGE_EFAIL, "memory: no room for the command line");
+    MIGE_CHECK(f, MIGE_EFAIL, "memory: no room for the command line");
     fputs("mige", f);
     for (int i = 1; i < argc; i++) fprintf(f, " %s", argv[i]);
     fclose(f);
-    mige_provenance p = {line, text, hosts, a->comm.size, (int)a->cfg.threads, a->cfg.seed};
-    err = mige_provenance_set(&p);
-done:
-    free(hosts);
-    free(text);
-    free(line);
-    return err;
+    mige_provenance_set(&(mige_provenance){line, text, hosts, a->comm.size, (int)a->cfg.threads, a->cfg.seed});
+    return MIGE_OK;
 }
 
 /* Splits off the words that are not options (the files of verify). */

@@ -204,11 +204,10 @@ int mige_set_read(const mige_file *f, const mige_set *s, const char *name, hid_t
     return err;
 }
 
-static int check_crc(const mige_file *f, const mige_set *s, const char *name, const void *rows) {
-    int64_t crc = 0;
-    if (!mige_io_has_attribute(f, name, "crc32")) return MIGE_OK;
-    MIGE_TRY(mige_file_get_int(f, name, "crc32", &crc));
-    MIGE_CHECK(crc == (int64_t)mige_io_crc(0, rows, (size_t)s->bytes), MIGE_EINPUT,
+int mige_io_check_crc(const mige_file *f, const char *name, uint32_t crc) {
+    int64_t stored = 0;
+    MIGE_TRY(mige_file_get_int(f, name, "crc32", &stored));
+    MIGE_CHECK(stored == (int64_t)crc, MIGE_EINPUT,
                "%s: %s is damaged: its sum does not match (copy or make the file again)", f->path, name);
     return MIGE_OK;
 }
@@ -220,7 +219,9 @@ int mige_file_read(const mige_file *f, const char *name, enum mige_type type, in
     int err = MIGE_OK;
     MIGE_CHECK_GOTO(!s.text, done, MIGE_EINPUT, "%s: %s holds text, not numbers", f->path, name);
     MIGE_TRY_GOTO(mige_set_read(f, &s, name, item_of(type).memory, first, nrows, rows), done);
-    if (s.exact && type == s.layout.type && nrows == s.layout.dims[0]) err = check_crc(f, &s, name, rows);
+    int whole = s.exact && type == s.layout.type && nrows == s.layout.dims[0];
+    if (whole && mige_io_has_attribute(f, name, "crc32"))
+        err = mige_io_check_crc(f, name, mige_io_crc(0, rows, (size_t)s.bytes));
 done:
     mige_set_close(&s);
     return err;

@@ -8,7 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-void mige_io_start(void) {
+/* Silences the library and leaves its end to the system. Before any other call to it. */
+static void start(void) {
     static _Thread_local int started; /* HDF5 prints its errors, or not, by thread */
     if (started) return;
     started = 1;
@@ -69,7 +70,7 @@ static void file_free(mige_file *f) {
 }
 
 static int file_new(const char *path, mige_file **out) {
-    mige_io_start();
+    start();
     MIGE_TRY(mige_alloc(1, sizeof **out, out));
     mige_file *f = *out;
     f->id = f->sink.fd = -1;

@@ -60,16 +60,16 @@ int mige_io_unread(const mige_file *f, const char *name);
 /* Takes the lock of an open file, until it is closed; 1: another process has it. */
 int mige_io_locked_by_other(int fd);
 
-/* Silences the library and leaves its end to the system. Before any other call to it. */
-void mige_io_start(void);
-
 /* Lets HDF5 write to the sink, which must outlive the file; 0 when that was done. */
 int mige_io_set_driver(hid_t access, mige_sink *sink);
-/* All of it, or an errno. */
+/* 0 or an errno. *done: less than size at the end of the file. */
+int mige_io_read_at(int fd, int64_t at, void *bytes, size_t size, size_t *done);
 int mige_io_write_at(int fd, int64_t at, const void *bytes, size_t size);
 
 int mige_io_has_attribute(const mige_file *f, const char *object, const char *name);
 int mige_io_set_crc(mige_file *f, const char *object, uint32_t crc);
+/* Compares a sum with the data set's attribute. */
+int mige_io_check_crc(const mige_file *f, const char *object, uint32_t crc);
 uint32_t mige_io_crc(uint32_t crc, const void *bytes, size_t size);
 
 /* The attributes that every file begins with. */
