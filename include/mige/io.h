@@ -41,15 +41,14 @@ int mige_file_create(const char *path, const char *format, mige_file **f);
 int mige_file_commit(mige_file **f, int err);
 /* Whether a file can be written there: begun and given up again. */
 int mige_file_try(const char *path);
-/* Closes and deletes the .part. No effect on NULL. */
-void mige_file_discard(mige_file **f);
-
-/* An existing file, which must be complete and of this format (NULL: any of ours). Messages name what is wrong:
- * missing, not HDF5, cut, of another format, of a newer format_version, not complete. */
-int mige_file_open(const char *path, const char *format, mige_file **f);
-/* Any HDF5 file, of whatever program: for samples that users bring. */
-int mige_file_open_any(const char *path, mige_file **f);
+/* Of a file that was not committed: deletes the .part. No effect on NULL. */
 void mige_file_close(mige_file **f);
+
+/* An existing file, which must be complete and of this format (NULL: any of ours; MIGE_ANY_HDF5: of whatever
+ * program, for samples that users bring). Messages name what is wrong:
+ * missing, not HDF5, cut, of another format, of a newer format_version, not complete. */
+#define MIGE_ANY_HDF5 ""
+int mige_file_open(const char *path, const char *format, mige_file **f);
 const char *mige_file_path(const mige_file *f);
 
 /* What a data set is. 1 to 4 dimensions. */

@@ -51,8 +51,7 @@ static const mige_option options[] = {
     {"objective", TEXT, AT(train.objective), "mige", 0, 0, NULL, TRAIN, 0, "NAME", "what is minimised: see below"},
     {"circumstance", CHOICE, AT(train.circumstance), "I", 0, 0, "I|II|I+II|views", TRAIN, 0, "",
      "I: I(x;z) of image and code; II: I(h;z) of conv features and code; I+II: their sum; views: I(z1;z2) of the "
-     "codes "
-     "of two views of each image"},
+     "codes of two views of each image"},
     {"augment", TEXT, AT(train.augment), "", 0, 0, NULL, TRAIN, 0, "LIST",
      "of images, among crop, flip, colour, grey, each with :STRENGTH if wanted (views: all of them if not given); "
      "none"},

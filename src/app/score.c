@@ -12,7 +12,7 @@
 static int read_samples(const char *path, const char *name, int *rows, int *dim, double **x) {
     mige_file *f = NULL;
     mige_layout layout;
-    int err = mige_file_open_any(path, &f);
+    int err = mige_file_open(path, MIGE_ANY_HDF5, &f);
     if (!err) err = mige_file_layout(f, name, &layout);
     if (!err && (layout.ndim != 2 || layout.dims[0] < 1 || layout.dims[1] < 1 || layout.dims[0] > 1 << 24 ||
                  layout.dims[1] > 1 << 24))

@@ -26,14 +26,10 @@ static int parse_integer(const char *where, const char *word, int length, int64_
     return MIGE_OK;
 }
 
-static int find_name(const char *where, const char *word, int length, const char *choices, int64_t *place) {
-    const char *name = choices;
-    for (*place = 0; *name; ++*place) {
-        size_t n = strcspn(name, "|");
-        if (length > 0 && n == (size_t)length && !strncmp(name, word, n)) return MIGE_OK;
-        name += n + (name[n] == '|');
-    }
-    return mige_raise(MIGE_EUSAGE, "%s: \"%.*s\" is not known (%s)", where, length, word, choices);
+static int parse_name(const char *where, const char *word, int length, const char *choices, int64_t *place) {
+    *place = mige_options_place(choices, word, (size_t)length);
+    MIGE_CHECK(*place >= 0, MIGE_EUSAGE, "%s: \"%.*s\" is not known (%s)", where, length, word, choices);
+    return MIGE_OK;
 }
 
 /* choices NULL: whole numbers. */
@@ -46,7 +42,7 @@ static int parse_list(const char *where, const char *text, const char *choices, 
         const char *word = next_word(&text, &length);
         int64_t *v = &(*values)[*n];
         err =
-            choices ? find_name(where, word, length, choices, v) : parse_integer(where, word, length, min, max, v);
+            choices ? parse_name(where, word, length, choices, v) : parse_integer(where, word, length, min, max, v);
         if (err) goto failed;
         for (int i = 0; i < *n; i++)
             MIGE_CHECK_GOTO((*values)[i] != *v, failed, MIGE_EUSAGE, "%s: %.*s is named twice", where, length,

@@ -66,32 +66,28 @@ void mige_options_choice(const char *choices, int i, char *text, size_t size) {
     snprintf(text, size, "%.*s", (int)strcspn(choices, "|"), choices);
 }
 
-static int set_choice(const mige_option *o, const char *where, const char *value, int *out) {
-    char name[64];
-    int n = 1;
-    for (const char *p = o->choices; *p; p++) n += *p == '|';
-    for (int i = 0; i < n; i++) {
-        mige_options_choice(o->choices, i, name, sizeof name);
-        if (!strcmp(name, value)) {
-            *out = i;
-            return MIGE_OK;
-        }
+int mige_options_place(const char *choices, const char *word, size_t length) {
+    for (int i = 0; length > 0 && *choices; i++) {
+        size_t n = strcspn(choices, "|");
+        if (n == length && !strncmp(choices, word, n)) return i;
+        choices += n + (choices[n] == '|');
     }
-    return mige_raise(MIGE_EUSAGE, "%s: \"%s\" is not a choice (one of %s)", where, value, o->choices);
+    return -1;
+}
+
+static int set_choice(const mige_option *o, const char *where, const char *value, int *out) {
+    *out = mige_options_place(o->choices, value, strlen(value));
+    MIGE_CHECK(*out >= 0, MIGE_EUSAGE, "%s: \"%s\" is not a choice (one of %s)", where, value, o->choices);
+    return MIGE_OK;
 }
 
 static int set_flag(const char *where, const char *value, int *out) {
-    static const char *const yes[] = {"yes", "true", "on", "1"}, *const no[] = {"no", "false", "off", "0"};
-    for (int i = 0; i < 4; i++) {
-        if (!strcasecmp(value, yes[i])) {
-            *out = 1;
+    static const char *const words[] = {"no", "yes", "false", "true", "off", "on", "0", "1"};
+    for (int i = 0; i < 8; i++)
+        if (!strcasecmp(value, words[i])) {
+            *out = i % 2;
             return MIGE_OK;
         }
-        if (!strcasecmp(value, no[i])) {
-            *out = 0;
-            return MIGE_OK;
-        }
-    }
     return mige_raise(MIGE_EUSAGE, "%s: \"%s\" is not yes or no", where, value);
 }
 
@@ -312,8 +308,9 @@ static void value_text(const mige_option *o, const void *config, char *text, siz
     case MIGE_OPT_INT:
         snprintf(text, size, "%lld", (long long)*(const int64_t *)v);
         break;
-    case MIGE_OPT_REAL:
-        snprintf(text, size, "%.17g", *(const double *)v);
+    case MIGE_OPT_REAL: /* 17 digits read back exactly; fewer read better where they do too */
+        snprintf(text, size, "%.6g", *(const double *)v);
+        if (strtod(text, NULL) != *(const double *)v) snprintf(text, size, "%.17g", *(const double *)v);
         break;
     case MIGE_OPT_CHOICE:
         mige_options_choice(o->choices, *(const int *)v, text, size);
@@ -321,12 +318,6 @@ static void value_text(const mige_option *o, const void *config, char *text, siz
     case MIGE_OPT_TEXT:
         snprintf(text, size, "%s", (const char *)v);
         break;
-    }
-    /* 17 digits read back exactly; fewer read better where they do too. */
-    if (o->type == MIGE_OPT_REAL) {
-        char brief[32];
-        snprintf(brief, sizeof brief, "%.6g", *(const double *)v);
-        if (strtod(brief, NULL) == *(const double *)v) snprintf(text, size, "%s", brief);
     }
 }
 

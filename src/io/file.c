@@ -139,21 +139,19 @@ int mige_file_create(const char *path, const char *format, mige_file **out) {
     MIGE_TRY(file_new(path, &f));
     int err = create_part(f);
     if (!err) err = mige_io_stamp(f, format);
-    if (err)
-        mige_file_discard(&f);
-    else
-        *out = f;
+    if (err) mige_file_close(&f);
+    *out = f;
     return err;
 }
 
 int mige_file_try(const char *path) {
     mige_file *f;
     MIGE_TRY(mige_file_create(path, "mige-data", &f));
-    mige_file_discard(&f);
+    mige_file_close(&f);
     return MIGE_OK;
 }
 
-void mige_file_discard(mige_file **pf) {
+void mige_file_close(mige_file **pf) {
     mige_file *f = *pf;
     *pf = NULL;
     if (!f) return;
@@ -203,7 +201,7 @@ int mige_file_commit(mige_file **pf, int err) {
     *pf = NULL;
     if (!err) err = finish(f);
     if (!err) err = publish(f);
-    mige_file_discard(&f);
+    mige_file_close(&f);
     return err;
 }
 
@@ -259,28 +257,15 @@ static int open_id(mige_file *f) {
     return err;
 }
 
-static int open_file(const char *path, int ours, const char *format, mige_file **out) {
+int mige_file_open(const char *path, const char *format, mige_file **out) {
     mige_file *f = NULL;
+    int ours = !format || *format;
     *out = NULL;
     MIGE_TRY(file_new(path, &f));
     int err = check_bytes(f);
     if (!err) err = open_id(f);
     if (!err && ours) err = check_format(f, format);
-    if (err)
-        mige_file_discard(&f);
-    else
-        *out = f;
+    if (err) mige_file_close(&f);
+    *out = f;
     return err;
-}
-
-int mige_file_open(const char *path, const char *format, mige_file **f) {
-    return open_file(path, 1, format, f);
-}
-
-int mige_file_open_any(const char *path, mige_file **f) {
-    return open_file(path, 0, NULL, f);
-}
-
-void mige_file_close(mige_file **f) {
-    mige_file_discard(f);
 }
