@@ -70,8 +70,6 @@ int check_output(const char *output, const char *input, const char *other);
 #define COMMAND_FUNCTION(BIT, NAME, ...) int cmd_##NAME(app *a);
 COMMANDS(COMMAND_FUNCTION)
 
-/* --log-view: time per phase over the ranks. Collective. */
-int print_phases(const mige_comm *c);
 /* Names of all hosts, comma separated, on every rank; malloc'ed. Collective. */
 int host_names(const mige_comm *c, char **hosts);
 

@@ -1,5 +1,6 @@
 #include "app/app.h"
 #include "mige/blas.h"
+#include "mige/clock.h"
 #include "mige/error.h"
 #include "mige/io.h"
 #include "mige/log.h"
@@ -129,6 +130,32 @@ static int parse(app *a, int count, char **words, int *help) {
     MIGE_TRY(config_presets(a, &preset));
     a->cfg = preset;
     return mige_options_parse(&option_table, a->command, &a->cfg, count, words, help);
+}
+
+/* --log-view: where the time went, over the ranks. */
+static int print_phases(const mige_comm *c) {
+    double low[MIGE_PHASES], high[MIGE_PHASES], sum[MIGE_PHASES], flops[MIGE_PHASES];
+    for (int p = 0; p < MIGE_PHASES; p++) {
+        mige_clock_values v = mige_clock_get((enum mige_phase)p);
+        high[p] = sum[p] = v.seconds;
+        low[p] = -v.seconds;
+        flops[p] = v.flops;
+    }
+    MIGE_TRY(mige_max(c, low, MIGE_PHASES));
+    MIGE_TRY(mige_max(c, high, MIGE_PHASES));
+    MIGE_TRY(mige_sum(c, sum, MIGE_PHASES));
+    MIGE_TRY(mige_sum(c, flops, MIGE_PHASES));
+    mige_print("%-14s %8s %10s %10s %10s %9s", "phase", "count", "min s", "mean s", "max s", "GFLOP/s");
+    for (int p = 0; p < MIGE_PHASES; p++) {
+        mige_clock_values v = mige_clock_get((enum mige_phase)p);
+        char rate[32] = "", name[32];
+        if (high[p] <= 0) continue;
+        if (flops[p] > 0) snprintf(rate, sizeof rate, "%.1f", 1e-9 * flops[p] / high[p]);
+        snprintf(name, sizeof name, "%*s%s", 2 * v.depth, "", v.name);
+        mige_print("%-14s %8lld %10.3f %10.3f %10.3f %9s", name, (long long)v.count, -low[p], sum[p] / c->size,
+                   high[p], rate);
+    }
+    return MIGE_OK;
 }
 
 static int run_command(app *a, int argc, char **argv) {

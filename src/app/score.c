@@ -9,7 +9,7 @@
 #include <string.h>
 
 /* A two-dimensional data set as doubles, on every rank (each reads the file itself). */
-static int read_samples(const char *path, const char *name, int *rows, int *dim, double **x) {
+static int read_samples(const char *path, const char *name, mige_pool *memory, int *rows, int *dim, double **x) {
     mige_file *f = NULL;
     mige_layout layout;
     int err = mige_file_open(path, MIGE_ANY_HDF5, &f);
@@ -20,7 +20,7 @@ static int read_samples(const char *path, const char *name, int *rows, int *dim,
     if (!err) {
         *rows = (int)layout.dims[0];
         *dim = (int)layout.dims[1];
-        err = mige_alloc((size_t)*rows * (size_t)*dim, sizeof **x, x);
+        err = mige_pool_alloc(memory, (size_t)*rows * (size_t)*dim, sizeof **x, x);
     }
     if (!err) err = mige_file_read(f, name, MIGE_F64, 0, *rows, *x);
     mige_file_close(&f);
@@ -30,18 +30,19 @@ static int read_samples(const char *path, const char *name, int *rows, int *dim,
 typedef struct {
     int M, Q, D;
     double *X, *P, *S, *SP;
+    mige_pool memory; /* of these */
 } samples;
 
 static int load(const config *c, samples *s) {
     int d;
-    MIGE_TRY(read_samples(c->input, c->dataset, &s->M, &s->D, &s->X));
-    MIGE_TRY(mige_alloc((size_t)s->M * (size_t)s->D, sizeof *s->S, &s->S));
+    MIGE_TRY(read_samples(c->input, c->dataset, &s->memory, &s->M, &s->D, &s->X));
+    MIGE_TRY(mige_pool_alloc(&s->memory, (size_t)s->M * (size_t)s->D, sizeof *s->S, &s->S));
     MIGE_CHECK(c->eigen <= s->M, MIGE_EUSAGE, "--eigen: %lld is more than the %d samples of %s",
                (long long)c->eigen, s->M, c->input);
     if (!*c->points) return MIGE_OK;
-    MIGE_TRY(read_samples(c->points, c->points_dataset, &s->Q, &d, &s->P));
+    MIGE_TRY(read_samples(c->points, c->points_dataset, &s->memory, &s->Q, &d, &s->P));
     MIGE_CHECK(d == s->D, MIGE_EINPUT, "%s: points have %d dimensions, samples %d", c->points, d, s->D);
-    return mige_alloc((size_t)s->Q * (size_t)s->D, sizeof *s->SP, &s->SP);
+    return mige_pool_alloc(&s->memory, (size_t)s->Q * (size_t)s->D, sizeof *s->SP, &s->SP);
 }
 
 static int write_all(mige_file *f, const config *c, const samples *s, const mige_score_info *info) {
@@ -155,9 +156,6 @@ int cmd_score(app *a) {
     err = mige_agree(&a->comm, err);
     if (!err) err = mige_agree(&a->comm, load(&a->cfg, &s));
     if (!err) err = estimate(a, &s);
-    free(s.X);
-    free(s.P);
-    free(s.S);
-    free(s.SP);
+    mige_pool_free(&s.memory);
     return err;
 }
