@@ -5,7 +5,6 @@
 #define MIGE_SCORE_CG_H
 
 #include "score/kernel.h"
-#include "score/single.h"
 
 typedef struct cg cg;
 
