@@ -60,12 +60,12 @@ static int measure(const mige_comm *c, work *w, double *median) {
 }
 
 static double phase(enum mige_phase p) {
-    return mige_clock_count(p) ? mige_clock_seconds(p) / (double)mige_clock_count(p) : 0;
+    return mige_clock_get(p).count ? mige_clock_get(p).seconds / (double)mige_clock_get(p).count : 0;
 }
 
 /* GFLOP/s of a phase on one rank. */
 static double rate(enum mige_phase p) {
-    return mige_clock_seconds(p) > 0 ? 1e-9 * mige_clock_flops(p) / mige_clock_seconds(p) : 0;
+    return mige_clock_get(p).seconds > 0 ? 1e-9 * mige_clock_get(p).flops / mige_clock_get(p).seconds : 0;
 }
 
 /* GFLOP/s of the slowest rank while all multiply. */

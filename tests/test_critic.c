@@ -187,7 +187,8 @@ static void samples_are_as_said(void **state) {
 static void lists(void **state) {
     (void)state;
     int64_t *v;
-    int n, *k;
+    int n;
+    int64_t *k;
     assert_int_equal(mige_list_integers("--dims", "5, 10,20", 1, 99, &n, &v), MIGE_OK);
     assert_true(n == 3 && v[0] == 5 && v[1] == 10 && v[2] == 20);
     free(v);

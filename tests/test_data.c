@@ -464,7 +464,7 @@ static void test_wrong_shapes(void **state) {
             assert_int_equal(mige_file_write(f, "/test/images", x, zero, "1", "x", 0), 0);
             assert_int_equal(mige_file_write(f, "/test/labels", y, zero, "1", "y", 0), 0);
             assert_int_equal(mige_file_write_names(f, "/class_names", 3, names, "names"), 0);
-            assert_int_equal(mige_file_commit(&f), 0);
+            assert_int_equal(mige_file_commit(&f, 0), 0);
         }
         assert_int_equal(mige_agree(&world, 0), 0);
         mige_data d;

@@ -91,9 +91,8 @@ static int write_all(const char *path, int rows) {
     mige_file *f;
     MIGE_TRY(mige_file_create(path, "mige-score", &f));
     int err;
-    MIGE_TRY_GOTO(mige_file_begin(f, "/a/x", (mige_layout){MIGE_F32, 2, {rows, WIDTH}}, "1", "features", 0), bad);
-    for (int i = 0; i < rows; i += 37)
-        MIGE_TRY_GOTO(mige_file_append(f, x + i * WIDTH, rows - i < 37 ? rows - i : 37), bad);
+    MIGE_TRY_GOTO(mige_file_write(f, "/a/x", (mige_layout){MIGE_F32, 2, {rows, WIDTH}}, x, "1", "features", 0),
+                  bad);
     MIGE_TRY_GOTO(mige_file_write(f, "/a/u", (mige_layout){MIGE_U8, 3, {rows, WIDTH / 2, 2}}, u, "1", "pixels",
                                   MIGE_COMPRESS),
                   bad);
@@ -104,9 +103,9 @@ static int write_all(const char *path, int rows) {
     MIGE_TRY_GOTO(mige_file_write_names(f, "/names", 3, names, "names"), bad);
     MIGE_TRY_GOTO(mige_file_set_real(f, "/a/x", "width", 0.1), bad);
     MIGE_TRY_GOTO(mige_file_set_int(f, "/", "step", INT64_MIN), bad);
-    return mige_file_commit(&f);
+    return mige_file_commit(&f, 0);
 bad:
-    mige_file_discard(&f);
+    mige_file_close(&f);
     return err;
 }
 
@@ -148,15 +147,12 @@ static void test_attributes(void **state) {
     mige_file *f;
     char text[64];
     int64_t n;
-    double r;
     assert_int_equal(mige_file_open(path, NULL, &f), 0);
     assert_int_equal(mige_file_get_text(f, "/y", "units", text, sizeof text), 0);
     assert_string_equal(text, "nat");
     assert_int_equal(mige_file_get_text(f, "/a/u", "long_name", text, sizeof text), 0);
     assert_string_equal(text, "pixels");
     assert_raised(mige_file_get_text(f, "/a/u", "long_name", text, 6), MIGE_EINPUT, "too long");
-    assert_int_equal(mige_file_get_real(f, "/a/x", "width", &r), 0);
-    assert_true(r == 0.1);
     assert_int_equal(mige_file_get_int(f, "/", "step", &n), 0);
     assert_true(n == INT64_MIN);
     assert_raised(mige_file_get_int(f, "/", "absent", &n), MIGE_EINPUT, "absent");
@@ -183,10 +179,10 @@ static void test_provenance(void **state) {
     memset(hosts, 'n', long_size);
     hosts[long_size] = 0;
     mige_provenance p = {"mige x --y", "[mige]\nseed = 7\n", hosts, 3, 2, 7};
-    assert_int_equal(mige_provenance_set(&p), 0);
+    mige_provenance_set(&p);
     assert_int_equal(write_all(in_folder("p.h5"), 5), 0);
     p = (mige_provenance){"", "", NULL, 1, 1, 0};
-    assert_int_equal(mige_provenance_set(&p), 0);
+    mige_provenance_set(&p);
     mige_file *f;
     char text[64];
     static const char *const expected[][2] = {{"format", "mige-score"},
@@ -217,22 +213,6 @@ static void test_provenance(void **state) {
     mige_file_close(&f);
     free(hosts);
     free(back);
-}
-
-static int note(void *ctx, const char *name) {
-    strcat(ctx, name);
-    strcat(ctx, " ");
-    return strcmp(name, "/names") ? MIGE_OK : 42;
-}
-
-static void test_each(void **state) {
-    (void)state;
-    mige_file *f;
-    char seen[100] = "";
-    assert_int_equal(mige_file_open(in_folder("round.h5"), NULL, &f), 0);
-    assert_int_equal(mige_file_each(f, note, seen), 42);
-    assert_string_equal(seen, "/a/u /a/x /names ");
-    mige_file_close(&f);
 }
 
 /* A file that h5py wrote, and sums that Python's zlib took. */
@@ -269,7 +249,7 @@ static void test_other_implementation(void **state) {
     assert_int_equal(mige_file_write(f, "/x", (mige_layout){MIGE_F32, 2, {3, 2}}, same, "1", "x", 0), 0);
     assert_int_equal(mige_file_get_int(f, "/x", "crc32", &crc), 0);
     assert_true(crc == 0xffef76ab);
-    assert_int_equal(mige_file_commit(&f), 0);
+    assert_int_equal(mige_file_commit(&f, 0), 0);
 }
 
 static void test_refused(void **state) {
@@ -287,7 +267,7 @@ static void test_refused(void **state) {
     assert_raised(mige_file_open("tests/ref/io_unfinished.h5", NULL, &f), MIGE_EINPUT, "is not complete");
     assert_raised(mige_file_open("tests/ref/io_foreign.h5", NULL, &f), MIGE_EINPUT, "was not written by mige");
     double x[2];
-    assert_int_equal(mige_file_open_any("tests/ref/io_foreign.h5", &f), 0);
+    assert_int_equal(mige_file_open("tests/ref/io_foreign.h5", MIGE_ANY_HDF5, &f), 0);
     assert_int_equal(mige_file_read(f, "/x", MIGE_F64, 0, 2, x), 0);
     assert_true(x[0] == 258 && x[1] == -3); /* big-endian 16-bit integers */
     assert_raised(mige_file_verify(f), MIGE_EINPUT, "crc32");
@@ -417,17 +397,17 @@ static void test_replace(void **state) {
     assert_int_equal(mige_file_open(path, NULL, &g), 0);
     assert_int_equal(mige_file_create(path, "mige-run", &f), 0);
     assert_true(exists(in_folder("replaced.h5.part")));
-    mige_file_discard(&f);
+    mige_file_close(&f);
     assert_null(f);
     assert_false(exists(in_folder("replaced.h5.part")));
     assert_int_equal(mige_file_create(path, "mige-run", &f), 0);
-    assert_int_equal(mige_file_commit(&f), 0);
+    assert_int_equal(mige_file_commit(&f, 0), 0);
     assert_int_equal(mige_file_verify(g), 0);
     assert_int_equal(mige_file_get_int(g, "/", "step", &n), 0);
     mige_file_close(&g);
     assert_int_equal(mige_file_open(path, "mige-run", &f), 0);
     mige_file_close(&f);
-    mige_file_discard(&f);
+    mige_file_close(&f);
 }
 
 static void test_unwritable(void **state) {
@@ -440,17 +420,9 @@ static void test_unwritable(void **state) {
     const char *path = in_folder("taken.h5");
     assert_int_equal(mige_file_create(path, "mige-run", &f), 0);
     assert_int_equal(mkdir(path, 0777), 0);
-    assert_raised(mige_file_commit(&f), MIGE_EOUTPUT, "taken.h5");
+    assert_raised(mige_file_commit(&f, 0), MIGE_EOUTPUT, "taken.h5");
     assert_null(f);
     assert_false(exists(in_folder("taken.h5.part")));
-    /* Rows that never came. */
-    float x[4] = {0};
-    assert_int_equal(mige_file_create(in_folder("few.h5"), "mige-run", &f), 0);
-    assert_int_equal(mige_file_begin(f, "/x", (mige_layout){MIGE_F32, 1, {8}}, "1", "x", 0), 0);
-    assert_int_equal(mige_file_append(f, x, 4), 0);
-    assert_raised(mige_file_append(f, x, 5), MIGE_EFAIL, "more rows");
-    assert_raised(mige_file_commit(&f), MIGE_EFAIL, "fewer rows");
-    assert_false(exists(in_folder("few.h5")) || exists(in_folder("few.h5.part")));
     if (geteuid() == 0) return;
     chmod(folder, 0555);
     int err = mige_file_create(in_folder("x.h5"), "mige-run", &f);
@@ -548,7 +520,6 @@ int main(void) {
         cmocka_unit_test(test_round_trip),
         cmocka_unit_test(test_attributes),
         cmocka_unit_test(test_provenance),
-        cmocka_unit_test(test_each),
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_other_implementation),
         cmocka_unit_test(test_damage),

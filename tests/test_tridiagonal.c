@@ -10,6 +10,8 @@
 #include <math.h>
 #include <stdlib.h>
 
+void dsterf_(const int *n, double *d, double *e, int *info);
+
 /* A Gram matrix of points in four dimensions; full, column-major. */
 static double *gram(int m) {
     double *K = malloc((size_t)m * (size_t)m * sizeof *K);

@@ -8,7 +8,6 @@
 /* LAPACK, Fortran binding, column-major. */
 void dsyevd_(const char *jobz, const char *uplo, const int *n, double *a, const int *lda, double *w, double *work,
              const int *lwork, int *iwork, const int *liwork, int *info);
-void dsterf_(const int *n, double *d, double *e, int *info);
 void dlarfg_(const int *n, double *alpha, double *x, const int *incx, double *tau);
 void dlarft_(const char *direct, const char *storev, const int *n, const int *k, const double *v, const int *ldv,
              const double *tau, double *t, const int *ldt);

@@ -27,10 +27,13 @@ void mige_clock_stop(enum mige_phase p, double flops);
 /* Adds operations to a phase. */
 void mige_clock_count_flops(enum mige_phase p, double flops);
 void mige_clock_reset(void);
-const char *mige_clock_name(enum mige_phase p);
-int mige_clock_depth(enum mige_phase p); /* 0: STEP and what stands alone, 1: inside a step, 2: inside SCORE */
-double mige_clock_seconds(enum mige_phase p);
-double mige_clock_flops(enum mige_phase p);
-int64_t mige_clock_count(enum mige_phase p);
+
+typedef struct {
+    const char *name;
+    int depth; /* 0: STEP and what stands alone, 1: inside a step, 2: inside SCORE */
+    double seconds, flops;
+    int64_t count;
+} mige_clock_values;
+mige_clock_values mige_clock_get(enum mige_phase p);
 
 #endif

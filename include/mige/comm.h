@@ -31,7 +31,6 @@ int mige_agree(const mige_comm *c, int err);
 /* Sum over ranks, in place; any length (split where an int count would overflow). The result is the same, bit
  * for bit, on every rank. */
 int mige_sum(const mige_comm *c, double *x, size_t n);
-int mige_sum_float(const mige_comm *c, float *x, size_t n);
 int mige_max(const mige_comm *c, double *x, size_t n);
 /* Root's bytes to everyone. */
 int mige_bcast(const mige_comm *c, int root, void *x, size_t bytes);

@@ -56,7 +56,8 @@ int mige_convert_sample(mige_images *m, int classes, int64_t n, uint64_t seed);
 int mige_convert_write(const char *path, const mige_images *train, const mige_images *test, int classes,
                        const char *const *names, int compress);
 
-/* The parsers of the official formats, on bytes in memory: what the fuzzers drive. Each allocates its output. */
+/* The parsers of the official formats, on bytes in memory: what the fuzzers drive. Each allocates its output,
+ * which the caller frees, after an error as well. */
 int mige_parse_idx_images(const uint8_t *bytes, size_t size, mige_images *m);
 int mige_parse_idx_labels(const uint8_t *bytes, size_t size, mige_images *m); /* m->n must match */
 int mige_parse_cifar(const uint8_t *bytes, size_t size, int label_bytes, int classes, mige_images *m);

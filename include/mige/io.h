@@ -15,10 +15,9 @@
 #include <stdint.h>
 
 enum mige_type { MIGE_U8, MIGE_I32, MIGE_I64, MIGE_F32, MIGE_F64 };
-size_t mige_type_size(enum mige_type type);
 
 /* Set once by main, written to the root of every file: software, git_revision, command_line, config, created,
- * ranks, threads, hosts, seed. Strings are copied. */
+ * ranks, threads, hosts, seed. Strings must stay. */
 typedef struct {
     const char *command_line;
     const char *config; /* all options as INI text */
@@ -26,7 +25,7 @@ typedef struct {
     int ranks, threads;
     int64_t seed;
 } mige_provenance;
-int mige_provenance_set(const mige_provenance *p);
+void mige_provenance_set(const mige_provenance *p);
 /* What the sources were when this was built: `git describe`, or "unknown". */
 const char *mige_revision(void);
 /* Version of the HDF5 library in use, "1.10.8". */
@@ -37,20 +36,19 @@ typedef struct mige_file mige_file;
 /* A new file that will be `path`; `format` is one of the contract's ("mige-data", ...). A .part left over from an
  * earlier death is replaced. */
 int mige_file_create(const char *path, const char *format, mige_file **f);
-/* Marks the file complete, closes, syncs and renames it. *f = NULL whatever happens; after an error the .part is
- * gone and `path` is what it was. */
-int mige_file_commit(mige_file **f);
+/* err = 0: marks the file complete, closes, syncs and renames it. Else gives it up and returns err. *f = NULL
+ * whatever happens; after an error the .part is gone and `path` is what it was. */
+int mige_file_commit(mige_file **f, int err);
 /* Whether a file can be written there: begun and given up again. */
 int mige_file_try(const char *path);
-/* Closes and deletes the .part. No effect on NULL. */
-void mige_file_discard(mige_file **f);
-
-/* An existing file, which must be complete and of this format (NULL: any of ours). Messages name what is wrong:
- * missing, not HDF5, cut, of another format, of a newer format_version, not complete. */
-int mige_file_open(const char *path, const char *format, mige_file **f);
-/* Any HDF5 file, of whatever program: for samples that users bring. */
-int mige_file_open_any(const char *path, mige_file **f);
+/* Of a file that was not committed: deletes the .part. No effect on NULL. */
 void mige_file_close(mige_file **f);
+
+/* An existing file, which must be complete and of this format (NULL: any of ours; MIGE_ANY_HDF5: of whatever
+ * program, for samples that users bring). Messages name what is wrong:
+ * missing, not HDF5, cut, of another format, of a newer format_version, not complete. */
+#define MIGE_ANY_HDF5 ""
+int mige_file_open(const char *path, const char *format, mige_file **f);
 const char *mige_file_path(const mige_file *f);
 
 /* What a data set is. 1 to 4 dimensions. */
@@ -68,11 +66,6 @@ enum {
 };
 int mige_file_write(mige_file *f, const char *name, mige_layout layout, const void *data, const char *units,
                     const char *long_name, int options);
-/* The same by pieces: create, then append rows in order until the first dimension is full; the CRC is kept as they
- * pass. One data set is open at a time; the last piece finishes it. */
-int mige_file_begin(mige_file *f, const char *name, mige_layout layout, const char *units, const char *long_name,
-                    int options);
-int mige_file_append(mige_file *f, const void *rows, int64_t nrows);
 
 /* Attributes of the root or of an object ("/" or a data set's name). */
 int mige_file_set_text(mige_file *f, const char *object, const char *name, const char *text);
@@ -80,7 +73,6 @@ int mige_file_set_int(mige_file *f, const char *object, const char *name, int64_
 int mige_file_set_real(mige_file *f, const char *object, const char *name, double value);
 int mige_file_get_text(const mige_file *f, const char *object, const char *name, char *text, size_t size);
 int mige_file_get_int(const mige_file *f, const char *object, const char *name, int64_t *value);
-int mige_file_get_real(const mige_file *f, const char *object, const char *name, double *value);
 
 /* Compares the options that a file was made with, as its provenance tells, with those given: mige_options_same. */
 int mige_file_same_options(const mige_file *f, const mige_options_given *given, const char *advice);
@@ -98,10 +90,6 @@ int mige_file_read(const mige_file *f, const char *name, enum mige_type type, in
 /* A vector of strings, read and written (class names). Reading: *names = nrows pointers in one block, free() it. */
 int mige_file_write_names(mige_file *f, const char *name, int n, const char *const *names, const char *long_name);
 int mige_file_read_names(const mige_file *f, const char *name, int *n, char ***names);
-
-/* Calls fn for every data set with its full name ("/train/images"), in the order of names; stops at the first
- * error, which it returns. Links other than hard ones are not followed. */
-int mige_file_each(const mige_file *f, int (*fn)(void *ctx, const char *name), void *ctx);
 
 /* Reads every data set of `f` and compares its CRC-32; a data set without one is an error. */
 int mige_file_verify(const mige_file *f);

@@ -8,12 +8,13 @@ enum mige_progress { MIGE_PROGRESS_AUTO, MIGE_PROGRESS_BAR, MIGE_PROGRESS_LINE, 
 /* speaks: 1 on the rank that prints; quiet: only warnings and errors. */
 void mige_log_setup(int speaks, int quiet, enum mige_progress mode);
 
-/* A line on standard output (the newline is added). */
-void mige_say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-/* A result that was asked for: printed even with --quiet. */
-void mige_print(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-/* "mige: warning: ..." on standard error. */
-void mige_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* A line (the newline is added): on standard output; a result that was asked for, so printed even with --quiet; and
+ * "mige: warning: ..." on standard error. */
+enum mige_line_kind { MIGE_LINE_SAY, MIGE_LINE_PRINT, MIGE_LINE_WARN };
+void mige_line(enum mige_line_kind kind, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+#define mige_say(...) mige_line(MIGE_LINE_SAY, __VA_ARGS__)
+#define mige_print(...) mige_line(MIGE_LINE_PRINT, __VA_ARGS__)
+#define mige_warn(...) mige_line(MIGE_LINE_WARN, __VA_ARGS__)
 
 /* Progress of `total` items: a bar on a terminal, else a line now and then (every tenth, and not more often than
  * every two seconds). `text` says what there is to see, may be "". One inside another shows nothing. */

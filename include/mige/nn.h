@@ -203,7 +203,5 @@ typedef struct {
 int mige_encoder_create(const char *what, mige_shape in, const mige_encoder_options *o, mige_encoder *e);
 /* Layer name of a feature; NULL if the encoder has none of that name. */
 const char *mige_encoder_feature(const mige_encoder *e, const char *feature);
-/* How `what` may be written, for help and errors: "dim, mlp[:1024,1024]". */
-const char *mige_encoder_names(void);
 
 #endif

@@ -84,11 +84,13 @@ void mige_options_value(const mige_options_given *g, const char *name, char valu
 const mige_command *mige_options_command(const mige_option_table *t, const char *name);
 /* Name of value i of a choice ("lapack|scalapack", 1 -> "scalapack"), copied to text. */
 void mige_options_choice(const char *choices, int i, char *text, size_t size);
+/* The place in `choices` of a word of `length` characters; -1 if there is none such. */
+int mige_options_place(const char *choices, const char *word, size_t length);
 
 /* Lists in texts, "5,10,20", "mige,mine"; malloc'ed. values [n] = whole numbers, each in [min, max] and none twice;
- * indices [n] = the places of the names in `choices`, "a|b|c", none twice. Errors: MIGE_EUSAGE, which begin with
+ * places [n] = those of the names in `choices`, "a|b|c", none twice. Errors: MIGE_EUSAGE, which begin with
  * `where`. */
 int mige_list_integers(const char *where, const char *text, int64_t min, int64_t max, int *n, int64_t **values);
-int mige_list_names(const char *where, const char *text, const char *choices, int *n, int **indices);
+int mige_list_names(const char *where, const char *text, const char *choices, int *n, int64_t **places);
 
 #endif

@@ -52,8 +52,6 @@ typedef struct {
 
 extern const mige_option_table option_table;
 mige_options_given given_options(const app *a);
-/* What toy and scale are asked for. Errors: MIGE_EUSAGE. */
-int study_of(const app *a, study *s);
 /* What scores may take, with what to do where that is too little. */
 mige_memory memory_of(const app *a);
 
@@ -72,8 +70,6 @@ int check_output(const char *output, const char *input, const char *other);
 #define COMMAND_FUNCTION(BIT, NAME, ...) int cmd_##NAME(app *a);
 COMMANDS(COMMAND_FUNCTION)
 
-/* --log-view: time per phase over the ranks. Collective. */
-int print_phases(const mige_comm *c);
 /* Names of all hosts, comma separated, on every rank; malloc'ed. Collective. */
 int host_names(const mige_comm *c, char **hosts);
 

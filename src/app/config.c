@@ -51,8 +51,7 @@ static const mige_option options[] = {
     {"objective", TEXT, AT(train.objective), "mige", 0, 0, NULL, TRAIN, 0, "NAME", "what is minimised: see below"},
     {"circumstance", CHOICE, AT(train.circumstance), "I", 0, 0, "I|II|I+II|views", TRAIN, 0, "",
      "I: I(x;z) of image and code; II: I(h;z) of conv features and code; I+II: their sum; views: I(z1;z2) of the "
-     "codes "
-     "of two views of each image"},
+     "codes of two views of each image"},
     {"augment", TEXT, AT(train.augment), "", 0, 0, NULL, TRAIN, 0, "LIST",
      "of images, among crop, flip, colour, grey, each with :STRENGTH if wanted (views: all of them if not given); "
      "none"},
@@ -215,7 +214,8 @@ mige_memory memory_of(const app *a) {
 }
 
 int config_checks(const config *c, int *checks) {
-    int n = 0, *bits = NULL;
+    int n = 0;
+    int64_t *bits = NULL;
     *checks = 0;
     if (!*c->check) return MIGE_OK;
     MIGE_TRY(mige_list_names("--check", c->check, "eigen|nan|replica", &n, &bits));
@@ -249,19 +249,6 @@ int config_score(const config *c, mige_score_options *o) {
                    "--width: \"%s\" is neither median nor a positive number", c->width);
     }
     return MIGE_OK;
-}
-
-int study_of(const app *a, study *s) {
-    const config *c = &a->cfg;
-    *s = (study){.c = &a->comm,
-                 .o = &c->study,
-                 .given = given_options(a),
-                 .memory = memory_of(a),
-                 .seed = (uint64_t)c->seed,
-                 .resume = c->resume,
-                 .dry_run = c->dry_run,
-                 .output = c->output};
-    return config_score(c, &s->score);
 }
 
 static int same_file(const char *a, const char *b) {

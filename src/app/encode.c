@@ -23,18 +23,14 @@ static int write_split(mige_file *f, const char *split, const mige_split *s, con
 static int write_features(const config *c, const mige_data *d, const layer_list *l, const features *x,
                           int64_t step) {
     mige_file *f;
-    int err;
     MIGE_TRY(mige_file_create(c->output, "mige-data", &f));
-    MIGE_TRY_GOTO(write_split(f, "train", &d->train, l, x->train), failed);
-    MIGE_TRY_GOTO(write_split(f, "test", &d->test, l, x->test), failed);
-    MIGE_TRY_GOTO(mige_file_write_names(f, "/class_names", d->classes, (const char *const *)d->class_names,
-                                        "names of the classes"),
-                  failed);
-    MIGE_TRY_GOTO(mige_file_set_int(f, "/", "step", step), failed);
-    return mige_file_commit(&f);
-failed:
-    mige_file_discard(&f);
-    return err;
+    int err = write_split(f, "train", &d->train, l, x->train);
+    if (!err) err = write_split(f, "test", &d->test, l, x->test);
+    if (!err)
+        err = mige_file_write_names(f, "/class_names", d->classes, (const char *const *)d->class_names,
+                                    "names of the classes");
+    if (!err) err = mige_file_set_int(f, "/", "step", step);
+    return mige_file_commit(&f, err);
 }
 
 static int encode(app *a, const mige_data *d, layer_list *l) {

@@ -36,21 +36,18 @@ static int load_weights(const app *a, mige_net *net, int64_t *step) {
 
 /* "conv,fc,y", or "" for all that the encoder has. */
 static int parse_layers(const char *list, const mige_encoder *e, const mige_net *net, layer_list *l) {
-    l->n = 0;
-    for (const char *p = *list ? list : e->features; *p;) {
-        int length = (int)strcspn(p, ",");
-        char name[16];
-        snprintf(name, sizeof name, "%.*s", length < 15 ? length : 15, p);
-        const char *layer = mige_encoder_feature(e, name);
-        MIGE_CHECK(layer, MIGE_EUSAGE, "--layers: \"%s\" is not a layer (%s)", name, e->features);
-        for (int i = 0; i < l->n; i++)
-            MIGE_CHECK(strcmp(l->name[i], name) != 0, MIGE_EUSAGE, "--layers: %s is there twice", name);
-        snprintf(l->name[l->n], sizeof l->name[0], "%s", name);
-        l->layer[l->n] = mige_net_layer(net, layer);
-        mige_shape s = mige_net_shape(net, l->layer[l->n]);
-        l->width[l->n++] = s.h * s.w * s.c;
-        p += length + (p[length] == ',');
+    char choices[sizeof e->features];
+    int64_t *place;
+    for (size_t i = 0; i < sizeof choices; i++) choices[i] = e->features[i] == ',' ? '|' : e->features[i];
+    MIGE_TRY(mige_list_names("--layers", *list ? list : e->features, choices, &l->n, &place));
+    for (int i = 0; i < l->n; i++) {
+        const mige_feature *f = &e->feature[place[i]];
+        l->name[i] = f->name;
+        l->layer[i] = mige_net_layer(net, f->layer);
+        mige_shape s = mige_net_shape(net, l->layer[i]);
+        l->width[i] = s.h * s.w * s.c;
     }
+    free(place);
     return MIGE_OK;
 }
 

@@ -8,9 +8,9 @@
 enum { MOST_LAYERS = 3 };
 
 typedef struct {
-    int n;                      /* layers asked for */
-    char name[MOST_LAYERS][16]; /* "conv", "fc", "y" */
-    int layer[MOST_LAYERS];     /* in the network */
+    int n;                         /* layers asked for */
+    const char *name[MOST_LAYERS]; /* "conv", "fc", "y" */
+    int layer[MOST_LAYERS];        /* in the network */
     int width[MOST_LAYERS];
 } layer_list;
 

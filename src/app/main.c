@@ -1,5 +1,6 @@
 #include "app/app.h"
 #include "mige/blas.h"
+#include "mige/clock.h"
 #include "mige/error.h"
 #include "mige/io.h"
 #include "mige/log.h"
@@ -51,24 +52,19 @@ static int check_launch(const mige_comm *c) {
     return MIGE_OK;
 }
 
-static int record_provenance(app *a, int argc, char **argv) {
-    char *hosts = NULL, *text = NULL, *line = NULL;
+/* Its texts stay to the end. */
+static int record_provenance(const app *a, int argc, char **argv) {
+    char *hosts, *text, *line;
     size_t size = 0;
-    int err = MIGE_OK;
-    MIGE_TRY_GOTO(host_names(&a->comm, &hosts), done);
-    MIGE_TRY_GOTO(mige_options_config(&option_table, a->command, &a->cfg, &text), done);
+    MIGE_TRY(host_names(&a->comm, &hosts));
+    MIGE_TRY(mige_options_config(&option_table, a->command, &a->cfg, &text));
     FILE *f = open_memstream(&line, &size);
-    MIGE_CHECK_GOTO(f, done, MIGE_EFAIL, "memory: no room for the command line");
+    MIGE_CHECK(f, MIGE_EFAIL, "memory: no room for the command line");
     fputs("mige", f);
     for (int i = 1; i < argc; i++) fprintf(f, " %s", argv[i]);
     fclose(f);
-    mige_provenance p = {line, text, hosts, a->comm.size, (int)a->cfg.threads, a->cfg.seed};
-    err = mige_provenance_set(&p);
-done:
-    free(hosts);
-    free(text);
-    free(line);
-    return err;
+    mige_provenance_set(&(mige_provenance){line, text, hosts, a->comm.size, (int)a->cfg.threads, a->cfg.seed});
+    return MIGE_OK;
 }
 
 /* Splits off the words that are not options (the files of verify). */
@@ -134,6 +130,32 @@ static int parse(app *a, int count, char **words, int *help) {
     MIGE_TRY(config_presets(a, &preset));
     a->cfg = preset;
     return mige_options_parse(&option_table, a->command, &a->cfg, count, words, help);
+}
+
+/* --log-view: where the time went, over the ranks. */
+static int print_phases(const mige_comm *c) {
+    double low[MIGE_PHASES], high[MIGE_PHASES], sum[MIGE_PHASES], flops[MIGE_PHASES];
+    for (int p = 0; p < MIGE_PHASES; p++) {
+        mige_clock_values v = mige_clock_get((enum mige_phase)p);
+        high[p] = sum[p] = v.seconds;
+        low[p] = -v.seconds;
+        flops[p] = v.flops;
+    }
+    MIGE_TRY(mige_max(c, low, MIGE_PHASES));
+    MIGE_TRY(mige_max(c, high, MIGE_PHASES));
+    MIGE_TRY(mige_sum(c, sum, MIGE_PHASES));
+    MIGE_TRY(mige_sum(c, flops, MIGE_PHASES));
+    mige_print("%-14s %8s %10s %10s %10s %9s", "phase", "count", "min s", "mean s", "max s", "GFLOP/s");
+    for (int p = 0; p < MIGE_PHASES; p++) {
+        mige_clock_values v = mige_clock_get((enum mige_phase)p);
+        char rate[32] = "", name[32];
+        if (high[p] <= 0) continue;
+        if (flops[p] > 0) snprintf(rate, sizeof rate, "%.1f", 1e-9 * flops[p] / high[p]);
+        snprintf(name, sizeof name, "%*s%s", 2 * v.depth, "", v.name);
+        mige_print("%-14s %8lld %10.3f %10.3f %10.3f %9s", name, (long long)v.count, -low[p], sum[p] / c->size,
+                   high[p], rate);
+    }
+    return MIGE_OK;
 }
 
 static int run_command(app *a, int argc, char **argv) {

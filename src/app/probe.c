@@ -118,21 +118,17 @@ static int check_results(const config *c) {
 static int write_results(const config *c, const mige_data *d, int n, const job *jobs, int64_t step) {
     char path[MIGE_OPT_TEXT_SIZE], name[128];
     mige_file *f;
-    int err;
+    mige_layout layout = {MIGE_F64, 1, {c->probe_epochs}};
     MIGE_TRY(mige_run_path(c->run, "probe.h5", path));
     MIGE_TRY(mige_file_create(path, "mige-probe", &f));
-    for (int i = 0; i < n; i++) {
+    int err = mige_file_set_int(f, "/", "step", step);
+    if (!err) err = mige_file_set_int(f, "/", "test_images", d->test.n);
+    for (int i = 0; !err && i < n; i++) {
         snprintf(name, sizeof name, "/%s/%s/accuracy", kind_names[jobs[i].kind], jobs[i].layer);
-        MIGE_TRY_GOTO(mige_file_write(f, name, (mige_layout){MIGE_F64, 1, {c->probe_epochs}}, jobs[i].accuracy,
-                                      "percent", "test accuracy of the classifier after each epoch", 0),
-                      failed);
+        err = mige_file_write(f, name, layout, jobs[i].accuracy, "percent",
+                              "test accuracy of the classifier after each epoch", 0);
     }
-    MIGE_TRY_GOTO(mige_file_set_int(f, "/", "step", step), failed);
-    MIGE_TRY_GOTO(mige_file_set_int(f, "/", "test_images", d->test.n), failed);
-    return mige_file_commit(&f);
-failed:
-    mige_file_discard(&f);
-    return err;
+    return mige_file_commit(&f, err);
 }
 
 static void print_results(const config *c, const mige_data *d, const layer_list *l, int n, const job *jobs) {

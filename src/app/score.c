@@ -9,10 +9,10 @@
 #include <string.h>
 
 /* A two-dimensional data set as doubles, on every rank (each reads the file itself). */
-static int read_samples(const char *path, const char *name, int *rows, int *dim, double **x) {
+static int read_samples(const char *path, const char *name, mige_pool *memory, int *rows, int *dim, double **x) {
     mige_file *f = NULL;
     mige_layout layout;
-    int err = mige_file_open_any(path, &f);
+    int err = mige_file_open(path, MIGE_ANY_HDF5, &f);
     if (!err) err = mige_file_layout(f, name, &layout);
     if (!err && (layout.ndim != 2 || layout.dims[0] < 1 || layout.dims[1] < 1 || layout.dims[0] > 1 << 24 ||
                  layout.dims[1] > 1 << 24))
@@ -20,7 +20,7 @@ static int read_samples(const char *path, const char *name, int *rows, int *dim,
     if (!err) {
         *rows = (int)layout.dims[0];
         *dim = (int)layout.dims[1];
-        err = mige_alloc((size_t)*rows * (size_t)*dim, sizeof **x, x);
+        err = mige_pool_alloc(memory, (size_t)*rows * (size_t)*dim, sizeof **x, x);
     }
     if (!err) err = mige_file_read(f, name, MIGE_F64, 0, *rows, *x);
     mige_file_close(&f);
@@ -30,44 +30,43 @@ static int read_samples(const char *path, const char *name, int *rows, int *dim,
 typedef struct {
     int M, Q, D;
     double *X, *P, *S, *SP;
+    mige_pool memory; /* of these */
 } samples;
 
 static int load(const config *c, samples *s) {
     int d;
-    MIGE_TRY(read_samples(c->input, c->dataset, &s->M, &s->D, &s->X));
-    MIGE_TRY(mige_alloc((size_t)s->M * (size_t)s->D, sizeof *s->S, &s->S));
+    MIGE_TRY(read_samples(c->input, c->dataset, &s->memory, &s->M, &s->D, &s->X));
+    MIGE_TRY(mige_pool_alloc(&s->memory, (size_t)s->M * (size_t)s->D, sizeof *s->S, &s->S));
     MIGE_CHECK(c->eigen <= s->M, MIGE_EUSAGE, "--eigen: %lld is more than the %d samples of %s",
                (long long)c->eigen, s->M, c->input);
     if (!*c->points) return MIGE_OK;
-    MIGE_TRY(read_samples(c->points, c->points_dataset, &s->Q, &d, &s->P));
+    MIGE_TRY(read_samples(c->points, c->points_dataset, &s->memory, &s->Q, &d, &s->P));
     MIGE_CHECK(d == s->D, MIGE_EINPUT, "%s: points have %d dimensions, samples %d", c->points, d, s->D);
-    return mige_alloc((size_t)s->Q * (size_t)s->D, sizeof *s->SP, &s->SP);
+    return mige_pool_alloc(&s->memory, (size_t)s->Q * (size_t)s->D, sizeof *s->SP, &s->SP);
+}
+
+static int write_all(mige_file *f, const config *c, const samples *s, const mige_score_info *info) {
+    const char *units = "1/units of samples";
+    mige_layout at_samples = {MIGE_F64, 2, {s->M, s->D}}, at_points = {MIGE_F64, 2, {s->Q, s->D}};
+    mige_layout pairs = {MIGE_F64, 1, {info->pairs.J}};
+    MIGE_TRY(
+        mige_file_write(f, "/score", at_samples, s->S, units, "gradient of the log density at the samples", 0));
+    if (s->Q)
+        MIGE_TRY(mige_file_write(f, "/score_points", at_points, s->SP, units,
+                                 "gradient of the log density at the points", 0));
+    if (info->pairs.J)
+        MIGE_TRY(mige_file_write(f, "/eigenvalues", pairs, info->pairs.lambda, "1",
+                                 "leading eigenvalues of the Gram matrix, descending", 0));
+    MIGE_TRY(mige_file_set_real(f, "/", "width", info->width));
+    MIGE_TRY(mige_file_set_int(f, "/", "eigen", info->pairs.J));
+    MIGE_TRY(mige_file_set_real(f, "/", "threshold", c->threshold));
+    return mige_file_set_text(f, "/", "solver", info->solver);
 }
 
 static int write_scores(const config *c, const samples *s, const mige_score_info *info) {
-    mige_file *f = NULL;
-    int err;
+    mige_file *f;
     MIGE_TRY(mige_file_create(c->output, "mige-score", &f));
-    MIGE_TRY_GOTO(mige_file_write(f, "/score", (mige_layout){MIGE_F64, 2, {s->M, s->D}}, s->S, "1/units of samples",
-                                  "gradient of the log density at the samples", 0),
-                  failed);
-    if (s->Q)
-        MIGE_TRY_GOTO(mige_file_write(f, "/score_points", (mige_layout){MIGE_F64, 2, {s->Q, s->D}}, s->SP,
-                                      "1/units of samples", "gradient of the log density at the points", 0),
-                      failed);
-    if (info->pairs.J)
-        MIGE_TRY_GOTO(mige_file_write(f, "/eigenvalues", (mige_layout){MIGE_F64, 1, {info->pairs.J}},
-                                      info->pairs.lambda, "1", "leading eigenvalues of the Gram matrix, descending",
-                                      0),
-                      failed);
-    MIGE_TRY_GOTO(mige_file_set_real(f, "/", "width", info->width), failed);
-    MIGE_TRY_GOTO(mige_file_set_int(f, "/", "eigen", info->pairs.J), failed);
-    MIGE_TRY_GOTO(mige_file_set_real(f, "/", "threshold", c->threshold), failed);
-    MIGE_TRY_GOTO(mige_file_set_text(f, "/", "solver", info->solver), failed);
-    return mige_file_commit(&f);
-failed:
-    mige_file_discard(&f);
-    return err;
+    return mige_file_commit(&f, write_all(f, c, s, info));
 }
 
 /* What mige_memory_fits asks for. */
@@ -157,9 +156,6 @@ int cmd_score(app *a) {
     err = mige_agree(&a->comm, err);
     if (!err) err = mige_agree(&a->comm, load(&a->cfg, &s));
     if (!err) err = estimate(a, &s);
-    free(s.X);
-    free(s.P);
-    free(s.S);
-    free(s.SP);
+    mige_pool_free(&s.memory);
     return err;
 }

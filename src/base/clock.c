@@ -43,18 +43,7 @@ void mige_clock_reset(void) {
     memset(clocks, 0, sizeof clocks);
 }
 
-const char *mige_clock_name(enum mige_phase p) {
-    return phases[p].name;
-}
-int mige_clock_depth(enum mige_phase p) {
-    return phases[p].depth;
-}
-double mige_clock_seconds(enum mige_phase p) {
-    return clocks[p].seconds;
-}
-double mige_clock_flops(enum mige_phase p) {
-    return clocks[p].flops;
-}
-int64_t mige_clock_count(enum mige_phase p) {
-    return clocks[p].count;
+mige_clock_values mige_clock_get(enum mige_phase p) {
+    return (mige_clock_values){phases[p].name, phases[p].depth, clocks[p].seconds, clocks[p].flops,
+                               clocks[p].count};
 }

@@ -4,12 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int count_words(const char *text) {
-    int n = 1;
-    for (; *text; text++) n += *text == ',';
-    return n;
-}
-
 /* The next word, without the blanks around it; *text goes on behind its comma. */
 static const char *next_word(const char **text, int *length) {
     const char *word = *text + strspn(*text, " "), *end = word + strcspn(word, ",");
@@ -32,16 +26,27 @@ static int parse_integer(const char *where, const char *word, int length, int64_
     return MIGE_OK;
 }
 
-int mige_list_integers(const char *where, const char *text, int64_t min, int64_t max, int *n, int64_t **values) {
-    int length, err = MIGE_OK, count = count_words(text);
+static int parse_name(const char *where, const char *word, int length, const char *choices, int64_t *place) {
+    *place = mige_options_place(choices, word, (size_t)length);
+    MIGE_CHECK(*place >= 0, MIGE_EUSAGE, "%s: \"%.*s\" is not known (%s)", where, length, word, choices);
+    return MIGE_OK;
+}
+
+/* choices NULL: whole numbers. */
+static int parse_list(const char *where, const char *text, const char *choices, int64_t min, int64_t max, int *n,
+                      int64_t **values) {
+    int length, err = MIGE_OK, count = 1;
+    for (const char *p = text; *p; p++) count += *p == ',';
     MIGE_TRY(mige_alloc((size_t)count, sizeof **values, values));
     for (*n = 0; *n < count; ++*n) {
         const char *word = next_word(&text, &length);
         int64_t *v = &(*values)[*n];
-        MIGE_TRY_GOTO(parse_integer(where, word, length, min, max, v), failed);
+        err =
+            choices ? parse_name(where, word, length, choices, v) : parse_integer(where, word, length, min, max, v);
+        if (err) goto failed;
         for (int i = 0; i < *n; i++)
-            MIGE_CHECK_GOTO((*values)[i] != *v, failed, MIGE_EUSAGE, "%s: %lld is named twice", where,
-                            (long long)*v);
+            MIGE_CHECK_GOTO((*values)[i] != *v, failed, MIGE_EUSAGE, "%s: %.*s is named twice", where, length,
+                            word);
     }
     return MIGE_OK;
 failed:
@@ -50,30 +55,10 @@ failed:
     return err;
 }
 
-static int find_name(const char *choices, const char *word, int length) {
-    for (int i = 0; *choices; i++) {
-        size_t n = strcspn(choices, "|");
-        if (length > 0 && n == (size_t)length && !strncmp(choices, word, n)) return i;
-        choices += n + (choices[n] == '|');
-    }
-    return -1;
+int mige_list_integers(const char *where, const char *text, int64_t min, int64_t max, int *n, int64_t **values) {
+    return parse_list(where, text, NULL, min, max, n, values);
 }
 
-int mige_list_names(const char *where, const char *text, const char *choices, int *n, int **indices) {
-    int length, err = MIGE_OK, count = count_words(text);
-    MIGE_TRY(mige_alloc((size_t)count, sizeof **indices, indices));
-    for (*n = 0; *n < count; ++*n) {
-        const char *word = next_word(&text, &length);
-        int found = (*indices)[*n] = find_name(choices, word, length);
-        MIGE_CHECK_GOTO(found >= 0, failed, MIGE_EUSAGE, "%s: \"%.*s\" is not known (%s)", where, length, word,
-                        choices);
-        for (int i = 0; i < *n; i++)
-            MIGE_CHECK_GOTO((*indices)[i] != found, failed, MIGE_EUSAGE, "%s: %.*s is named twice", where, length,
-                            word);
-    }
-    return MIGE_OK;
-failed:
-    free(*indices);
-    *indices = NULL;
-    return err;
+int mige_list_names(const char *where, const char *text, const char *choices, int *n, int64_t **places) {
+    return parse_list(where, text, choices, 0, 0, n, places);
 }

@@ -43,37 +43,18 @@ static void wipe_bar(void) {
     bar.drawn = 0;
 }
 
-static void line(FILE *to, const char *before, const char *fmt, va_list ap) {
+void mige_line(enum mige_line_kind kind, const char *fmt, ...) {
+    FILE *to = kind == MIGE_LINE_WARN ? stderr : stdout;
+    va_list ap;
+    if (!out.speaks || (kind == MIGE_LINE_SAY && out.quiet)) return;
     wipe_bar();
     fflush(stdout);
-    fputs(before, to);
+    if (kind == MIGE_LINE_WARN) fputs("mige: warning: ", to);
+    va_start(ap, fmt);
     vfprintf(to, fmt, ap);
+    va_end(ap);
     fputc('\n', to);
     fflush(to);
-}
-
-void mige_say(const char *fmt, ...) {
-    if (!out.speaks || out.quiet) return;
-    va_list ap;
-    va_start(ap, fmt);
-    line(stdout, "", fmt, ap);
-    va_end(ap);
-}
-
-void mige_print(const char *fmt, ...) {
-    if (!out.speaks) return;
-    va_list ap;
-    va_start(ap, fmt);
-    line(stdout, "", fmt, ap);
-    va_end(ap);
-}
-
-void mige_warn(const char *fmt, ...) {
-    if (!out.speaks) return;
-    va_list ap;
-    va_start(ap, fmt);
-    line(stderr, "mige: warning: ", fmt, ap);
-    va_end(ap);
 }
 
 void mige_progress_begin(const char *label, long total) {

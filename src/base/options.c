@@ -66,32 +66,28 @@ void mige_options_choice(const char *choices, int i, char *text, size_t size) {
     snprintf(text, size, "%.*s", (int)strcspn(choices, "|"), choices);
 }
 
-static int set_choice(const mige_option *o, const char *where, const char *value, int *out) {
-    char name[64];
-    int n = 1;
-    for (const char *p = o->choices; *p; p++) n += *p == '|';
-    for (int i = 0; i < n; i++) {
-        mige_options_choice(o->choices, i, name, sizeof name);
-        if (!strcmp(name, value)) {
-            *out = i;
-            return MIGE_OK;
-        }
+int mige_options_place(const char *choices, const char *word, size_t length) {
+    for (int i = 0; length > 0 && *choices; i++) {
+        size_t n = strcspn(choices, "|");
+        if (n == length && !strncmp(choices, word, n)) return i;
+        choices += n + (choices[n] == '|');
     }
-    return mige_raise(MIGE_EUSAGE, "%s: \"%s\" is not a choice (one of %s)", where, value, o->choices);
+    return -1;
+}
+
+static int set_choice(const mige_option *o, const char *where, const char *value, int *out) {
+    *out = mige_options_place(o->choices, value, strlen(value));
+    MIGE_CHECK(*out >= 0, MIGE_EUSAGE, "%s: \"%s\" is not a choice (one of %s)", where, value, o->choices);
+    return MIGE_OK;
 }
 
 static int set_flag(const char *where, const char *value, int *out) {
-    static const char *const yes[] = {"yes", "true", "on", "1"}, *const no[] = {"no", "false", "off", "0"};
-    for (int i = 0; i < 4; i++) {
-        if (!strcasecmp(value, yes[i])) {
-            *out = 1;
+    static const char *const words[] = {"no", "yes", "false", "true", "off", "on", "0", "1"};
+    for (int i = 0; i < 8; i++)
+        if (!strcasecmp(value, words[i])) {
+            *out = i % 2;
             return MIGE_OK;
         }
-        if (!strcasecmp(value, no[i])) {
-            *out = 0;
-            return MIGE_OK;
-        }
-    }
     return mige_raise(MIGE_EUSAGE, "%s: \"%s\" is not yes or no", where, value);
 }
 
@@ -123,6 +119,7 @@ static int may_be_cut(const char *value, size_t i) {
     return i > 0 && value[i - 1] != ' ' && !strchr(" ;#[", value[i]);
 }
 
+enum { WHERE = 66 };              /* of a message about the command line, at most */
 enum { PIECE = 100, UNCUT = 50 }; /* characters of a line; of a stretch that cannot be cut, at most */
 
 /* What an INI file would not give back: inih takes " ;" for a comment and spaces at the ends for none; and what no
@@ -266,21 +263,18 @@ int mige_options_takes_value(const mige_option_table *t, const char *word) {
     return o && o->type != MIGE_OPT_FLAG;
 }
 
-/* Splits argv[*i] into name and value, taking the next word as value where it must; *value = NULL for a lone flag.
+/* What argv[*i] sets, taking the next word as value where it must; where: "--NAME"; *value = NULL for a lone flag.
  */
-static int split(const mige_option_table *t, const mige_command *cmd, int argc, char **argv, int *i, char name[64],
-                 const char **value) {
+static int split(const mige_option_table *t, const mige_command *cmd, int argc, char **argv, int *i,
+                 char where[WHERE], const mige_option **o, const char **value) {
     const char *word = argv[*i];
     MIGE_CHECK(!strncmp(word, "--", 2) && word[2], MIGE_EUSAGE, "%s: not an option (options begin with --)", word);
-    size_t length = strcspn(word + 2, "=");
-    snprintf(name, 64, "%.*s", (int)(length < 63 ? length : 63), word + 2);
-    *value = word[2 + length] == '=' ? word + 3 + length : NULL;
-    const mige_option *o;
-    char where[72];
-    snprintf(where, sizeof where, "--%s", name);
-    MIGE_TRY(lookup(t, cmd, where, name, &o));
-    if (*value || o->type == MIGE_OPT_FLAG) return MIGE_OK;
-    MIGE_CHECK(*i + 1 < argc && strncmp(argv[*i + 1], "--", 2), MIGE_EUSAGE, "--%s: a value is missing", name);
+    size_t length = strcspn(word, "=");
+    snprintf(where, WHERE, "%.*s", (int)(length < WHERE ? length : WHERE), word);
+    *value = word[length] == '=' ? word + length + 1 : NULL;
+    MIGE_TRY(lookup(t, cmd, where, where + 2, o));
+    if (*value || (*o)->type == MIGE_OPT_FLAG) return MIGE_OK;
+    MIGE_CHECK(*i + 1 < argc && strncmp(argv[*i + 1], "--", 2), MIGE_EUSAGE, "%s: a value is missing", where);
     *value = argv[++*i];
     return MIGE_OK;
 }
@@ -293,12 +287,12 @@ int mige_options_parse(const mige_option_table *t, const mige_command *cmd, void
     if (*help) return MIGE_OK;
     for (int file = 1; file >= 0; file--) /* the file first, so that the command line beats it */
         for (int i = 0; i < argc; i++) {
-            char name[64], where[72];
-            const char *value;
-            MIGE_TRY(split(t, cmd, argc, argv, &i, name, &value));
-            snprintf(where, sizeof where, "--%s", name);
-            if (file && !strcmp(name, "config") && value) MIGE_TRY(mige_options_file(t, cmd, config, value));
-            if (!file) MIGE_TRY(mige_options_set(t, cmd, config, where, name, value ? value : "yes"));
+            char where[WHERE];
+            const mige_option *o = NULL;
+            const char *value = NULL;
+            MIGE_TRY(split(t, cmd, argc, argv, &i, where, &o, &value));
+            if (file && !strcmp(o->name, "config") && value) MIGE_TRY(mige_options_file(t, cmd, config, value));
+            if (!file) MIGE_TRY(set_value(o, config, where, value ? value : "yes"));
         }
     return MIGE_OK;
 }
@@ -312,8 +306,9 @@ static void value_text(const mige_option *o, const void *config, char *text, siz
     case MIGE_OPT_INT:
         snprintf(text, size, "%lld", (long long)*(const int64_t *)v);
         break;
-    case MIGE_OPT_REAL:
-        snprintf(text, size, "%.17g", *(const double *)v);
+    case MIGE_OPT_REAL: /* 17 digits read back exactly; fewer read better where they do too */
+        snprintf(text, size, "%.6g", *(const double *)v);
+        if (strtod(text, NULL) != *(const double *)v) snprintf(text, size, "%.17g", *(const double *)v);
         break;
     case MIGE_OPT_CHOICE:
         mige_options_choice(o->choices, *(const int *)v, text, size);
@@ -321,12 +316,6 @@ static void value_text(const mige_option *o, const void *config, char *text, siz
     case MIGE_OPT_TEXT:
         snprintf(text, size, "%s", (const char *)v);
         break;
-    }
-    /* 17 digits read back exactly; fewer read better where they do too. */
-    if (o->type == MIGE_OPT_REAL) {
-        char brief[32];
-        snprintf(brief, sizeof brief, "%.6g", *(const double *)v);
-        if (strtod(brief, NULL) == *(const double *)v) snprintf(text, size, "%s", brief);
     }
 }
 

@@ -1,6 +1,5 @@
 #include "mige/comm.h"
 #include "mige/error.h"
-#include <stdlib.h>
 #include <string.h>
 
 static int describe(mige_comm *c) {
@@ -47,24 +46,20 @@ int mige_agree(const mige_comm *c, int err) {
 /* MPI counts are ints; a piece is well below their limit. */
 enum { PIECE = 1 << 22 };
 
-static int reduce(const mige_comm *c, void *x, size_t n, size_t size, MPI_Datatype type, MPI_Op op) {
-    for (size_t at = 0; at < n; at += PIECE) {
+static int reduce(const mige_comm *c, double *x, size_t n, MPI_Op op) {
+    for (size_t at = 0; c->size > 1 && at < n; at += PIECE) {
         int count = (int)(n - at < PIECE ? n - at : PIECE);
-        MPI_Allreduce(MPI_IN_PLACE, (char *)x + at * size, count, type, op, c->mpi);
+        MPI_Allreduce(MPI_IN_PLACE, x + at, count, MPI_DOUBLE, op, c->mpi);
     }
     return MIGE_OK;
 }
 
 int mige_sum(const mige_comm *c, double *x, size_t n) {
-    return c->size == 1 ? MIGE_OK : reduce(c, x, n, sizeof *x, MPI_DOUBLE, MPI_SUM);
-}
-
-int mige_sum_float(const mige_comm *c, float *x, size_t n) {
-    return c->size == 1 ? MIGE_OK : reduce(c, x, n, sizeof *x, MPI_FLOAT, MPI_SUM);
+    return reduce(c, x, n, MPI_SUM);
 }
 
 int mige_max(const mige_comm *c, double *x, size_t n) {
-    return c->size == 1 ? MIGE_OK : reduce(c, x, n, sizeof *x, MPI_DOUBLE, MPI_MAX);
+    return reduce(c, x, n, MPI_MAX);
 }
 
 int mige_bcast(const mige_comm *c, int root, void *x, size_t bytes) {
@@ -79,26 +74,6 @@ void mige_share(int64_t total, int P, int r, int64_t *first, int64_t *count) {
     int64_t base = total / P, rest = total % P;
     *first = base * r + (r < rest ? r : rest);
     *count = base + (r < rest);
-}
-
-int mige_gather_rows(const mige_comm *c, int64_t rows, int64_t width, const double *mine, double *all) {
-    MPI_Datatype row;
-    MPI_Type_contiguous((int)width, MPI_DOUBLE, &row);
-    MPI_Type_commit(&row);
-    int *counts = NULL, *offsets = NULL, err = MIGE_OK;
-    MIGE_TRY_GOTO(MIGE_ALLOC(MIGE_BLOCK(counts, c->size), MIGE_BLOCK(offsets, c->size)), done);
-done:
-    err = mige_agree(c, err);
-    for (int r = 0; r < c->size && !err && counts && offsets; r++) {
-        int64_t first, count;
-        mige_share(rows, c->size, r, &first, &count);
-        counts[r] = (int)count;
-        offsets[r] = (int)first;
-    }
-    if (!err && counts) MPI_Allgatherv(mine, counts[c->rank], row, all, counts, offsets, row, c->mpi);
-    MIGE_FREE(counts, offsets);
-    MPI_Type_free(&row);
-    return err;
 }
 
 int mige_shared_create(const mige_comm *c, size_t bytes, mige_shared *s) {

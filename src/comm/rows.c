@@ -3,16 +3,9 @@
 #include <limits.h>
 #include <stdlib.h>
 
-static int take_memory(mige_rows *r) {
-    size_t P = (size_t)r->c->size;
-    MIGE_TRY(mige_alloc(P, sizeof *r->counts, &r->counts));
-    MIGE_TRY(mige_alloc(P, sizeof *r->offsets, &r->offsets));
-    return mige_alloc(P, sizeof *r->scaled, &r->scaled);
-}
-
 int mige_rows_create(const mige_comm *c, int64_t items, int group, mige_rows *r) {
     *r = (mige_rows){.c = c, .rows = items * group};
-    int err = take_memory(r);
+    int err = mige_alloc(3 * (size_t)c->size, sizeof *r->counts, &r->counts);
     if (!err && r->rows > INT_MAX)
         err = mige_raise(MIGE_EUSAGE, "batch: %lld rows are more than MPI can count", (long long)r->rows);
     err = mige_agree(c, err);
@@ -20,6 +13,8 @@ int mige_rows_create(const mige_comm *c, int64_t items, int group, mige_rows *r)
         mige_rows_destroy(r);
         return err;
     }
+    r->offsets = r->counts + c->size;
+    r->scaled = r->offsets + c->size;
     for (int p = 0; p < c->size; p++) {
         int64_t first, count;
         mige_share(items, c->size, p, &first, &count);
@@ -33,8 +28,6 @@ int mige_rows_create(const mige_comm *c, int64_t items, int group, mige_rows *r)
 
 void mige_rows_destroy(mige_rows *r) {
     free(r->counts);
-    free(r->offsets);
-    free(r->scaled);
     *r = (mige_rows){0};
 }
 
@@ -62,4 +55,12 @@ int mige_rows_sum(mige_rows *r, int width, const float *all, float *mine) {
     for (int p = 0; p < r->c->size; p++) r->scaled[p] = r->counts[p] * width; /* a sum knows no rows */
     MPI_Reduce_scatter(all, mine, r->scaled, MPI_FLOAT, MPI_SUM, r->c->mpi);
     return MIGE_OK;
+}
+
+int mige_gather_rows(const mige_comm *c, int64_t rows, int64_t width, const double *mine, double *all) {
+    mige_rows r;
+    MIGE_TRY(mige_rows_create(c, rows, 1, &r));
+    int err = mige_rows_gather(&r, (int)width, mine, all);
+    mige_rows_destroy(&r);
+    return err;
 }

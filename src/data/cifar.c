@@ -19,11 +19,7 @@ int mige_parse_cifar(const uint8_t *bytes, size_t size, int label_bytes, int cla
                    "CIFAR: coarse label %d of record %zu is not within 0 to %d", r[0], i, COARSE - 1);
     }
     MIGE_TRY(mige_alloc(n, sizeof *m->labels, &m->labels));
-    int err = mige_alloc(n, PIXELS, &m->images);
-    if (err) {
-        mige_images_free(m);
-        return err;
-    }
+    MIGE_TRY(mige_alloc(n, PIXELS, &m->images));
     for (size_t i = 0; i < n; i++) {
         const uint8_t *r = bytes + i * record;
         m->labels[i] = r[label_bytes - 1];

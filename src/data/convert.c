@@ -280,9 +280,5 @@ int mige_convert_write(const char *path, const mige_images *train, const mige_im
     int err = write_split(f, "train", train, compress);
     if (!err) err = write_split(f, "test", test, compress);
     if (!err) err = mige_file_write_names(f, "/class_names", classes, names, "names of the classes");
-    if (err) {
-        mige_file_discard(&f);
-        return err;
-    }
-    return mige_file_commit(&f);
+    return mige_file_commit(&f, err);
 }

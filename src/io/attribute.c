@@ -46,9 +46,9 @@ int mige_file_set_text(mige_file *f, const char *object, const char *name, const
     return err;
 }
 
-/* One item, of a kind that `class_a` or `class_b` names. */
-static int open_attribute(const mige_file *f, const char *object, const char *name, H5T_class_t class_a,
-                          H5T_class_t class_b, hid_t *attribute, hid_t *type) {
+/* One item, of a class. */
+static int open_attribute(const mige_file *f, const char *object, const char *name, H5T_class_t class,
+                          hid_t *attribute, hid_t *type) {
     hid_t a = -1, t = -1, space = -1;
     int err = MIGE_OK;
     *attribute = *type = -1;
@@ -61,9 +61,8 @@ static int open_attribute(const mige_file *f, const char *object, const char *na
         err = mige_io_unread(f, name);
         goto failed;
     }
-    H5T_class_t found = H5Tget_class(t);
-    MIGE_CHECK_GOTO((found == class_a || found == class_b) && H5Sget_simple_extent_npoints(space) == 1, failed,
-                    MIGE_EINPUT, "%s: attribute `%s` of %s is not of the right type", f->path, name, object);
+    MIGE_CHECK_GOTO(H5Tget_class(t) == class && H5Sget_simple_extent_npoints(space) == 1, failed, MIGE_EINPUT,
+                    "%s: attribute `%s` of %s is not of the right type", f->path, name, object);
     H5Sclose(space);
     *attribute = a;
     *type = t;
@@ -75,24 +74,14 @@ failed:
     return err;
 }
 
-static int get_number(const mige_file *f, const char *object, const char *name, H5T_class_t other, hid_t memory,
-                      void *value) {
+int mige_file_get_int(const mige_file *f, const char *object, const char *name, int64_t *value) {
     hid_t a, t;
-    MIGE_TRY(open_attribute(f, object, name, H5T_INTEGER, other, &a, &t));
-    int err = H5Aread(a, memory, value) < 0 ? mige_io_unread(f, name) : MIGE_OK;
+    *value = 0;
+    MIGE_TRY(open_attribute(f, object, name, H5T_INTEGER, &a, &t));
+    int err = H5Aread(a, H5T_NATIVE_INT64, value) < 0 ? mige_io_unread(f, name) : MIGE_OK;
     H5Tclose(t);
     H5Aclose(a);
     return err;
-}
-
-int mige_file_get_int(const mige_file *f, const char *object, const char *name, int64_t *value) {
-    *value = 0;
-    return get_number(f, object, name, H5T_INTEGER, H5T_NATIVE_INT64, value);
-}
-
-int mige_file_get_real(const mige_file *f, const char *object, const char *name, double *value) {
-    *value = 0;
-    return get_number(f, object, name, H5T_FLOAT, H5T_NATIVE_DOUBLE, value);
 }
 
 int mige_file_get_text(const mige_file *f, const char *object, const char *name, char *text, size_t size) {
@@ -100,7 +89,7 @@ int mige_file_get_text(const mige_file *f, const char *object, const char *name,
     char *stored = NULL;
     int err = MIGE_OK;
     text[0] = 0;
-    MIGE_TRY(open_attribute(f, object, name, H5T_STRING, H5T_STRING, &a, &t));
+    MIGE_TRY(open_attribute(f, object, name, H5T_STRING, &a, &t));
     size_t n = H5Tget_size(t);
     MIGE_CHECK_GOTO(H5Tis_variable_str(t) == 0, done, MIGE_EINPUT,
                     "%s: attribute `%s` of %s is a string of variable length (store it with a fixed one)", f->path,

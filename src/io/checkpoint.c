@@ -73,34 +73,23 @@ static int64_t step_of(const char *name, const char *suffix) {
     return strcmp(back, name) ? -1 : step;
 }
 
-static int read_folder(DIR *d, const char *run, const char *suffix, int64_t **steps, int *n) {
-    int room = 16;
-    MIGE_TRY(mige_alloc((size_t)room, sizeof **steps, steps));
-    for (struct dirent *e; errno = 0, (e = readdir(d));) {
-        int64_t step = step_of(e->d_name, suffix);
-        if (step < 0) continue;
-        if (*n == room) {
-            int64_t *more = realloc(*steps, (size_t)(room *= 2) * sizeof *more);
-            MIGE_CHECK(more, MIGE_EFAIL, "%s: no room for the names of its checkpoints", run);
-            *steps = more;
-        }
-        (*steps)[(*n)++] = step;
-    }
-    MIGE_CHECK(!errno, MIGE_EINPUT, "%s: cannot be listed: %s", run, strerror(errno));
-    return MIGE_OK;
-}
-
 /* Steps of checkpoint-<step>.h5<suffix>, newest first; *steps is to be freed, after an error as well. A folder that
  * is not there has none; one that cannot be read may have some. */
 static int list(const char *run, const char *suffix, int64_t **steps, int *n) {
+    struct dirent **entries;
     *n = 0;
     *steps = NULL;
-    DIR *d = opendir(run);
-    MIGE_CHECK(d || errno == ENOENT || errno == ENOTDIR, MIGE_EINPUT, "%s: cannot be listed: %s", run,
+    int count = scandir(run, &entries, NULL, NULL);
+    MIGE_CHECK(count >= 0 || errno == ENOENT || errno == ENOTDIR, MIGE_EINPUT, "%s: cannot be listed: %s", run,
                strerror(errno));
-    if (!d) return MIGE_OK;
-    int err = read_folder(d, run, suffix, steps, n);
-    closedir(d);
+    if (count < 0) return MIGE_OK;
+    int err = mige_alloc((size_t)count, sizeof **steps, steps);
+    for (int i = 0; i < count; i++) {
+        int64_t step = step_of(entries[i]->d_name, suffix);
+        if (!err && step >= 0) (*steps)[(*n)++] = step;
+        free(entries[i]);
+    }
+    free(entries);
     if (!err) qsort(*steps, (size_t)*n, sizeof **steps, newest_first);
     return err;
 }
@@ -152,12 +141,7 @@ int mige_checkpoint_write(const char *run, const mige_checkpoint *k) {
     char path[PATH_SIZE];
     file_path(run, k->step, "", path);
     MIGE_TRY(mige_file_create(path, "mige-checkpoint", &f));
-    int err = write_tensors(f, k);
-    if (err) {
-        mige_file_discard(&f);
-        return err;
-    }
-    MIGE_TRY(mige_file_commit(&f));
+    MIGE_TRY(mige_file_commit(&f, write_tensors(f, k)));
     forget_old(run, k->step, k->old);
     return MIGE_OK;
 }

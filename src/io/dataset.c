@@ -5,36 +5,13 @@
 /* An item is stored in at least 1/EXPANSION of its size: deflate's best is 1032. SLACK: for small files. */
 enum { CHUNK = 1 << 18, EXPANSION = 1100, SLACK = 1 << 24, DEFLATE = 9 };
 
-static hid_t memory_type(enum mige_type type) {
-    switch (type) {
-    case MIGE_U8:
-        return H5T_NATIVE_UINT8;
-    case MIGE_I32:
-        return H5T_NATIVE_INT32;
-    case MIGE_I64:
-        return H5T_NATIVE_INT64;
-    case MIGE_F32:
-        return H5T_NATIVE_FLOAT;
-    case MIGE_F64:
-        return H5T_NATIVE_DOUBLE;
-    }
-    return -1;
-}
-
-static hid_t stored_type(enum mige_type type) {
-    switch (type) {
-    case MIGE_U8:
-        return H5T_STD_U8LE;
-    case MIGE_I32:
-        return H5T_STD_I32LE;
-    case MIGE_I64:
-        return H5T_STD_I64LE;
-    case MIGE_F32:
-        return H5T_IEEE_F32LE;
-    case MIGE_F64:
-        return H5T_IEEE_F64LE;
-    }
-    return -1;
+static mige_item item_of(enum mige_type type) {
+    const mige_item items[] = {
+        [MIGE_U8] = {H5T_STD_U8LE, H5T_NATIVE_UINT8, 1},     [MIGE_I32] = {H5T_STD_I32LE, H5T_NATIVE_INT32, 4},
+        [MIGE_I64] = {H5T_STD_I64LE, H5T_NATIVE_INT64, 8},   [MIGE_F32] = {H5T_IEEE_F32LE, H5T_NATIVE_FLOAT, 4},
+        [MIGE_F64] = {H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE, 8},
+    };
+    return items[type];
 }
 
 /* ---- writing ---- */
@@ -85,39 +62,29 @@ static hid_t create_set(mige_file *f, const char *name, hid_t type, size_t size,
     return set;
 }
 
-static int end_set(mige_file *f) {
-    hid_t set = f->set;
-    f->set = -1;
-    /* The sum first: the name is still a data set's when closing fails. */
-    int err = mige_io_set_crc(f, f->set_name, f->crc);
-    int bad = H5Dclose(set) < 0;
-    if (!err) err = mige_io_written(f, f->set_name, bad);
-    return err;
-}
-
-int mige_set_begin(mige_file *f, const char *name, hid_t type, size_t size, mige_layout layout, const char *units,
-                   const char *long_name, int options) {
-    MIGE_CHECK(f->part && f->set < 0, MIGE_EFAIL, "%s: %s cannot be begun now", f->path, name);
+int mige_set_write(mige_file *f, const char *name, mige_item item, mige_layout layout, const void *data,
+                   const char *units, const char *long_name, int options) {
+    size_t bytes = item.size;
     MIGE_CHECK(!f->broken, MIGE_EOUTPUT, "%s: given up after an earlier failure to write", f->path);
     MIGE_TRY(check_layout(f, name, &layout));
-    char *copy = strdup(name);
-    MIGE_CHECK(copy, MIGE_EFAIL, "%s: out of memory", f->path);
-    free(f->set_name);
-    f->set_name = copy;
-    hid_t set = create_set(f, name, type, size, &layout, options);
+    for (int i = 0; i < layout.ndim; i++) bytes *= (size_t)layout.dims[i];
+    hid_t set = create_set(f, name, item.stored, item.size, &layout, options);
     if (set < 0) return MIGE_EOUTPUT;
-    f->layout = layout;
-    f->rows = 0;
-    f->crc = 0;
     int err = mige_file_set_text(f, name, "units", units);
     if (!err) err = mige_file_set_text(f, name, "long_name", long_name);
-    if (err) {
-        H5Dclose(set);
-        return err;
-    }
-    f->set = set;
-    return layout.dims[0] == 0 ? end_set(f) : MIGE_OK;
+    if (!err && bytes > 0)
+        err = mige_io_written(f, name, H5Dwrite(set, item.memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, data) < 0);
+    if (!err) err = mige_io_set_crc(f, name, bytes > 0 ? mige_io_crc(0, data, bytes) : 0);
+    int bad = H5Dclose(set) < 0;
+    return err ? err : mige_io_written(f, name, bad);
 }
+
+int mige_file_write(mige_file *f, const char *name, mige_layout layout, const void *data, const char *units,
+                    const char *long_name, int options) {
+    return mige_set_write(f, name, item_of(layout.type), layout, data, units, long_name, options);
+}
+
+/* ---- reading ---- */
 
 /* Rows of `space` and a space for them in memory; -1 when that fails. */
 static hid_t select_rows(hid_t space, const mige_layout *l, int64_t first, int64_t nrows) {
@@ -128,42 +95,6 @@ static hid_t select_rows(hid_t space, const mige_layout *l, int64_t first, int64
     if (H5Sselect_hyperslab(space, H5S_SELECT_SET, start, NULL, count, NULL) < 0) return -1;
     return H5Screate_simple(l->ndim, count, NULL);
 }
-
-int mige_set_append(mige_file *f, hid_t type, size_t size, const void *rows, int64_t nrows) {
-    MIGE_CHECK(f->set >= 0 && nrows >= 0 && nrows <= f->layout.dims[0] - f->rows, MIGE_EFAIL,
-               "%s: more rows than were announced", f->path);
-    MIGE_CHECK(!f->broken, MIGE_EOUTPUT, "%s: given up after an earlier failure to write", f->path);
-    if (nrows == 0) return MIGE_OK;
-    hid_t space = H5Dget_space(f->set), memory = select_rows(space, &f->layout, f->rows, nrows);
-    int bad = memory < 0 || H5Dwrite(f->set, type, memory, space, H5P_DEFAULT, rows) < 0;
-    int err = mige_io_written(f, f->set_name, bad);
-    if (memory >= 0) H5Sclose(memory);
-    if (space >= 0) H5Sclose(space);
-    if (err) return err;
-    size_t bytes = (size_t)nrows * size;
-    for (int i = 1; i < f->layout.ndim; i++) bytes *= (size_t)f->layout.dims[i];
-    f->crc = mige_io_crc(f->crc, rows, bytes);
-    f->rows += nrows;
-    return f->rows == f->layout.dims[0] ? end_set(f) : MIGE_OK;
-}
-
-int mige_file_begin(mige_file *f, const char *name, mige_layout layout, const char *units, const char *long_name,
-                    int options) {
-    return mige_set_begin(f, name, stored_type(layout.type), mige_type_size(layout.type), layout, units, long_name,
-                          options);
-}
-
-int mige_file_append(mige_file *f, const void *rows, int64_t nrows) {
-    return mige_set_append(f, memory_type(f->layout.type), mige_type_size(f->layout.type), rows, nrows);
-}
-
-int mige_file_write(mige_file *f, const char *name, mige_layout layout, const void *data, const char *units,
-                    const char *long_name, int options) {
-    MIGE_TRY(mige_file_begin(f, name, layout, units, long_name, options));
-    return layout.dims[0] == 0 ? MIGE_OK : mige_file_append(f, data, layout.dims[0]);
-}
-
-/* ---- reading ---- */
 
 static int check_type(const mige_file *f, const char *name, mige_set *s) {
     H5T_class_t c = H5Tget_class(s->type);
@@ -181,7 +112,7 @@ static int check_type(const mige_file *f, const char *name, mige_set *s) {
     else
         s->layout.type =
             s->size < 4 || (s->size == 4 && H5Tget_sign(s->type) != H5T_SGN_NONE) ? MIGE_I32 : MIGE_I64;
-    s->exact = H5Tequal(s->type, stored_type(s->layout.type)) > 0;
+    s->exact = H5Tequal(s->type, item_of(s->layout.type).stored) > 0;
     return MIGE_OK;
 }
 
@@ -273,11 +204,10 @@ int mige_set_read(const mige_file *f, const mige_set *s, const char *name, hid_t
     return err;
 }
 
-static int check_crc(const mige_file *f, const mige_set *s, const char *name, const void *rows) {
-    int64_t crc = 0;
-    if (!mige_io_has_attribute(f, name, "crc32")) return MIGE_OK;
-    MIGE_TRY(mige_file_get_int(f, name, "crc32", &crc));
-    MIGE_CHECK(crc == (int64_t)mige_io_crc(0, rows, (size_t)s->bytes), MIGE_EINPUT,
+int mige_io_check_crc(const mige_file *f, const char *name, uint32_t crc) {
+    int64_t stored = 0;
+    MIGE_TRY(mige_file_get_int(f, name, "crc32", &stored));
+    MIGE_CHECK(stored == (int64_t)crc, MIGE_EINPUT,
                "%s: %s is damaged: its sum does not match (copy or make the file again)", f->path, name);
     return MIGE_OK;
 }
@@ -288,8 +218,10 @@ int mige_file_read(const mige_file *f, const char *name, enum mige_type type, in
     MIGE_TRY(mige_set_open(f, name, &s));
     int err = MIGE_OK;
     MIGE_CHECK_GOTO(!s.text, done, MIGE_EINPUT, "%s: %s holds text, not numbers", f->path, name);
-    MIGE_TRY_GOTO(mige_set_read(f, &s, name, memory_type(type), first, nrows, rows), done);
-    if (s.exact && type == s.layout.type && nrows == s.layout.dims[0]) err = check_crc(f, &s, name, rows);
+    MIGE_TRY_GOTO(mige_set_read(f, &s, name, item_of(type).memory, first, nrows, rows), done);
+    int whole = s.exact && type == s.layout.type && nrows == s.layout.dims[0];
+    if (whole && mige_io_has_attribute(f, name, "crc32"))
+        err = mige_io_check_crc(f, name, mige_io_crc(0, rows, (size_t)s.bytes));
 done:
     mige_set_close(&s);
     return err;

@@ -62,20 +62,11 @@ static haddr_t driver_eof(const H5FD_t *file, H5FD_mem_t type) {
 }
 
 static herr_t driver_read(H5FD_t *file, H5FD_mem_t type, hid_t transfer, haddr_t at, size_t size, void *to) {
-    mige_sink *s = ((driver_file *)file)->sink;
-    char *p = to;
+    size_t done;
     (void)type;
     (void)transfer;
-    while (size > 0) {
-        ssize_t n = pread(s->fd, p, size, (off_t)at);
-        if (n < 0 && errno == EINTR) continue;
-        if (n < 0) return -1;
-        if (n == 0) break;
-        p += n;
-        at += (haddr_t)n;
-        size -= (size_t)n;
-    }
-    memset(p, 0, size); /* behind the end */
+    if (mige_io_read_at(((driver_file *)file)->sink->fd, (int64_t)at, to, size, &done)) return -1;
+    memset((char *)to + done, 0, size - done); /* behind the end */
     return 0;
 }
 

@@ -8,7 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-void mige_io_start(void) {
+/* Silences the library and leaves its end to the system. Before any other call to it. */
+static void start(void) {
     static _Thread_local int started; /* HDF5 prints its errors, or not, by thread */
     if (started) return;
     started = 1;
@@ -54,11 +55,6 @@ int mige_io_unread(const mige_file *f, const char *name) {
     return mige_raise(MIGE_EINPUT, "%s: %s could not be read: %s (is the file damaged?)", f->path, name, why);
 }
 
-size_t mige_type_size(enum mige_type type) {
-    static const size_t size[] = {1, 4, 8, 4, 8};
-    return size[type];
-}
-
 const char *mige_file_path(const mige_file *f) {
     return f->path;
 }
@@ -70,15 +66,14 @@ int mige_file_sealed(const mige_file *f) {
 static void file_free(mige_file *f) {
     free(f->path);
     free(f->part);
-    free(f->set_name);
     free(f);
 }
 
 static int file_new(const char *path, mige_file **out) {
-    mige_io_start();
+    start();
     MIGE_TRY(mige_alloc(1, sizeof **out, out));
     mige_file *f = *out;
-    f->id = f->set = f->sink.fd = -1;
+    f->id = f->sink.fd = -1;
     f->path = strdup(path);
     if (f->path) return MIGE_OK;
     file_free(f);
@@ -144,21 +139,19 @@ int mige_file_create(const char *path, const char *format, mige_file **out) {
     MIGE_TRY(file_new(path, &f));
     int err = create_part(f);
     if (!err) err = mige_io_stamp(f, format);
-    if (err)
-        mige_file_discard(&f);
-    else
-        *out = f;
+    if (err) mige_file_close(&f);
+    *out = f;
     return err;
 }
 
 int mige_file_try(const char *path) {
     mige_file *f;
     MIGE_TRY(mige_file_create(path, "mige-data", &f));
-    mige_file_discard(&f);
+    mige_file_close(&f);
     return MIGE_OK;
 }
 
-void mige_file_discard(mige_file **pf) {
+void mige_file_close(mige_file **pf) {
     mige_file *f = *pf;
     *pf = NULL;
     if (!f) return;
@@ -195,7 +188,6 @@ static int publish(mige_file *f) {
 
 static int finish(mige_file *f) {
     MIGE_CHECK(!f->broken, MIGE_EOUTPUT, "%s: given up after an earlier failure to write", f->path);
-    MIGE_CHECK(f->set < 0, MIGE_EFAIL, "%s: %s has fewer rows than it was begun for", f->path, f->set_name);
     MIGE_TRY(mige_io_written(f, "its contents", H5Fflush(f->id, H5F_SCOPE_GLOBAL) < 0));
     MIGE_TRY(mige_file_set_int(f, "/", "complete", 1));
     int bad = H5Fclose(f->id) < 0;
@@ -204,12 +196,12 @@ static int finish(mige_file *f) {
     return mige_io_seal(f->path, f->sink.fd); /* and synced: what did not fit is known */
 }
 
-int mige_file_commit(mige_file **pf) {
+int mige_file_commit(mige_file **pf, int err) {
     mige_file *f = *pf;
     *pf = NULL;
-    int err = finish(f);
+    if (!err) err = finish(f);
     if (!err) err = publish(f);
-    mige_file_discard(&f);
+    mige_file_close(&f);
     return err;
 }
 
@@ -265,28 +257,15 @@ static int open_id(mige_file *f) {
     return err;
 }
 
-static int open_file(const char *path, int ours, const char *format, mige_file **out) {
+int mige_file_open(const char *path, const char *format, mige_file **out) {
     mige_file *f = NULL;
+    int ours = !format || *format;
     *out = NULL;
     MIGE_TRY(file_new(path, &f));
     int err = check_bytes(f);
     if (!err) err = open_id(f);
     if (!err && ours) err = check_format(f, format);
-    if (err)
-        mige_file_discard(&f);
-    else
-        *out = f;
+    if (err) mige_file_close(&f);
+    *out = f;
     return err;
-}
-
-int mige_file_open(const char *path, const char *format, mige_file **f) {
-    return open_file(path, 1, format, f);
-}
-
-int mige_file_open_any(const char *path, mige_file **f) {
-    return open_file(path, 0, NULL, f);
-}
-
-void mige_file_close(mige_file **f) {
-    mige_file_discard(f);
 }

@@ -23,12 +23,13 @@ struct mige_file {
     int64_t bytes; /* size of a file that is read */
     int sealed;    /* it has a seal, which was found to fit */
     int broken;    /* a write has failed: never to be committed */
-    hid_t set;     /* the data set that mige_file_append goes on with, or -1 */
-    char *set_name;
-    mige_layout layout;
-    int64_t rows; /* appended so far */
-    uint32_t crc; /* of those */
 };
+
+/* How items are stored and held in memory, and their bytes, the same in both. */
+typedef struct {
+    hid_t stored, memory;
+    size_t size;
+} mige_item;
 
 /* A stored data set, checked so far that reading it cannot ask for absurd memory. */
 typedef struct {
@@ -47,10 +48,9 @@ void mige_set_close(mige_set *s);
 int mige_set_read(const mige_file *f, const mige_set *s, const char *name, hid_t type, int64_t first, int64_t nrows,
                   void *rows);
 
-/* `type` is the stored type, `size` that of an item in it; mige_file_begin for any kind of item. */
-int mige_set_begin(mige_file *f, const char *name, hid_t type, size_t size, mige_layout layout, const char *units,
-                   const char *long_name, int options);
-int mige_set_append(mige_file *f, hid_t type, size_t size, const void *rows, int64_t nrows);
+/* mige_file_write for any kind of item. */
+int mige_set_write(mige_file *f, const char *name, mige_item item, mige_layout layout, const void *data,
+                   const char *units, const char *long_name, int options);
 
 /* After calls that write: `bad` when the library failed, or it is found that the disk did. */
 int mige_io_written(mige_file *f, const char *name, int bad);
@@ -60,16 +60,16 @@ int mige_io_unread(const mige_file *f, const char *name);
 /* Takes the lock of an open file, until it is closed; 1: another process has it. */
 int mige_io_locked_by_other(int fd);
 
-/* Silences the library and leaves its end to the system. Before any other call to it. */
-void mige_io_start(void);
-
 /* Lets HDF5 write to the sink, which must outlive the file; 0 when that was done. */
 int mige_io_set_driver(hid_t access, mige_sink *sink);
-/* All of it, or an errno. */
+/* 0 or an errno. *done: less than size at the end of the file. */
+int mige_io_read_at(int fd, int64_t at, void *bytes, size_t size, size_t *done);
 int mige_io_write_at(int fd, int64_t at, const void *bytes, size_t size);
 
 int mige_io_has_attribute(const mige_file *f, const char *object, const char *name);
 int mige_io_set_crc(mige_file *f, const char *object, uint32_t crc);
+/* Compares a sum with the data set's attribute. */
+int mige_io_check_crc(const mige_file *f, const char *object, uint32_t crc);
 uint32_t mige_io_crc(uint32_t crc, const void *bytes, size_t size);
 
 /* The attributes that every file begins with. */

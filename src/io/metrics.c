@@ -135,7 +135,5 @@ int mige_metrics_write(const mige_metrics *m, const int64_t rows[MIGE_METRICS_TA
     int err = MIGE_OK;
     MIGE_TRY(mige_file_create(m->path, "mige-run", &f));
     for (int i = 0; !err && i < m->n; i++) err = write_table(&m->table[i], f, rows[i]);
-    if (!err) return mige_file_commit(&f);
-    mige_file_discard(&f);
-    return err;
+    return mige_file_commit(&f, err);
 }

@@ -1,18 +1,13 @@
 #include "io/file.h"
 #include "mige/version.h"
 #include <stdlib.h>
-#include <string.h>
 #include <time.h>
 
 #ifndef MIGE_REVISION
 #define MIGE_REVISION "unknown"
 #endif
 
-static struct {
-    char *command_line, *config, *hosts;
-    int ranks, threads;
-    int64_t seed;
-} now = {NULL, NULL, NULL, 1, 1, 0};
+static mige_provenance now = {.ranks = 1, .threads = 1};
 
 const char *mige_hdf5_version(void) {
     static char text[32];
@@ -26,22 +21,8 @@ const char *mige_revision(void) {
     return MIGE_REVISION;
 }
 
-static int keep(char **to, const char *text) {
-    char *copy = strdup(text ? text : "");
-    MIGE_CHECK(copy, MIGE_EFAIL, "provenance: out of memory");
-    free(*to);
-    *to = copy;
-    return MIGE_OK;
-}
-
-int mige_provenance_set(const mige_provenance *p) {
-    MIGE_TRY(keep(&now.command_line, p->command_line));
-    MIGE_TRY(keep(&now.config, p->config));
-    MIGE_TRY(keep(&now.hosts, p->hosts));
-    now.ranks = p->ranks;
-    now.threads = p->threads;
-    now.seed = p->seed;
-    return MIGE_OK;
+void mige_provenance_set(const mige_provenance *p) {
+    now = *p;
 }
 
 int mige_file_same_options(const mige_file *f, const mige_options_given *given, const char *advice) {

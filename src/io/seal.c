@@ -20,15 +20,21 @@ static void seal_text(int64_t bytes, uint32_t crc, char text[SEAL + 1]) {
     snprintf(text, SEAL + 1, "%s%016" PRIx64 " crc32 %08" PRIx32 "\n", mark, (uint64_t)bytes, crc);
 }
 
-static int read_all(int fd, int64_t at, void *buf, size_t size) {
-    for (size_t done = 0; done < size;) {
-        ssize_t n = pread(fd, (char *)buf + done, size - done, (off_t)(at + (int64_t)done));
+int mige_io_read_at(int fd, int64_t at, void *buf, size_t size, size_t *done) {
+    for (*done = 0; *done < size;) {
+        ssize_t n = pread(fd, (char *)buf + *done, size - *done, (off_t)(at + (int64_t)*done));
         if (n < 0 && errno == EINTR) continue;
         if (n < 0) return errno;
-        if (n == 0) return EIO;
-        done += (size_t)n;
+        if (n == 0) break;
+        *done += (size_t)n;
     }
     return 0;
+}
+
+static int read_all(int fd, int64_t at, void *buf, size_t size) {
+    size_t done;
+    int why = mige_io_read_at(fd, at, buf, size, &done);
+    return why ? why : done < size ? EIO : 0;
 }
 
 int mige_io_write_at(int fd, int64_t at, const void *buf, size_t size) {

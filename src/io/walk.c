@@ -1,9 +1,10 @@
 /* What goes over all data sets of a file, and the vectors of strings. */
 #include "io/file.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_SETS = 100000, MAX_NAMES = 1000000, BLOCK = 1 << 23 };
+enum { MAX_NAMES = 1000000, BLOCK = 1 << 23 };
 
 int mige_file_write_names(mige_file *f, const char *name, int n, const char *const *names, const char *long_name) {
     size_t width = 1;
@@ -17,8 +18,7 @@ int mige_file_write_names(mige_file *f, const char *name, int n, const char *con
     if (type < 0 || H5Tset_size(type, width) < 0 || H5Tset_strpad(type, H5T_STR_NULLPAD) < 0 ||
         H5Tset_cset(type, H5T_CSET_UTF8) < 0)
         err = mige_io_written(f, name, 1);
-    if (!err) err = mige_set_begin(f, name, type, width, layout, "1", long_name, 0);
-    if (!err && n > 0) err = mige_set_append(f, type, width, block, n);
+    if (!err) err = mige_set_write(f, name, (mige_item){type, type, width}, layout, block, "1", long_name, 0);
     if (type >= 0) H5Tclose(type);
     free(block);
     return err;
@@ -50,51 +50,6 @@ done:
     return err;
 }
 
-typedef struct {
-    char **names;
-    size_t n, room;
-    int failed; /* out of memory, or too many */
-} list;
-
-static herr_t collect(hid_t at, const char *name, const H5O_info_t *info, void *ctx) {
-    list *l = ctx;
-    (void)at;
-    if (info->type != H5O_TYPE_DATASET) return 0;
-    if (l->n == l->room) {
-        size_t room = l->room ? 2 * l->room : 64;
-        char **more = l->n < MAX_SETS ? realloc(l->names, room * sizeof *more) : NULL;
-        if (!more) return l->failed = 1;
-        l->names = more;
-        l->room = room;
-    }
-    char *full = malloc(strlen(name) + 2);
-    if (!full) return l->failed = 1;
-    full[0] = '/';
-    strcpy(full + 1, name);
-    l->names[l->n++] = full;
-    return 0;
-}
-
-static int by_name(const void *a, const void *b) {
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-int mige_file_each(const mige_file *f, int (*fn)(void *ctx, const char *name), void *ctx) {
-    list l = {NULL, 0, 0, 0};
-    /* By visiting each object once, a ring of groups in a damaged file comes to an end. */
-    int err = H5Ovisit(f->id, H5_INDEX_NAME, H5_ITER_INC, collect, &l) < 0
-                  ? mige_io_unread(f, "its list of contents")
-                  : MIGE_OK;
-    if (l.failed) err = mige_raise(MIGE_EINPUT, "%s: holds too many data sets", f->path);
-    if (!err && l.n) qsort(l.names, l.n, sizeof *l.names, by_name);
-    for (size_t i = 0; i < l.n; i++) {
-        if (!err) err = fn(ctx, l.names[i]);
-        free(l.names[i]);
-    }
-    free(l.names);
-    return err;
-}
-
 static int sum_set(const mige_file *f, const mige_set *s, const char *name, uint32_t *crc) {
     char *block = NULL;
     int64_t rows = s->row_bytes < BLOCK ? BLOCK / s->row_bytes : 1;
@@ -111,21 +66,34 @@ static int sum_set(const mige_file *f, const mige_set *s, const char *name, uint
     return err;
 }
 
-static int verify_set(void *ctx, const char *name) {
-    const mige_file *f = ctx;
+static int verify_set(const mige_file *f, const char *name) {
     mige_set s;
-    int64_t right = 0;
     uint32_t crc = 0;
-    MIGE_TRY(mige_file_get_int(f, name, "crc32", &right));
     MIGE_TRY(mige_set_open(f, name, &s));
     int err = sum_set(f, &s, name, &crc);
     mige_set_close(&s);
-    if (err) return err;
-    MIGE_CHECK(right == (int64_t)crc, MIGE_EINPUT,
-               "%s: %s is damaged: its sum does not match (copy or make the file again)", f->path, name);
-    return MIGE_OK;
+    return err ? err : mige_io_check_crc(f, name, crc);
 }
 
+typedef struct {
+    const mige_file *f;
+    int err;
+} visit;
+
+static herr_t verify_object(hid_t at, const char *name, const H5O_info_t *info, void *ctx) {
+    visit *v = ctx;
+    char *full = NULL;
+    (void)at;
+    if (info->type != H5O_TYPE_DATASET) return 0;
+    if (asprintf(&full, "/%s", name) < 0) return v->err = mige_raise(MIGE_EFAIL, "%s: out of memory", v->f->path);
+    v->err = verify_set(v->f, full);
+    free(full);
+    return v->err;
+}
+
+/* By visiting each object once, a ring of groups in a damaged file comes to an end. */
 int mige_file_verify(const mige_file *f) {
-    return mige_file_each(f, verify_set, (void *)(uintptr_t)f);
+    visit v = {f, MIGE_OK};
+    herr_t end = H5Ovisit(f->id, H5_INDEX_NAME, H5_ITER_INC, verify_object, &v);
+    return end < 0 && !v.err ? mige_io_unread(f, "its list of contents") : v.err;
 }

@@ -25,7 +25,7 @@ static int conv_plan(layer *l) {
     MIGE_CHECK(h >= 0 && w >= 0, MIGE_EUSAGE, "layer %s: kernel %d larger than the padded input, %d x %d + 2 * %d",
                l->name, s->kernel, l->in.h, l->in.w, s->pad);
     l->out = (mige_shape){(int)(h / s->stride + 1), (int)(w / s->stride + 1), s->out};
-    size_t patch = mige_conv_patch(l);
+    size_t patch = l->fan_in = mige_conv_patch(l);
     MIGE_CHECK(patch <= INT_MAX, MIGE_EUSAGE, "layer %s: a patch of %zu values (more than BLAS can count)", l->name,
                patch);
     l->num_params = (size_t)s->out * patch + (s->bias ? (size_t)s->out : 0);
@@ -152,8 +152,4 @@ static int conv_backward(mige_net *net, layer *l, const float *x, float *dy, flo
     return MIGE_OK;
 }
 
-static double conv_flops(const layer *l) {
-    return 2 * (double)l->out_size * (double)mige_conv_patch(l);
-}
-
-const layer_ops mige_conv_ops = {"conv", 0, conv_plan, conv_forward, conv_backward, conv_flops};
+const layer_ops mige_conv_ops = {"conv", 0, conv_plan, conv_forward, conv_backward};

@@ -20,6 +20,7 @@ MIGE_CLONES void mige_bias_grad(size_t rows, int c, const float *dy, float *bias
 static int linear_plan(layer *l) {
     MIGE_CHECK(l->spec.out > 0, MIGE_EUSAGE, "layer %s: out %d (must be positive)", l->name, l->spec.out);
     l->out = (mige_shape){1, 1, l->spec.out};
+    l->fan_in = l->in_size;
     l->num_params = (size_t)l->spec.out * l->in_size + (l->spec.bias ? (size_t)l->spec.out : 0);
     return MIGE_OK;
 }
@@ -66,8 +67,4 @@ static int linear_backward(mige_net *net, layer *l, const float *x, float *dy, f
     return MIGE_OK;
 }
 
-static double linear_flops(const layer *l) {
-    return 2 * (double)l->out_size * (double)l->in_size;
-}
-
-const layer_ops mige_linear_ops = {"linear", 0, linear_plan, linear_forward, linear_backward, linear_flops};
+const layer_ops mige_linear_ops = {"linear", 0, linear_plan, linear_forward, linear_backward};

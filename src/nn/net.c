@@ -7,43 +7,41 @@
 
 int mige_net_blueprint(mige_shape in, const mige_layer_spec *spec, int nlayers, int max_batch, int input_gradient,
                        mige_net **out) {
-    int err = MIGE_OK;
-    mige_net *net = NULL;
     *out = NULL;
     MIGE_CHECK(nlayers > 0 && max_batch > 0, MIGE_EUSAGE, "network: %d layers, batch %d (both must be positive)",
                nlayers, max_batch);
-    MIGE_TRY(mige_alloc(1, sizeof *net, &net));
+    MIGE_TRY(mige_alloc(1, sizeof **out, out));
+    mige_net *net = *out;
     net->num_layers = nlayers;
     net->max_batch = max_batch;
     net->input_gradient = input_gradient;
-    MIGE_TRY_GOTO(mige_alloc((size_t)nlayers, sizeof *net->layers, &net->layers), fail);
-    MIGE_TRY_GOTO(mige_alloc((size_t)nlayers * MAX_LAYER_TENSORS, sizeof *net->tensors, &net->tensors), fail);
-    MIGE_TRY_GOTO(mige_net_plan(net, in, spec), fail);
-    *out = net;
-    return MIGE_OK;
-fail:
-    mige_net_destroy(&net);
+    int err = mige_alloc((size_t)nlayers, sizeof *net->layers, &net->layers);
+    if (!err) err = mige_alloc((size_t)nlayers * MAX_LAYER_TENSORS, sizeof *net->tensors, &net->tensors);
+    if (!err) err = mige_net_plan(net, in, spec);
+    if (err) mige_net_destroy(out);
     return err;
 }
 
-int mige_net_create(mige_shape in, const mige_layer_spec *spec, int nlayers, int max_batch, int input_gradient,
-                    mige_net **out) {
-    int err = MIGE_OK;
-    mige_net *net = NULL;
-    *out = NULL;
-    MIGE_TRY(mige_net_blueprint(in, spec, nlayers, max_batch, input_gradient, &net));
-    MIGE_TRY_GOTO(mige_alloc(mige_net_place(net, NULL), 1, &net->memory), fail);
-    mige_net_place(net, net->memory);
-    for (int i = 0; i < nlayers; i++) {
+static void fill_norms(mige_net *net) {
+    for (int i = 0; i < net->num_layers; i++) {
         const layer *l = &net->layers[i];
         if (l->spec.kind != MIGE_NORM) continue;
         for (int j = 0; j < l->in.c; j++) net->state[l->state + (size_t)(l->in.c + j)] = 1;
     }
-    *out = net;
+}
+
+int mige_net_create(mige_shape in, const mige_layer_spec *spec, int nlayers, int max_batch, int input_gradient,
+                    mige_net **out) {
+    MIGE_TRY(mige_net_blueprint(in, spec, nlayers, max_batch, input_gradient, out));
+    mige_net *net = *out;
+    int err = mige_alloc(mige_net_place(net, NULL), 1, &net->memory);
+    if (err) {
+        mige_net_destroy(out);
+        return err;
+    }
+    mige_net_place(net, net->memory);
+    fill_norms(net);
     return MIGE_OK;
-fail:
-    mige_net_destroy(&net);
-    return err;
 }
 
 void mige_net_destroy(mige_net **net) {
@@ -122,8 +120,7 @@ int mige_net_init(mige_net *net, uint64_t seed, uint32_t purpose, uint64_t strea
             for (size_t j = 0; j < l->num_state; j++) s[j] = j >= l->num_state / 2;
             continue;
         }
-        size_t fan_in = l->spec.kind == MIGE_CONV ? mige_conv_patch(l) : l->in_size;
-        double bound = 1 / sqrt((double)fan_in), u;
+        double bound = 1 / sqrt((double)l->fan_in), u;
         for (size_t j = 0; j < l->num_params; j++) {
             mige_rng_uniform(seed, purpose, stream, l->param + j, 1, &u);
             p[j] = (float)((2 * u - 1) * bound);
@@ -189,9 +186,8 @@ double mige_net_flops(const mige_net *net, int backward) {
     double sum = 0;
     for (int i = backward ? net->first : 0; i < net->num_layers; i++) {
         const layer *l = &net->layers[i];
-        const layer_ops *ops = mige_layer_ops(l);
         int gemms = backward ? 1 + (i > net->first || net->input_gradient) : 1;
-        if (ops->flops) sum += gemms * ops->flops(l);
+        sum += gemms * 2 * (double)l->out_size * (double)l->fan_in;
     }
     return sum;
 }

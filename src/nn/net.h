@@ -15,6 +15,7 @@ typedef struct {
     size_t in_size, out_size; /* floats of one sample */
     size_t param, num_params; /* offset and length in the flat vectors */
     size_t state, num_state;
+    size_t fan_in;  /* conv, linear: inputs of each output */
     int chunk;      /* conv: images turned into patches, or into Winograd's terms, at once */
     int winograd;   /* conv: by the fast algorithm */
     float *y;       /* output [max_batch][out] */
@@ -49,10 +50,9 @@ struct mige_net {
 typedef struct {
     const char *name;
     int in_place;
-    int (*plan)(layer *l); /* checks the spec; sets out, num_params, num_state */
+    int (*plan)(layer *l); /* checks the spec; sets out, num_params, num_state, fan_in */
     int (*forward)(mige_net *net, layer *l, const float *x, int n, const mige_pass *pass);
     int (*backward)(mige_net *net, layer *l, const float *x, float *dy, float *dx, int n, const mige_pass *pass);
-    double (*flops)(const layer *l); /* of one GEMM over the layer, one sample; NULL: none */
 } layer_ops;
 
 extern const layer_ops mige_conv_ops, mige_linear_ops, mige_norm_ops, mige_relu_ops, mige_dropout_ops,

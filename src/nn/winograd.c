@@ -25,7 +25,6 @@ typedef struct {
     size_t x_plane, m_plane, g_plane;
     float *zero, *sink; /* [2c or out]: what a pixel outside reads, and where its gradient goes */
 } pool;
-enum { X, M, G, DG, ZERO, SINK, PIECES };
 
 int mige_winograd_fits(const layer *l) {
     const mige_layer_spec *s = &l->spec;
@@ -42,45 +41,39 @@ int mige_winograd_chunk(const layer *l) {
     return images < 1 ? 1 : (int)images;
 }
 
-/* Planes of the pool, and where in the scratch memory its pieces begin; floats of scratch memory. */
-static size_t lay_out(const layer *l, pool *p, size_t at[PIECES]) {
+static float *take(float *base, size_t *used, size_t floats) {
+    float *piece = base ? base + *used : NULL;
+    *used += (floats + STAGGER - 1) / STAGGER * STAGGER;
+    return piece;
+}
+
+/* The pool at `base` (NULL: only counted); returns its floats. */
+static size_t lay_out(const layer *l, float *base, pool *p) {
     const size_t tiles = (size_t)l->chunk * tiles_of(l), block = 4 * (size_t)l->in.c, out = (size_t)l->spec.out;
-    const size_t edge = 2 * (size_t)l->in.c > out ? 2 * (size_t)l->in.c : out;
-    size_t total = 0;
+    const size_t edge = block / 2 > out ? block / 2 : out;
+    size_t used = 0;
     p->x_plane = tiles * block + STAGGER;
     p->m_plane = tiles * out + STAGGER;
     p->g_plane = out * block + STAGGER;
-    const size_t floats[PIECES] = {[X] = TERMS * p->x_plane,
-                                   [M] = TERMS * p->m_plane,
-                                   [G] = TERMS * p->g_plane,
-                                   [DG] = TERMS * p->g_plane,
-                                   [ZERO] = edge,
-                                   [SINK] = edge};
-    for (int i = 0; i < PIECES; i++) {
-        at[i] = total;
-        total += (floats[i] + STAGGER - 1) / STAGGER * STAGGER;
-    }
-    return total;
+    p->x = take(base, &used, TERMS * p->x_plane);
+    p->m = take(base, &used, TERMS * p->m_plane);
+    p->g = take(base, &used, TERMS * p->g_plane);
+    p->dg = take(base, &used, TERMS * p->g_plane);
+    p->zero = take(base, &used, edge);
+    p->sink = take(base, &used, edge);
+    if (base) memset(p->zero, 0, edge * sizeof *p->zero);
+    return used;
 }
 
 static pool split(const layer *l, float *base) {
     pool p;
-    size_t at[PIECES];
-    lay_out(l, &p, at);
-    p.x = base + at[X];
-    p.m = base + at[M];
-    p.g = base + at[G];
-    p.dg = base + at[DG];
-    p.zero = base + at[ZERO];
-    p.sink = base + at[SINK];
-    memset(p.zero, 0, (at[SINK] - at[ZERO]) * sizeof *p.zero);
+    lay_out(l, base, &p);
     return p;
 }
 
 size_t mige_winograd_scratch(const layer *l) {
     pool p;
-    size_t at[PIECES];
-    return lay_out(l, &p, at);
+    return lay_out(l, NULL, &p);
 }
 
 /* From 2 x 2 vectors [n], `row` and `column` apart, to the terms of the nine planes: of a filter, or the transpose

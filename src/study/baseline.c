@@ -35,33 +35,32 @@ baseline_options baseline_of(enum method method, int M, int d, double rate, int6
     return o;
 }
 
-int baseline_create(const baseline_options *o, baseline **out) {
-    baseline *b = NULL;
-    size_t samples = (size_t)o->shape.M * (size_t)o->shape.d;
-    int err = MIGE_OK;
-    *out = NULL;
-    MIGE_TRY(mige_alloc(1, sizeof *b, &b));
-    b->o = *o;
-    MIGE_TRY_GOTO(critic_create(&o->shape, &b->critic), failed);
+static int take_memory(baseline *b) {
+    size_t samples = (size_t)b->o.shape.M * (size_t)b->o.shape.d;
+    MIGE_TRY(critic_create(&b->o.shape, &b->critic));
     b->n = critic_num_params(b->critic);
     b->params = critic_params(b->critic);
-    MIGE_TRY_GOTO(mige_alloc(b->n, sizeof(float), &b->m), failed);
-    MIGE_TRY_GOTO(mige_alloc(b->n, sizeof(float), &b->v), failed);
-    MIGE_TRY_GOTO(mige_alloc(b->n, sizeof(float), &b->average), failed);
-    MIGE_TRY_GOTO(mige_alloc(samples, sizeof(double), &b->x), failed);
-    MIGE_TRY_GOTO(mige_alloc(samples, sizeof(double), &b->y), failed);
-    MIGE_TRY_GOTO(mige_alloc(samples, sizeof(double), &b->dy), failed);
-    *out = b;
+    MIGE_TRY(mige_alloc(3 * b->n, sizeof *b->m, &b->m));
+    b->v = b->m + b->n;
+    b->average = b->v + b->n;
+    MIGE_TRY(mige_alloc(3 * samples, sizeof *b->x, &b->x));
+    b->y = b->x + samples;
+    b->dy = b->y + samples;
     return MIGE_OK;
-failed:
-    baseline_destroy(&b);
+}
+
+int baseline_create(const baseline_options *o, baseline **b) {
+    MIGE_TRY(mige_alloc(1, sizeof **b, b));
+    (*b)->o = *o;
+    int err = take_memory(*b);
+    if (err) baseline_destroy(b);
     return err;
 }
 
 void baseline_destroy(baseline **b) {
     if (!*b) return;
-    void *blocks[] = {(*b)->m, (*b)->v, (*b)->average, (*b)->x, (*b)->y, (*b)->dy};
-    for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) free(blocks[i]);
+    free((*b)->m);
+    free((*b)->x);
     critic_destroy(&(*b)->critic);
     free(*b);
     *b = NULL;
@@ -76,9 +75,7 @@ double baseline_bytes(const baseline_options *o) {
 
 static int start(baseline *b, uint64_t seed) {
     critic_use(b->critic, NULL);
-    memset(b->m, 0, b->n * sizeof *b->m);
-    memset(b->v, 0, b->n * sizeof *b->v);
-    memset(b->average, 0, b->n * sizeof *b->average);
+    memset(b->m, 0, 3 * b->n * sizeof *b->m); /* v and average follow it */
     return critic_init(b->critic, seed);
 }
 

@@ -11,6 +11,7 @@
 enum { LAYERS = 5, LAST = LAYERS - 1 };
 /* The networks of x, of y (or of both, then alone), and the latter once more, to reach its input. */
 enum { OF_X, OF_Y, TO_Y, NETS };
+static const mige_pass training = {.train = 1};
 
 struct critic {
     critic_shape shape;
@@ -21,6 +22,7 @@ struct critic {
     float *f;     /* separable [M][M], joint [2M]; turned into weights, see weigh() */
     float *up[2]; /* upstream of g and h [M][out]; joint [2M] in the first */
     int64_t shift;
+    mige_pool memory; /* of all arrays */
 };
 
 static int rows(const critic_shape *s) {
@@ -64,34 +66,29 @@ static int take_memory(critic *c) {
     const critic_shape *s = &c->shape;
     size_t n = (size_t)rows(s), in = n * (size_t)columns(s), out = n * (size_t)outputs(s);
     MIGE_TRY(create_nets(c));
-    MIGE_TRY(mige_alloc(c->n, sizeof(float), &c->params));
-    MIGE_TRY(mige_alloc(c->n, sizeof(float), &c->grads));
-    MIGE_TRY(mige_alloc(mige_net_num_params(c->net[TO_Y]), sizeof(float), &c->aside));
-    MIGE_TRY(mige_alloc(pairs(s), sizeof(float), &c->f));
+    MIGE_TRY(mige_pool_alloc(&c->memory, c->n, sizeof(float), &c->params));
+    MIGE_TRY(mige_pool_alloc(&c->memory, c->n, sizeof(float), &c->grads));
+    MIGE_TRY(mige_pool_alloc(&c->memory, mige_net_num_params(c->net[TO_Y]), sizeof(float), &c->aside));
+    MIGE_TRY(mige_pool_alloc(&c->memory, pairs(s), sizeof(float), &c->f));
     for (int i = 0; i < (s->joint ? 1 : 2); i++) {
-        MIGE_TRY(mige_alloc(in, sizeof(float), &c->in[i]));
-        MIGE_TRY(mige_alloc(out, sizeof(float), &c->up[i]));
+        MIGE_TRY(mige_pool_alloc(&c->memory, in, sizeof(float), &c->in[i]));
+        MIGE_TRY(mige_pool_alloc(&c->memory, out, sizeof(float), &c->up[i]));
     }
     critic_use(c, NULL);
     return MIGE_OK;
 }
 
-int critic_create(const critic_shape *shape, critic **out) {
-    critic *c = NULL;
-    *out = NULL;
-    MIGE_TRY(mige_alloc(1, sizeof *c, &c));
-    c->shape = *shape;
-    int err = take_memory(c);
-    if (err) critic_destroy(&c);
-    *out = c;
+int critic_create(const critic_shape *shape, critic **c) {
+    MIGE_TRY(mige_alloc(1, sizeof **c, c));
+    (*c)->shape = *shape;
+    int err = take_memory(*c);
+    if (err) critic_destroy(c);
     return err;
 }
 
 void critic_destroy(critic **c) {
     if (!*c) return;
-    void *blocks[] = {(*c)->params, (*c)->grads, (*c)->aside, (*c)->f,
-                      (*c)->in[0],  (*c)->in[1], (*c)->up[0], (*c)->up[1]};
-    for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) free(blocks[i]);
+    mige_pool_free(&(*c)->memory);
     for (int i = 0; i < NETS; i++) mige_net_destroy(&(*c)->net[i]);
     free(*c);
     *c = NULL;
@@ -191,16 +188,15 @@ static critic_value weigh(critic *c) {
 
 int critic_forward(critic *c, const double *x, const double *y, int64_t shift, critic_value *v) {
     const critic_shape *s = &c->shape;
-    const mige_pass pass = {.train = 1};
     c->shift = shift;
     load(c, x, y);
     mige_clock_start(MIGE_PHASE_FORWARD);
-    MIGE_TRY(mige_net_forward(c->net[OF_Y], c->in[s->joint ? 0 : 1], rows(s), &pass));
+    MIGE_TRY(mige_net_forward(c->net[OF_Y], c->in[s->joint ? 0 : 1], rows(s), &training));
     const float *h = mige_net_output(c->net[OF_Y], LAST);
     if (s->joint) {
         memcpy(c->f, h, 2 * (size_t)s->M * sizeof *h);
     } else {
-        MIGE_TRY(mige_net_forward(c->net[OF_X], c->in[0], rows(s), &pass));
+        MIGE_TRY(mige_net_forward(c->net[OF_X], c->in[0], rows(s), &training));
         const float *g = mige_net_output(c->net[OF_X], LAST);
         cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, s->M, s->M, s->out, 1, g, s->out, h, s->out, 0, c->f,
                     s->M);
@@ -210,14 +206,14 @@ int critic_forward(critic *c, const double *x, const double *y, int64_t shift, c
     return MIGE_OK;
 }
 
-static int back(mige_net *net, const float *upstream) {
-    const mige_pass pass = {.train = 1};
-    const float *all[LAYERS] = {[LAST] = upstream};
-    return mige_net_backward(net, all, &pass);
+static int back(mige_net *net, const float *up) {
+    const float *all[LAYERS] = {[LAST] = up};
+    return mige_net_backward(net, all, &training);
 }
 
-/* Upstream of h: positive times the mean's part (g_m / M), plus negative times that of the negatives (W' g). */
-static void upstream_of_y(critic *c, float positive, float negative, float *up) {
+/* Upstream of h, of g in OF_X: positive times the mean's part (g_m / M), plus negative times that of the negatives
+ * (W' g); W and h in place of W' and g. */
+static void upstream(critic *c, int of, float positive, float negative, float *up) {
     const critic_shape *s = &c->shape;
     size_t M = (size_t)s->M;
     if (s->joint) {
@@ -225,27 +221,19 @@ static void upstream_of_y(critic *c, float positive, float negative, float *up) 
         for (size_t m = M; m < 2 * M; m++) up[m] = negative * c->f[m];
         return;
     }
-    const float *g = mige_net_output(c->net[OF_X], LAST);
-    memcpy(up, g, M * (size_t)s->out * sizeof *g);
-    cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, s->M, s->out, s->M, negative, c->f, s->M, g, s->out,
-                positive / (float)M, up, s->out);
-}
-
-static void upstream_of_x(critic *c, float positive, float negative, float *up) {
-    const critic_shape *s = &c->shape;
-    const float *h = mige_net_output(c->net[OF_Y], LAST);
-    memcpy(up, h, (size_t)s->M * (size_t)s->out * sizeof *h);
-    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, s->M, s->out, s->M, negative, c->f, s->M, h, s->out,
-                positive / (float)s->M, up, s->out);
+    const float *other = mige_net_output(c->net[of == OF_Y ? OF_X : OF_Y], LAST);
+    memcpy(up, other, M * (size_t)s->out * sizeof *up);
+    cblas_sgemm(CblasRowMajor, of == OF_Y ? CblasTrans : CblasNoTrans, CblasNoTrans, s->M, s->out, s->M, negative,
+                c->f, s->M, other, s->out, positive / (float)M, up, s->out);
 }
 
 int critic_backward(critic *c, double weight) {
     const critic_shape *s = &c->shape;
     mige_clock_start(MIGE_PHASE_BACKWARD);
-    upstream_of_y(c, -1, (float)weight, c->up[0]);
+    upstream(c, OF_Y, -1, (float)weight, c->up[0]);
     MIGE_TRY(back(c->net[OF_Y], c->up[0]));
     if (!s->joint) {
-        upstream_of_x(c, -1, (float)weight, c->up[1]);
+        upstream(c, OF_X, -1, (float)weight, c->up[1]);
         MIGE_TRY(back(c->net[OF_X], c->up[1]));
     }
     mige_clock_stop(MIGE_PHASE_BACKWARD, rows(s) * mige_net_flops(c->net[OF_Y], 1) * (s->joint ? 1 : 2));
@@ -266,13 +254,12 @@ static double contract(const critic *c, int first, const double *dy) {
 
 int critic_along(critic *c, const double *dy, critic_value *v) {
     const critic_shape *s = &c->shape;
-    const mige_pass pass = {.train = 1};
-    MIGE_TRY(mige_net_forward(c->net[TO_Y], c->in[s->joint ? 0 : 1], rows(s), &pass));
-    upstream_of_y(c, 1, s->joint ? 1 : 0, c->up[0]);
+    MIGE_TRY(mige_net_forward(c->net[TO_Y], c->in[s->joint ? 0 : 1], rows(s), &training));
+    upstream(c, OF_Y, 1, s->joint ? 1 : 0, c->up[0]);
     MIGE_TRY(back(c->net[TO_Y], c->up[0]));
     v->positive = contract(c, 0, dy);
     if (!s->joint) {
-        upstream_of_y(c, 0, 1, c->up[0]);
+        upstream(c, OF_Y, 0, 1, c->up[0]);
         MIGE_TRY(back(c->net[TO_Y], c->up[0]));
     }
     v->negative = contract(c, s->joint ? s->M : 0, dy);

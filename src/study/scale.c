@@ -12,7 +12,6 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 /* A case that takes long is also saved in between. */
 enum { SAVE_SECONDS = 30 };
@@ -27,8 +26,7 @@ typedef struct {
     int stop;     /* why to stop, by stop.h */
     scale_case *k;
     truth_problem problem;
-    double *x, *y, *dy, *dz;
-    mige_mi *mi;
+    truth_estimator e;
     double base, peak; /* resident memory before the case, and its largest until then */
 } work;
 
@@ -38,8 +36,8 @@ static const enum mige_phase phases[PARTS] = {MIGE_PHASE_GRAM, MIGE_PHASE_EIGEN,
 
 static void read_clocks(double seconds[PARTS], double flops[PARTS]) {
     for (int p = 0; p < PARTS; p++) {
-        seconds[p] = mige_clock_seconds(phases[p]);
-        flops[p] = mige_clock_flops(phases[p]);
+        seconds[p] = mige_clock_get(phases[p]).seconds;
+        flops[p] = mige_clock_get(phases[p]).flops;
     }
 }
 
@@ -79,9 +77,7 @@ static int timed_gradient(work *w, int warm) {
     do {
         read_clocks(before, flops_before);
         double start = mige_now();
-        mige_clock_start(MIGE_PHASE_STEP);
-        MIGE_TRY(truth_mi_gradient(w->mi, w->x, w->y, w->dz));
-        mige_clock_stop(MIGE_PHASE_STEP, 0);
+        MIGE_TRY(truth_estimator_run(&w->e));
         most = total = mige_now() - start;
         MIGE_TRY(mige_max(c, &most, 1));
     } while (!warm++ && most < WARM_SECONDS);
@@ -97,14 +93,12 @@ static int timed_gradient(work *w, int warm) {
 static int draw(work *w, int64_t n, int warm) {
     scale *s = w->s;
     scale_case *k = w->k;
-    int M = (int)k->M;
-    int err = truth_draw(&w->problem, M, s->rho[n % s->nrho], s->study->seed, (uint64_t)n, w->x, w->y, w->dy);
-    MIGE_TRY(mige_agree(s->study->c, err));
+    MIGE_TRY(truth_estimator_draw(&w->e, &w->problem, s->rho[n % s->nrho], s->study->seed, (uint64_t)n));
     MIGE_TRY(timed_gradient(w, warm));
     MIGE_TRY(add_memory(w));
-    k->J_marginal += mige_mi_get_problem(w->mi, 0).J;
-    k->J += mige_mi_get_problem(w->mi, 1).J;
-    scale_gradient(s, (int)(k - s->cases))[n] = truth_contract(M, s->D, w->dz, w->dy);
+    k->J_marginal += mige_mi_get_problem(w->e.mi, 0).J;
+    k->J += mige_mi_get_problem(w->e.mi, 1).J;
+    scale_gradient(s, (int)(k - s->cases))[n] = truth_estimator_value(&w->e);
     k->draws = n + 1;
     return MIGE_OK;
 }
@@ -155,14 +149,6 @@ static int draw_all(work *w) {
     return save(w);
 }
 
-static int take_memory(work *w) {
-    size_t size = (size_t)w->k->M * (size_t)w->s->D;
-    double **blocks[] = {&w->x, &w->y, &w->dy, &w->dz};
-    for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++)
-        MIGE_TRY(mige_alloc(size, sizeof(double), blocks[i]));
-    return MIGE_OK;
-}
-
 static int run_case(work *w) {
     scale *s = w->s;
     scale_case *k = w->k;
@@ -174,16 +160,10 @@ static int run_case(work *w) {
     mige_memory_peak_reset();
     w->base = mige_memory_resident();
     w->peak = mige_memory_peak();
-    int err = mige_agree(c, take_memory(w));
-    if (!err) err = truth_mi_create(c, (int)k->M, s->D, &s->study->score, &w->mi);
+    int err = truth_estimator_create(c, (int)k->M, s->D, &s->study->score, &w->e);
     if (!err) err = draw_all(w);
     mige_progress_end();
-    mige_mi_destroy(&w->mi);
-    double **blocks[] = {&w->x, &w->y, &w->dy, &w->dz};
-    for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) {
-        free(*blocks[i]);
-        *blocks[i] = NULL;
-    }
+    truth_estimator_destroy(&w->e);
     return err;
 }
 
@@ -245,15 +225,11 @@ static int run_cases(work *w) {
     return MIGE_OK;
 }
 
-static double need(const void *ctx, int M) {
-    return scale_bytes(ctx, M);
-}
-
 /* Before anything is computed. */
 static int check_memory(const scale *s) {
     for (int i = 0; i < s->nsamples; i++)
         if (s->study->dry_run || case_left(s, s->samples[i]))
-            MIGE_TRY(mige_memory_check(&s->study->memory, "--samples", (int)s->samples[i], need, s));
+            MIGE_TRY(mige_memory_check(&s->study->memory, "--samples", (int)s->samples[i], scale_bytes, s));
     return MIGE_OK;
 }
 

@@ -34,14 +34,6 @@ static inline double *scale_gradient(const scale *s, int i) {
     return s->gradient + (size_t)i * (size_t)s->draws;
 }
 
-/* How far the estimates of case i are from the truth: the relative RMSE over the grid, mean and deviation over the
- * repeats that are complete (NaN: none, fewer than two), and the least squares slope of all estimates on the truth.
- */
-typedef struct {
-    double error, deviation, slope;
-} scale_errors;
-scale_errors scale_find_errors(const scale *s, int i);
-
 /* Writes all cases. On one rank. Errors: MIGE_EOUTPUT. */
 int scale_save(const scale *s);
 /* Room for ncases cases and those that were asked for; nothing done. */
@@ -54,10 +46,8 @@ int scale_restore(scale *s);
 void scale_print_head(void);
 void scale_print(const scale *s, int i);
 
-/* Bytes that the largest rank of P takes for M samples, and flops of one gradient over all ranks, both from the
- * sizes alone. */
-double scale_bytes(const scale *s, int M);
-void scale_flops(const scale *s, int M, double flops[PARTS]);
+/* Bytes that the largest rank of P takes for M samples, from the sizes alone; of: the scale. */
+double scale_bytes(const void *of, int M);
 /* What --dry-run prints of a case. */
 void scale_print_plan(const scale *s, int M);
 

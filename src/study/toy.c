@@ -25,10 +25,9 @@ typedef struct {
     mige_comm self;
     const mige_comm *c;      /* of the cells of mige */
     truth_problem *problems; /* [ndims] */
-    double *x, *y, *dy, *dz;
-    mige_mi *mi;
+    truth_estimator mige;
     baseline *critic;
-    int mi_of, critic_of; /* place in dims; in dims times methods */
+    int mige_of, critic_of; /* place in dims; in dims times methods */
     queue *queue;
     double *cost;       /* [ndims * nmethods] of a cell, estimated, ms */
     double total, done; /* of all costs, by rank 0 */
@@ -68,25 +67,20 @@ static uint64_t cell_seed(const work *w, cell k) {
     return (uint64_t)words[1] << 32 | words[0];
 }
 
-static int use_mi(work *w, int d) {
-    if (w->mi && w->mi_of == d) return MIGE_OK;
-    int D = (int)w->t.dims[d];
-    mige_mi_destroy(&w->mi);
-    w->mi_of = d;
-    return truth_mi_create(w->c, w->t.M, D, &w->t.study->score, &w->mi);
+static int use_mige(work *w, int d) {
+    if (w->mige.mi && w->mige_of == d) return MIGE_OK;
+    truth_estimator_destroy(&w->mige);
+    w->mige_of = d;
+    return truth_estimator_create(w->c, w->t.M, (int)w->t.dims[d], &w->t.study->score, &w->mige);
 }
 
 static int work_mige(work *w, cell k, double *values) {
-    int D = (int)w->t.dims[k.d], M = w->t.M;
-    MIGE_TRY(use_mi(w, k.d));
-    int err = truth_draw(&w->problems[k.d], M, w->t.rho[k.rho], cell_seed(w, k), 0, w->x, w->y, w->dy);
-    MIGE_TRY(mige_agree(w->c, err));
-    mige_clock_start(MIGE_PHASE_STEP);
-    MIGE_TRY(truth_mi_gradient(w->mi, w->x, w->y, w->dz));
-    mige_clock_stop(MIGE_PHASE_STEP, 0);
-    values[GRADIENT] = truth_contract(M, D, w->dz, w->dy);
-    values[EIGEN_MARGINAL] = mige_mi_get_problem(w->mi, 0).J;
-    values[EIGEN_JOINT] = mige_mi_get_problem(w->mi, 1).J;
+    MIGE_TRY(use_mige(w, k.d));
+    MIGE_TRY(truth_estimator_draw(&w->mige, &w->problems[k.d], w->t.rho[k.rho], cell_seed(w, k), 0));
+    MIGE_TRY(truth_estimator_run(&w->mige));
+    values[GRADIENT] = truth_estimator_value(&w->mige);
+    values[EIGEN_MARGINAL] = mige_mi_get_problem(w->mige.mi, 0).J;
+    values[EIGEN_JOINT] = mige_mi_get_problem(w->mige.mi, 1).J;
     return MIGE_OK;
 }
 
@@ -220,16 +214,11 @@ static int stop_message(const work *w) {
                       mige_stop_reason(queue_reason(w->queue)), (long long)w->cells_done, (long long)w->cells);
 }
 
-static int take_memory(work *w) {
-    int64_t widest = 0;
-    for (int d = 0; d < w->t.ndims; d++) widest = w->t.dims[d] > widest ? w->t.dims[d] : widest;
-    double **blocks[] = {&w->x, &w->y, &w->dy, &w->dz};
-    for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++)
-        MIGE_TRY(mige_alloc((size_t)w->t.M * (size_t)widest, sizeof(double), blocks[i]));
-    MIGE_TRY(mige_alloc((size_t)w->t.ndims, sizeof *w->problems, &w->problems));
-    for (int d = 0; d < w->t.ndims; d++)
-        MIGE_TRY(
-            truth_create(w->t.o->problem, w->t.o->rotate, (int)w->t.dims[d], w->t.study->seed, &w->problems[d]));
+static int create_problems(work *w) {
+    const toy *t = &w->t;
+    MIGE_TRY(mige_alloc((size_t)t->ndims, sizeof *w->problems, &w->problems));
+    for (int d = 0; d < t->ndims; d++)
+        MIGE_TRY(truth_create(t->o->problem, t->o->rotate, (int)t->dims[d], t->study->seed, &w->problems[d]));
     return MIGE_OK;
 }
 
@@ -246,7 +235,7 @@ static int compute(work *w) {
     MIGE_TRY(mige_agree(w->t.study->c, take_table(&w->t)));
     MIGE_TRY(restore(w));
     if (!w->cells) return MIGE_OK;
-    MIGE_TRY(mige_agree(w->t.study->c, take_memory(w)));
+    MIGE_TRY(mige_agree(w->t.study->c, create_problems(w)));
     MIGE_TRY(queue_create(w->t.study->c, &task, &w->queue));
     mige_clock_reset();
     int err = run_cells(w);
@@ -264,20 +253,18 @@ static double memory(const void *ctx, int M) {
     const work *w = ctx;
     toy t = w->t;
     int ranks = M > ALONE ? w->t.study->c->size : 1;
-    int64_t widest = 0;
     double most = 0;
     t.M = M;
     for (int d = 0; d < t.ndims; d++) {
         int D = (int)t.dims[d];
-        widest = D > widest ? D : widest;
         for (int m = 0; m < t.nmethods; m++) {
             baseline_options o = options_of(&t, d, m);
-            double bytes =
-                t.methods[m] == METHOD_MIGE ? truth_mi_bytes(M, D, ranks, &w->t.study->score) : baseline_bytes(&o);
+            double bytes = t.methods[m] == METHOD_MIGE ? truth_estimator_bytes(M, D, ranks, &w->t.study->score)
+                                                       : baseline_bytes(&o);
             most = bytes > most ? bytes : most;
         }
     }
-    return most + 32. * M * (double)widest + 8. * VALUES * (double)t.ncells;
+    return most + 8. * VALUES * (double)t.ncells;
 }
 
 static int check_sizes(const toy *t, int nsamples, int64_t samples) {
@@ -325,12 +312,11 @@ static void say_plan(const work *w) {
 }
 
 static void release(work *w) {
-    void *blocks[] = {w->t.dims, w->t.methods, w->t.rho, w->x, w->y, w->dy, w->dz, w->cost};
+    void *blocks[] = {w->t.dims, w->t.methods, w->t.rho, w->cost, w->problems};
     for (int d = 0; w->problems && d < w->t.ndims; d++) truth_destroy(&w->problems[d]);
     for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) free(blocks[i]);
     for (int v = 0; v < VALUES; v++) free(w->t.values[v]);
-    free(w->problems);
-    mige_mi_destroy(&w->mi);
+    truth_estimator_destroy(&w->mige);
     baseline_destroy(&w->critic);
     queue_destroy(&w->queue);
     mige_comm_destroy(&w->self);

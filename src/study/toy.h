@@ -13,8 +13,7 @@ typedef struct {
     const study *study;
     const study_options *o;
     int M, ndims, nmethods, nrho;
-    int64_t *dims;
-    int *methods; /* enum method */
+    int64_t *dims, *methods; /* methods: enum method */
     double *rho;
     int64_t ncells;
     double *values[VALUES]; /* each [ndims][nmethods][repeats of the method][nrho] */

@@ -1,4 +1,5 @@
 #include "study/truth.h"
+#include "mige/clock.h"
 #include "mige/error.h"
 #include "mige/rng.h"
 #include <cblas.h>
@@ -137,18 +138,40 @@ int truth_grid(const char *text, const char *otherwise, int *n, double **rho) {
 /* The variables x and y, and their pair. */
 #define INFORMATION(D) 2, ((const mige_mi_variable[]){{"x", D, 0}, {"y", D, 1}}), 1, (&(const mige_mi_pair){0, 1})
 
-int truth_mi_create(const mige_comm *c, int M, int D, const mige_score_options *o, mige_mi **m) {
-    return mige_mi_create(c, M, INFORMATION(D), o, m);
-}
-double truth_mi_bytes(int M, int D, int ranks, const mige_score_options *o) {
-    return mige_mi_bytes(M, INFORMATION(D), ranks, o);
-}
-int truth_mi_gradient(mige_mi *m, const double *x, const double *y, double *dY) {
-    return mige_mi_gradient(m, (const double *[]){x, y}, (double *[]){NULL, dY});
+int truth_estimator_create(const mige_comm *c, int M, int D, const mige_score_options *o, truth_estimator *e) {
+    size_t size = (size_t)M * (size_t)D;
+    *e = (truth_estimator){.c = c, .M = M, .D = D};
+    MIGE_TRY(mige_agree(c, mige_alloc(4 * size, sizeof *e->x, &e->x)));
+    e->y = e->x + size;
+    e->dy = e->y + size;
+    e->dz = e->dy + size;
+    return mige_mi_create(c, M, INFORMATION(D), o, &e->mi);
 }
 
-double truth_contract(int M, int D, const double *dY, const double *dy) {
+void truth_estimator_destroy(truth_estimator *e) {
+    mige_mi_destroy(&e->mi);
+    free(e->x);
+    *e = (truth_estimator){0};
+}
+
+double truth_estimator_bytes(int M, int D, int ranks, const mige_score_options *o) {
+    return mige_mi_bytes(M, INFORMATION(D), ranks, o) + 4 * 8. * M * D;
+}
+
+int truth_estimator_draw(truth_estimator *e, const truth_problem *k, double rho, uint64_t seed, uint64_t stream) {
+    return mige_agree(e->c, truth_draw(k, e->M, rho, seed, stream, e->x, e->y, e->dy));
+}
+
+int truth_estimator_run(truth_estimator *e) {
+    mige_clock_start(MIGE_PHASE_STEP);
+    MIGE_TRY(mige_mi_gradient(e->mi, (const double *[]){e->x, e->y}, (double *[]){NULL, e->dz}));
+    mige_clock_stop(MIGE_PHASE_STEP, 0);
+    return MIGE_OK;
+}
+
+double truth_estimator_value(const truth_estimator *e) {
     double sum = 0;
-    for (int m = 0; m < M; m++) sum += cblas_ddot(D, dY + (size_t)m * (size_t)D, 1, dy + (size_t)m * (size_t)D, 1);
+    size_t D = (size_t)e->D;
+    for (size_t m = 0; m < (size_t)e->M; m++) sum += cblas_ddot(e->D, e->dz + m * D, 1, e->dy + m * D, 1);
     return sum;
 }

@@ -25,11 +25,20 @@ double truth_gradient(int D, double rho);
 /* A grid of correlations "A:B:N" -> rho [n], malloc'ed. Errors: MIGE_EUSAGE (not in (-1, 1), N below 1). */
 int truth_grid(const char *text, const char *otherwise, int *n, double **rho);
 
-/* I(x;y) by scores, with the gradient dY [M][D] by y. Collective; errors as mige_mi_*. */
-int truth_mi_create(const mige_comm *c, int M, int D, const mige_score_options *o, mige_mi **m);
-double truth_mi_bytes(int M, int D, int ranks, const mige_score_options *o);
-int truth_mi_gradient(mige_mi *m, const double *x, const double *y, double *dY);
-/* The estimate of dI/drho by scores: sum_m dY_m . dy_m. */
-double truth_contract(int M, int D, const double *dY, const double *dy);
+/* dI/drho by scores, for M samples in D dimensions: x, y, dy as truth_draw gives them, dz the gradient by y. {0} is
+ * none. Collective on c, which must outlive it; errors as mige_mi_*. */
+typedef struct {
+    const mige_comm *c;
+    int M, D;
+    double *x, *y, *dy, *dz; /* [M][D] */
+    mige_mi *mi;
+} truth_estimator;
+int truth_estimator_create(const mige_comm *c, int M, int D, const mige_score_options *o, truth_estimator *e);
+void truth_estimator_destroy(truth_estimator *e);
+double truth_estimator_bytes(int M, int D, int ranks, const mige_score_options *o);
+int truth_estimator_draw(truth_estimator *e, const truth_problem *k, double rho, uint64_t seed, uint64_t stream);
+/* dz of what was drawn, as phase STEP of the clock; then the estimate, sum_m dz_m . dy_m. */
+int truth_estimator_run(truth_estimator *e);
+double truth_estimator_value(const truth_estimator *e);
 
 #endif
