@@ -89,7 +89,7 @@ static int run(const mige_comm *c, int argc, char **argv) {
     if (pair) {
         MIGE_TRY(mige_problems_create(c, M, 2, dims, &o, &w.pair));
         for (int i = 0; i < 2; i++)
-            normal((size_t)M * (size_t)dims[i], (uint64_t)i, mige_problems_input(w.pair, i));
+            normal((size_t)M * (size_t)dims[i], (uint64_t)i, mige_problems_get(w.pair, i)->input);
     } else {
         MIGE_TRY(mige_alloc((size_t)M * (size_t)D, sizeof *w.X, &w.X));
         MIGE_TRY(mige_alloc((size_t)M * (size_t)D, sizeof *w.S, &w.S));
@@ -97,7 +97,7 @@ static int run(const mige_comm *c, int argc, char **argv) {
         MIGE_TRY(mige_score_create(c, M, D, &o, &w.one));
     }
     MIGE_TRY(measure(c, &w, &median));
-    int J = pair ? mige_problems_result(w.pair, 0).J : mige_score_last(w.one)->pairs.J;
+    int J = pair ? mige_problems_get(w.pair, 0)->J : mige_score_last(w.one)->pairs.J;
     if (c->rank == 0)
         printf("%s-%d-%s-%d %.6f J %d gram %.6f eigen %.6f apply %.6f gram-rate %.3f eigen-rate %.3f apply-rate "
                "%.3f\n",

@@ -59,11 +59,13 @@ static void memory(void **state) {
     assert_null(x);
     double *y = NULL, *z = NULL;
     unsigned char *left = NULL;
-    assert_int_equal(MIGE_ALLOC(MIGE_BLOCK(y, 1000), MIGE_BLOCK(x, 3)), MIGE_OK);
+    mige_pool pool = {0};
+    assert_int_equal(MIGE_TAKE(&pool, MIGE_BLOCK(y, 1000), MIGE_BLOCK(x, 3)), MIGE_OK);
     for (int i = 0; i < 1000; i++) assert_true(y[i] == 0 && x[i % 3] == 0);
-    assert_raised(MIGE_ALLOC(MIGE_BLOCK(z, SIZE_MAX / 2), MIGE_BLOCK(left, 1)), MIGE_EFAIL, "GB");
-    assert_true(!z && !left);
-    MIGE_FREE(x, y, z, left);
+    assert_raised(MIGE_TAKE(&pool, MIGE_BLOCK(z, SIZE_MAX / 2), MIGE_BLOCK(left, 1)), MIGE_EFAIL, "GB");
+    assert_true(!z && !left && pool.n == 2);
+    mige_pool_free(&pool);
+    assert_int_equal(pool.n, 0);
 }
 
 /* Philox4x32-10 once more, from Salmon et al. 2011. */

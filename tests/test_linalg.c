@@ -17,8 +17,8 @@ static void grid_shapes(void **state) {
     for (size_t k = 0; k < sizeof orders / sizeof *orders; k++) {
         int before = 0, m = orders[k];
         for (int ranks = 1; ranks <= 70; ranks++) {
-            int rows, cols, nb, best = 1;
-            mige_grid_shape(m, ranks, &rows, &cols, &nb);
+            int rows, cols, nb = 0, best = 1;
+            mige_grid_shape(m, ranks, &nb, &rows, &cols);
             assert_true(nb > 0 && rows >= 1 && rows <= cols && rows * cols <= ranks);
             /* Two blocks or more in each direction, unless one rank has all. */
             assert_true(rows * cols == 1 || blocks(m, nb) >= 2 * cols);
@@ -30,8 +30,8 @@ static void grid_shapes(void **state) {
             assert_int_equal(rows * cols, best);
         }
     }
-    int rows, cols, nb;
-    mige_grid_shape(300, 3, &rows, &cols, &nb);
+    int rows, cols, nb = 0;
+    mige_grid_shape(300, 3, &nb, &rows, &cols);
     assert_int_equal(rows, 1);
     assert_int_equal(cols, 3);
 }
@@ -43,7 +43,7 @@ static void grid_places(void **state) {
         for (int ranks = 1; ranks <= world.size + 1; ranks++) {
             mige_grid g;
             int used[64] = {0}, inside = 0, good;
-            assert_ok(mige_grid_create(&world, orders[k], ranks, &g));
+            assert_ok(mige_grid_create(&world, orders[k], ranks, 0, &g));
             assert_all(g.rows * g.cols <= ranks && g.rows * g.cols <= world.size);
             if (g.inside) used[g.row * g.cols + g.col]++;
             good = g.inside ? g.row >= 0 && g.row < g.rows && g.col >= 0 && g.col < g.cols &&
@@ -67,7 +67,7 @@ static void rows_of_ranks(void **state) {
         for (int nb = 8; nb <= 32; nb *= 2) {
             mige_grid g;
             int most = orders[k] / nb / 2 > 1 ? orders[k] / nb / 2 : 1, all = most < world.size ? most : world.size;
-            assert_ok(mige_grid_create_row(&world, orders[k], world.size, nb, &g));
+            assert_ok(mige_grid_create(&world, orders[k], world.size, nb, &g));
             assert_all(g.rows == 1 && g.cols == all && g.nb == nb && g.inside == (world.rank < all));
             assert_all(g.inside ? g.row == 0 && g.col == world.rank && g.comm.size == all : g.row == -1);
             mige_grid_destroy(&g);
@@ -82,7 +82,7 @@ static void index_maps(void **state) {
         mige_grid g;
         mige_matrix A;
         int m = sizes[k][0], n = sizes[k][1], good = 1;
-        assert_ok(mige_grid_create(&world, 212, world.size, &g));
+        assert_ok(mige_grid_create(&world, 212, world.size, 0, &g));
         assert_ok(mige_matrix_create(&g, m, n, &A));
         double *owners = calloc((size_t)(m * n), sizeof *owners);
         for (int jl = 0; jl < A.nl; jl++)
@@ -304,8 +304,8 @@ static enum mige_solver solve_and_compare(const problem *p, mige_eigen_options o
 }
 
 static enum mige_solver direct(int M) {
-    int rows, cols, nb;
-    mige_grid_shape(M, world.size, &rows, &cols, &nb);
+    int rows, cols, nb = 0;
+    mige_grid_shape(M, world.size, &nb, &rows, &cols);
     return rows * cols > 1 ? MIGE_SOLVER_SCALAPACK : MIGE_SOLVER_LAPACK;
 }
 
@@ -448,7 +448,7 @@ static void cholesky(void **state) {
         problem p = gram(M, 4, 0.9, 30);
         mige_grid g;
         mige_matrix A;
-        assert_ok(mige_grid_create_row(&world, M, world.size, 16, &g));
+        assert_ok(mige_grid_create(&world, M, world.size, 16, &g));
         assert_ok(mige_symmetric_create(&g, M, 1, &A));
         for (int i = 0; i < mige_num_panels(&A); i++) {
             mige_panel q = mige_get_panel(&A, i);

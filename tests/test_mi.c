@@ -238,8 +238,8 @@ static void projections(void **state) {
     mige_rng_normal(3, MIGE_RNG_SAMPLE, 0, 0, N * D, y);
     for (int i = 0; i < N * D; i++) x[i] = (float)y[i];
     mige_rng_normal(3, MIGE_RNG_SAMPLE, 1, 0, N * K, z);
-    assert_ok(mige_projection_apply(&p, N, x, scratch, y));
-    assert_ok(mige_projection_adjoint(&p, N, z, scratch, back));
+    mige_projection_apply(&p, N, x, scratch, y);
+    mige_projection_adjoint(&p, N, z, scratch, back);
     double left = 0, right = 0, size = 0, ratio = 0;
     for (int i = 0; i < N * K; i++) left += y[i] * z[i];
     for (int i = 0; i < N * D; i++) right += (double)x[i] * (double)back[i];
@@ -272,14 +272,14 @@ static void identity_projection(void **state) {
     for (int k = 3; k < 6; k += 2) {
         assert_ok(mige_projection_create(1, 0, k, 3, &p));
         assert_true(p.k == 3 && p.d == 3 && !p.R);
-        assert_ok(mige_projection_apply(&p, 2, x, scratch, y));
-        assert_ok(mige_projection_adjoint(&p, 2, y, scratch, dx));
+        mige_projection_apply(&p, 2, x, scratch, y);
+        mige_projection_adjoint(&p, 2, y, scratch, dx);
         for (int i = 0; i < 6; i++) assert_true(y[i] == i + 1 && dx[i] == (float)(i + 1));
         mige_projection_destroy(&p);
     }
     assert_ok(mige_projection_create(1, 0, 2, 3, &p));
-    assert_ok(mige_projection_apply(&p, 0, x, scratch, y)); /* a rank without samples */
-    assert_ok(mige_projection_adjoint(&p, 0, y, scratch, dx));
+    mige_projection_apply(&p, 0, x, scratch, y); /* a rank without samples */
+    mige_projection_adjoint(&p, 0, y, scratch, dx);
     mige_projection_destroy(&p);
 }
 

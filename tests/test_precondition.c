@@ -251,6 +251,7 @@ static void refinement(void **state) {
            *W = zeros(D * D), *AQ = zeros(D * D), *P = zeros(D * D), index[2];
     int shaped[D];
     ica_space *s;
+    mige_pool pool = {0};
     (void)state;
     for (int m = 0; m < M; m++)
         for (int i = 0; i < D; i++)
@@ -261,7 +262,7 @@ static void refinement(void **state) {
         for (int m = 0; m < M; m++) x[m * D + i] -= mean;
         shaped[i] = 1;
     }
-    assert_ok(ica_create(M, D, &s));
+    assert_ok(ica_create(M, D, &pool, &s));
     assert_ok(ica_whiten(s, x, A));
     for (int m = 0; m < M; m++)
         for (int i = 0; i < D; i++)
@@ -282,7 +283,7 @@ static void refinement(void **state) {
     }
     assert_small(index[0], 0.03);
     assert_small(index[1], 0.004);
-    ica_destroy(&s);
+    mige_pool_free(&pool);
     double *all[] = {y, Q, x, A, Z, W, AQ, P};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
 }

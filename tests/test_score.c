@@ -381,18 +381,18 @@ static void solvers(void **state) {
         assert_ok(mige_score_create(&world, 200, 2, &o, &p));
         assert_ok(mige_score_samples(p, x, s));
         const char *did = mige_score_last(p)->solver;
-        int rows, cols, direct = solver == MIGE_SOLVER_SCALAPACK;
-        mige_score_grid(200, world.size, &o, &rows, &cols);
-        assert_string_equal(did, direct && rows * cols == 1 ? "lapack" : names[solver]);
+        int direct = solver == MIGE_SOLVER_SCALAPACK;
+        mige_score_plan plan = mige_score_forecast(200, 2, world.size, &o);
+        assert_string_equal(did, direct && plan.rows * plan.cols == 1 ? "lapack" : names[solver]);
         mige_score_destroy(&p);
     }
     for (int M = 700; M <= 1500; M += 100) { /* auto: ssge from 768 on, stein from 1024, on all ranks */
         for (int e = MIGE_ESTIMATOR_SSGE; e <= MIGE_ESTIMATOR_STEIN; e++) {
             mige_score_options o = mige_score_defaults();
-            int rows, cols, spread = M >= (e == MIGE_ESTIMATOR_STEIN ? 1024 : 768);
+            int spread = M >= (e == MIGE_ESTIMATOR_STEIN ? 1024 : 768);
             o.estimator = (enum mige_estimator)e;
-            mige_score_grid(M, 5, &o, &rows, &cols);
-            assert_all(rows == 1 && cols == (spread ? 5 : 1));
+            mige_score_plan plan = mige_score_forecast(M, 2, 5, &o);
+            assert_all(plan.rows == 1 && plan.cols == (spread ? 5 : 1));
         }
     }
 }
@@ -422,19 +422,19 @@ static void check_problems(int n, const int *dims, int M, const mige_score_optio
     for (int again = 0; again < solves; again++) {
         for (int i = 0; i < n; i++) {
             double *x = samples("crooked", M, dims[i], (uint32_t)(60 + i + again));
-            memcpy(mige_problems_input(p, i), x, (size_t)(M * dims[i]) * sizeof *x);
+            memcpy(mige_problems_get(p, i)->input, x, (size_t)(M * dims[i]) * sizeof *x);
             free(x);
         }
         assert_ok(mige_problems_solve(p));
         for (int i = 0; i < n; i++) {
             size_t size = (size_t)(M * dims[i]);
             double *alone = malloc(size * sizeof *alone), w;
-            mige_problem_result r = mige_problems_result(p, i);
-            scores(o, M, dims[i], mige_problems_input(p, i), alone, 0, NULL, NULL, &w);
-            assert_small(ref_distance(mige_problems_scores(p, i), alone, size), 1e-10);
-            assert_true(same_everywhere(mige_problems_scores(p, i), size * sizeof *alone));
-            assert_all(fabs(r.width - w) <= 1e-13 * w && r.J >= 0 && r.J <= M);
-            assert_true(same_everywhere(&r.J, sizeof r.J) && same_everywhere(&r.width, sizeof r.width));
+            const mige_problem *r = mige_problems_get(p, i);
+            scores(o, M, dims[i], mige_problems_get(p, i)->input, alone, 0, NULL, NULL, &w);
+            assert_small(ref_distance(mige_problems_get(p, i)->scores, alone, size), 1e-10);
+            assert_true(same_everywhere(mige_problems_get(p, i)->scores, size * sizeof *alone));
+            assert_all(fabs(r->width - w) <= 1e-13 * w && r->J >= 0 && r->J <= M);
+            assert_true(same_everywhere(&r->J, sizeof r->J) && same_everywhere(&r->width, sizeof r->width));
             free(alone);
         }
     }
@@ -448,7 +448,7 @@ static void problems(void **state) {
     (void)state;
     for (int n = 1; n <= 6; n += n > 1 ? 2 : 1)
         for (int M = 60; M <= 131; M += 71) check_problems(n, dims, M, &o, 2);
-    for (int i = 0; i < 6; i++) bytes += 16. * 60 * dims[i] + mige_score_bytes(60, dims[i], 1, &o);
+    for (int i = 0; i < 6; i++) bytes += 16. * 60 * dims[i] + mige_score_forecast(60, dims[i], 1, &o).bytes;
     assert_small(fabs(mige_problems_bytes(60, 6, dims, 1, &o) / bytes - 1), 1e-14);
 }
 
@@ -476,12 +476,12 @@ static void problem_fails(void **state) {
     for (int bad = -1; bad < 3; bad++) {
         for (int i = 0; i < 3; i++) {
             double *x = samples("gauss", M, dims[i], (uint32_t)(80 + i));
-            memcpy(mige_problems_input(p, i), x, (size_t)(M * dims[i]) * sizeof *x);
+            memcpy(mige_problems_get(p, i)->input, x, (size_t)(M * dims[i]) * sizeof *x);
             free(x);
         }
-        if (bad >= 0) mige_problems_input(p, bad)[11 * dims[bad]] = NAN;
+        if (bad >= 0) mige_problems_get(p, bad)->input[11 * dims[bad]] = NAN;
         if (bad >= 0) assert_fails(mige_problems_solve(p), MIGE_EINPUT, "row 11 ");
-        if (bad >= 0) mige_problems_input(p, bad)[11 * dims[bad]] = 0;
+        if (bad >= 0) mige_problems_get(p, bad)->input[11 * dims[bad]] = 0;
         assert_ok(mige_problems_solve(p));
     }
     mige_problems_destroy(&p);

@@ -77,7 +77,7 @@ static void reductions(void **state) {
         for (size_t a = 0; a < sizeof alone / sizeof *alone; a++) {
             mige_grid g;
             double error = 0;
-            assert_ok(mige_grid_create_row(&world, orders[k], world.size, 16, &g));
+            assert_ok(mige_grid_create(&world, orders[k], world.size, 16, &g));
             if (g.inside) error = reduction_error(&g, orders[k], alone[a]);
             assert_all(error < 1e-14);
             mige_grid_destroy(&g);

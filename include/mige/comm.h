@@ -28,6 +28,9 @@ int mige_agree(const mige_comm *c, int err);
 #define mige_agree(c, err) ((err) ? (err) : mige_agree(c, err))
 #endif
 
+/* mige_alloc on every rank or, with the agreed error, on none. */
+int mige_alloc_all(const mige_comm *c, size_t count, size_t size, void *out);
+
 /* Sum over ranks, in place; any length (split where an int count would overflow). The result is the same, bit
  * for bit, on every rank. */
 int mige_sum(const mige_comm *c, double *x, size_t n);

@@ -34,19 +34,6 @@ int mige_agreed(void);
 /* *out = zeroed memory for `count` items of `size` bytes, 64-byte aligned; the caller frees it with free().
  * count 0 gives a valid pointer. Errors: MIGE_EFAIL (out of memory, or count * size overflows), *out = NULL. */
 int mige_alloc(size_t count, size_t size, void *out);
-/* The same for several, one after the other: MIGE_ALLOC(MIGE_BLOCK(p, n), MIGE_BLOCK(q, m)), p [n], q [m]; what
- * comes after one that could not be had is left alone. MIGE_FREE(p, q) frees them. */
-typedef struct {
-    void *out;
-    size_t count, size;
-} mige_block;
-int mige_alloc_blocks(int n, const mige_block *blocks);
-void mige_free_blocks(int n, void *const *blocks);
-#define MIGE_BLOCK(p, n)                                                                                           \
-    { &(p), (size_t)(n), sizeof *(p) }
-#define MIGE_COUNT_OF(type, ...) ((int)(sizeof((type[]){__VA_ARGS__}) / sizeof(type)))
-#define MIGE_ALLOC(...) mige_alloc_blocks(MIGE_COUNT_OF(mige_block, __VA_ARGS__), (const mige_block[]){__VA_ARGS__})
-#define MIGE_FREE(...) mige_free_blocks(MIGE_COUNT_OF(void *, __VA_ARGS__), (void *[]){__VA_ARGS__})
 
 /* Blocks of memory that live and end together: {0} is an empty pool. mige_pool_alloc is mige_alloc for one more of
  * them; mige_pool_free frees all, and what their owners point to must not be used after it. */
@@ -55,10 +42,18 @@ typedef struct {
     int n;
 } mige_pool;
 int mige_pool_alloc(mige_pool *p, size_t count, size_t size, void *out);
-/* The same for several: MIGE_TAKE(&pool, MIGE_BLOCK(p, n), MIGE_BLOCK(q, m)), p [n], q [m]. */
+/* The same for several, one after the other: MIGE_TAKE(&pool, MIGE_BLOCK(p, n), MIGE_BLOCK(q, m)), p [n], q [m];
+ * what comes after one that could not be had is left alone. */
+typedef struct {
+    void *out;
+    size_t count, size;
+} mige_block;
 int mige_pool_take(mige_pool *p, int n, const mige_block *blocks);
+#define MIGE_BLOCK(p, n)                                                                                           \
+    { &(p), (size_t)(n), sizeof *(p) }
 #define MIGE_TAKE(pool, ...)                                                                                       \
-    mige_pool_take(pool, MIGE_COUNT_OF(mige_block, __VA_ARGS__), (const mige_block[]){__VA_ARGS__})
+    mige_pool_take(pool, (int)(sizeof((const mige_block[]){__VA_ARGS__}) / sizeof(mige_block)),                    \
+                   (const mige_block[]){__VA_ARGS__})
 void mige_pool_free(mige_pool *p);
 
 /* Pass an error on; raise one; the same for functions that clean up behind a label, with `int err` in scope. */

@@ -20,15 +20,12 @@ typedef struct {
     int nb;              /* square blocks of nb x nb */
 } mige_grid;
 
-/* The grid for a matrix of order m on at most `ranks` ranks of c: no rank without at least two blocks in each
- * direction, as square as that allows. Collective on c. */
-int mige_grid_create(const mige_comm *c, int m, int ranks, mige_grid *g);
-/* A 1 x q grid: whole columns on each rank, in blocks of nb; two blocks or more for each. */
-int mige_grid_create_row(const mige_comm *c, int m, int ranks, int nb, mige_grid *g);
+/* The grid for a matrix of order m on at most `ranks` ranks of c, no rank without at least two blocks in each
+ * direction: 1 x q, whole columns on each rank, in blocks of nb; with nb 0 as square as can be. Collective on c. */
+int mige_grid_create(const mige_comm *c, int m, int ranks, int nb, mige_grid *g);
 void mige_grid_destroy(mige_grid *g);
-/* The shapes that these two would choose. Not collective. */
-void mige_grid_shape(int m, int ranks, int *rows, int *cols, int *nb);
-int mige_grid_row_cols(int m, int ranks, int nb);
+/* The shape that this would choose; *nb 0 becomes that of the square. Not collective. */
+void mige_grid_shape(int m, int ranks, int *nb, int *rows, int *cols);
 
 typedef struct {
     const mige_grid *grid;

@@ -14,9 +14,9 @@ typedef struct {
 int mige_projection_create(uint64_t seed, uint64_t stream, int k, int d, mige_projection *p);
 void mige_projection_destroy(mige_projection *p);
 /* y [n][k] = x R'; x [n][d]. Not collective. y is double: what the scores are computed from. */
-int mige_projection_apply(const mige_projection *p, int n, const float *x, float *scratch, double *y);
+void mige_projection_apply(const mige_projection *p, int n, const float *x, float *scratch, double *y);
 /* dx [n][d] = dy R (the adjoint); scratch [n][k] for both. */
-int mige_projection_adjoint(const mige_projection *p, int n, const double *dy, float *scratch, float *dx);
+void mige_projection_adjoint(const mige_projection *p, int n, const double *dy, float *scratch, float *dx);
 
 /* The gradient of a sum of mutual informations with respect to any of their variables, and the score problems that
  * it takes: one of each variable that has a gradient, one of each pair. */

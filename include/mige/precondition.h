@@ -26,8 +26,8 @@ enum mige_precondition {
 
 typedef struct mige_map mige_map;
 
-/* Takes all memory for M samples in D dimensions. Collective on c, which must outlive the map: every rank gets the
- * same map, found once. Errors, agreed: MIGE_EFAIL (memory). */
+/* Takes all memory for a map, of any kind but none, of M samples in D dimensions. Collective on c, which must
+ * outlive the map: every rank gets the same map, found once. Errors, agreed: MIGE_EFAIL (memory). */
 int mige_map_create(const mige_comm *c, enum mige_precondition kind, int M, int D, mige_map **map);
 void mige_map_destroy(mige_map **map);
 double mige_map_bytes(enum mige_precondition kind, int M, int D);

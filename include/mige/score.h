@@ -92,18 +92,16 @@ typedef struct mige_score mige_score;
  * agreed: MIGE_EFAIL (memory), MIGE_EUSAGE. */
 int mige_score_create(const mige_comm *c, int M, int D, const mige_score_options *o, mige_score **s);
 void mige_score_destroy(mige_score **s);
-/* Bytes the largest rank takes. Not collective. */
-double mige_score_bytes(int M, int D, int ranks, const mige_score_options *o);
-/* The grid of ranks that shares the matrix; 1 x 1 where there is none. Not collective. */
-void mige_score_grid(int M, int ranks, const mige_score_options *o, int *rows, int *cols);
-
-/* Operations of one mige_score_samples, over all ranks, from the sizes alone: Gram matrix and B; eigenproblem,
- * factorisation or preconditioner; products or solves that give the scores. Where iterations cannot be known, or J,
- * an ordinary number is taken; 0 for a network. Not collective. */
+/* What a problem will take, from the sizes alone. Operations are those of one mige_score_samples, over all ranks;
+ * where iterations cannot be known, or J, an ordinary number is taken; 0 for a network. Not collective. */
 typedef struct {
-    double gram, eigen, apply;
-} mige_score_work;
-mige_score_work mige_score_flops(int M, int D, const mige_score_options *o);
+    double bytes;   /* that the largest rank takes */
+    int rows, cols; /* the grid of ranks that shares the matrix; 1 x 1 where there is none */
+    double gram;    /* operations: Gram matrix and B; */
+    double eigen;   /* eigenproblem, factorisation or preconditioner; */
+    double apply;   /* products or solves that give the scores */
+} mige_score_plan;
+mige_score_plan mige_score_forecast(int M, int D, int ranks, const mige_score_options *o);
 
 /* S [M][D] = the scores at the samples X [M][D]. Collective; X must be the same on every rank, S is. Errors,
  * agreed: MIGE_EINPUT for a sample that is not finite (its row is named, from 0), MIGE_ENUMERIC when the width is 0
@@ -136,15 +134,13 @@ void mige_problems_destroy(mige_problems **p);
 int mige_problems_groups(int M, int n, int ranks);
 /* Bytes the largest rank takes. Not collective. */
 double mige_problems_bytes(int M, int n, const int *dims, int ranks, const mige_score_options *o);
-/* Input [M][dims[i]], to be filled on every rank, and its scores after a solve, on every rank; owned by p. */
-double *mige_problems_input(mige_problems *p, int i);
-const double *mige_problems_scores(const mige_problems *p, int i);
-/* J and width of problem i, known on every rank after a solve. */
+/* A problem on every rank, owned by p: its input, to be filled, and what is known after a solve. */
 typedef struct {
+    double *input, *scores; /* [M][dim] each */
+    int dim, J;
     double width;
-    int J;
-} mige_problem_result;
-mige_problem_result mige_problems_result(const mige_problems *p, int i);
+} mige_problem;
+mige_problem *mige_problems_get(const mige_problems *p, int i);
 int mige_problems_solve(mige_problems *p);
 
 #endif

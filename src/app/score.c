@@ -78,7 +78,7 @@ typedef struct {
 static double need(const void *ctx, int M) {
     const demand *d = ctx;
     double piece = d->Q ? 8. * M * (256 + d->D) : 0; /* of the kernel at other points */
-    return mige_score_bytes(M, d->D, d->ranks, d->o) + 16. * (M + (double)d->Q) * d->D + piece;
+    return mige_score_forecast(M, d->D, d->ranks, d->o).bytes + 16. * (M + (double)d->Q) * d->D + piece;
 }
 
 /* Refuses what does not fit. With the solver left open, the estimator's that takes least goes on. */

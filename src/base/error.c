@@ -77,12 +77,3 @@ void mige_pool_free(mige_pool *p) {
     free(p->block);
     *p = (mige_pool){0};
 }
-
-int mige_alloc_blocks(int n, const mige_block *blocks) {
-    for (int i = 0; i < n; i++) MIGE_TRY(mige_alloc(blocks[i].count, blocks[i].size, blocks[i].out));
-    return MIGE_OK;
-}
-
-void mige_free_blocks(int n, void *const *blocks) {
-    for (int i = 0; i < n; i++) free(blocks[i]);
-}

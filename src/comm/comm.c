@@ -1,5 +1,6 @@
 #include "mige/comm.h"
 #include "mige/error.h"
+#include <stdlib.h>
 #include <string.h>
 
 static int describe(mige_comm *c) {
@@ -41,6 +42,15 @@ int mige_agree(const mige_comm *c, int err) {
     MPI_Bcast(text, sizeof text, MPI_CHAR, worst.rank, c->mpi);
     mige_error_set(text, c->size > 1);
     return worst.code;
+}
+
+int mige_alloc_all(const mige_comm *c, size_t count, size_t size, void *out) {
+    void *p;
+    int err = mige_agree(c, mige_alloc(count, size, &p));
+    if (err) free(p);
+    if (err) p = NULL;
+    memcpy(out, &p, sizeof p);
+    return err;
 }
 
 /* MPI counts are ints; a piece is well below their limit. */

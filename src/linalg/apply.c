@@ -8,10 +8,10 @@
 static int make_room(mige_eigen *e, int D) {
     if (D <= e->width) return MIGE_OK;
     size_t M = (size_t)e->m, d = (size_t)D, most = (size_t)(e->K.ml > e->K.nl ? e->K.ml : e->K.nl);
-    MIGE_FREE(e->W, e->part, e->rows);
-    e->W = e->part = e->rows = NULL;
+    mige_pool_free(&e->products);
     e->width = 0;
-    MIGE_TRY(MIGE_ALLOC(MIGE_BLOCK(e->W, M * d), MIGE_BLOCK(e->part, most * d), MIGE_BLOCK(e->rows, most * d)));
+    MIGE_TRY(MIGE_TAKE(&e->products, MIGE_BLOCK(e->W, M * d), MIGE_BLOCK(e->part, most * d),
+                       MIGE_BLOCK(e->rows, most * d)));
     e->width = D;
     return MIGE_OK;
 }

@@ -89,14 +89,15 @@ static int factor(mige_matrix *A, double shift, double *buffers[2]) {
 }
 
 int mige_cholesky_factor(const mige_comm *c, mige_matrix *A, double shift) {
-    double *buffers[2] = {NULL, NULL};
+    double *buffers[2];
+    mige_pool pool = {0};
     size_t size = A->grid->cols > 1 && A->grid->inside ? (size_t)A->m * (size_t)A->grid->nb : 0;
     int err = MIGE_OK;
     if (size > INT_MAX) err = mige_raise(MIGE_EFAIL, "Cholesky: %d samples are more than MPI can send", A->m);
-    if (!err) err = MIGE_ALLOC(MIGE_BLOCK(buffers[0], size), MIGE_BLOCK(buffers[1], size));
+    if (!err) err = MIGE_TAKE(&pool, MIGE_BLOCK(buffers[0], size), MIGE_BLOCK(buffers[1], size));
     err = mige_agree(c, err);
     if (!err) err = mige_agree(c, A->grid->inside ? factor(A, shift, buffers) : MIGE_OK);
-    MIGE_FREE(buffers[0], buffers[1]);
+    mige_pool_free(&pool);
     return err;
 }
 
@@ -158,15 +159,13 @@ static void backward(const mige_matrix *A, int D, double *X) {
     }
 } // NOLINT(clang-analyzer-optin.mpi.MPI-Checker)
 
-static void solve(const mige_matrix *A, int D, double *X, double *sum) {
-    forward(A, D, X, sum);
-    backward(A, D, X);
-}
-
 int mige_cholesky_solve(const mige_comm *c, const mige_matrix *A, int D, double *X) {
     double *sum = NULL;
-    MIGE_TRY(mige_agree(c, mige_alloc((size_t)A->grid->nb * (size_t)D, sizeof *sum, &sum)));
-    if (A->grid->inside) solve(A, D, X, sum);
+    MIGE_TRY(mige_alloc_all(c, (size_t)A->grid->nb * (size_t)D, sizeof *sum, &sum));
+    if (A->grid->inside) {
+        forward(A, D, X, sum);
+        backward(A, D, X);
+    }
     free(sum);
     return A->grid->cols < c->size ? mige_bcast(c, 0, X, (size_t)A->m * (size_t)D * sizeof *X) : MIGE_OK;
 }

@@ -37,12 +37,12 @@ int direct_workspace(mige_eigen *e) {
                e->m, e->grid.rows, e->grid.cols);
     e->lwork = (int)lwork;
     e->liwork = (int)liwork;
-    return MIGE_ALLOC(MIGE_BLOCK(e->work, lwork), MIGE_BLOCK(e->iwork, liwork));
+    return MIGE_TAKE(&e->pool, MIGE_BLOCK(e->work, lwork), MIGE_BLOCK(e->iwork, liwork));
 }
 
 double direct_bytes(int m, int ranks) {
-    int p, q, nb;
-    mige_grid_shape(m, ranks, &p, &q, &nb);
+    int p, q, nb = 0;
+    mige_grid_shape(m, ranks, &nb, &p, &q);
     double n = m;
     if (p * q == 1) return 8 * (n * n + (double)dsyevd_lwork(m)) + 4 * (3 + 5 * n);
     int64_t ml = (m / nb / p + 1) * (int64_t)nb, nl = (m / nb / q + 1) * (int64_t)nb;

@@ -32,19 +32,9 @@ static int row_nb(int m, const mige_eigen_options *o) {
     return o->solver != MIGE_SOLVER_SUBSPACE ? 0 : m < 1024 ? 16 : SUBSPACE_NB;
 }
 
-static int make_grid(mige_eigen *e) {
-    int ranks = solver_ranks(e->m, e->c->size, &e->o), nb = row_nb(e->m, &e->o);
-    if (nb) return mige_grid_create_row(e->c, e->m, ranks, nb, &e->grid);
-    return mige_grid_create(e->c, e->m, ranks, &e->grid);
-}
-
 void mige_eigen_grid(int m, int ranks, const mige_eigen_options *o, int *rows, int *cols) {
-    int P = solver_ranks(m, ranks, o), nb = row_nb(m, o);
-    *rows = 1;
-    if (nb)
-        *cols = mige_grid_row_cols(m, P, nb);
-    else
-        mige_grid_shape(m, P, rows, cols, &nb);
+    int nb = row_nb(m, o);
+    mige_grid_shape(m, solver_ranks(m, ranks, o), &nb, rows, cols);
 }
 
 double mige_eigen_bytes(int m, int ranks, const mige_eigen_options *o) {
@@ -56,8 +46,16 @@ double mige_eigen_bytes(int m, int ranks, const mige_eigen_options *o) {
     return filter_bytes(m, P) + subspace + copy + 16. * m;
 }
 
+static int start(const mige_comm *c, int m, const mige_eigen_options *o, mige_eigen **e) {
+    MIGE_CHECK(m >= 1 && o->threshold > 0 && o->threshold <= 1 && o->eigen >= 0 && o->eigen <= m, MIGE_EUSAGE,
+               "eigenproblem: order %d, threshold %g, %d pairs are not possible", m, o->threshold, o->eigen);
+    MIGE_TRY(mige_alloc(1, sizeof **e, e));
+    **e = (mige_eigen){.c = c, .o = *o, .m = m};
+    return MIGE_OK;
+}
+
 static int take_memory(mige_eigen *e) {
-    MIGE_TRY(MIGE_ALLOC(MIGE_BLOCK(e->values, e->m), MIGE_BLOCK(e->lambda, e->m)));
+    MIGE_TRY(MIGE_TAKE(&e->pool, MIGE_BLOCK(e->values, e->m), MIGE_BLOCK(e->lambda, e->m)));
     MIGE_TRY(mige_matrix_create(&e->grid, e->m, e->m, &e->K));
     if (e->o.check) MIGE_TRY(mige_matrix_create(&e->grid, e->m, e->m, &e->copy));
     /* Subspace iteration needs the direct solver's workspace only where it gives up. */
@@ -65,23 +63,12 @@ static int take_memory(mige_eigen *e) {
     return by_filter(&e->o) ? filter_create(e) : direct_workspace(e);
 }
 
-int mige_eigen_create(const mige_comm *c, int m, const mige_eigen_options *o, mige_eigen **out) {
-    mige_eigen *e = NULL;
-    *out = NULL;
-    int err = mige_alloc(1, sizeof *e, &e);
-    if (!err && (m < 1 || !(o->threshold > 0 && o->threshold <= 1) || o->eigen < 0 || o->eigen > m))
-        err = mige_raise(MIGE_EUSAGE, "eigenproblem: order %d, threshold %g, %d pairs are not possible", m,
-                         o->threshold, o->eigen);
-    err = mige_agree(c, err);
-    if (err) {
-        free(e);
-        return err;
-    }
-    *e = (mige_eigen){.c = c, .o = *o, .m = m};
-    err = make_grid(e);
-    if (!err) err = mige_agree(c, take_memory(e));
-    if (err) mige_eigen_destroy(&e);
-    *out = e;
+int mige_eigen_create(const mige_comm *c, int m, const mige_eigen_options *o, mige_eigen **e) {
+    *e = NULL;
+    int err = mige_agree(c, start(c, m, o, e));
+    if (!err) err = mige_grid_create(c, m, solver_ranks(m, c->size, o), row_nb(m, o), &(*e)->grid);
+    if (!err) err = mige_agree(c, take_memory(*e));
+    if (err) mige_eigen_destroy(e);
     return err;
 }
 
@@ -94,7 +81,9 @@ void mige_eigen_destroy(mige_eigen **out) {
     mige_matrix_destroy(&e->Z);
     mige_matrix_destroy(&e->copy);
     mige_grid_destroy(&e->grid);
-    MIGE_FREE(e->values, e->lambda, e->work, e->iwork, e->W, e->part, e->rows, e);
+    mige_pool_free(&e->products);
+    mige_pool_free(&e->pool);
+    free(e);
     *out = NULL;
 }
 
@@ -194,7 +183,7 @@ static int check_filter(mige_eigen *e, double worst[2]) {
     int m = e->m;
     size_t n = (size_t)m * FEW;
     double *B, *F, *KF, *R = NULL;
-    MIGE_TRY(mige_agree(e->c, mige_alloc(4 * n, sizeof *B, &B)));
+    MIGE_TRY(mige_alloc_all(e->c, 4 * n, sizeof *B, &B));
     F = B + n;
     KF = F + n;
     R = KF + n;

@@ -2,6 +2,7 @@
 #ifndef MIGE_EIGEN_H
 #define MIGE_EIGEN_H
 
+#include "mige/error.h"
 #include "mige/linalg.h"
 
 struct mige_eigen {
@@ -22,6 +23,7 @@ struct mige_eigen {
     struct filter *filter;     /* the same */
     double *W, *part, *rows;   /* mige_eigen_apply: [m][D] and two local products, for `width` columns */
     int width;
+    mige_pool pool, products; /* the memory; that of mige_eigen_apply */
 };
 
 /* All eigenpairs, ascending, by dsyevd (grid of one) or pdsyevd. Inside the grid only; error codes are this rank's
@@ -34,8 +36,8 @@ double direct_bytes(int m, int ranks);
  * not converge; K is as it was. Inside the grid only. */
 int subspace_solve(mige_eigen *e, double trace, mige_eigenpairs *pairs, int *enough);
 void subspace_destroy(mige_eigen *e);
-double subspace_bytes(int m, int ranks, int J);
-double block_bytes(int m, int ranks, int J); /* without the matrix */ /* with the matrix, for J pairs */
+double subspace_bytes(int m, int ranks, int J); /* with the matrix, for J pairs */
+double block_bytes(int m, int ranks, int J);    /* without the matrix */
 
 /* Tridiagonal form, eigenvalues and the poles of the cut; no vectors. Inside the grid only, which is a row. */
 int filter_solve(mige_eigen *e, double trace, mige_eigenpairs *pairs);

@@ -6,12 +6,13 @@
 
 /* At most `ranks` ranks, each with two blocks or more in each direction (fewer have hung solvers, and gain
  * nothing); the most ranks wins, then the squarer grid. rows <= cols, as the solvers like it. */
-void mige_grid_shape(int m, int ranks, int *rows, int *cols, int *nb) {
-    *nb = m >= 1024 ? 64 : m >= 256 ? 32 : 16;
+void mige_grid_shape(int m, int ranks, int *nb, int *rows, int *cols) {
+    int square = !*nb;
+    if (square) *nb = m >= 1024 ? 64 : m >= 256 ? 32 : 16;
     int most = m / *nb / 2;
     if (most < 1) most = 1;
     *rows = *cols = 1;
-    for (int p = 1; p <= most && p * p <= ranks; p++) {
+    for (int p = 1; p <= (square ? most : 1) && p * p <= ranks; p++) {
         int q = ranks / p < most ? ranks / p : most;
         if (p * q >= *rows * *cols) {
             *rows = p;
@@ -20,8 +21,9 @@ void mige_grid_shape(int m, int ranks, int *rows, int *cols, int *nb) {
     }
 }
 
-static int create(const mige_comm *c, int rows, int cols, int nb, mige_grid *g) {
-    *g = (mige_grid){.rows = rows, .cols = cols, .nb = nb};
+int mige_grid_create(const mige_comm *c, int m, int ranks, int nb, mige_grid *g) {
+    *g = (mige_grid){.nb = nb};
+    mige_grid_shape(m, ranks < c->size ? ranks : c->size, &g->nb, &g->rows, &g->cols);
     g->inside = c->rank < g->rows * g->cols;
     g->row = g->col = -1;
     MIGE_TRY(mige_comm_split(c, !g->inside, &g->comm));
@@ -31,21 +33,6 @@ static int create(const mige_comm *c, int rows, int cols, int nb, mige_grid *g) 
     g->system = g->context = Csys2blacs_handle(g->comm.mpi);
     Cblacs_gridinit(&g->context, "Row", g->rows, g->cols);
     return MIGE_OK;
-}
-
-int mige_grid_create(const mige_comm *c, int m, int ranks, mige_grid *g) {
-    int rows, cols, nb;
-    mige_grid_shape(m, ranks < c->size ? ranks : c->size, &rows, &cols, &nb);
-    return create(c, rows, cols, nb, g);
-}
-
-int mige_grid_row_cols(int m, int ranks, int nb) {
-    int most = m / nb / 2 > 1 ? m / nb / 2 : 1;
-    return ranks < most ? ranks : most;
-}
-
-int mige_grid_create_row(const mige_comm *c, int m, int ranks, int nb, mige_grid *g) {
-    return create(c, 1, mige_grid_row_cols(m, ranks < c->size ? ranks : c->size, nb), nb, g);
 }
 
 void mige_grid_destroy(mige_grid *g) {

@@ -23,6 +23,7 @@ struct subspace {
     double *tau, *work, *norms;
     int *iwork;
     int lwork, liwork;
+    mige_pool pool;
 };
 
 enum { MOST_PASSES = 60, OVERSAMPLING = 20, SMALLEST_BLOCK = 64, CHUNK = 512 };
@@ -34,11 +35,8 @@ static int block_for(int m, int J) {
     return b > SMALLEST_BLOCK ? b : SMALLEST_BLOCK;
 }
 
-static size_t elements(const mige_matrix *A) {
-    return (size_t)A->lld * (size_t)A->nl;
-}
-
-static int workspace_query(mige_eigen *e, struct subspace *s) {
+/* ScaLAPACK's queries are collective. */
+static int take_workspace(mige_eigen *e, struct subspace *s) {
     const int one = 1, ask = -1;
     double qr = 0, q = 0;
     int info;
@@ -54,7 +52,7 @@ static int workspace_query(mige_eigen *e, struct subspace *s) {
         s->room);
     s->lwork = (int)lwork;
     s->liwork = 3 + 5 * s->room;
-    return MIGE_OK;
+    return MIGE_TAKE(&s->pool, MIGE_BLOCK(s->work, s->lwork), MIGE_BLOCK(s->iwork, s->liwork));
 }
 
 static void release(struct subspace *s) {
@@ -62,26 +60,20 @@ static void release(struct subspace *s) {
     mige_matrix_destroy(&s->W);
     mige_matrix_destroy(&s->X);
     mige_matrix_destroy(&s->S);
-    MIGE_FREE(s->in, s->out, s->H, s->theta, s->norms, s->tau, s->work, s->iwork);
+    mige_pool_free(&s->pool);
     *s = (struct subspace){0};
 }
 
 static int take_room(mige_eigen *e, struct subspace *s, int columns) {
     size_t b = (size_t)columns, chunk = b < CHUNK ? b : CHUNK;
     s->room = columns;
-    MIGE_TRY(MIGE_ALLOC(MIGE_BLOCK(s->in, (size_t)e->m * chunk), MIGE_BLOCK(s->out, (size_t)e->m * chunk)));
+    MIGE_TRY(MIGE_TAKE(&s->pool, MIGE_BLOCK(s->in, (size_t)e->m * chunk), MIGE_BLOCK(s->out, (size_t)e->m * chunk),
+                       MIGE_BLOCK(s->H, b * b), MIGE_BLOCK(s->theta, b), MIGE_BLOCK(s->norms, b),
+                       MIGE_BLOCK(s->tau, b)));
     MIGE_TRY(mige_matrix_create(&e->grid, e->m, columns, &s->V));
     MIGE_TRY(mige_matrix_create(&e->grid, e->m, columns, &s->W));
     MIGE_TRY(mige_matrix_create(&e->grid, e->m, columns, &s->X));
-    MIGE_TRY(mige_matrix_create(&e->grid, columns, columns, &s->S));
-    return MIGE_ALLOC(MIGE_BLOCK(s->H, b * b), MIGE_BLOCK(s->theta, b), MIGE_BLOCK(s->norms, b),
-                      MIGE_BLOCK(s->tau, b));
-}
-
-/* ScaLAPACK's queries are collective. */
-static int take_workspace(mige_eigen *e, struct subspace *s) {
-    MIGE_TRY(workspace_query(e, s));
-    return MIGE_ALLOC(MIGE_BLOCK(s->work, s->lwork), MIGE_BLOCK(s->iwork, s->liwork));
+    return mige_matrix_create(&e->grid, columns, columns, &s->S);
 }
 
 /* Room for a block of b, its filled columns kept: local columns of a block-cyclic matrix stay where they are when
@@ -175,12 +167,31 @@ static int orthonormalise(mige_eigen *e, struct subspace *s, int b) {
     return MIGE_OK;
 }
 
+/* C [m][n], columns from jc on = alpha A B + beta C or alpha A'B + beta C, B's columns from jb on; k is summed. */
+static void product(const char *transposed, int m, int n, int k, double alpha, const mige_matrix *A,
+                    const mige_matrix *B, int jb, double beta, mige_matrix *C, int jc) {
+    const int one = 1, from = jb + 1, to = jc + 1;
+    pdgemm_(transposed, "N", &m, &n, &k, &alpha, A->a, &one, &one, A->desc, B->a, &one, &from, B->desc, &beta, C->a,
+            &one, &to, C->desc);
+}
+
+static void swap(mige_matrix *A, mige_matrix *B) {
+    mige_matrix a = *A;
+    *A = *B;
+    *B = a;
+}
+
+/* S = the leading b columns and rows of H, its columns from the last to the first. */
+static void spread_reversed(struct subspace *s, int b) {
+    for (int jl = 0; jl < mige_cols_below(&s->S, b); jl++)
+        for (int il = 0; il < s->S.ml && mige_row(&s->S, il) < b; il++)
+            s->S.a[(size_t)jl * (size_t)s->S.lld + (size_t)il] =
+                s->H[(size_t)(b - 1 - mige_col(&s->S, jl)) * (size_t)b + (size_t)mige_row(&s->S, il)];
+}
+
 /* H = V' W on every rank of the grid, column-major, order b. */
 static int project(mige_eigen *e, struct subspace *s, int b) {
-    const int one = 1;
-    const double alpha = 1, beta = 0;
-    pdgemm_("T", "N", &b, &b, &e->m, &alpha, s->V.a, &one, &one, s->V.desc, s->W.a, &one, &one, s->W.desc, &beta,
-            s->S.a, &one, &one, s->S.desc);
+    product("T", b, b, e->m, 1, &s->V, &s->W, 0, 0, &s->S, 0);
     memset(s->H, 0, (size_t)b * (size_t)b * sizeof *s->H);
     for (int jl = 0; jl < mige_cols_below(&s->S, b); jl++)
         for (int il = 0; il < s->S.ml && mige_row(&s->S, il) < b; il++)
@@ -207,20 +218,11 @@ static int rayleigh_ritz(mige_eigen *e, struct subspace *s, int b) {
         s->theta[j] = s->theta[b - 1 - j];
         s->theta[b - 1 - j] = t;
     }
-    for (int jl = 0; jl < mige_cols_below(&s->S, b); jl++)
-        for (int il = 0; il < s->S.ml && mige_row(&s->S, il) < b; il++)
-            s->S.a[(size_t)jl * (size_t)s->S.lld + (size_t)il] =
-                s->H[(size_t)(b - 1 - mige_col(&s->S, jl)) * (size_t)b + (size_t)mige_row(&s->S, il)];
-    const int one = 1;
-    const double alpha = 1, beta = 0;
-    mige_matrix *in[] = {&s->V, &s->W};
-    for (int i = 0; i < 2; i++) {
-        pdgemm_("N", "N", &e->m, &b, &b, &alpha, in[i]->a, &one, &one, in[i]->desc, s->S.a, &one, &one, s->S.desc,
-                &beta, s->X.a, &one, &one, s->X.desc);
-        mige_matrix swap = *in[i];
-        *in[i] = s->X;
-        s->X = swap;
-    }
+    spread_reversed(s, b);
+    product("N", e->m, b, b, 1, &s->V, &s->S, 0, 0, &s->X, 0);
+    swap(&s->V, &s->X);
+    product("N", e->m, b, b, 1, &s->W, &s->S, 0, 0, &s->X, 0);
+    swap(&s->W, &s->X);
     return MIGE_OK;
 }
 
@@ -241,13 +243,9 @@ static int residuals(mige_eigen *e, struct subspace *s, int b) {
 /* C(:, l:b) -= V_l (V_l' C(:, l:b)): what rounding brings back of the l pairs that are done would outgrow all else.
  */
 static void deflate(mige_eigen *e, struct subspace *s, const mige_matrix *V, mige_matrix *C, int l, int b) {
-    const int one = 1, from = l + 1, n = b - l;
-    const double plus = 1, minus = -1, zero = 0;
     if (!l) return;
-    pdgemm_("T", "N", &l, &n, &e->m, &plus, V->a, &one, &one, V->desc, C->a, &one, &from, C->desc, &zero, s->S.a,
-            &one, &one, s->S.desc);
-    pdgemm_("N", "N", &e->m, &n, &l, &minus, V->a, &one, &one, V->desc, s->S.a, &one, &one, s->S.desc, &plus, C->a,
-            &one, &from, C->desc);
+    product("T", l, b - l, e->m, 1, V, C, l, 0, &s->S, 0);
+    product("N", e->m, b - l, l, -1, V, &s->S, 0, 1, C, l);
 }
 
 /* The local columns of [l, b): n numbers from a on. */
@@ -266,8 +264,8 @@ static int filter(mige_eigen *e, struct subspace *s, int l, int b, int degree, d
     v = columns(&s->V, l, b, &n);
     w = columns(&s->W, l, b, &n);
     for (size_t i = 0; i < n; i++) w[i] = (w[i] - half * v[i]) * sigma1 / half;
-    for (int d = 2; d <= degree;
-         d++) { /* X <- 2 sigma'/half (K W - half W) - sigma sigma' V; then V <- W, W <- X */
+    for (int d = 2; d <= degree; d++) {
+        /* X <- 2 sigma'/half (K W - half W) - sigma sigma' V; then V <- W, W <- X */
         double next = 1 / (2 / sigma1 - sigma);
         v = columns(&s->V, l, b, &n);
         w = columns(&s->W, l, b, &n);
@@ -275,15 +273,11 @@ static int filter(mige_eigen *e, struct subspace *s, int l, int b, int degree, d
         for (size_t i = 0; i < n; i++) x[i] = -2 * next * w[i] - sigma * next * v[i];
         MIGE_TRY(multiply(e, &s->W, &s->X, l, b, 2 * next / half, 1));
         deflate(e, s, &done, &s->X, l, b);
-        mige_matrix oldest = s->V; /* whose columns below l stay as they are */
-        s->V = s->W;
-        s->W = s->X;
-        s->X = oldest;
+        swap(&s->V, &s->W);
+        swap(&s->W, &s->X); /* whose columns below l stay as they are */
         sigma = next;
     }
-    mige_matrix swap = s->V;
-    s->V = s->W;
-    s->W = swap;
+    swap(&s->V, &s->W);
     v = columns(&done, 0, l, &locked);
     if (v != s->V.a) memcpy(s->V.a, v, locked * sizeof *v);
     return MIGE_OK;
@@ -316,15 +310,10 @@ static int num_done(const mige_eigen *e, const struct subspace *s, int J) {
 
 /* Descending columns [0, J) -> ascending, as mige_eigenpairs has them: a product with the reversed identity. */
 static void hand_over(mige_eigen *e, struct subspace *s, int J, mige_eigenpairs *p) {
-    const int one = 1;
-    const double alpha = 1, beta = 0;
-    memset(s->S.a, 0, elements(&s->S) * sizeof *s->S.a);
-    for (int jl = 0; jl < mige_cols_below(&s->S, J); jl++)
-        for (int il = 0; il < s->S.ml; il++)
-            if (mige_row(&s->S, il) + mige_col(&s->S, jl) == J - 1)
-                s->S.a[(size_t)jl * (size_t)s->S.lld + (size_t)il] = 1;
-    pdgemm_("N", "N", &e->m, &J, &J, &alpha, s->V.a, &one, &one, s->V.desc, s->S.a, &one, &one, s->S.desc, &beta,
-            s->X.a, &one, &one, s->X.desc);
+    memset(s->H, 0, (size_t)J * (size_t)J * sizeof *s->H);
+    for (size_t j = 0; j < (size_t)J; j++) s->H[j * (size_t)J + j] = 1;
+    spread_reversed(s, J);
+    product("N", e->m, J, J, 1, &s->V, &s->S, 0, 0, &s->X, 0);
     memcpy(e->lambda, s->theta, (size_t)J * sizeof *e->lambda);
     p->U = &s->X;
     p->J = J;
@@ -341,7 +330,7 @@ int subspace_solve(mige_eigen *e, double trace, mige_eigenpairs *p, int *enough)
     *enough = 0;
     if (e->m < 2 * SMALLEST_BLOCK) return MIGE_OK;
     scalapack_same_topologies(e->grid.context);
-    if (!e->subspace) MIGE_TRY(mige_agree(&e->grid.comm, mige_alloc(1, sizeof *e->subspace, &e->subspace)));
+    if (!e->subspace) MIGE_TRY(mige_alloc_all(&e->grid.comm, 1, sizeof *e->subspace, &e->subspace));
     struct subspace *s = e->subspace;
     int b = first_block(e, s), most = e->m / 2; /* past it a direct solver is faster */
     double m = e->m;

@@ -49,31 +49,21 @@ double cg_flops(int M, int D) {
     return 2. * M * r * r + 4. / 3 * r * r * r;
 }
 
-int cg_create(const mige_comm *c, const mige_matrix *K, int D, cg **out) {
+int cg_create(const mige_comm *c, const mige_matrix *K, int D, mige_pool *pool, cg **out) {
     cg *s;
     int M = K->m;
-    MIGE_TRY(mige_alloc(1, sizeof *s, out));
-    s = *out;
+    MIGE_TRY(MIGE_TAKE(pool, MIGE_BLOCK(s, 1)));
+    *out = s;
     *s = (cg){.c = c, .M = M, .D = D, .r = landmarks_for(M, D)};
     mige_share(M, c->size, c->rank, &s->first, &s->count);
     size_t r = (size_t)s->r, d = (size_t)D, m = (size_t)M, rows = (size_t)s->count;
-    MIGE_TRY(MIGE_ALLOC(
-        MIGE_BLOCK(s->landmarks, r * d), MIGE_BLOCK(s->norms, r + rows), MIGE_BLOCK(s->T, r * r),
+    MIGE_TRY(MIGE_TAKE(
+        pool, MIGE_BLOCK(s->landmarks, r * d), MIGE_BLOCK(s->norms, r + rows), MIGE_BLOCK(s->T, r * r),
         MIGE_BLOCK(s->G, r * r), MIGE_BLOCK(s->F, rows * r), MIGE_BLOCK(s->rows, (rows < ROWS ? rows : ROWS) * r),
         MIGE_BLOCK(s->from, rows * d), MIGE_BLOCK(s->to, r * d), MIGE_BLOCK(s->t, r * d), MIGE_BLOCK(s->u, r * d),
         MIGE_BLOCK(s->dots, 4 * d), MIGE_BLOCK(s->mine, rows * d), MIGE_BLOCK(s->X, m * d), MIGE_BLOCK(s->R, m * d),
         MIGE_BLOCK(s->Z, m * d), MIGE_BLOCK(s->P, m * d), MIGE_BLOCK(s->Q, m * d), MIGE_BLOCK(s->B, m * d)));
-    return single_create(c, K, D, D, &s->single);
-}
-
-void cg_destroy(cg **out) {
-    cg *s = *out;
-    if (!s) return;
-    MIGE_FREE(s->landmarks, s->norms, s->T, s->G, s->F, s->rows, s->from, s->to, s->t, s->u, s->X, s->R, s->Z, s->P,
-              s->Q, s->B, s->mine, s->dots);
-    single_destroy(&s->single);
-    free(s);
-    *out = NULL;
+    return single_create(c, K, D, D, pool, &s->single);
 }
 
 static int choose_landmarks(cg *s, const double *X) {

@@ -11,8 +11,7 @@ typedef struct cg cg;
 
 /* Memory for samples in D dimensions and as many right-hand sides; K gives the panels' places. Not collective.
  * Errors: MIGE_EFAIL (memory). */
-int cg_create(const mige_comm *c, const mige_matrix *K, int D, cg **s);
-void cg_destroy(cg **s);
+int cg_create(const mige_comm *c, const mige_matrix *K, int D, mige_pool *pool, cg **s);
 double cg_bytes(int M, int D, int ranks);
 double cg_flops(int M, int D); /* of cg_prepare, over all ranks */
 /* The preconditioner for samples X [M][D], kernel exp(-scale |x - y|^2). Collective. Errors, agreed: MIGE_ENUMERIC.

@@ -6,15 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-int gram_create(const mige_score *s, const mige_matrix *K, gram *g) {
+int gram_create(mige_score *s, const mige_matrix *K, gram *g) {
     size_t M = (size_t)s->M, D = (size_t)s->D;
-    MIGE_TRY(MIGE_ALLOC(MIGE_BLOCK(g->V, M * (D + 1)), MIGE_BLOCK(g->B, M * (D + 1))));
-    return kernel_create(s->c, K, s->D, s->D + 1, &g->kernel);
-}
-
-void gram_destroy(gram *g) {
-    kernel_destroy(&g->kernel);
-    MIGE_FREE(g->V, g->B, g->C);
+    MIGE_TRY(MIGE_TAKE(&s->pool, MIGE_BLOCK(g->V, M * (D + 1)), MIGE_BLOCK(g->B, M * (D + 1))));
+    return kernel_create(s->c, K, s->D, s->D + 1, &s->pool, &g->kernel);
 }
 
 double gram_bytes(int M, int D, double gathered, double columns, int stored) {
@@ -79,33 +74,30 @@ static void points_piece(const mige_score *s, const gram *g, gram_add_fn add, in
     if (add) add(s, n, k, q, S);
 }
 
-static int my_points(const mige_score *s, const gram *g, gram_add_fn add, int n, const double *P, double *S) {
+static int my_points(const mige_score *s, const gram *g, gram_add_fn add, int n, const double *P, mige_pool *pool,
+                     double *S) {
     enum { PIECE = 256 };
-    int piece = n < PIECE ? n : PIECE, err = MIGE_OK;
-    double *k = NULL, *q = NULL, *norms = NULL;
-    size_t M = (size_t)s->M, D = (size_t)s->D;
-    MIGE_TRY_GOTO(MIGE_ALLOC(MIGE_BLOCK(k, (size_t)piece * M), MIGE_BLOCK(q, (size_t)piece * D),
-                             MIGE_BLOCK(norms, (size_t)piece + M)),
-                  done);
+    size_t M = (size_t)s->M, D = (size_t)s->D, piece = n < PIECE ? (size_t)n : PIECE;
+    double *k, *q, *norms;
+    MIGE_TRY(MIGE_TAKE(pool, MIGE_BLOCK(k, piece * M), MIGE_BLOCK(q, piece * D), MIGE_BLOCK(norms, piece + M)));
     for (int i = 0; i < n; i += PIECE) {
         int count = n - i < PIECE ? n - i : PIECE;
         kernel_norms(s->M, s->D, s->X, norms + count);
         points_piece(s, g, add, count, P + (size_t)i * D, k, q, norms, S + (size_t)i * D);
     }
-done:
-    MIGE_FREE(k, q, norms);
-    return err;
+    return MIGE_OK;
 }
 
 int gram_points(mige_score *s, const gram *g, gram_add_fn add, int Q, const double *P, double *S) {
     size_t D = (size_t)s->D;
-    double *mine = NULL;
+    double *mine;
+    mige_pool pool = {0};
     int64_t first, count;
     mige_share(Q, s->c->size, s->c->rank, &first, &count);
-    int err = mige_alloc((size_t)count * D, sizeof *mine, &mine);
-    if (!err) err = my_points(s, g, add, (int)count, P + (size_t)first * D, mine);
+    int err = MIGE_TAKE(&pool, MIGE_BLOCK(mine, (size_t)count * D));
+    if (!err) err = my_points(s, g, add, (int)count, P + (size_t)first * D, &pool, mine);
     err = mige_agree(s->c, err);
     if (!err) err = mige_gather_rows(s->c, Q, s->D, mine, S);
-    free(mine);
+    mige_pool_free(&pool);
     return err;
 }

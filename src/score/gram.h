@@ -13,8 +13,7 @@ typedef struct {
 } gram;
 
 /* K is the matrix as it will stay. Errors: MIGE_EFAIL (memory), this rank's own. */
-int gram_create(const mige_score *s, const mige_matrix *K, gram *g);
-void gram_destroy(gram *g);
+int gram_create(mige_score *s, const mige_matrix *K, gram *g);
 /* Without C; `gathered` and `columns` as of kernel_bytes. */
 double gram_bytes(int M, int D, double gathered, double columns, int stored);
 /* K with its width, and B = (diag(K 1) X - K X) / w^2. Collective; errors agreed. */

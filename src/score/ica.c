@@ -20,26 +20,16 @@ struct ica_space {
     int *iwork;
 };
 
-int ica_create(int M, int D, ica_space **out) {
+int ica_create(int M, int D, mige_pool *pool, ica_space **out) {
     size_t n = (size_t)M * (size_t)D, d = (size_t)D;
     ica_space *s;
-    *out = NULL;
     MIGE_CHECK(D <= 16384, MIGE_EUSAGE, "precondition: %d dimensions (at most 16384)", D);
-    MIGE_TRY(mige_alloc(1, sizeof *s, &s));
-    *s = (ica_space){.M = M, .D = D, .lwork = 1 + 6 * D + 2 * D * D, .liwork = 3 + 5 * D};
-    int err = MIGE_ALLOC(MIGE_BLOCK(s->Y, n), MIGE_BLOCK(s->psi, n), MIGE_BLOCK(s->basis, (size_t)M * BASIS),
-                         MIGE_BLOCK(s->next, d * d), MIGE_BLOCK(s->C, d * d), MIGE_BLOCK(s->scale, d),
-                         MIGE_BLOCK(s->l, d), MIGE_BLOCK(s->work, s->lwork), MIGE_BLOCK(s->iwork, s->liwork));
-    if (err) ica_destroy(&s);
+    MIGE_TRY(MIGE_TAKE(pool, MIGE_BLOCK(s, 1)));
     *out = s;
-    return err;
-}
-
-void ica_destroy(ica_space **s) {
-    if (!*s) return;
-    MIGE_FREE((*s)->Y, (*s)->psi, (*s)->basis, (*s)->next, (*s)->C, (*s)->scale, (*s)->l, (*s)->work, (*s)->iwork,
-              *s);
-    *s = NULL;
+    *s = (ica_space){.M = M, .D = D, .lwork = 1 + 6 * D + 2 * D * D, .liwork = 3 + 5 * D};
+    return MIGE_TAKE(pool, MIGE_BLOCK(s->Y, n), MIGE_BLOCK(s->psi, n), MIGE_BLOCK(s->basis, (size_t)M * BASIS),
+                     MIGE_BLOCK(s->next, d * d), MIGE_BLOCK(s->C, d * d), MIGE_BLOCK(s->scale, d),
+                     MIGE_BLOCK(s->l, d), MIGE_BLOCK(s->work, s->lwork), MIGE_BLOCK(s->iwork, s->liwork));
 }
 
 double ica_bytes(int M, int D) {

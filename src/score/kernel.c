@@ -19,29 +19,18 @@ static double panel_entries(const mige_matrix *K) {
     return count;
 }
 
-/* On a grid of one row a rank's rows are all rows, in their order: what is replicated is used in place. */
-static int has_all_rows(const mige_matrix *K) {
-    return K->grid->rows == 1 && K->ml == K->m;
-}
-
-int kernel_create(const mige_comm *c, const mige_matrix *K, int D, int width, kernel *k) {
+int kernel_create(const mige_comm *c, const mige_matrix *K, int D, int width, mige_pool *pool, kernel *k) {
     size_t ml = (size_t)K->ml, nl = (size_t)K->nl, w = (size_t)(width > D ? width : D), d = (size_t)D;
     *k = (kernel){.c = c, .K = K, .D = D, .width = (int)w};
-    MIGE_TRY(mige_alloc(ml + nl, sizeof(double), &k->norms));
-    if (!has_all_rows(K)) {
-        MIGE_TRY(MIGE_ALLOC(MIGE_BLOCK(k->rows, ml * w), MIGE_BLOCK(k->to_rows, ml * w)));
-    }
-    MIGE_TRY(MIGE_ALLOC(MIGE_BLOCK(k->cols, nl * w), MIGE_BLOCK(k->to_cols, nl * w)));
-    MIGE_TRY(median_create(K->m, panel_entries(K), &k->median));
+    MIGE_TRY(MIGE_TAKE(pool, MIGE_BLOCK(k->norms, ml + nl), MIGE_BLOCK(k->cols, nl * w),
+                       MIGE_BLOCK(k->to_cols, nl * w)));
+    /* On a grid of one row a rank's rows are all rows, in their order: what is replicated is used in place. */
+    if (K->grid->rows > 1 || K->ml < K->m)
+        MIGE_TRY(MIGE_TAKE(pool, MIGE_BLOCK(k->rows, ml * w), MIGE_BLOCK(k->to_rows, ml * w)));
+    MIGE_TRY(median_create(K->m, panel_entries(K), pool, &k->median));
     if (K->a || !ml || !nl) return MIGE_OK;
-    return MIGE_ALLOC(MIGE_BLOCK(k->xrows, ml * d), MIGE_BLOCK(k->xcols, nl * d),
-                      MIGE_BLOCK(k->piece, (size_t)PIECE_ROWS * (size_t)K->grid->nb));
-}
-
-void kernel_destroy(kernel *k) {
-    MIGE_FREE(k->norms, k->rows, k->cols, k->to_rows, k->to_cols, k->xrows, k->xcols, k->piece);
-    median_destroy(&k->median);
-    *k = (kernel){0};
+    return MIGE_TAKE(pool, MIGE_BLOCK(k->xrows, ml * d), MIGE_BLOCK(k->xcols, nl * d),
+                     MIGE_BLOCK(k->piece, (size_t)PIECE_ROWS * (size_t)K->grid->nb));
 }
 
 double kernel_bytes(int M, int D, int width, double gathered, double nl, int stored) {
@@ -128,15 +117,11 @@ static void visit(void *ctx, median_add_fn add, void *to) {
     each_piece(k, pass_piece, &p);
 }
 
-static void add_to_median(void *to, int n, const double *d2) {
-    median_add(to, n, d2);
-}
-
 /* The median of a first pass over the distances, which also stores them. */
 static int find_median(kernel *k, pass *p, double wanted, double *d2) {
     int found;
     median_begin(&k->median, k->D, k->X);
-    p->add = add_to_median;
+    p->add = median_add;
     p->to = &k->median;
     each_piece(k, pass_piece, p);
     MIGE_TRY(median_find(k->c, &k->median, wanted, d2, &found));

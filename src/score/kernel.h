@@ -3,6 +3,7 @@
 #ifndef MIGE_KERNEL_H
 #define MIGE_KERNEL_H
 
+#include "mige/error.h"
 #include "mige/linalg.h"
 
 /* The median of distances that pass by once: most fall beside a bracket about it that a sample of pairs has given,
@@ -18,12 +19,11 @@ typedef struct {
     uint32_t *pairs; /* [npairs][2], of samples */
 } median;
 /* Takes room for a share of the distances of M samples, `count` on this rank. Errors: MIGE_EFAIL (memory). */
-int median_create(int M, double count, median *m);
-void median_destroy(median *m);
+int median_create(int M, double count, mige_pool *pool, median *m);
 double median_bytes(int M, double count);
 /* Begins anew, with a bracket from pairs of the samples X [M][D]. */
 void median_begin(median *m, int D, const double *X);
-void median_add(median *m, int n, const double *d2);
+void median_add(void *m, int n, const double *d2);
 /* The wanted-th smallest (from 0) of all that all ranks added; *found = 0: it is outside the bracket, or there was
  * no room; then median_radix finds it. Collective on c. */
 int median_find(const mige_comm *c, median *m, double wanted, double *d2, int *found);
@@ -47,8 +47,7 @@ typedef struct {
 
 /* Memory for samples in D dimensions and products of up to `width` columns; K as it is at creation, of the grid
  * that all ranks of c know. Not collective. Errors: MIGE_EFAIL (memory). */
-int kernel_create(const mige_comm *c, const mige_matrix *K, int D, int width, kernel *k);
-void kernel_destroy(kernel *k);
+int kernel_create(const mige_comm *c, const mige_matrix *K, int D, int width, mige_pool *pool, kernel *k);
 /* At most M rows and nl columns on a rank; `gathered` of the rows are copied, M on a grid of more than one row,
  * else 0. */
 double kernel_bytes(int M, int D, int width, double gathered, double nl, int stored);

@@ -2,12 +2,13 @@
 #ifndef MIGE_MAPS_H
 #define MIGE_MAPS_H
 
+#include "mige/error.h"
+
 /* The standard normal distribution's quantile, 0 < p < 1, to rounding. */
 double normal_quantile(double p);
 
 typedef struct normal_space normal_space;
-int normal_create(int M, normal_space **s);
-void normal_destroy(normal_space **s);
+int normal_create(int M, mige_pool *pool, normal_space **s);
 double normal_bytes(int M);
 /* How far x [M] is from normal: ~ N(0, 1) where it is (Shapiro and Francia's W', normalised as by Royston 1993; x
  * in its own scale). Without enough samples to tell, or constant: -infinity. */
@@ -18,8 +19,7 @@ double normal_distance(normal_space *s, const double *x);
 void normal_fit(normal_space *s, double most, const double *x, double *t, double *slope);
 
 typedef struct ica_space ica_space;
-int ica_create(int M, int D, ica_space **s);
-void ica_destroy(ica_space **s);
+int ica_create(int M, int D, mige_pool *pool, ica_space **s);
 double ica_bytes(int M, int D);
 /* A [D][D] such that Xc A' has covariance I, for samples Xc [M][D] about their mean: symmetric in units of the
  * standard deviations. Where the correlation is singular (M <= D, say) it is shrunk towards I. Errors:

@@ -53,11 +53,11 @@ double median_bytes(int M, double count) {
 }
 
 /* The same pairs on every rank. */
-int median_create(int M, double count, median *m) {
+int median_create(int M, double count, mige_pool *pool, median *m) {
     int n = pairs_for(M);
     *m = (median){.npairs = n, .room = room_for(n, count)};
-    MIGE_TRY(
-        MIGE_ALLOC(MIGE_BLOCK(m->sample, n), MIGE_BLOCK(m->inside, m->room), MIGE_BLOCK(m->pairs, 2 * (size_t)n)));
+    MIGE_TRY(MIGE_TAKE(pool, MIGE_BLOCK(m->sample, n), MIGE_BLOCK(m->inside, m->room),
+                       MIGE_BLOCK(m->pairs, 2 * (size_t)n)));
     mige_rng_bits(0, MIGE_RNG_MEDIAN, 0, 0, 2 * (size_t)n, m->pairs);
     for (int s = 0; s < n; s++) {
         uint32_t *p = m->pairs + 2 * s;
@@ -66,11 +66,6 @@ int median_create(int M, double count, median *m) {
         p[1] += M > 1 && p[1] >= p[0];
     }
     return MIGE_OK;
-}
-
-void median_destroy(median *m) {
-    MIGE_FREE(m->inside, m->sample, m->pairs);
-    *m = (median){0};
 }
 
 static double distance2(int D, const double *x, const double *y) {
@@ -115,7 +110,8 @@ MIGE_CLONES static int skip_runs(int n, int from, const double *x, double lo, do
     return from;
 }
 
-void median_add(median *m, int n, const double *d2) {
+void median_add(void *of, int n, const double *d2) {
+    median *m = of;
     for (int from = 0; from < n;) {
         from = skip_runs(n, from, d2, m->lo, m->hi, &m->below);
         if (from == n) break;

@@ -30,6 +30,7 @@ struct mige_mi {
     int radial;                /* scores are corrected by radial_correct: */
     double *part, *prediction; /* [M][dim] of one variable in one problem */
     double *cross;             /* [dim][dim of the other variable] */
+    mige_pool pool;
 };
 
 static void list_marginal(mige_mi *m, int v) {
@@ -84,17 +85,16 @@ static int corrected(const mige_score_options *o) {
 
 static int create_maps(mige_mi *m, const mige_score_options *o) {
     if (o->precondition == MIGE_PRECONDITION_NONE) return MIGE_OK;
+    size_t M = (size_t)m->M, d = (size_t)largest(m);
     for (variable *u = m->var; u < m->var + m->nvars; u++) {
         if (!u->pairs) continue;
         MIGE_TRY(mige_map_create(m->c, o->precondition, m->M, u->dim, &u->map));
-        MIGE_TRY(mige_agree(m->c, mige_alloc((size_t)m->M * (size_t)u->dim, sizeof *u->mapped, &u->mapped)));
+        MIGE_TRY(mige_agree(m->c, MIGE_TAKE(&m->pool, MIGE_BLOCK(u->mapped, M * (size_t)u->dim))));
     }
     m->radial = corrected(o);
     if (!m->radial) return MIGE_OK;
-    size_t d = (size_t)largest(m);
-    int err = MIGE_ALLOC(MIGE_BLOCK(m->part, (size_t)m->M * d), MIGE_BLOCK(m->prediction, (size_t)m->M * d),
-                         MIGE_BLOCK(m->cross, d * d));
-    return mige_agree(m->c, err);
+    return mige_agree(m->c, MIGE_TAKE(&m->pool, MIGE_BLOCK(m->part, M * d), MIGE_BLOCK(m->prediction, M * d),
+                                      MIGE_BLOCK(m->cross, d * d)));
 }
 
 static void dims_of(const mige_mi *m, int dims[2 * MOST]) {
@@ -106,7 +106,7 @@ int mige_mi_create(const mige_comm *c, int M, int nvars, const mige_mi_variable 
     mige_mi *m = NULL;
     int dims[2 * MOST];
     *out = NULL;
-    MIGE_TRY(mige_agree(c, mige_alloc(1, sizeof *m, &m)));
+    MIGE_TRY(mige_alloc_all(c, 1, sizeof *m, &m));
     *m = (mige_mi){.c = c, .M = M};
     int err = list(m, nvars, vars, npairs, pairs);
     dims_of(m, dims);
@@ -120,11 +120,9 @@ int mige_mi_create(const mige_comm *c, int M, int nvars, const mige_mi_variable 
 void mige_mi_destroy(mige_mi **m) {
     if (!*m) return;
     mige_problems_destroy(&(*m)->problems);
-    for (int v = 0; v < (*m)->nvars; v++) {
-        mige_map_destroy(&(*m)->var[v].map);
-        free((*m)->var[v].mapped);
-    }
-    MIGE_FREE((*m)->part, (*m)->prediction, (*m)->cross, *m);
+    for (int v = 0; v < (*m)->nvars; v++) mige_map_destroy(&(*m)->var[v].map);
+    mige_pool_free(&(*m)->pool);
+    free(*m);
     *m = NULL;
 }
 
@@ -145,7 +143,7 @@ double mige_mi_bytes(int M, int nvars, const mige_mi_variable *vars, int npairs,
 static void put(mige_mi *m, int i, int k, const double *x) {
     const problem *p = &m->problem[i];
     size_t D = (size_t)m->var[p->of[k]].dim;
-    double *to = mige_problems_input(m->problems, i) + (k ? m->var[p->of[0]].dim : 0);
+    double *to = mige_problems_get(m->problems, i)->input + (k ? m->var[p->of[0]].dim : 0);
     for (size_t r = 0; r < (size_t)m->M; r++) memcpy(to + r * (size_t)p->dim, x + r * D, D * sizeof *x);
 }
 
@@ -164,7 +162,7 @@ static const double *predict(mige_mi *m, const variable *v, const variable *o) {
 static void add(mige_mi *m, int i, int k, double *dx) {
     const problem *p = &m->problem[i];
     const variable *v = &m->var[p->of[k]];
-    const double *from = mige_problems_scores(m->problems, i) + (k ? m->var[p->of[0]].dim : 0);
+    const double *from = mige_problems_get(m->problems, i)->scores + (k ? m->var[p->of[0]].dim : 0);
     double factor = (p->n == 2 ? 1. : -v->pairs) / m->M; /* its own entropy is part of each information */
     size_t M = (size_t)m->M, D = (size_t)v->dim, stride = (size_t)p->dim;
     if (m->radial) {
@@ -213,7 +211,7 @@ int mige_mi_num_problems(const mige_mi *m) {
 
 /* -(1/D) mean of s(x)'(x - mean): Stein's identity says 1. */
 static double stein_share(const mige_mi *m, int i) {
-    const double *x = mige_problems_input(m->problems, i), *s = mige_problems_scores(m->problems, i);
+    const double *x = mige_problems_get(m->problems, i)->input, *s = mige_problems_get(m->problems, i)->scores;
     size_t D = (size_t)m->problem[i].dim, M = (size_t)m->M;
     double total = 0;
     for (size_t d = 0; d < D; d++) {
@@ -229,6 +227,6 @@ static double stein_share(const mige_mi *m, int i) {
 }
 
 mige_mi_problem mige_mi_get_problem(const mige_mi *m, int i) {
-    mige_problem_result r = mige_problems_result(m->problems, i);
-    return (mige_mi_problem){m->problem[i].name, m->problem[i].dim, r.J, r.width, stein_share(m, i)};
+    const mige_problem *r = mige_problems_get(m->problems, i);
+    return (mige_mi_problem){m->problem[i].name, m->problem[i].dim, r->J, r->width, stein_share(m, i)};
 }

@@ -28,27 +28,19 @@ double normal_quantile(double p) {
     return p < 0.5 ? -x : x;
 }
 
-int normal_create(int M, normal_space **out) {
+int normal_create(int M, mige_pool *pool, normal_space **out) {
     normal_space *s;
-    *out = NULL;
-    MIGE_TRY(mige_alloc(1, sizeof *s, &s));
+    MIGE_TRY(MIGE_TAKE(pool, MIGE_BLOCK(s, 1)));
+    *out = s;
+    MIGE_TRY(MIGE_TAKE(pool, MIGE_BLOCK(s->q, M), MIGE_BLOCK(s->items, M)));
     s->M = M;
     /* Noise against the width of a window: few gaps are enough, since a gradient is a mean over all samples. */
     s->gaps = (int)fmax(4, 2 * round(0.6 * cbrt(M)));
-    int err = MIGE_ALLOC(MIGE_BLOCK(s->q, M), MIGE_BLOCK(s->items, M));
-    for (int m = 0; !err && m < M; m++) {
+    for (int m = 0; m < M; m++) {
         s->q[m] = m < M / 2 ? normal_quantile((m + 0.5) / M) : 2 * m + 1 == M ? 0 : -s->q[M - 1 - m];
         s->qq += s->q[m] * s->q[m];
     }
-    if (err) normal_destroy(&s);
-    *out = s;
-    return err;
-}
-
-void normal_destroy(normal_space **s) {
-    if (!*s) return;
-    MIGE_FREE((*s)->q, (*s)->items, *s);
-    *s = NULL;
+    return MIGE_OK;
 }
 
 double normal_bytes(int M) {

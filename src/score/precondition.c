@@ -22,6 +22,7 @@ struct mige_map {
     double *mean, *A, *W; /* [D], [D][D], [D][D] */
     double *Y, *slope;    /* [M][D] */
     double *mine, *all;   /* [count][2][M] and [D][2][M]: t and slope of a dimension */
+    mige_pool pool;
 };
 
 /* A dimension nearer to normal than this is taken as normal: one in a thousand of those that are is not. */
@@ -40,23 +41,23 @@ static int normal(enum mige_precondition kind) {
 
 static int take_memory(mige_map *p) {
     size_t M = (size_t)p->M, D = (size_t)p->D;
-    MIGE_TRY(mige_alloc(M * D, sizeof *p->Y, &p->Y));
+    MIGE_TRY(MIGE_TAKE(&p->pool, MIGE_BLOCK(p->Y, M * D)));
     if (linear(p->kind)) {
-        MIGE_TRY(MIGE_ALLOC(MIGE_BLOCK(p->mean, D), MIGE_BLOCK(p->A, D * D), MIGE_BLOCK(p->W, D * D)));
-        if (p->c->rank == 0) MIGE_TRY(ica_create(p->M, p->D, &p->ica));
+        MIGE_TRY(MIGE_TAKE(&p->pool, MIGE_BLOCK(p->mean, D), MIGE_BLOCK(p->A, D * D), MIGE_BLOCK(p->W, D * D)));
+        if (p->c->rank == 0) MIGE_TRY(ica_create(p->M, p->D, &p->pool, &p->ica));
     }
     if (!normal(p->kind)) return MIGE_OK;
-    MIGE_TRY(MIGE_ALLOC(MIGE_BLOCK(p->shaped, D), MIGE_BLOCK(p->slope, M * D),
-                        MIGE_BLOCK(p->mine, 2 * M * (size_t)p->count),
-                        MIGE_BLOCK(p->all, D * (D > 2 * M ? D : 2 * M))));
-    return normal_create(p->M, &p->normal);
+    MIGE_TRY(MIGE_TAKE(&p->pool, MIGE_BLOCK(p->shaped, D), MIGE_BLOCK(p->slope, M * D),
+                       MIGE_BLOCK(p->mine, 2 * M * (size_t)p->count),
+                       MIGE_BLOCK(p->all, D * (D > 2 * M ? D : 2 * M))));
+    return normal_create(p->M, &p->pool, &p->normal);
 }
 
 int mige_map_create(const mige_comm *c, enum mige_precondition kind, int M, int D, mige_map **out) {
     mige_map *p = NULL;
     *out = NULL;
     MIGE_CHECK(M > 0 && D > 0, MIGE_EUSAGE, "precondition: %d samples in %d dimensions (one at least)", M, D);
-    MIGE_TRY(mige_agree(c, mige_alloc(1, sizeof *p, &p)));
+    MIGE_TRY(mige_alloc_all(c, 1, sizeof *p, &p));
     *p = (mige_map){.c = c, .kind = kind, .M = M, .D = D};
     mige_share(D, c->size, c->rank, &p->first, &p->count);
     int err = mige_agree(c, take_memory(p));
@@ -66,18 +67,13 @@ int mige_map_create(const mige_comm *c, enum mige_precondition kind, int M, int 
 }
 
 void mige_map_destroy(mige_map **out) {
-    mige_map *p = *out;
-    if (!p) return;
-    ica_destroy(&p->ica);
-    normal_destroy(&p->normal);
-    MIGE_FREE(p->mean, p->A, p->W, p->Y, p->slope, p->mine, p->all);
-    MIGE_FREE(p->shaped, p);
+    if (*out) mige_pool_free(&(*out)->pool);
+    free(*out);
     *out = NULL;
 }
 
 double mige_map_bytes(enum mige_precondition kind, int M, int D) {
     double n = 8. * M * D, dd = 8. * D * D;
-    if (kind == MIGE_PRECONDITION_NONE) return 0;
     return n + (linear(kind) ? ica_bytes(M, D) + 2 * dd : 0) +
            (normal(kind) ? 3 * n + fmax(2 * n, dd) + normal_bytes(M) : 0);
 }
@@ -171,27 +167,18 @@ static int fit_normal(mige_map *p, double most, const double *Y, double *T) {
 }
 
 int mige_map_fit(mige_map *p, const double *X, double *T) {
-    size_t bytes = (size_t)p->M * (size_t)p->D * sizeof *T;
     MIGE_TRY(mige_agree(p->c, score_check_rows(p->M, p->D, X, "sample")));
     p->after = 0;
-    switch (p->kind) {
-    case MIGE_PRECONDITION_NONE:
-        memcpy(T, X, bytes);
-        return MIGE_OK;
-    case MIGE_PRECONDITION_WHITEN:
+    if (p->kind == MIGE_PRECONDITION_NORMAL_SCORES) return fit_normal(p, surprise, X, T);
+    if (p->kind == MIGE_PRECONDITION_ICA) {
+        MIGE_TRY(fit_linear(p, find_components, X, T));
+        if (!p->after) return fit_normal(p, ica_noise(p->D), p->Y, T);
+        MIGE_TRY(fit_normal(p, surprise, X, T));
+        MIGE_TRY(fit_linear(p, find_white, T, p->all));
+    } else {
         MIGE_TRY(fit_linear(p, find_white, X, T));
-        memcpy(T, p->Y, bytes);
-        return MIGE_OK;
-    case MIGE_PRECONDITION_NORMAL_SCORES:
-        return fit_normal(p, surprise, X, T);
-    case MIGE_PRECONDITION_ICA:
-        break;
     }
-    MIGE_TRY(fit_linear(p, find_components, X, T));
-    if (!p->after) return fit_normal(p, ica_noise(p->D), p->Y, T);
-    MIGE_TRY(fit_normal(p, surprise, X, T));
-    MIGE_TRY(fit_linear(p, find_white, T, p->all));
-    memcpy(T, p->Y, bytes);
+    memcpy(T, p->Y, (size_t)p->M * (size_t)p->D * sizeof *T);
     return MIGE_OK;
 }
 
@@ -220,10 +207,6 @@ int mige_map_points(const mige_map *p, int Q, const double *P, double *T) {
     size_t q = (size_t)Q, d = (size_t)p->D;
     double *Pc;
     MIGE_TRY(check_scores(p));
-    if (p->kind == MIGE_PRECONDITION_NONE) {
-        memcpy(T, P, q * d * sizeof *T);
-        return MIGE_OK;
-    }
     MIGE_TRY(mige_alloc(q * d, sizeof *Pc, &Pc));
     for (size_t i = 0; i < q; i++)
         for (size_t k = 0; k < d; k++) Pc[i * d + k] = P[i * d + k] - p->mean[k];
@@ -236,7 +219,6 @@ int mige_map_scores(const mige_map *p, int Q, double *S) {
     size_t n = (size_t)Q * (size_t)p->D;
     double *St;
     MIGE_TRY(check_scores(p));
-    if (p->kind == MIGE_PRECONDITION_NONE || !Q) return MIGE_OK;
     MIGE_TRY(mige_alloc(n, sizeof *St, &St));
     calibrate_apply(Q, p->D, p->A, S, St);
     free(St);

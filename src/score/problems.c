@@ -6,10 +6,9 @@
 #include <stdlib.h>
 
 typedef struct {
-    int dim, group;
-    double *input, *scores;
+    mige_problem p;
+    int group;
     mige_score *score; /* only on the ranks of its group; NULL between solves where problems are ONE_BY_ONE */
-    mige_problem_result result;
 } problem;
 
 struct mige_problems {
@@ -18,6 +17,7 @@ struct mige_problems {
     int M, n, groups, group;
     mige_score_options o;
     problem *problems;
+    mige_pool pool;
 };
 
 /* From IN_TURN samples a rank on, problems come one after the other, each on all ranks: messages cost little then,
@@ -36,7 +36,7 @@ double mige_problems_bytes(int M, int n, const int *dims, int ranks, const mige_
     for (int g = 0; g < groups; g++) {
         double mine = 0;
         for (int i = g; i < n; i += groups) {
-            double bytes = mige_score_bytes(M, dims[i], least, o);
+            double bytes = mige_score_forecast(M, dims[i], least, o).bytes;
             arrays += 16. * M * dims[i];
             mine = M < ONE_BY_ONE ? mine + bytes : fmax(mine, bytes);
         }
@@ -53,13 +53,13 @@ static int group_root(const mige_problems *p, int group) {
 }
 
 static int setup(mige_problems *p, const int *dims) {
-    int err = mige_alloc((size_t)p->n, sizeof *p->problems, &p->problems);
+    int err = MIGE_TAKE(&p->pool, MIGE_BLOCK(p->problems, p->n));
     for (int i = 0; !err && i < p->n; i++) {
         problem *q = &p->problems[i];
         size_t size = (size_t)p->M * (size_t)dims[i];
-        q->dim = dims[i];
+        q->p.dim = dims[i];
         q->group = i % p->groups;
-        err = MIGE_ALLOC(MIGE_BLOCK(q->input, size), MIGE_BLOCK(q->scores, size));
+        err = MIGE_TAKE(&p->pool, MIGE_BLOCK(q->p.input, size), MIGE_BLOCK(q->p.scores, size));
     }
     MIGE_TRY(mige_agree(p->c, err));
     for (int i = 0; !err && i < p->n && p->M < ONE_BY_ONE; i++) /* an error here is agreed within the group only */
@@ -72,14 +72,10 @@ int mige_problems_create(const mige_comm *c, int M, int n, const int *dims, cons
                          mige_problems **out) {
     mige_problems *p = NULL;
     *out = NULL;
-    int err = mige_agree(c, mige_alloc(1, sizeof *p, &p));
-    if (err) {
-        free(p);
-        return err;
-    }
+    MIGE_TRY(mige_alloc_all(c, 1, sizeof *p, &p));
     *p = (mige_problems){.c = c, .M = M, .n = n, .o = *o, .groups = mige_problems_groups(M, n, c->size)};
     for (p->group = 0; p->group + 1 < p->groups && c->rank >= group_root(p, p->group + 1);) p->group++;
-    err = mige_comm_split(c, p->group, &p->part);
+    int err = mige_comm_split(c, p->group, &p->part);
     if (!err) err = setup(p, dims);
     if (err) mige_problems_destroy(&p);
     *out = p;
@@ -89,23 +85,15 @@ int mige_problems_create(const mige_comm *c, int M, int n, const int *dims, cons
 void mige_problems_destroy(mige_problems **out) {
     mige_problems *p = *out;
     if (!p) return;
-    for (int i = 0; p->problems && i < p->n; i++) {
-        mige_score_destroy(&p->problems[i].score);
-        MIGE_FREE(p->problems[i].input, p->problems[i].scores);
-    }
+    for (int i = 0; p->problems && i < p->n; i++) mige_score_destroy(&p->problems[i].score);
     mige_comm_destroy(&p->part);
-    MIGE_FREE(p->problems, p);
+    mige_pool_free(&p->pool);
+    free(p);
     *out = NULL;
 }
 
-double *mige_problems_input(mige_problems *p, int i) {
-    return p->problems[i].input;
-}
-const double *mige_problems_scores(const mige_problems *p, int i) {
-    return p->problems[i].scores;
-}
-mige_problem_result mige_problems_result(const mige_problems *p, int i) {
-    return p->problems[i].result;
+mige_problem *mige_problems_get(const mige_problems *p, int i) {
+    return &p->problems[i].p;
 }
 
 int mige_problems_solve(mige_problems *p) {
@@ -114,18 +102,19 @@ int mige_problems_solve(mige_problems *p) {
     for (int i = 0; !err && i < p->n; i++) {
         problem *q = &p->problems[i];
         if (q->group != p->group) continue;
-        if (!q->score) err = mige_score_create(&p->part, p->M, q->dim, &p->o, &q->score);
-        if (!err) err = mige_score_samples(q->score, q->input, q->scores);
-        if (!err)
-            q->result = (mige_problem_result){mige_score_last(q->score)->width, mige_score_last(q->score)->pairs.J};
+        if (!q->score) err = mige_score_create(&p->part, p->M, q->p.dim, &p->o, &q->score);
+        if (!err) err = mige_score_samples(q->score, q->p.input, q->p.scores);
+        if (!err) q->p.width = mige_score_last(q->score)->width;
+        if (!err) q->p.J = mige_score_last(q->score)->pairs.J;
         if (p->M >= ONE_BY_ONE) mige_score_destroy(&q->score);
     }
     MIGE_TRY(mige_agree(p->c, err));
     for (int i = 0; p->groups > 1 && i < p->n; i++) {
         problem *q = &p->problems[i];
         int root = group_root(p, q->group);
-        MIGE_TRY(mige_bcast(p->c, root, q->scores, (size_t)p->M * (size_t)q->dim * sizeof *q->scores));
-        MIGE_TRY(mige_bcast(p->c, root, &q->result, sizeof q->result));
+        MIGE_TRY(mige_bcast(p->c, root, q->p.scores, (size_t)p->M * (size_t)q->p.dim * sizeof(double)));
+        MIGE_TRY(mige_bcast(p->c, root, &q->p.width, sizeof q->p.width));
+        MIGE_TRY(mige_bcast(p->c, root, &q->p.J, sizeof q->p.J));
     }
     mige_clock_stop(MIGE_PHASE_SCORE, 0);
     return MIGE_OK;

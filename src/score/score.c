@@ -4,6 +4,7 @@
 #include "mige/finite.h"
 #include "mige/options.h"
 #include "score/calibrate.h"
+#include "score/kernel.h"
 #include <limits.h>
 #include <math.h>
 #include <stdlib.h>
@@ -39,28 +40,11 @@ int mige_score_set_solver(mige_score_options *o, const char *name) {
                       f->solvers);
 }
 
-double mige_score_bytes(int M, int D, int ranks, const mige_score_options *o) {
+mige_score_plan mige_score_forecast(int M, int D, int ranks, const mige_score_options *o) {
     double calibration = o->calibrate ? 8. * (D * (double)D + fmax(M, D + 2) * D) : 0;
-    return table[o->estimator]->plan(M, D, ranks, o).bytes + 8. * M * D + calibration;
-}
-
-mige_score_work mige_score_flops(int M, int D, const mige_score_options *o) {
-    return table[o->estimator]->plan(M, D, 1, o).work;
-}
-
-void mige_score_grid(int M, int ranks, const mige_score_options *o, int *rows, int *cols) {
-    estimator_plan p = table[o->estimator]->plan(M, 1, ranks, o);
-    *rows = p.rows;
-    *cols = p.cols;
-}
-
-static int take_memory(mige_score *s) {
-    size_t M = (size_t)s->M, D = (size_t)s->D;
-    MIGE_TRY(mige_alloc(s->ops->size, 1, &s->self));
-    MIGE_TRY(MIGE_ALLOC(MIGE_BLOCK(s->X, M * D), MIGE_BLOCK(s->shift, D)));
-    if (!s->o.calibrate) return MIGE_OK;
-    return MIGE_ALLOC(MIGE_BLOCK(s->A, D * D), MIGE_BLOCK(s->work, (M > D + 2 ? M : D + 2) * D),
-                      MIGE_BLOCK(s->pivots, D));
+    mige_score_plan p = table[o->estimator]->plan(M, D, ranks, o);
+    p.bytes += 8. * M * D + calibration;
+    return p;
 }
 
 int mige_score_check(int M, int D, const mige_score_options *o) {
@@ -72,29 +56,32 @@ int mige_score_check(int M, int D, const mige_score_options *o) {
     return table[o->estimator]->check ? table[o->estimator]->check(o) : MIGE_OK;
 }
 
-int mige_score_create(const mige_comm *c, int M, int D, const mige_score_options *o, mige_score **out) {
-    mige_score *s = NULL;
-    *out = NULL;
-    int err = mige_alloc(1, sizeof *s, &s);
-    if (!err) err = mige_score_check(M, D, o);
-    err = mige_agree(c, err);
-    if (err) {
-        free(s);
-        return err;
-    }
+static int take_memory(const mige_comm *c, int M, int D, const mige_score_options *o, mige_score **out) {
+    size_t m = (size_t)M, d = (size_t)D;
+    MIGE_TRY(mige_score_check(M, D, o));
+    MIGE_TRY(mige_alloc(1, sizeof **out, out));
+    mige_score *s = *out;
     *s = (mige_score){.c = c, .ops = table[o->estimator], .o = *o, .M = M, .D = D};
-    err = mige_agree(c, take_memory(s));
-    if (!err) err = s->ops->create(s);
-    if (err) mige_score_destroy(&s);
-    *out = s;
+    MIGE_TRY(mige_pool_alloc(&s->pool, s->ops->size, 1, &s->self));
+    MIGE_TRY(MIGE_TAKE(&s->pool, MIGE_BLOCK(s->X, m * d), MIGE_BLOCK(s->shift, d)));
+    if (!o->calibrate) return MIGE_OK;
+    return MIGE_TAKE(&s->pool, MIGE_BLOCK(s->A, d * d), MIGE_BLOCK(s->work, (m > d + 2 ? m : d + 2) * d),
+                     MIGE_BLOCK(s->pivots, d));
+}
+
+int mige_score_create(const mige_comm *c, int M, int D, const mige_score_options *o, mige_score **s) {
+    *s = NULL;
+    int err = mige_agree(c, take_memory(c, M, D, o, s));
+    if (!err) err = (*s)->ops->create(*s);
+    if (err) mige_score_destroy(s);
     return err;
 }
 
 void mige_score_destroy(mige_score **out) {
     mige_score *s = *out;
     if (!s) return;
-    if (s->self) s->ops->destroy(s->self);
-    MIGE_FREE(s->self, s->X, s->shift, s->A, s->work, s->pivots);
+    if (s->self && s->ops->destroy) s->ops->destroy(s->self);
+    mige_pool_free(&s->pool);
     free(s);
     *out = NULL;
 }
@@ -138,9 +125,8 @@ int score_check_rows(int n, int D, const double *X, const char *what) {
 /* Squares of distances must be numbers. */
 static int check_norms(const mige_score *s) {
     for (int m = 0; m < s->M; m++) {
-        double sum = 0;
-        for (int d = 0; d < s->D; d++)
-            sum += s->X[(size_t)m * (size_t)s->D + (size_t)d] * s->X[(size_t)m * (size_t)s->D + (size_t)d];
+        double sum;
+        kernel_norms(1, s->D, s->X + (size_t)m * (size_t)s->D, &sum);
         MIGE_CHECK(sum < 1e300, MIGE_ENUMERIC,
                    "score: sample row %d is too far from the others, its square overflows (scale the samples)", m);
     }

@@ -6,17 +6,12 @@
 
 enum { PIECE_ROWS = 512 }; /* no block is larger */
 
-int single_create(const mige_comm *c, const mige_matrix *K, int D, int width, single *s) {
+int single_create(const mige_comm *c, const mige_matrix *K, int D, int width, mige_pool *pool, single *s) {
     size_t M = (size_t)K->m;
     *s = (single){.c = c, .K = K, .D = D};
-    return MIGE_ALLOC(MIGE_BLOCK(s->X, M * (size_t)D), MIGE_BLOCK(s->norms, M), MIGE_BLOCK(s->V, M * (size_t)width),
-                      MIGE_BLOCK(s->Y, M * (size_t)width),
-                      MIGE_BLOCK(s->piece, (size_t)PIECE_ROWS * (size_t)K->grid->nb));
-}
-
-void single_destroy(single *s) {
-    MIGE_FREE(s->X, s->norms, s->V, s->Y, s->piece);
-    *s = (single){0};
+    return MIGE_TAKE(pool, MIGE_BLOCK(s->X, M * (size_t)D), MIGE_BLOCK(s->norms, M),
+                     MIGE_BLOCK(s->V, M * (size_t)width), MIGE_BLOCK(s->Y, M * (size_t)width),
+                     MIGE_BLOCK(s->piece, (size_t)PIECE_ROWS * (size_t)K->grid->nb));
 }
 
 double single_bytes(int M, int D, int width) {

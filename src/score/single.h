@@ -3,6 +3,7 @@
 #ifndef MIGE_SCORE_SINGLE_H
 #define MIGE_SCORE_SINGLE_H
 
+#include "mige/error.h"
 #include "mige/linalg.h"
 
 typedef struct {
@@ -14,8 +15,7 @@ typedef struct {
 } single;
 
 /* For samples in D dimensions, products of up to `width` columns. Not collective. Errors: MIGE_EFAIL (memory). */
-int single_create(const mige_comm *c, const mige_matrix *K, int D, int width, single *s);
-void single_destroy(single *s);
+int single_create(const mige_comm *c, const mige_matrix *K, int D, int width, mige_pool *pool, single *s);
 double single_bytes(int M, int D, int width);
 void single_samples(single *s, const double *X);
 /* Y [M][n] = K V for K_ij = exp(-scale |x_i - x_j|^2), both the same on every rank. Collective. */

@@ -12,11 +12,12 @@ typedef struct {
     int has_C;
 } ssge;
 
-static estimator_plan plan(int M, int D, int ranks, const mige_score_options *o) {
+static mige_score_plan plan(int M, int D, int ranks, const mige_score_options *o) {
     double m = M, square = m * m * D;
     int full = o->eigen.solver == MIGE_SOLVER_SCALAPACK, gathered = full ? M : 0;
     int vectors = full || o->eigen.solver == MIGE_SOLVER_LAPACK;
-    estimator_plan p = {.work = {3 * square, m * m * m * (vectors ? 14. / 3 : 4. / 3), 4 * square}};
+    mige_score_plan p = {
+        .gram = 3 * square, .eigen = m * m * m * (vectors ? 14. / 3 : 4. / 3), .apply = 4 * square};
     p.bytes = mige_eigen_bytes(M, ranks, &o->eigen) + gram_bytes(M, D, gathered, ceil(m / ranks), 1);
     mige_eigen_grid(M, ranks, &o->eigen, &p.rows, &p.cols);
     return p;
@@ -29,9 +30,7 @@ static int create(mige_score *s) {
 }
 
 static void destroy(void *self) {
-    ssge *e = self;
-    gram_destroy(&e->gram);
-    mige_eigen_destroy(&e->eigen);
+    mige_eigen_destroy(&((ssge *)self)->eigen);
 }
 
 static int samples(mige_score *s, const double *X, double *S) {
@@ -56,7 +55,7 @@ static int samples(mige_score *s, const double *X, double *S) {
 static int points(mige_score *s, int Q, const double *P, double *S) {
     ssge *e = s->self;
     gram *g = &e->gram;
-    int err = g->C ? MIGE_OK : mige_alloc((size_t)s->M * (size_t)s->D, sizeof *g->C, &g->C);
+    int err = g->C ? MIGE_OK : MIGE_TAKE(&s->pool, MIGE_BLOCK(g->C, (size_t)s->M * (size_t)s->D));
     MIGE_TRY(mige_agree(s->c, err));
     if (!e->has_C) MIGE_TRY(mige_eigen_apply(e->eigen, 2, s->D, g->B, g->C));
     e->has_C = 1;

@@ -27,26 +27,17 @@ static places places_of(int hidden, int dims) {
     return p;
 }
 
-int ssm_net_create(int D, int H, int rows, ssm_net *net) {
+int ssm_net_create(int D, int H, int rows, mige_pool *pool, ssm_net *net) {
     size_t d = (size_t)D, h = (size_t)H, r = (size_t)rows;
     *net = (ssm_net){.D = D, .H = H, .rows = rows, .size = places_of(H, D).end};
-    MIGE_TRY(MIGE_ALLOC(MIGE_BLOCK(net->params, net->size), MIGE_BLOCK(net->grads, net->size),
-                        MIGE_BLOCK(net->linear, d * d), MIGE_BLOCK(net->skip, d * d), MIGE_BLOCK(net->ones, r),
-                        MIGE_BLOCK(net->in, 2 * r * d), MIGE_BLOCK(net->s, 2 * r * d)));
-    for (int l = 0; l < 2; l++) {
-        MIGE_TRY(MIGE_ALLOC(MIGE_BLOCK(net->pre[l], 2 * r * h), MIGE_BLOCK(net->out[l], 2 * r * h),
-                            MIGE_BLOCK(net->flow[l], 2 * r * h)));
-    }
+    MIGE_TRY(MIGE_TAKE(pool, MIGE_BLOCK(net->params, net->size), MIGE_BLOCK(net->grads, net->size),
+                       MIGE_BLOCK(net->linear, d * d), MIGE_BLOCK(net->skip, d * d), MIGE_BLOCK(net->ones, r),
+                       MIGE_BLOCK(net->in, 2 * r * d), MIGE_BLOCK(net->s, 2 * r * d)));
+    for (int l = 0; l < 2; l++)
+        MIGE_TRY(MIGE_TAKE(pool, MIGE_BLOCK(net->pre[l], 2 * r * h), MIGE_BLOCK(net->out[l], 2 * r * h),
+                           MIGE_BLOCK(net->flow[l], 2 * r * h)));
     for (int i = 0; i < rows; i++) net->ones[i] = 1;
     return MIGE_OK;
-}
-
-void ssm_net_destroy(ssm_net *net) {
-    for (int l = 0; l < 2; l++) {
-        MIGE_FREE(net->pre[l], net->out[l], net->flow[l]);
-    }
-    MIGE_FREE(net->params, net->grads, net->linear, net->skip, net->ones, net->in, net->s);
-    *net = (ssm_net){0};
 }
 
 /* y [rows][out] = x W', and the bias on the first n rows: a tangent has none. */
@@ -192,34 +183,27 @@ static int held_out_rows(int M) {
     return M < SSM_FEWEST ? 0 : n < HELD_OUT_MOST ? n : HELD_OUT_MOST;
 }
 
-static int take_memory(ssm *s) {
+static int take_memory(ssm *s, mige_pool *pool) {
     size_t M = (size_t)s->M, D = (size_t)s->D;
     s->held = held_out_rows(s->M);
     s->batch = batch_rows(s->M, s->held);
     size_t rows = (size_t)s->batch;
-    MIGE_TRY(ssm_net_create(s->D, s->o.hidden, s->batch, &s->net));
-    return MIGE_ALLOC(MIGE_BLOCK(s->mean, D), MIGE_BLOCK(s->scale, D), MIGE_BLOCK(s->X, M * D),
-                      MIGE_BLOCK(s->C, D * D), MIGE_BLOCK(s->A, D * D), MIGE_BLOCK(s->order, M),
-                      MIGE_BLOCK(s->x, rows * D), MIGE_BLOCK(s->v, rows * D), MIGE_BLOCK(s->each, rows),
-                      MIGE_BLOCK(s->before, s->held), MIGE_BLOCK(s->now, s->held), MIGE_BLOCK(s->m, s->net.size),
-                      MIGE_BLOCK(s->u, s->net.size), MIGE_BLOCK(s->best, s->net.size),
-                      MIGE_BLOCK(s->bits, (D + 31) / 32));
+    MIGE_TRY(ssm_net_create(s->D, s->o.hidden, s->batch, pool, &s->net));
+    return MIGE_TAKE(pool, MIGE_BLOCK(s->mean, D), MIGE_BLOCK(s->scale, D), MIGE_BLOCK(s->X, M * D),
+                     MIGE_BLOCK(s->C, D * D), MIGE_BLOCK(s->A, D * D), MIGE_BLOCK(s->order, M),
+                     MIGE_BLOCK(s->x, rows * D), MIGE_BLOCK(s->v, rows * D), MIGE_BLOCK(s->each, rows),
+                     MIGE_BLOCK(s->before, s->held), MIGE_BLOCK(s->now, s->held), MIGE_BLOCK(s->m, s->net.size),
+                     MIGE_BLOCK(s->u, s->net.size), MIGE_BLOCK(s->best, s->net.size),
+                     MIGE_BLOCK(s->bits, (D + 31) / 32));
 }
 
-static estimator_plan plan(int M, int D, int ranks, const mige_score_options *o) {
+static mige_score_plan plan(int M, int D, int ranks, const mige_score_options *o) {
     double rows = batch_rows(M, held_out_rows(M)), d = D, h = o->ssm.hidden;
     double size = h * h + 2 * h * d + d * d + 2 * h + d;
     (void)ranks;
     double bytes = 4 * (5 * size + 2 * d * d + rows * (12 * h + 6 * d + 1)) +
                    8 * (2 * d * d + M * (d + 1.) + 2 * d + rows + 2. * held_out_rows(M));
-    return (estimator_plan){.bytes = bytes, .rows = 1, .cols = 1};
-}
-
-static void destroy(void *self) {
-    ssm *s = self;
-    ssm_net_destroy(&s->net);
-    MIGE_FREE(s->mean, s->scale, s->X, s->C, s->A, s->order, s->x, s->v, s->each, s->before, s->now, s->m, s->u,
-              s->best, s->bits);
+    return (mige_score_plan){.bytes = bytes, .rows = 1, .cols = 1};
 }
 
 static int check(const mige_score_options *o) {
@@ -232,7 +216,7 @@ static int check(const mige_score_options *o) {
 static int create(mige_score *score) {
     ssm *s = score->self;
     *s = (ssm){.o = score->o.ssm, .seed = score->o.seed, .M = score->M, .D = score->D};
-    return mige_agree(score->c, score->c->rank == 0 ? take_memory(s) : MIGE_OK);
+    return mige_agree(score->c, score->c->rank == 0 ? take_memory(s, &score->pool) : MIGE_OK);
 }
 
 /* Mean and deviation of dimension d. About the first sample, so that a mean far from 0 costs no digits. */
@@ -428,4 +412,4 @@ static int points(mige_score *score, int Q, const double *P, double *S) {
 }
 
 const estimator_ops ssm_ops = {
-    {"ssm", "auto", 0, NULL, NULL}, sizeof(ssm), 0, check, plan, create, destroy, samples, points};
+    {"ssm", "auto", 0, NULL, NULL}, sizeof(ssm), 0, check, plan, create, NULL, samples, points};

@@ -23,7 +23,7 @@
 #ifndef MIGE_SCORE_SSM_H
 #define MIGE_SCORE_SSM_H
 
-#include <stddef.h>
+#include "mige/error.h"
 
 enum { SSM_FEWEST = 56 };
 
@@ -43,9 +43,8 @@ typedef struct {
     float *flow[2];        /* [2 rows][H] gradients on their way back */
 } ssm_net;
 
-/* All parameters 0. Errors: MIGE_EFAIL (memory); destroy after an error too. */
-int ssm_net_create(int D, int H, int rows, ssm_net *net);
-void ssm_net_destroy(ssm_net *net);
+/* All parameters 0. Errors: MIGE_EFAIL (memory). */
+int ssm_net_create(int D, int H, int rows, mige_pool *pool, ssm_net *net);
 /* S [n][D] = s(x), x [n][D], n <= rows. */
 void ssm_net_scores(ssm_net *net, int n, const float *x, float *S);
 /* The mean over n <= rows of v' J(x) v + |s(x)|^2 / 2; if `gradient`, grads = its gradient; `each` [n]

@@ -45,36 +45,35 @@ static int check(const mige_score_options *o) {
     return MIGE_OK;
 }
 
-static estimator_plan plan(int M, int D, int ranks, const mige_score_options *o) {
+static mige_score_plan plan(int M, int D, int ranks, const mige_score_options *o) {
     int P = ranks_for(M, ranks), nb = nb_for(M), k = o->stein.iterations, stored = o->stein.solver != MIGE_STEIN_CG;
     double m = M, square = m * m * D, columns = fmin(m, ceil(m / P / nb) * nb), send = P > 1 ? 16. * M * nb : 0;
     double matrix = stored ? 8 * panel_entries(M, nb, P) + send + 8. * nb * D : cg_bytes(M, D, ranks);
-    return (estimator_plan){8. * M * D + matrix + gram_bytes(M, D, 0, columns, stored),
-                            1,
-                            mige_grid_row_cols(M, P, nb),
-                            {3 * square, stored ? m * m * m / 3 : cg_flops(M, D),
-                             stored ? 2 * square * k : 3 * square * CG_PRODUCTS * k}};
+    mige_score_plan p = {.bytes = 8. * M * D + matrix + gram_bytes(M, D, 0, columns, stored),
+                         .gram = 3 * square,
+                         .eigen = stored ? m * m * m / 3 : cg_flops(M, D),
+                         .apply = stored ? 2 * square * k : 3 * square * CG_PRODUCTS * k};
+    mige_grid_shape(M, P, &nb, &p.rows, &p.cols);
+    return p;
 }
 
 static int take_memory(mige_score *s) {
     stein *e = s->self;
     int stored = s->o.stein.solver != MIGE_STEIN_CG;
     MIGE_TRY(mige_symmetric_create(&e->grid, s->M, stored, &e->K));
-    MIGE_TRY(mige_alloc((size_t)s->M * (size_t)s->D, sizeof *e->gram.C, &e->gram.C));
-    if (!stored) MIGE_TRY(cg_create(s->c, &e->K, s->D, &e->cg));
+    MIGE_TRY(MIGE_TAKE(&s->pool, MIGE_BLOCK(e->gram.C, (size_t)s->M * (size_t)s->D)));
+    if (!stored) MIGE_TRY(cg_create(s->c, &e->K, s->D, &s->pool, &e->cg));
     return gram_create(s, &e->K, &e->gram);
 }
 
 static int create(mige_score *s) {
     stein *e = s->self;
-    MIGE_TRY(mige_grid_create_row(s->c, s->M, ranks_for(s->M, s->c->size), nb_for(s->M), &e->grid));
+    MIGE_TRY(mige_grid_create(s->c, s->M, ranks_for(s->M, s->c->size), nb_for(s->M), &e->grid));
     return mige_agree(s->c, take_memory(s));
 }
 
 static void destroy(void *self) {
     stein *e = self;
-    gram_destroy(&e->gram);
-    cg_destroy(&e->cg);
     mige_matrix_destroy(&e->K);
     mige_grid_destroy(&e->grid);
 }

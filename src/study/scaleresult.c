@@ -244,15 +244,15 @@ double scale_bytes(const void *of, int M) {
 
 void scale_print_plan(const scale *s, int M) {
     const mige_score_options *o = &s->study->score;
-    mige_score_work y = mige_score_flops(M, s->D, o), xy = mige_score_flops(M, 2 * s->D, o);
+    mige_score_plan y = mige_score_forecast(M, s->D, 1, o), xy = mige_score_forecast(M, 2 * s->D, 1, o);
     double gram = y.gram + xy.gram, eigen = y.eigen + xy.eigen, apply = y.apply + xy.apply;
-    int P = s->study->c->size, groups = mige_problems_groups(M, 2, P), rows, cols;
+    int P = s->study->c->size, groups = mige_problems_groups(M, 2, P);
     double bytes = scale_bytes(s, M);
     mige_score_grid(M, (P + groups - 1) / groups, o, &rows, &cols);
     mige_print(
         "%8d samples: problems of %d and %d dimensions, %s, grid %d x %d each, %.4g MB a rank, %.3g GB a node, "
         "%.3g GFLOP a gradient (gram %.3g, eigen %.3g, score %.3g at most)",
-        M, s->D, 2 * s->D, groups > 1 ? "at once" : "in turn", rows, cols, 1e-6 * bytes,
+        M, s->D, 2 * s->D, groups > 1 ? "at once" : "in turn", grid.rows, grid.cols, 1e-6 * bytes,
         1e-9 * bytes * s->study->c->node_size, 1e-9 * (gram + eigen + apply), 1e-9 * gram, 1e-9 * eigen,
         1e-9 * apply);
 }

@@ -113,7 +113,7 @@ static int create(trainer *t, term *k) {
     const train_plan *p = t->plan;
     bound *b;
     part parts[3];
-    MIGE_TRY(mige_pool_alloc(&t->pool, 1, sizeof *b, &b));
+    MIGE_TRY(MIGE_TAKE(&t->pool, MIGE_BLOCK(b, 1)));
     k->self = b;
     set_sizes(p, k->variant, (int)t->images.count, b);
     b->over = b->all_codes ? &t->rows : &t->images;
@@ -126,15 +126,11 @@ static int create(trainer *t, term *k) {
     b->map_layer = n ? map_layer(p) : -1;
     if (n) MIGE_TRY(trainer_want(t, b->map_layer));
     size_t rows = (size_t)b->n * (size_t)b->width, columns = (size_t)b->N * (size_t)b->width;
-    size_t pairs = (size_t)b->n * (size_t)b->N * (size_t)(b->concat ? CONCAT_WIDTH : 1);
-    float **arrays[] = {&b->A, &b->C, &b->dA, &b->dC};
-    for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
-        MIGE_TRY(mige_pool_alloc(&t->pool, rows, sizeof(float), arrays[i]));
-    MIGE_TRY(mige_pool_alloc(&t->pool, columns, sizeof(float), &b->all));
-    MIGE_TRY(mige_pool_alloc(&t->pool, columns, sizeof(float), &b->dall));
-    MIGE_TRY(mige_pool_alloc(&t->pool, (size_t)b->n * (size_t)b->N, sizeof(float), &b->T));
-    if (b->concat) MIGE_TRY(mige_pool_alloc(&t->pool, pairs, sizeof(float), &b->sums));
-    MIGE_TRY(mige_pool_alloc(&t->pool, (size_t)b->n, sizeof(float), &b->norms));
+    size_t pairs = (size_t)b->n * (size_t)b->N;
+    MIGE_TRY(MIGE_TAKE(&t->pool, MIGE_BLOCK(b->A, rows), MIGE_BLOCK(b->C, rows), MIGE_BLOCK(b->dA, rows),
+                       MIGE_BLOCK(b->dC, rows), MIGE_BLOCK(b->all, columns), MIGE_BLOCK(b->dall, columns),
+                       MIGE_BLOCK(b->T, pairs), MIGE_BLOCK(b->norms, b->n)));
+    if (b->concat) MIGE_TRY(MIGE_TAKE(&t->pool, MIGE_BLOCK(b->sums, pairs * CONCAT_WIDTH)));
     return trainer_add_series(t, k, "", "bound", "nat", "the bound on the mutual information, in this batch");
 }
 

@@ -2,38 +2,42 @@
 #include "mige/error.h"
 #include "mige/finite.h"
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-/* Ranks pass where they found something, INT_MAX for nowhere: an error for those at the first place of all. */
-static int first_of_all(const mige_comm *c, int place, int *mine) {
-    int first;
-    MPI_Allreduce(&place, &first, 1, MPI_INT, MPI_MIN, c->mpi);
-    *mine = first != INT_MAX && place == first;
-    return first != INT_MAX;
+/* Ranks pass where they found something, `bad` of `size` `numbers` of `what`; bad 0: nowhere. An error of those at
+ * the first place of all. */
+static int report(const mige_comm *c, int place, const char *what, const char *numbers, size_t bad, size_t size,
+                  int64_t step) {
+    int mine = bad ? place : INT_MAX, first;
+    MPI_Allreduce(&mine, &first, 1, MPI_INT, MPI_MIN, c->mpi);
+    if (first == INT_MAX) return MIGE_OK;
+    if (mine == first)
+        mige_raise(MIGE_ENUMERIC,
+                   "check nan: %s: %zu of %zu %s are not finite at step %lld on rank %d (the last checkpoint "
+                   "is kept)",
+                   what, bad, size, numbers, (long long)step, c->rank);
+    return mige_agree(c, mine == first ? MIGE_ENUMERIC : MIGE_OK);
 }
 
 int check_outputs(const mige_comm *c, const mige_net *net, int n, int64_t step) {
-    int layers = mige_net_num_layers(net), at = 0, mine;
+    int layers = mige_net_num_layers(net), at = 0;
+    char what[128] = "";
     size_t bad = 0, size = 0;
     for (; at < layers; at++) {
         mige_shape s = mige_net_shape(net, at);
         size = (size_t)n * (size_t)s.h * (size_t)s.w * (size_t)s.c;
         if ((bad = mige_not_finite_float(size, mige_net_output(net, at)))) break;
     }
-    if (!first_of_all(c, bad ? at : INT_MAX, &mine)) return MIGE_OK;
-    if (mine)
-        mige_raise(
-            MIGE_ENUMERIC,
-            "check nan: layer %s: %zu of %zu outputs are not finite at step %lld on rank %d (the last checkpoint "
-            "is kept)",
-            mige_net_layer_name(net, at), bad, size, (long long)step, c->rank);
-    return mige_agree(c, mine ? MIGE_ENUMERIC : MIGE_OK);
+    if (bad) snprintf(what, sizeof what, "layer %s", mige_net_layer_name(net, at));
+    return report(c, at, what, "outputs", bad, size, step);
 }
 
 int check_gradients(const mige_comm *c, const model *m, int64_t step) {
-    int place = 0, mine;
+    int place = 0;
+    char what[128] = "";
     size_t bad = 0;
     mige_tensor t = {0};
     const char *name = "";
@@ -45,14 +49,8 @@ int check_gradients(const mige_comm *c, const model *m, int64_t step) {
             if (!t.is_state) bad = mige_not_finite_float(t.count, mige_net_grads(net) + t.offset);
         }
     }
-    if (!first_of_all(c, bad ? place : INT_MAX, &mine)) return MIGE_OK;
-    if (mine)
-        mige_raise(
-            MIGE_ENUMERIC,
-            "check nan: gradient of %s of the %s: %zu of %zu numbers are not finite at step %lld on rank %d (the "
-            "last checkpoint is kept)",
-            t.name, name, bad, t.count, (long long)step, c->rank);
-    return mige_agree(c, mine ? MIGE_ENUMERIC : MIGE_OK);
+    if (bad) snprintf(what, sizeof what, "gradient of %s of the %s", t.name, name);
+    return report(c, place, what, "numbers", bad, t.count, step);
 }
 
 /* Two running sums, so that the order of the words counts. */

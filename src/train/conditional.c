@@ -33,22 +33,20 @@ static double bytes(const train_plan *p, const term *k) {
     double m = (double)p->o->marginal_draws, K = p->code;
     (void)k;
     return 8 * K * (p->images * (m + 2. * p->draws) + 2 * m * p->batch) +
-           mige_score_bytes((int)(m * p->batch), p->code, p->ranks, p->score) +
-           (estimated(p) ? mige_score_bytes(p->draws, p->code, 1, p->score) : 0);
+           mige_score_forecast((int)(m * p->batch), p->code, p->ranks, p->score).bytes +
+           (estimated(p) ? mige_score_forecast(p->draws, p->code, 1, p->score).bytes : 0);
 }
 
 static int create(trainer *t, term *k) {
     const train_plan *p = t->plan;
     size_t n = (size_t)t->images.count, m = (size_t)p->o->marginal_draws, K = (size_t)p->code, S = (size_t)p->draws;
     conditional *q;
-    MIGE_TRY(mige_pool_alloc(&t->pool, 1, sizeof *q, &q));
+    MIGE_TRY(MIGE_TAKE(&t->pool, MIGE_BLOCK(q, 1)));
     k->self = q;
     MIGE_TRY(trainer_want(t, t->code_layer));
-    MIGE_TRY(mige_pool_alloc(&t->pool, n * m * K, sizeof *q->mine, &q->mine));
-    MIGE_TRY(mige_pool_alloc(&t->pool, (size_t)p->batch * m * K, sizeof *q->Z, &q->Z));
-    MIGE_TRY(mige_pool_alloc(&t->pool, (size_t)p->batch * m * K, sizeof *q->S, &q->S));
-    MIGE_TRY(mige_pool_alloc(&t->pool, n * S * K, sizeof *q->z, &q->z));
-    MIGE_TRY(mige_pool_alloc(&t->pool, n * S * K, sizeof *q->s, &q->s));
+    size_t M = (size_t)p->batch * m;
+    MIGE_TRY(MIGE_TAKE(&t->pool, MIGE_BLOCK(q->mine, n * m * K), MIGE_BLOCK(q->Z, M * K), MIGE_BLOCK(q->S, M * K),
+                       MIGE_BLOCK(q->z, n * S * K), MIGE_BLOCK(q->s, n * S * K)));
     MIGE_TRY(trainer_add_series(t, k, "z", "_eigen", "1", "J, eigenpairs kept for the score"));
     MIGE_TRY(trainer_add_series(t, k, "z", "_width", "1", "kernel width for the score"));
     MIGE_TRY(trainer_add_series(t, k, "z", "_score", "1", "mean of |s|^2"));

@@ -105,26 +105,24 @@ static int draw_projections(const trainer *t, mige_term *m) {
 static int create(trainer *t, term *k) {
     mige_term *m;
     int widest = 0, back = 0;
-    MIGE_TRY(mige_pool_alloc(&t->pool, 1, sizeof *m, &m));
+    MIGE_TRY(MIGE_TAKE(&t->pool, MIGE_BLOCK(m, 1)));
     k->self = m;
     list(t->plan, m);
     MIGE_TRY(draw_projections(t, m));
     for (int v = 0; v < m->n; v++) {
         source *s = &m->source[v];
         size_t size = (size_t)t->plan->batch * (size_t)m->variable[v].dim;
-        MIGE_TRY(mige_pool_alloc(&t->pool, size, sizeof(double), &s->all));
+        MIGE_TRY(MIGE_TAKE(&t->pool, MIGE_BLOCK(s->all, size)));
         widest = m->variable[v].dim > widest ? m->variable[v].dim : widest;
         if (!m->variable[v].gradient) continue;
-        MIGE_TRY(mige_pool_alloc(&t->pool, size, sizeof(double), &s->gradient));
+        MIGE_TRY(MIGE_TAKE(&t->pool, MIGE_BLOCK(s->gradient, size)));
         MIGE_TRY(trainer_want(t, s->layer));
-        back =
-            s->projected && trainer_size(t->encoder, s->layer) > back ? trainer_size(t->encoder, s->layer) : back;
+        int whole = trainer_size(t->encoder, s->layer);
+        if (s->projected && whole > back) back = whole;
     }
     size_t images = (size_t)t->images.count;
-    MIGE_TRY(mige_pool_alloc(&t->pool, images * (size_t)widest, sizeof *m->mine, &m->mine));
-    MIGE_TRY(mige_pool_alloc(&t->pool, images * (size_t)widest, sizeof *m->scratch, &m->scratch));
-    MIGE_TRY(mige_pool_alloc(&t->pool, images * (size_t)back, sizeof *m->back, &m->back));
-    return MIGE_OK;
+    return MIGE_TAKE(&t->pool, MIGE_BLOCK(m->mine, images * (size_t)widest),
+                     MIGE_BLOCK(m->scratch, images * (size_t)widest), MIGE_BLOCK(m->back, images * (size_t)back));
 }
 
 static int settle(trainer *t, term *k) {
@@ -142,7 +140,7 @@ static int gather(trainer *t, mige_term *m, int v) {
     size_t dim = (size_t)m->variable[v].dim, copies = (size_t)t->plan->copies;
     const float *from = s->layer == IMAGE ? t->x : mige_net_output(t->encoder, s->layer);
     if (s->projected) {
-        MIGE_TRY(mige_projection_apply(&s->projection, (int)t->images.count, from, m->scratch, m->mine));
+        mige_projection_apply(&s->projection, (int)t->images.count, from, m->scratch, m->mine);
     } else {
         for (size_t i = 0; i < (size_t)t->images.count; i++)
             for (size_t d = 0; d < dim; d++)
@@ -152,21 +150,20 @@ static int gather(trainer *t, mige_term *m, int v) {
 }
 
 /* upstream -= weight times this rank's rows of the gradient, carried back through the projection. */
-static int send_back(trainer *t, mige_term *m, int v, double weight) {
+static void send_back(trainer *t, mige_term *m, int v, double weight) {
     const source *s = &m->source[v];
     size_t dim = (size_t)m->variable[v].dim, copies = (size_t)t->plan->copies, count = (size_t)t->images.count;
     const double *mine = s->gradient + (size_t)t->images.first * dim;
     float *up = t->upstream[s->layer];
     if (s->projected) {
-        MIGE_TRY(mige_projection_adjoint(&s->projection, (int)count, mine, m->scratch, m->back));
+        mige_projection_adjoint(&s->projection, (int)count, mine, m->scratch, m->back);
         size_t n = count * (size_t)trainer_size(t->encoder, s->layer);
         for (size_t i = 0; i < n; i++) up[i] -= (float)weight * m->back[i];
-        return MIGE_OK;
+        return;
     }
     for (size_t i = 0; i < count; i++)
         for (size_t d = 0; d < dim; d++)
             up[(i * copies + (size_t)s->copy) * dim + d] -= (float)(weight * mine[i * dim + d]);
-    return MIGE_OK;
 }
 
 static void report(trainer *t, const term *k, const mige_term *m) {
@@ -199,7 +196,7 @@ static int apply(trainer *t, term *k) {
         if (!m->variable[v].gradient) continue;
         int size = t->plan->batch * m->variable[v].dim;
         t->loss -= k->weight * cblas_ddot(size, gradients[v], 1, values[v], 1);
-        MIGE_TRY(send_back(t, m, v, k->weight));
+        send_back(t, m, v, k->weight);
     }
     report(t, k, m);
     return MIGE_OK;

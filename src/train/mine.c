@@ -6,12 +6,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { LAYERS = 5, HIDDEN = 512 };
-static const mige_layer_spec layers[LAYERS] = {
-    {.kind = MIGE_LINEAR, .name = "fc1", .out = HIDDEN, .bias = 1}, {.kind = MIGE_RELU, .name = "relu1"},
-    {.kind = MIGE_LINEAR, .name = "fc2", .out = HIDDEN, .bias = 1}, {.kind = MIGE_RELU, .name = "relu2"},
-    {.kind = MIGE_LINEAR, .name = "out", .out = 1, .bias = 1},
-};
+static const mige_layer_spec layers[CRITIC_LAYERS] = CRITIC_OF(512, 512);
 
 typedef struct {
     mige_net *net;
@@ -27,7 +22,7 @@ static int inputs(const train_plan *p) {
 
 static double bytes(const train_plan *p, const term *k) {
     (void)k;
-    return trainer_member_bytes((mige_shape){1, 1, inputs(p)}, layers, LAYERS, 2 * p->images) +
+    return trainer_member_bytes((mige_shape){1, 1, inputs(p)}, layers, CRITIC_LAYERS, 2 * p->images) +
            4. * (2. * p->images * (inputs(p) + 1) + (double)p->code * (p->images + p->batch));
 }
 
@@ -35,15 +30,13 @@ static int create(trainer *t, term *k) {
     const train_plan *p = t->plan;
     size_t n = (size_t)t->images.count, K = (size_t)p->code;
     mine *m;
-    MIGE_TRY(mige_pool_alloc(&t->pool, 1, sizeof *m, &m));
+    MIGE_TRY(MIGE_TAKE(&t->pool, MIGE_BLOCK(m, 1)));
     k->self = m;
     mige_shape in = {1, 1, inputs(p)};
-    MIGE_TRY(trainer_add_member(t, "critic", in, layers, LAYERS, 2 * p->images, &m->net));
+    MIGE_TRY(trainer_add_member(t, "critic", in, layers, CRITIC_LAYERS, 2 * p->images, &m->net));
     MIGE_TRY(trainer_want(t, t->code_layer));
-    MIGE_TRY(mige_pool_alloc(&t->pool, 2 * n * (size_t)inputs(p), sizeof *m->in, &m->in));
-    MIGE_TRY(mige_pool_alloc(&t->pool, 2 * n, sizeof *m->upstream, &m->upstream));
-    MIGE_TRY(mige_pool_alloc(&t->pool, n * K, sizeof *m->mine, &m->mine));
-    MIGE_TRY(mige_pool_alloc(&t->pool, (size_t)p->batch * K, sizeof *m->all, &m->all));
+    MIGE_TRY(MIGE_TAKE(&t->pool, MIGE_BLOCK(m->in, 2 * n * (size_t)inputs(p)), MIGE_BLOCK(m->upstream, 2 * n),
+                       MIGE_BLOCK(m->mine, n * K), MIGE_BLOCK(m->all, (size_t)p->batch * K)));
     return trainer_add_series(t, k, "", "bound", "nat", "the critic's bound on I(x;z), in this batch");
 }
 

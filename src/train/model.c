@@ -3,18 +3,13 @@
 #include "mige/rng.h"
 #include <string.h>
 
-/* Pieces begin at cache lines. */
-static size_t padded(size_t n) {
-    return (n + 15) / 16 * 16;
-}
-
 int model_add(model *m, const char *name, mige_net *net, uint64_t seed) {
     if (m->n == MIGE_CHECKPOINT_MEMBERS) {
         mige_net_destroy(&net);
         return mige_raise(MIGE_EFAIL, "model: no room for %s (%d networks at most)", name, MIGE_CHECKPOINT_MEMBERS);
     }
     const model_member *last = m->n ? &m->member[m->n - 1] : NULL;
-    size_t first = last ? last->first + padded(mige_net_num_params(last->net)) : 0;
+    size_t first = last ? last->first + update_stride(mige_net_num_params(last->net)) : 0;
     m->member[m->n] = (model_member){name, net, first};
     return mige_net_init(net, seed, MIGE_RNG_INIT, (uint64_t)m->n++);
 }

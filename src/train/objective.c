@@ -15,7 +15,6 @@ enum { ONE = 0 }; /* no weight is the first of the options */
 /* Defaults: of two views, and of the bottleneck on permutation-invariant images. */
 #define VIEWS "batch=256 learning-rate=1e-3 augment=crop,flip,colour,grey"
 #define BOTTLENECK "encoder=mlp code=256 batch=100 epochs=200 schedule=step decay=0.97 decay-every=2 average=0.999"
-#define WEIGHT(field) offsetof(train_options, field)
 #define PRIOR TERM(prior, WEIGHT(prior_matching), 0)
 #define PENALTY TERM(penalty, WEIGHT(scale_penalty), 0)
 

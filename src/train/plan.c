@@ -115,6 +115,7 @@ double train_plan_bytes(const train_plan *plan, int batch) {
     double bytes = trainer_member_bytes(in, p.layout.layers, p.layout.n, n);
     bytes +=
         4. * n * trainer_size(p.encoder, -1) + 8. * (double)p.data->train.n + (double)mige_augment_scratch(p.data);
-    for (int i = 0; i < p.nterms; i++) bytes += p.terms[i].ops->bytes(&p, &p.terms[i]);
+    for (int i = 0; i < p.nterms; i++)
+        if (p.terms[i].ops->bytes) bytes += p.terms[i].ops->bytes(&p, &p.terms[i]);
     return bytes;
 }

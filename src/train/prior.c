@@ -8,12 +8,7 @@
 #include "train/terms.h"
 #include <string.h>
 
-enum { LAYERS = 5, HIDDEN1 = 1000, HIDDEN2 = 200 };
-static const mige_layer_spec layers[LAYERS] = {
-    {.kind = MIGE_LINEAR, .name = "fc1", .out = HIDDEN1, .bias = 1}, {.kind = MIGE_RELU, .name = "relu1"},
-    {.kind = MIGE_LINEAR, .name = "fc2", .out = HIDDEN2, .bias = 1}, {.kind = MIGE_RELU, .name = "relu2"},
-    {.kind = MIGE_LINEAR, .name = "out", .out = 1, .bias = 1},
-};
+static const mige_layer_spec layers[CRITIC_LAYERS] = CRITIC_OF(1000, 200);
 
 typedef struct {
     mige_net *net;
@@ -31,21 +26,21 @@ static int check(const train_plan *p, const term *k) {
 static double bytes(const train_plan *p, const term *k) {
     int rows = 2 * p->images * p->draws;
     (void)k;
-    return trainer_member_bytes((mige_shape){1, 1, p->code}, layers, LAYERS, rows) + 4. * rows * (p->code + 1);
+    return trainer_member_bytes((mige_shape){1, 1, p->code}, layers, CRITIC_LAYERS, rows) +
+           4. * rows * (p->code + 1);
 }
 
 static int create(trainer *t, term *k) {
     const train_plan *p = t->plan;
     size_t rows = 2 * (size_t)t->n, K = (size_t)p->code;
     prior *m;
-    MIGE_TRY(mige_pool_alloc(&t->pool, 1, sizeof *m, &m));
+    MIGE_TRY(MIGE_TAKE(&t->pool, MIGE_BLOCK(m, 1)));
     k->self = m;
     mige_shape in = {1, 1, p->code};
-    MIGE_TRY(trainer_add_member(t, "discriminator", in, layers, LAYERS, 2 * p->images * p->copies, &m->net));
+    MIGE_TRY(trainer_add_member(t, "discriminator", in, layers, CRITIC_LAYERS, 2 * p->images * p->copies, &m->net));
     MIGE_TRY(trainer_want(t, t->code_layer));
-    MIGE_TRY(mige_pool_alloc(&t->pool, rows * K, sizeof *m->in, &m->in));
-    MIGE_TRY(mige_pool_alloc(&t->pool, rows, sizeof *m->upstream, &m->upstream));
-    MIGE_TRY(mige_pool_alloc(&t->pool, K, sizeof *m->draw, &m->draw));
+    MIGE_TRY(
+        MIGE_TAKE(&t->pool, MIGE_BLOCK(m->in, rows * K), MIGE_BLOCK(m->upstream, rows), MIGE_BLOCK(m->draw, K)));
     MIGE_TRY(trainer_add_series(t, k, "", "prior", "nat", "mean softplus(-D) of codes: what the encoder lowers"));
     return trainer_add_series(t, k, "", "discriminator", "nat",
                               "what the discriminator lowers; 2 log 2: it knows none");

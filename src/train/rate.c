@@ -11,11 +11,6 @@ static int check_rate(const train_plan *p, const term *k) {
     return MIGE_OK;
 }
 
-static double no_bytes(const train_plan *p, const term *k) {
-    (void)p, (void)k;
-    return 0;
-}
-
 /* The gradient of KL enters above mu and rho. */
 static int create_rate(trainer *t, term *k) {
     MIGE_TRY(trainer_want(t, t->code_layer - 1));
@@ -54,5 +49,5 @@ static int apply_penalty(trainer *t, term *k) {
     return MIGE_OK;
 }
 
-const term_ops term_rate = {"rate", check_rate, no_bytes, create_rate, NULL, apply_rate, NULL};
-const term_ops term_penalty = {"penalty", NULL, no_bytes, create_penalty, NULL, apply_penalty, NULL};
+const term_ops term_rate = {"rate", check_rate, NULL, create_rate, NULL, apply_rate, NULL};
+const term_ops term_penalty = {"penalty", NULL, NULL, create_penalty, NULL, apply_penalty, NULL};

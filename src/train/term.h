@@ -21,7 +21,7 @@ struct term_ops {
     const char *name;
     /* Whether the options make sense for it, before anything is made. Not collective; MIGE_EUSAGE. */
     int (*check)(const train_plan *p, const term *k);
-    /* Bytes a rank takes, with the networks that it adds, from sizes alone. */
+    /* Bytes a rank takes, with the networks that it adds, from sizes alone. NULL: none. */
     double (*bytes)(const train_plan *p, const term *k);
     /* Takes all memory from t->pool, adds its networks to the model (trainer_add_member), its values to the series
      * (trainer_add_series) and says which layers of the encoder it sends gradients to (trainer_want). Not

@@ -22,10 +22,9 @@ typedef struct {
 static int take_memory(const trainer *t, test *k) {
     const train_plan *p = t->plan;
     size_t room = (size_t)(k->room = p->images), image = (size_t)trainer_size(t->encoder, -1);
-    MIGE_TRY(mige_pool_alloc(&k->pool, room, sizeof *k->index, &k->index));
-    MIGE_TRY(mige_pool_alloc(&k->pool, room, sizeof *k->labels, &k->labels));
-    MIGE_TRY(mige_pool_alloc(&k->pool, room * (size_t)p->copies * image, sizeof *k->x, &k->x));
-    return mige_pool_alloc(&k->pool, room * (size_t)p->classes, sizeof *k->chance, &k->chance);
+    return MIGE_TAKE(&k->pool, MIGE_BLOCK(k->index, room), MIGE_BLOCK(k->labels, room),
+                     MIGE_BLOCK(k->x, room * (size_t)p->copies * image),
+                     MIGE_BLOCK(k->chance, room * (size_t)p->classes));
 }
 
 /* chance += softmax of n rows' logits, `draws` rows an image. */

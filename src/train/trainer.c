@@ -36,7 +36,7 @@ int trainer_add_score_series(trainer *t, term *k, const char *of) {
 int trainer_want(trainer *t, int layer) {
     if (t->upstream[layer]) return MIGE_OK;
     size_t size = (size_t)t->n * (size_t)trainer_size(t->encoder, layer);
-    MIGE_TRY(mige_pool_alloc(&t->pool, size, sizeof(float), &t->upstream[layer]));
+    MIGE_TRY(MIGE_TAKE(&t->pool, MIGE_BLOCK(t->upstream[layer], size)));
     t->passed[layer] = t->upstream[layer];
     return MIGE_OK;
 }
@@ -47,15 +47,12 @@ static int sum_over_ranks(void *ctx, double *x, int n) {
 
 static int take_memory(trainer *t) {
     const train_plan *p = t->plan;
-    size_t layers = (size_t)t->layers, images = (size_t)t->images.count;
-    MIGE_TRY(mige_pool_alloc(&t->pool, (size_t)t->data->train.n, sizeof *t->order, &t->order));
-    MIGE_TRY(mige_pool_alloc(&t->pool, (size_t)t->n * (size_t)trainer_size(t->encoder, -1), sizeof *t->x, &t->x));
+    size_t image = (size_t)trainer_size(t->encoder, -1);
     MIGE_TRY(mige_pool_alloc(&t->pool, mige_augment_scratch(t->data), 1, &t->scratch));
-    MIGE_TRY(mige_pool_alloc(&t->pool, images, sizeof *t->labels, &t->labels));
-    MIGE_TRY(mige_pool_alloc(&t->pool, layers, sizeof *t->upstream, &t->upstream));
-    MIGE_TRY(mige_pool_alloc(&t->pool, layers, sizeof *t->passed, &t->passed));
-    MIGE_TRY(mige_pool_alloc(&t->pool, 2 * (size_t)p->code, sizeof *t->sums, &t->sums));
-    return mige_pool_alloc(&t->pool, (size_t)p->nterms, sizeof *t->terms, &t->terms);
+    return MIGE_TAKE(&t->pool, MIGE_BLOCK(t->order, t->data->train.n), MIGE_BLOCK(t->x, (size_t)t->n * image),
+                     MIGE_BLOCK(t->labels, t->images.count), MIGE_BLOCK(t->upstream, t->layers),
+                     MIGE_BLOCK(t->passed, t->layers), MIGE_BLOCK(t->sums, 2 * (size_t)p->code),
+                     MIGE_BLOCK(t->terms, p->nterms));
 }
 
 /* The encoder, then what the terms add. */
@@ -96,7 +93,7 @@ int trainer_create(const mige_comm *c, const train_plan *p, int checks, trainer 
     MIGE_TRY(model_settle(&t->model, c, o->average > 0));
     for (int i = 0; i < t->nterms; i++)
         if (t->terms[i].ops->settle) MIGE_TRY(t->terms[i].ops->settle(t, &t->terms[i]));
-    return mige_agree(c, mige_pool_alloc(&t->pool, (size_t)t->nseries, sizeof *t->values, &t->values));
+    return mige_agree(c, MIGE_TAKE(&t->pool, MIGE_BLOCK(t->values, t->nseries)));
 }
 
 void trainer_destroy(trainer *t) {

@@ -6,8 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Vectors begin at cache lines. */
-static size_t stride(size_t n) {
+size_t update_stride(size_t n) {
     return (n + 15) / 16 * 16;
 }
 
@@ -17,7 +16,7 @@ static size_t vectors(int averaged) {
 }
 
 double update_bytes(size_t n, int averaged, int node_size) {
-    return 4. * (double)stride(n) * (double)(vectors(averaged) + (size_t)node_size);
+    return 4. * (double)update_stride(n) * (double)(vectors(averaged) + (size_t)node_size);
 }
 
 static int smallest_node(const mige_comm *c) {
@@ -37,7 +36,7 @@ static void take_slice(update *u, size_t step) {
 }
 
 int update_create(const mige_comm *c, size_t n, int averaged, update *u) {
-    size_t step = stride(n), nodes = (size_t)c->node_size, size = step * (vectors(averaged) + nodes);
+    size_t step = update_stride(n), nodes = (size_t)c->node_size, size = step * (vectors(averaged) + nodes);
     *u = (update){.c = c, .n = n, .slices = smallest_node(c)};
     MIGE_TRY(mige_agree(c, mige_alloc(nodes, sizeof *u->grads, &u->grads)));
     MIGE_TRY(mige_shared_create(c, size * sizeof(float), &u->memory));

@@ -25,6 +25,8 @@ typedef struct {
 /* Room for n parameters, all 0, and for their average if it is wanted. Collective; errors agreed. */
 int update_create(const mige_comm *c, size_t n, int averaged, update *u);
 void update_destroy(update *u);
+/* n, rounded up to whole cache lines: where vectors begin. */
+size_t update_stride(size_t n);
 /* Bytes of the block a node. */
 double update_bytes(size_t n, int averaged, int node_size);
 
