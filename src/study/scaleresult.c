@@ -248,7 +248,7 @@ void scale_print_plan(const scale *s, int M) {
     double gram = y.gram + xy.gram, eigen = y.eigen + xy.eigen, apply = y.apply + xy.apply;
     int P = s->study->c->size, groups = mige_problems_groups(M, 2, P);
     double bytes = scale_bytes(s, M);
-    mige_score_grid(M, (P + groups - 1) / groups, o, &rows, &cols);
+    mige_score_plan grid = mige_score_forecast(M, s->D, (P + groups - 1) / groups, o);
     mige_print(
         "%8d samples: problems of %d and %d dimensions, %s, grid %d x %d each, %.4g MB a rank, %.3g GB a node, "
         "%.3g GFLOP a gradient (gram %.3g, eigen %.3g, score %.3g at most)",
