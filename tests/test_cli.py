@@ -114,7 +114,7 @@ def ini_file(ranks):
 
 def sizes(ranks):
     fails(2, "batch.*640", *train(path("x"), "--batch", 641), ranks=ranks)
-    fails(2, "--eigen.*batch", *train(path("x"), "--eigen", 17), ranks=ranks)
+    fails(2, "eigenpairs.*batch", *train(path("x"), "--eigen", 17), ranks=ranks)
     if ranks > 2:
         fails(2, f"--batch.*{ranks} ranks", *train(path("x"), "--batch", 2), ranks=ranks)
     assert not os.path.exists(path("x"))

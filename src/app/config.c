@@ -72,7 +72,7 @@ static const mige_option options[] = {
     {"sigma-range", TEXT, AT(train.sigma_range), "", 0, 0, NULL, TRAIN, 0, "LO:HI",
      "of the code's standard deviation (from 0 if not given)"},
     {"scale-penalty", REAL, AT(train.scale_penalty), "0", 0, 1e6, NULL, TRAIN, 0, "X", "weight of |z|^2"},
-    {"hidden-dropout", REAL, AT(train.dropout), "0.5", 0, 0.99, NULL, TRAIN, 0, "X", "rate of objective dropout"},
+    {"hidden-dropout", REAL, AT(train.dropout), "0.2", 0, 0.99, NULL, TRAIN, 0, "X", "rate of objective dropout"},
     {"smoothing", REAL, AT(train.smoothing), "0.1", 0, 1, NULL, TRAIN, 0, "X", "of objective label-smoothing"},
     {"confidence", REAL, AT(train.confidence), "0.1", 0, 1e3, NULL, TRAIN, 0, "X",
      "of objective confidence-penalty"},
