@@ -30,8 +30,11 @@ typedef struct {
     int ranks, node_size;
     int batch;  /* images of a step, B */
     int images; /* most images of a rank */
-    int copies; /* rows of the encoder an image: views, or draws of an implicit encoder; row i * copies + v */
-    int draws;  /* codes an image: the code's layer gives [images][draws][code] */
+    /* Rows of the encoder an image, 1, or 2 views, or S draws of an implicit encoder: row i * copies + v. */
+    int copies;
+    /* Codes an image: the code's layer gives [images][draws][code]. Of two views draws is 2, z1 of image i lies in row
+     * 2 i and z2 in row 2 i + 1. */
+    int draws;
     int code, classes;
     term *terms; /* those of weight other than 0 */
     int nterms;
@@ -98,7 +101,7 @@ int trainer_add_score_series(trainer *t, term *k, const char *of);
 /* Room for gradients of a layer's output. */
 int trainer_want(trainer *t, int layer);
 
-/* The code after a forward pass: [images][draws][code]. */
+/* The code after a forward pass, this rank's images: [images][draws][code], as train_plan says. */
 const float *trainer_code(const trainer *t);
 /* Values of one row of a layer. */
 int trainer_size(const mige_net *net, int layer);
