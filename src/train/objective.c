@@ -15,7 +15,6 @@ enum { ONE = 0 }; /* no weight is the first of the options */
 /* Defaults: of two views, and of the bottleneck on permutation-invariant images. */
 #define VIEWS "batch=256 learning-rate=1e-3 augment=crop,flip,colour,grey"
 #define BOTTLENECK "encoder=mlp code=256 batch=100 epochs=200 schedule=step decay=0.97 decay-every=2 average=0.999"
-#define WEIGHT(field) offsetof(train_options, field)
 #define PRIOR TERM(prior, WEIGHT(prior_matching), 0)
 #define PENALTY TERM(penalty, WEIGHT(scale_penalty), 0)
 
@@ -62,13 +61,21 @@ static int has_name(const objective *j, const char *name) {
 
 const objective *objective_find(int task, const char *name) {
     char known[256] = "";
+    const objective *other = NULL;
     for (int i = 0; i < NUMBER; i++) {
         const objective *j = &objectives[i];
-        if (j->task != task) continue;
+        if (j->task != task) {
+            if (!strcmp(j->name, name)) other = j;
+            continue;
+        }
         if (has_name(j, name)) return j;
         snprintf(known + strlen(known), sizeof known - strlen(known), "%s%s", *known ? ", " : "", j->name);
     }
-    mige_raise(MIGE_EUSAGE, "objective: \"%s\" is not one of task %s (%s)", name, tasks[task], known);
+    if (other)
+        mige_raise(MIGE_EUSAGE, "objective: \"%s\" is one of task %s, not of task %s", name, tasks[other->task],
+                   tasks[task]);
+    else
+        mige_raise(MIGE_EUSAGE, "objective: \"%s\" is not one of task %s (%s)", name, tasks[task], known);
     return NULL;
 }
 
