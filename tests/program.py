@@ -121,13 +121,14 @@ class Cases:
     """Names on the command line, or their first words, choose the cases that run; what prepares for others does."""
 
     def __init__(self):
-        self.failed = 0
+        self.failed = self.began = 0
         self.chosen = [a.replace("_", " ") for a in sys.argv[1:] if a != "-v"]
 
     def run(self, name, function, *args):
         wanted = not self.chosen or name in ("prepare", "file") or any(f"{name} ".startswith(f"{c} ") for c in self.chosen)
         if not wanted:
             return
+        self.began += name not in ("prepare", "file")
         began = time.monotonic()
         try:
             function(*args)
@@ -145,6 +146,9 @@ class Cases:
             print(f"# {time.monotonic() - began:.1f} s")
 
     def end(self):
+        if self.chosen and not self.began:
+            print(f"not ok: no case begins with {' or '.join(self.chosen)}")
+            sys.exit(1)
         sys.exit(self.failed > 0)
 
 

@@ -133,10 +133,10 @@ def main():
     cases.run("prepare", prepare)
     for case in train_cases.CASES:
         for ranks in ranks_of(case):
-            cases.run(f"{case} np {ranks}", compare, case, ranks, known[case])
+            cases.run(f"{case} np {ranks}", compare, case, ranks, known.get(case))
     for case in train_cases.RUNS:
         for ranks in ASKED or (1, 3):
-            cases.run(f"{case} np {ranks}", steps, case, ranks, known[case])
+            cases.run(f"{case} np {ranks}", steps, case, ranks, known.get(case))
     for case in "run-prior", "run-average":
         cases.run(f"{case} resumed", resumed, case, known[case])
     cases.end()

@@ -103,6 +103,12 @@ def variant(name, batch, *options):
     assert found == expected, found
 
 
+def newest(run):
+    """The step of the newest checkpoint; older ones than two are not kept."""
+    found = os.listdir(run) if os.path.isdir(run) else []
+    return max((int(f[11:-3]) for f in found if f.startswith("checkpoint-") and f.endswith(".h5")), default=0)
+
+
 def killed(name, *extra):
     """Killed twice, each time gone on with on another number of ranks: no step is missing or there twice."""
     run, whole = path(f"killed-{name}"), path("whole")
@@ -113,7 +119,7 @@ def killed(name, *extra):
     for ranks, until in (2, 4), (3, 10):
         p = Program(*options, *(["--resume"] if until > 4 else []), ranks=ranks)
         end = time.monotonic() + 60
-        while time.monotonic() < end and not os.path.exists(os.path.join(run, f"checkpoint-{until}.h5")):
+        while time.monotonic() < end and newest(run) < until:
             assert p.process.poll() is None, str(p.result())
             time.sleep(0.01)
         time.sleep(0.05 * ranks)
@@ -177,6 +183,18 @@ def encode():
         assert list(f["test"]) == ["labels", "y"] and relative(f["test/y"][:], found[1]["test/y"]) > 0.1
 
 
+def encode_bottleneck():
+    """Feature y is the code without noise, however many draws there were: mu, the first half of layer y."""
+    run, to = path("bottleneck"), path("bottleneck.h5")
+    good("train", *SHORT, "--out", run, "--steps", 3, "--task", "ib", "--objective", "dvb", "--encoder", "mlp:16", "--code", 4,
+         "--draws", 3)
+    good("encode", "--run", run, "--output", to, "--quiet")
+    t = tensors(run, 3, "encoder")
+    with h5py.File(to) as f:
+        expected = f["test/fc"][:] @ t["y.weight"].reshape(8, 16)[:4].T + t["y.bias"][:4]
+        assert f["test/y"].shape == (200, 4) and relative(f["test/y"][:], expected) < 1e-5
+
+
 def probe():
     accuracy, tables = {}, {}
     for ranks in 1, 3:
@@ -207,8 +225,10 @@ def main():
     cases.run("killed with critic and discriminator", killed, "jsd", "--objective", "jsd", "--prior-matching", 1,
               "--learning-rate", 1e-5)  # adversaries make much of a rounding
     cases.run("killed with classifier and averaged weights", killed, "ib", "--task", "ib", "--objective", "mige-ib",
-              "--encoder", "mlp:64,32", "--code", 8, "--draws", 4, "--conditional", "ssge")
+              "--encoder", "mlp:2048,512", "--code", 8, "--draws", 16, "--conditional", "ssge",
+              "--learning-rate", 1e-5)  # slow enough to be killed
     cases.run("encode", encode)
+    cases.run("encode bottleneck", encode_bottleneck)
     cases.run("probe", probe)
     cases.end()
 

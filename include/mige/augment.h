@@ -5,14 +5,17 @@
  *   u0 area, u1 aspect, u2 left and u3 top of the crop, u4 flip, u5 whether colours are changed, u6 brightness,
  *   u7 contrast, u8 saturation, u9 hue, u10 grey.
  * In this order, on values in [0, 1], W and H the image's size in pixels, pixel k covering k to k + 1:
- *   crop    a = crop + (1 - crop) u0, r = (3/4)^(1 - 2 u1), w = min(W, sqrt(a W H r)), h = min(H, sqrt(a W H / r)),
- *           window from (u2 (W - w), u3 (H - h)), stretched to W x H: bilinear at the middles of the new pixels,
- * the image's outermost pixels going on beyond it (PyTorch's grid_sample with align_corners=False, border). flip
- * left to right if u4 < flip. colour  if u5 < 0.8, with factors f = 1 + colour (2 u - 1) and grey g = 0.299 R +
- * 0.587 G + 0.114 B: x f6; m + f7 (x - m), m the mean of g over the view; g + f8 (x - g); then x - g, seen along
- * the grey axis, turns from red towards green by colour / 4 (2 u9 - 1) of a circle and keeps g. grey    all
- * channels g if u10 < grey. The result is cut to [0, 1]. Only images of 3 channels have colours: others are cropped
- * and flipped. */
+ *
+ *   - crop    a = crop + (1 - crop) u0, r = (3/4)^(1 - 2 u1), w = min(W, sqrt(a W H r)), h = min(H, sqrt(a W H /
+ * r)), window from (u2 (W - w), u3 (H - h)), stretched to W x H: bilinear at the middles of the new pixels, the
+ * image's outermost pixels going on beyond it (PyTorch's grid_sample, align_corners=False, border)
+ *   - flip    left to right if u4 < flip
+ *   - colour  if u5 < 0.8, with factors f = 1 + colour (2 u - 1) and grey g = 0.299 R + 0.587 G + 0.114 B:
+ *             x f6; m + f7 (x - m), m the mean of g over the view; g + f8 (x - g); then x - g, seen along the grey
+ *             axis, turns from red towards green by colour / 4 (2 u9 - 1) of a circle and keeps g
+ *   - grey    all channels g if u10 < grey
+ *
+ * The result is cut to [0, 1]. Only images of 3 channels have colours: others are cropped and flipped. */
 #ifndef MIGE_AUGMENT_H
 #define MIGE_AUGMENT_H
 

@@ -457,10 +457,20 @@ def train(c):
 
 
 def main():
-    wanted = sys.argv[1:] or [*train_cases.CASES, *train_cases.RUNS]
+    """All cases, or those named on the command line, whose records take the place of the old ones."""
+    names = [*train_cases.CASES, *train_cases.RUNS]
+    wanted = sys.argv[1:] or names
     path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "train.txt")
-    with open(path if not sys.argv[1:] else os.devnull, "w") as out:
-        for name in wanted:
+    records = {name: "" for name in names}
+    if os.path.exists(path):
+        with open(path) as f:
+            for head in f:
+                records[head.split("/", 1)[0]] = records.get(head.split("/", 1)[0], "") + head + next(f)
+    with open(path + ".part", "w") as out:
+        for name in names:
+            if name not in wanted:
+                out.write(records[name])
+                continue
             c = Case(name)
             told, wrong, average, norm, found = train(c)
             record(out, f"{name}/loss", torch.tensor(told))
@@ -472,6 +482,7 @@ def main():
             for tensor, g in found.items() if name in train_cases.CASES else ():
                 record(out, f"{name}/{tensor}", g)
             print(f"{name}: loss {', '.join(f'{loss:.7g}' for loss in told)}, gradient's norm {norm:.6g}", *wrong, flush=True)
+    os.replace(path + ".part", path)
 
 
 if __name__ == "__main__":
