@@ -26,8 +26,6 @@ enum { ONE = 0 }; /* no weight is the first of the options */
     ROW(TASK_INFOMAX, "infonce", "noise-contrastive bound by a critic; of views NT-Xent", \
         TERM(bound, ONE, BOUND_INFONCE) PRIOR, 0, 0, "", VIEWS) \
     ROW(TASK_INFOMAX, "dv", "Donsker-Varadhan bound by a critic", TERM(bound, ONE, BOUND_DV) PRIOR, 0, 0, "", VIEWS) \
-    ROW(TASK_INFOMAX, "vicreg", "variance, invariance and covariance of views", \
-        TERM(vicreg, ONE, 0) PRIOR, 0, 0, "", VIEWS) \
     ROW(TASK_IB, "ce", "cross entropy alone", TERM(classify, ONE, CLASSIFY_PLAIN), 0, 0, BOTTLENECK, "") \
     ROW(TASK_IB, "dropout", "cross entropy, dropout in the hidden layers", \
         TERM(classify, ONE, CLASSIFY_PLAIN), 0, 1, BOTTLENECK, "") \

@@ -263,18 +263,7 @@ def dv(T):
     return -(T.diagonal().mean() - torch.log(torch.exp(negatives(T)).mean()))
 
 
-def vicreg(z1, z2, o):
-    """As its authors' code has it, weights 25, 25, 1."""
-    def spread(z):
-        return F.relu(1 - torch.sqrt(z.var(0) + 1e-4)).mean() / 2
-    def off_diagonal(z):
-        C = torch.cov(z.T)
-        return (C - C.diagonal().diag()).pow(2).sum() / z.shape[1]
-    return 25 * F.mse_loss(z1, z2) + sum(25 * spread(z) + off_diagonal(z) for z in (z1, z2))
-
-
-contrast = {"jsd": jsd, "infonce": infonce, "dv": dv}
-views_of = {"mige": two_views, "infonce": nt_xent, "vicreg": vicreg, "jsd": lambda a, b, o: jsd(a @ b.T),
+views_of = {"mige": two_views, "infonce": nt_xent, "jsd": lambda a, b, o: jsd(a @ b.T),
             "dv": lambda a, b, o: dv(a @ b.T)}
 
 

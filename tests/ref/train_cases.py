@@ -37,8 +37,6 @@ CASES = {
     "views-infonce": VIEWS + MLP + "--objective infonce --temperature 0.3",
     "views-jsd": VIEWS + MLP + "--objective jsd",
     "views-dv": VIEWS + MLP + "--objective dv --prior-matching 0.3",
-    "views-vicreg": VIEWS + "--objective vicreg",
-    "views-vicreg-mlp": VIEWS + MLP + "--objective vicreg",
     "dvb-dim": SMALL + "--task ib --encoder dim --objective dvb --beta 0.1 --scale-penalty 0 --draws 2",
     "ce": IB + "--objective ce",
     "dropout": IB + "--objective dropout --hidden-dropout 0.3",
@@ -67,7 +65,6 @@ RUNS = {
                          "--schedule constant --warmup 0 --weight-decay 0",
     "run-views": STEPS + STEIN + MLP + "--circumstance views --augment flip --objective mige --schedule cosine --warmup 2 "
                                        "--weight-decay 0 --clip 0",
-    "run-vicreg": STEPS.replace("1e-3", "3e-3") + MLP + "--circumstance views --augment flip --objective vicreg " + PLAIN,
     "run-dropout": STEPS + MLP + "--task ib --objective dropout --hidden-dropout 0.5 --schedule step --decay 0.5 "
                                  "--decay-every 1 --warmup 0 --weight-decay 0 --clip 0",
     "run-dvb": STEPS + MLP + "--task ib --objective dvb --beta 0.1 --draws 2 --scale-penalty 0 --weight-decay 10 "
