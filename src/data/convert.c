@@ -1,5 +1,6 @@
 /* From the official files to the data file. */
-#include "data/data.h"
+#include "mige/data.h"
+#include "mige/error.h"
 #include "mige/io.h"
 #include "mige/rng.h"
 #include <stdio.h>
