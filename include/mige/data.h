@@ -58,6 +58,7 @@ int mige_convert_write(const char *path, const mige_images *train, const mige_im
 
 /* The parsers of the official formats, on bytes in memory: what the fuzzers drive. Each allocates its output,
  * which the caller frees, after an error as well. */
+int mige_bytes_read(const char *path, uint8_t **bytes, size_t *size); /* a file's, at most 2^30, to be freed */
 int mige_parse_idx_images(const uint8_t *bytes, size_t size, mige_images *m);
 int mige_parse_idx_labels(const uint8_t *bytes, size_t size, mige_images *m); /* m->n must match */
 int mige_parse_cifar(const uint8_t *bytes, size_t size, int label_bytes, int classes, mige_images *m);
