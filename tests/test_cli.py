@@ -94,12 +94,31 @@ def usage(ranks):
     fails(2, "solvers.*stein.*cholesky", *score(path("x.h5"), "--solver", "filter", "--estimator", "stein"), ranks=ranks)
     fails(2, "--precondition.*whiten", *score(path("x.h5"), "--precondition", "ica"), ranks=ranks)
     fails(2, "150 samples need.*at most.*would fit", *score(path("x.h5"), "--memory", 3e-4), ranks=ranks)
+    contradictions(ranks)
     if ranks > 1:
         return  # the rest is found in the same way
     fails(2, "--solver.*lapack", "score", "--solver", "qr", ranks=ranks)
     fails(2, "--layers.*fd", "probe", "--run", RUN, "--layers", "conv,fd", ranks=ranks)
     fails(2, "--format.*mnist", "convert", "--format", "jpeg", ranks=ranks)
     fails(2, "verify", "verify", ranks=ranks)
+
+
+def contradictions(ranks):
+    """Options that the objective has no use for, or that cannot be together; what would help where memory is short."""
+    ib = "--task", "ib", "--objective"
+    for message, *options in (("jsd.*is one of task infomax", *ib, "jsd"), ("prior matching.*ce has none", *ib, "ce", "--prior-matching", 1),
+                              ("scale penalty.*jsd has none", "--objective", "jsd", "--scale-penalty", 1),
+                              ("range of sigma.*not drawn", *ib, "ce", "--sigma-range", "0.1:1"),
+                              ("range of sigma.*implicit", *ib, "mige", "--implicit", "--draws", 3, "--sigma-range",
+                               "0.1:1"),
+                              ("implicit.*not drawn", "--implicit"), ("draws.*not drawn", "--draws", 2),
+                              ("range of sigma.*LO < HI", *ib, "dvb", "--sigma-range", "1:0.1"),
+                              ("eigenpairs: 4.*3 draws", *ib, "mige", "--draws", 3, "--conditional", "ssge", "--eigen", 4),
+                              ("no convolutional features", "--encoder", "mlp", "--circumstance", "II"),
+                              (r"at most \d+ would fit, or --estimator", "--batch", 600, "--memory", 0.25 * ranks),
+                              (r"at most \d+ would fit, or a larger", "--batch", 600, "--memory", 0.1,
+                               "--objective", "infonce", "--encoder", "mlp:16", "--circumstance", "views", "--code", 4096)):
+        fails(2, message, "train", "--data", DATA, "--dry-run", *options, ranks=ranks)
 
 
 def ini_file(ranks):
@@ -114,9 +133,9 @@ def ini_file(ranks):
 
 def sizes(ranks):
     fails(2, "batch.*640", *train(path("x"), "--batch", 641), ranks=ranks)
-    fails(2, "--eigen.*batch", *train(path("x"), "--eigen", 17), ranks=ranks)
+    fails(2, "eigen.*batch", *train(path("x"), "--eigen", 17), ranks=ranks)
     if ranks > 2:
-        fails(2, f"--batch.*{ranks} ranks", *train(path("x"), "--batch", 2), ranks=ranks)
+        fails(2, f"batch.*{ranks} ranks", *train(path("x"), "--batch", 2), ranks=ranks)
     assert not os.path.exists(path("x"))
 
 

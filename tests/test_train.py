@@ -177,6 +177,18 @@ def encode():
         assert list(f["test"]) == ["labels", "y"] and relative(f["test/y"][:], found[1]["test/y"]) > 0.1
 
 
+def encode_bottleneck():
+    """Feature y is the code without noise, however many draws there were: mu, the first half of layer y."""
+    run, to = path("bottleneck"), path("bottleneck.h5")
+    good("train", *SHORT, "--out", run, "--steps", 3, "--task", "ib", "--objective", "dvb", "--encoder", "mlp:16", "--code", 4,
+         "--draws", 3)
+    good("encode", "--run", run, "--output", to, "--quiet")
+    t = tensors(run, 3, "encoder")
+    with h5py.File(to) as f:
+        expected = f["test/fc"][:] @ t["y.weight"].reshape(8, 16)[:4].T + t["y.bias"][:4]
+        assert f["test/y"].shape == (200, 4) and relative(f["test/y"][:], expected) < 1e-5
+
+
 def probe():
     accuracy, tables = {}, {}
     for ranks in 1, 3:
@@ -209,6 +221,7 @@ def main():
     cases.run("killed with classifier and averaged weights", killed, "ib", "--task", "ib", "--objective", "mige-ib",
               "--encoder", "mlp:64,32", "--code", 8, "--draws", 4, "--conditional", "ssge")
     cases.run("encode", encode)
+    cases.run("encode bottleneck", encode_bottleneck)
     cases.run("probe", probe)
     cases.end()
 

@@ -174,8 +174,8 @@ double mige_soft_cross_entropy(const mige_softness *o, const float *logits, cons
  *                (norm4), y. Images of any channels, at least 8 x 8.
  *   mlp:W1,W2... fc1 relu1 fc2 relu2 ... y, with biases; drop1, drop2, ... after the ReLUs where there is dropout.
  *                Features fc (the last hidden layer, after its ReLU), y. Images of any size.
- * gaussian: y has 2 K outputs, mu and rho, and a layer z draws from them: feature y begins with mu. implicit: a
- * first layer, noise, adds K draws to the inputs. The last layer is the code. */
+ * gaussian: y has 2 K outputs, mu and rho, and a layer z draws from them; feature y is z. implicit: a first layer,
+ * noise, adds K draws to the inputs. The last layer is the code. */
 enum { MIGE_ENCODER_MOST = 28, MIGE_ENCODER_FEATURES = 4 };
 enum mige_stochastic { MIGE_ENCODER_EXACT, MIGE_ENCODER_GAUSSIAN, MIGE_ENCODER_IMPLICIT };
 

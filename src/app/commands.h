@@ -11,7 +11,7 @@ enum {
 /* clang-format off */
 #define COMMANDS(ROW) \
     ROW(TRAIN, train, SIGNALS, "data", "out", "--data F.h5 --out RUN [--OPTION VALUE]...", \
-        "Trains an encoder by the gradient of mutual information; keeps metrics and checkpoints in RUN.") \
+        "Trains an encoder, without labels or as a bottleneck; keeps metrics and checkpoints in RUN.") \
     ROW(PROBE, probe, 0, "run", "", "--run RUN [--layers conv,fc,y]", \
         "Trains classifiers on the frozen encoder of a run; prints and keeps their test accuracy.") \
     ROW(ENCODE, encode, 0, "run", "output", "--run RUN --data F.h5 --output G.h5", \

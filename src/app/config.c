@@ -87,7 +87,7 @@ static const mige_option options[] = {
     {"weight-decay", REAL, AT(train.weight_decay), "0", 0, 1e3, NULL, TRAIN, 0, "X", "decoupled, as of AdamW"},
     {"clip", REAL, AT(train.clip), "0", 0, 1e12, NULL, TRAIN, 0, "X", "largest norm of the gradient; 0: any"},
     {"schedule", CHOICE, AT(train.schedule), "constant", 0, 0, MIGE_SCHEDULES, TRAIN, 0, "",
-     "of the learning rate"},
+     "of the learning rate: cosine falls to 0 at the end of --epochs or --steps, which are to stay the same then"},
     {"warmup", INT, AT(train.warmup), "0", 0, 1e9, NULL, TRAIN, 0, "steps",
      "in which the learning rate rises from 0"},
     {"decay", REAL, AT(train.decay), "0.1", 1e-9, 1, NULL, TRAIN, 0, "X", "of schedule step: factor ..."},

@@ -51,13 +51,14 @@ static int parse_layers(const char *list, const mige_encoder *e, const mige_net 
     return MIGE_OK;
 }
 
-/* As it began. */
+/* As it began; of a code that is drawn, the mean. */
 static int create_encoder(const app *a, const mige_data *d, int max_batch, layer_list *l, mige_net **net) {
     mige_encoder e = {0};
     mige_shape in = {d->h, d->w, d->c};
     config *trained;
     MIGE_TRY(mige_alloc(1, sizeof *trained, &trained));
     int err = run_config(a->cfg.run, trained);
+    trained->train.draws = 1;
     if (!err) err = train_encoder(&trained->train, in, &e);
     if (!err) err = mige_net_create(in, e.layers, e.n, max_batch, 0, net);
     if (!err) err = mige_net_init(*net, (uint64_t)trained->seed, MIGE_RNG_INIT, 0);

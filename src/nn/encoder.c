@@ -11,16 +11,15 @@ static void add(mige_encoder *e, mige_layer_spec layer) {
     e->layers[e->n++] = layer;
 }
 
-/* A network's end: the code y, or the means and deviations that z is drawn by. */
+/* A network's end: the code y; or z, and the means and deviations that it is drawn by. Feature y is the code. */
 static void add_code(mige_encoder *e, const mige_encoder_options *o) {
     int drawn = o->stochastic == MIGE_ENCODER_GAUSSIAN;
     add(e, (mige_layer_spec){.kind = MIGE_LINEAR, .name = "y", .out = drawn ? 2 * o->out : o->out, .bias = 1});
-    if (drawn)
-        add(e, (mige_layer_spec){.kind = MIGE_GAUSSIAN,
-                                 .name = "z",
-                                 .draws = o->draws > 0 ? o->draws : 1,
-                                 .lo = o->lo,
-                                 .hi = o->hi});
+    if (!drawn) return;
+    add(e, (mige_layer_spec){
+               .kind = MIGE_GAUSSIAN, .name = "z", .draws = o->draws > 0 ? o->draws : 1, .lo = o->lo, .hi = o->hi});
+    for (int i = 0; i < MIGE_ENCODER_FEATURES && e->feature[i].name; i++)
+        if (!strcmp(e->feature[i].name, "y")) e->feature[i].layer = "z";
 }
 
 static int add_dim(const char *setting, mige_shape in, const mige_encoder_options *o, mige_encoder *e) {

@@ -1,14 +1,15 @@
-/* Bounds on mutual information by scores T_ij of pairs (i, j), what is minimised in nats; + are the true pairs, -
- * all others: jsd      -mean+ (log 2 - softplus(-T)) + mean- (softplus(T) - log 2) infonce  -mean_i (T_i+ - log
- * sum_j exp T_ij) dv       -mean+ T + log mean- exp T                                        (Donsker-Varadhan)
+/* Bounds on mutual information by scores T_ij of pairs (i, j), what is minimised in nats; + true pairs, - others:
+ *   jsd      -mean+ (log 2 - softplus(-T)) + mean- (softplus(T) - log 2)
+ *   infonce  -mean_i (T_i+ - log sum_j exp T_ij)
+ *   dv       -mean+ T + log mean- exp T                                      (Donsker-Varadhan)
  * Rows i are of one rank, columns j of all; gradients of columns are summed back to their owners. Pairs:
  *   dot      U = critic_map(feature map), V = critic_code(code), T = U V'
  *   concat   T_ij = critic_pair(critic_map(features)_i + critic_code(code)_j)
  *   views    T_ij = z1_i . z2_j; for infonce of all 2B codes, normalised, over the temperature, none with itself */
-#include "mige/clock.h"
 #include "mige/error.h"
 #include "train/terms.h"
 #include <cblas.h>
+#include <limits.h>
 #include <math.h>
 #include <string.h>
 
@@ -60,7 +61,7 @@ static int map_layer(const train_plan *p) {
 }
 
 static int list_parts(const train_plan *p, part parts[3]) {
-    int n = p->images, concat = p->o->critic == CRITIC_CONCAT;
+    int n = p->images, pairs = (int)fmin((double)n * p->batch, INT_MAX), concat = p->o->critic == CRITIC_CONCAT;
     if (p->o->circumstance == CIRCUMSTANCE_VIEWS) return 0;
     mige_shape map = mige_net_shape(p->encoder, map_layer(p)), code = {1, 1, p->code};
     if (!concat) {
@@ -70,7 +71,7 @@ static int list_parts(const train_plan *p, part parts[3]) {
     }
     parts[0] = (part){"critic_map", concat_map, 1, n, map};
     parts[1] = (part){"critic_code", concat_code, 1, n, code};
-    parts[2] = (part){"critic_pair", concat_pair, CONCAT_PAIR, n * p->batch, {1, 1, CONCAT_WIDTH}};
+    parts[2] = (part){"critic_pair", concat_pair, CONCAT_PAIR, pairs, {1, 1, CONCAT_WIDTH}};
     return 3;
 }
 

@@ -26,6 +26,10 @@ static int check(const train_plan *p, const term *k) {
         !estimated(p) || p->draws >= 3, MIGE_EUSAGE,
         "conditional score: %d draws of each image are too few to estimate it from (3 or more; 16 served well)",
         p->draws);
+    int64_t most = p->o->marginal_draws * p->batch;
+    if (estimated(p) && p->draws < most) most = p->draws;
+    MIGE_CHECK(p->score->eigen.eigen <= most, MIGE_EUSAGE,
+               "eigenpairs: %d are more than the %lld draws they are of", p->score->eigen.eigen, (long long)most);
     return MIGE_OK;
 }
 
@@ -60,8 +64,9 @@ static int settle(trainer *t, term *k) {
     MIGE_TRY(mige_rows_create(t->c, p->batch, m, &q->rows));
     MIGE_TRY(mige_score_create(t->c, p->batch * m, p->code, p->score, &q->of_all));
     if (!estimated(p)) return MIGE_OK;
-    MIGE_TRY(mige_comm_create(MPI_COMM_SELF, &q->self));
-    q->alone = 1;
+    int err = mige_comm_create(MPI_COMM_SELF, &q->self);
+    q->alone = !err;
+    MIGE_TRY(mige_agree(t->c, err));
     return mige_agree(t->c, mige_score_create(&q->self, p->draws, p->code, p->score, &q->of_each));
 }
 

@@ -314,7 +314,9 @@ static int say_plan(training *r) {
     mige_say("train: objective %s%s, encoder %s, code %lld, about %.3g MB a rank, into %s", r->plan.objective->name,
              where, o->encoder, (long long)o->code, need(&r->plan, (int)o->batch) / 1e6,
              *o->out ? o->out : "(nowhere)");
-    return mige_memory_check(&r->q->memory, r->q->batch_option, (int)o->batch, need, &r->plan);
+    mige_memory memory = r->q->memory;
+    if (!train_plan_scores(&r->plan)) memory.hint = ""; /* another estimator would not help */
+    return mige_memory_check(&memory, r->q->batch_option, (int)o->batch, need, &r->plan);
 }
 
 /* "500", "500 steps", "10min", "10 minutes", "1h": steps, or time. */

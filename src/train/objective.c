@@ -63,13 +63,21 @@ static int has_name(const objective *j, const char *name) {
 
 const objective *objective_find(int task, const char *name) {
     char known[256] = "";
+    const objective *other = NULL;
     for (int i = 0; i < NUMBER; i++) {
         const objective *j = &objectives[i];
-        if (j->task != task) continue;
+        if (j->task != task) {
+            if (!strcmp(j->name, name)) other = j;
+            continue;
+        }
         if (has_name(j, name)) return j;
         snprintf(known + strlen(known), sizeof known - strlen(known), "%s%s", *known ? ", " : "", j->name);
     }
-    mige_raise(MIGE_EUSAGE, "objective: \"%s\" is not one of task %s (%s)", name, tasks[task], known);
+    if (other)
+        mige_raise(MIGE_EUSAGE, "objective: \"%s\" is one of task %s, not of task %s", name, tasks[other->task],
+                   tasks[task]);
+    else
+        mige_raise(MIGE_EUSAGE, "objective: \"%s\" is not one of task %s (%s)", name, tasks[task], known);
     return NULL;
 }
 

@@ -1,6 +1,8 @@
 /* From options to a plan: what is made, and whether it can be. */
 #include "mige/error.h"
 #include "train/term.h"
+#include <math.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,8 +15,9 @@ int trainer_size(const mige_net *net, int layer) {
 static int parse_range(const char *text, double *lo, double *hi) {
     int end = 0;
     if (!*text) return MIGE_OK;
-    MIGE_CHECK(sscanf(text, "%lf:%lf%n", lo, hi, &end) == 2 && !text[end] && *lo > 0 && *lo < *hi && *hi < 1e6,
-               MIGE_EUSAGE, "range of sigma: \"%s\" is not LO:HI with 0 < LO < HI (for example 0.29:1.39)", text);
+    MIGE_CHECK(sscanf(text, "%lf:%lf%n", lo, hi, &end) == 2 && !text[end] && *lo >= 1e-30 && *lo < *hi && *hi < 1e6,
+               MIGE_EUSAGE,
+               "range of sigma: \"%s\" is not LO:HI with 1e-30 <= LO < HI < 1e6 (for example 0.29:1.39)", text);
     return MIGE_OK;
 }
 
@@ -41,15 +44,33 @@ static int check_rows(const train_plan *p) {
     MIGE_CHECK(p->ranks <= B, MIGE_EUSAGE, "batch: %lld images are too few for %d ranks", B, p->ranks);
     MIGE_CHECK(o->task == TASK_INFOMAX || o->circumstance == CIRCUMSTANCE_I, MIGE_EUSAGE,
                "circumstance: task ib has none (leave it out)");
-    MIGE_CHECK(p->objective->stochastic || (o->draws == 1 && !o->implicit), MIGE_EUSAGE,
-               "draws: objective %s has a code that is not drawn", p->objective->name);
+    MIGE_CHECK(p->objective->stochastic || (o->draws == 1 && !o->implicit && !*o->sigma_range), MIGE_EUSAGE,
+               "%s: objective %s has a code that is not drawn (leave it out, or take one whose code is)",
+               o->draws > 1  ? "draws"
+               : o->implicit ? "implicit"
+                             : "range of sigma",
+               p->objective->name);
+    MIGE_CHECK(!*o->sigma_range || !o->implicit, MIGE_EUSAGE,
+               "range of sigma: an implicit encoder has no deviation (leave one of them out)");
     MIGE_CHECK(o->marginal_draws <= o->draws, MIGE_EUSAGE, "marginal draws: %lld are more than the %lld draws",
                (long long)o->marginal_draws, (long long)o->draws);
     return MIGE_OK;
 }
 
+/* An option that is the weight of a term: not 0 where the objective has no such term. */
+static int check_weight(const train_plan *p, const char *what, size_t at) {
+    double weight;
+    memcpy(&weight, (const char *)p->o + at, sizeof weight);
+    for (int i = 0; i < MOST_TERMS && p->objective->terms[i].ops; i++)
+        if (p->objective->terms[i].weight == at) return MIGE_OK;
+    MIGE_CHECK(weight == 0, MIGE_EUSAGE, "%s: objective %s has none (leave it out)", what, p->objective->name);
+    return MIGE_OK;
+}
+
 /* The weighted terms of the objective, but for those without weight. */
 static int plan_terms(train_plan *p) {
+    MIGE_TRY(check_weight(p, "prior matching", offsetof(train_options, prior_matching)));
+    MIGE_TRY(check_weight(p, "scale penalty", offsetof(train_options, scale_penalty)));
     MIGE_TRY(mige_alloc(MOST_TERMS, sizeof *p->terms, &p->terms));
     for (int i = 0; i < MOST_TERMS && p->objective->terms[i].ops; i++) {
         size_t at = p->objective->terms[i].weight;
@@ -87,7 +108,7 @@ static int make_plan(train_plan *p) {
 
 int train_plan_create(const train_options *o, const mige_score_options *score, const mige_data *d, uint64_t seed,
                       const mige_comm *c, train_plan *p) {
-    *p = (train_plan){.o = o, .score = score, .data = d, .seed = seed, .ranks = c->size, .node_size = c->node_size};
+    *p = (train_plan){.o = o, .score = score, .data = d, .seed = seed, .ranks = c->size};
     int err = make_plan(p);
     if (err) train_plan_destroy(p);
     return err;
@@ -101,10 +122,18 @@ void train_plan_destroy(train_plan *p) {
 
 double trainer_member_bytes(mige_shape in, const mige_layer_spec *spec, int nlayers, int max_batch) {
     mige_net *net;
-    if (mige_net_blueprint(in, spec, nlayers, max_batch, 1, &net)) return 0;
+    if (mige_net_blueprint(in, spec, nlayers, max_batch, 1, &net)) return INFINITY;
     double bytes = mige_net_memory(net) + model_bytes(mige_net_num_params(net), 1, 1);
     mige_net_destroy(&net);
     return bytes;
+}
+
+int train_plan_scores(const train_plan *plan) {
+    mige_score_options other = *plan->score;
+    train_plan p = *plan;
+    p.score = &other;
+    other.estimator = other.estimator == MIGE_ESTIMATOR_STEIN ? MIGE_ESTIMATOR_SSGE : MIGE_ESTIMATOR_STEIN;
+    return train_plan_bytes(plan, plan->batch) != train_plan_bytes(&p, plan->batch);
 }
 
 double train_plan_bytes(const train_plan *plan, int batch) {

@@ -17,12 +17,6 @@ typedef struct {
     double *draw;    /* [K] */
 } prior;
 
-static int check(const train_plan *p, const term *k) {
-    (void)k;
-    MIGE_CHECK(p->o->task == TASK_INFOMAX, MIGE_EUSAGE, "prior matching: is of task infomax");
-    return MIGE_OK;
-}
-
 static double bytes(const train_plan *p, const term *k) {
     int rows = 2 * p->images * p->draws;
     (void)k;
@@ -100,4 +94,4 @@ static int apply(trainer *t, term *k) {
     return MIGE_OK;
 }
 
-const term_ops term_prior = {"prior", check, bytes, create, NULL, apply, NULL};
+const term_ops term_prior = {"prior", NULL, bytes, create, NULL, apply, NULL};

@@ -19,7 +19,8 @@ typedef struct term {
 /* All are called by all ranks alike. */
 struct term_ops {
     const char *name;
-    /* Whether the options make sense for it, before anything is made. Not collective; MIGE_EUSAGE. */
+    /* Whether the options make sense for it; of the plan all but the terms is there. May be NULL. Not collective;
+     * MIGE_EUSAGE. */
     int (*check)(const train_plan *p, const term *k);
     /* Bytes a rank takes, with the networks that it adds, from sizes alone. NULL: none. */
     double (*bytes)(const train_plan *p, const term *k);
@@ -29,9 +30,10 @@ struct term_ops {
     int (*create)(trainer *t, term *k);
     /* The same, what is collective; after all were created. May be NULL. Errors agreed. */
     int (*settle)(trainer *t, term *k);
-    /* After the encoder's forward pass: adds weight times the gradient to t->upstream, leaves the gradients of its
-     * own networks in them, adds weight times its value to t->loss and puts its values into t->values[series...].
-     * Collective, errors agreed. */
+    /* After the encoder's forward pass: adds weight times the gradient to t->upstream (0 before the first term),
+     * leaves this rank's part of the gradients of its own networks in them (without the weight, which is the
+     * encoder's affair), adds weight times its value, the same on every rank, to t->loss and puts its values into
+     * t->values[series...]. Takes no memory. Collective, errors agreed. */
     int (*apply)(trainer *t, term *k);
     /* What the pool does not hold; may be NULL, and self may be. */
     void (*destroy)(term *k);

@@ -13,7 +13,7 @@ typedef struct {
     mige_net *decoder;
     int64_t *index;
     int32_t *labels;
-    float *x;       /* [images of a batch][copies][image] */
+    float *x;       /* [images of a batch][copies][image], the trainer's */
     double *chance; /* [images of a batch][classes] sums over draws */
     int room;       /* images of a batch */
     mige_pool pool;
@@ -21,9 +21,9 @@ typedef struct {
 
 static int take_memory(const trainer *t, test *k) {
     const train_plan *p = t->plan;
-    size_t room = (size_t)(k->room = p->images), image = (size_t)trainer_size(t->encoder, -1);
+    size_t room = (size_t)(k->room = (int)t->images.count);
+    k->x = t->x;
     return MIGE_TAKE(&k->pool, MIGE_BLOCK(k->index, room), MIGE_BLOCK(k->labels, room),
-                     MIGE_BLOCK(k->x, room * (size_t)p->copies * image),
                      MIGE_BLOCK(k->chance, room * (size_t)p->classes));
 }
 

@@ -27,7 +27,7 @@ typedef struct {
     int augmented;     /* at all */
     mige_net *encoder; /* a blueprint, without memory: for shapes and sizes */
     uint64_t seed;
-    int ranks, node_size;
+    int ranks;
     int batch;  /* images of a step, B */
     int images; /* most images of a rank */
     int copies; /* rows of the encoder an image: views, or draws of an implicit encoder; row i * copies + v */
@@ -46,6 +46,8 @@ int train_plan_create(const train_options *o, const mige_score_options *score, c
 void train_plan_destroy(train_plan *p);
 /* Bytes that the largest rank takes with batches of `batch` images. */
 double train_plan_bytes(const train_plan *p, int batch);
+/* Whether the estimator of scores has a part in that. */
+int train_plan_scores(const train_plan *p);
 
 struct trainer {
     const mige_comm *c;
@@ -83,7 +85,8 @@ void trainer_destroy(trainer *t);
 /* Step number `step`, from 1: t->values, which t->series describe. Collective; errors agreed. */
 int trainer_step(trainer *t, int64_t step);
 
-/* For terms, while they are created. A network for the model, of the given layers: *net stays the model's. */
+/* For terms, while they are created. A network for the model, of the given layers (MOST_MEMBER_LAYERS) and for at
+ * most max_batch rows: *net stays the model's. Its name, that of a group in checkpoints, outlives the trainer. */
 int trainer_add_member(trainer *t, const char *name, mige_shape in, const mige_layer_spec *spec, int nlayers,
                        int max_batch, mige_net **net);
 /* Bytes of such a network for a term's forecast, with parameters, moments and gradients once more. */
@@ -100,10 +103,11 @@ int trainer_want(trainer *t, int layer);
 
 /* The code after a forward pass: [images][draws][code]. */
 const float *trainer_code(const trainer *t);
-/* Values of one row of a layer. */
+/* Values of one row of a layer; -1: of the input. */
 int trainer_size(const mige_net *net, int layer);
-/* Forward and backward pass of a term's network, with this step's statistics; the gradient of its input after it.
- */
+/* Forward and backward pass of a term's network, with this step's statistics. *y, its last layer's output, and *dx,
+ * the gradient of its input, are the network's, until its next pass; a backward pass replaces its parameters'
+ * gradients. */
 int trainer_forward(trainer *t, mige_net *net, const float *x, int n, const float **y);
 int trainer_backward(trainer *t, mige_net *net, const float *upstream, int n, const float **dx);
 
