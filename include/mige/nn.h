@@ -38,6 +38,17 @@ typedef struct {
     double lo, hi;           /* gaussian: range of sigma; 0, 0: none */
 } mige_layer_spec;
 
+/* The layers of a critic or discriminator: two hidden ones, then `last` numbers. */
+enum { MIGE_CRITIC_LAYERS = 5 };
+#define MIGE_CRITIC_OF(hidden1, hidden2, last)                                                                     \
+    {                                                                                                              \
+        {.kind = MIGE_LINEAR, .name = "fc1", .out = hidden1, .bias = 1}, {.kind = MIGE_RELU, .name = "relu1"},     \
+            {.kind = MIGE_LINEAR, .name = "fc2", .out = hidden2, .bias = 1}, {.kind = MIGE_RELU, .name = "relu2"}, \
+        {                                                                                                          \
+            .kind = MIGE_LINEAR, .name = "out", .out = last, .bias = 1                                             \
+        }                                                                                                          \
+    }
+
 /* Sums buf[0..n) over all ranks, in place, the same result on each. Returns an error code. */
 typedef int (*mige_reduce_fn)(void *ctx, double *buf, int n);
 
@@ -154,6 +165,11 @@ double mige_rate(const mige_schedule *s, int64_t step);
 /* log(1 + e^x), without overflow, and its slope, 1 / (1 + e^-x). */
 double mige_softplus(double x);
 double mige_sigmoid(double x);
+
+/* Of n numbers but number `but` (-1: of all): the largest, NaN if one is; each to exp(f - most), number `but` to 0,
+ * and their sum. */
+float mige_largest(int64_t n, const float *f, int64_t but);
+double mige_exponentials(int64_t n, float *f, int64_t but, float most);
 
 /* Softmax cross entropy: logits [n][classes], labels [n] in 0 .. classes - 1 -> sum over samples of -log p(label),
  * in nats; dlogits (may be NULL) = scale * gradient of that sum; *correct (may be NULL) counts argmax == label. */

@@ -9,6 +9,22 @@ double mige_sigmoid(double x) {
     return 1 / (1 + exp(-x));
 }
 
+float mige_largest(int64_t n, const float *f, int64_t but) {
+    float most = -INFINITY;
+    for (int64_t i = 0; i < n; i++)
+        if (i != but) most = f[i] > most || isnan(f[i]) ? f[i] : most;
+    return most;
+}
+
+double mige_exponentials(int64_t n, float *f, int64_t but, float most) {
+    double sum = 0;
+    for (int64_t i = 0; i < n; i++) {
+        f[i] = i == but ? 0 : expf(f[i] - most);
+        sum += (double)f[i];
+    }
+    return sum;
+}
+
 /* log of the sum of exponentials about the largest logit, which is returned in *top with its index in *arg. */
 static double log_partition(const float *z, int classes, double *top, int *arg) {
     *arg = 0;

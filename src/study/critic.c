@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LAYERS = 5, LAST = LAYERS - 1 };
+enum { LAYERS = MIGE_CRITIC_LAYERS, LAST = LAYERS - 1 };
 /* The networks of x, of y (or of both, then alone), and the latter once more, to reach its input. */
 enum { OF_X, OF_Y, TO_Y, NETS };
 static const mige_pass training = {.train = 1};
@@ -36,11 +36,7 @@ static int outputs(const critic_shape *s) {
 }
 
 static void layers(const critic_shape *s, mige_layer_spec spec[LAYERS]) {
-    const mige_layer_spec all[LAYERS] = {
-        {.kind = MIGE_LINEAR, .name = "fc1", .out = s->hidden, .bias = 1},  {.kind = MIGE_RELU, .name = "relu1"},
-        {.kind = MIGE_LINEAR, .name = "fc2", .out = s->hidden, .bias = 1},  {.kind = MIGE_RELU, .name = "relu2"},
-        {.kind = MIGE_LINEAR, .name = "fc3", .out = outputs(s), .bias = 1},
-    };
+    const mige_layer_spec all[LAYERS] = MIGE_CRITIC_OF(s->hidden, s->hidden, outputs(s));
     memcpy(spec, all, sizeof all);
 }
 
@@ -65,15 +61,13 @@ static int create_nets(critic *c) {
 static int take_memory(critic *c) {
     const critic_shape *s = &c->shape;
     size_t n = (size_t)rows(s), in = n * (size_t)columns(s), out = n * (size_t)outputs(s);
+    size_t networks = s->joint ? 1 : 2;
     MIGE_TRY(create_nets(c));
-    MIGE_TRY(mige_pool_alloc(&c->memory, c->n, sizeof(float), &c->params));
-    MIGE_TRY(mige_pool_alloc(&c->memory, c->n, sizeof(float), &c->grads));
-    MIGE_TRY(mige_pool_alloc(&c->memory, mige_net_num_params(c->net[TO_Y]), sizeof(float), &c->aside));
-    MIGE_TRY(mige_pool_alloc(&c->memory, pairs(s), sizeof(float), &c->f));
-    for (int i = 0; i < (s->joint ? 1 : 2); i++) {
-        MIGE_TRY(mige_pool_alloc(&c->memory, in, sizeof(float), &c->in[i]));
-        MIGE_TRY(mige_pool_alloc(&c->memory, out, sizeof(float), &c->up[i]));
-    }
+    MIGE_TRY(MIGE_TAKE(&c->memory, MIGE_BLOCK(c->params, c->n), MIGE_BLOCK(c->grads, c->n),
+                       MIGE_BLOCK(c->aside, mige_net_num_params(c->net[TO_Y])), MIGE_BLOCK(c->f, pairs(s)),
+                       MIGE_BLOCK(c->in[0], networks * in), MIGE_BLOCK(c->up[0], networks * out)));
+    c->in[1] = c->in[0] + (networks - 1) * in;
+    c->up[1] = c->up[0] + (networks - 1) * out;
     critic_use(c, NULL);
     return MIGE_OK;
 }
@@ -154,20 +148,6 @@ static void load(critic *c, const double *x, const double *y) {
     }
 }
 
-/* Of n numbers at f: the greatest; and each to exp(f - greatest), their sum returned. */
-static float greatest(size_t n, const float *f, float most) {
-    for (size_t i = 0; i < n; i++) most = f[i] > most || isnan(f[i]) ? f[i] : most;
-    return most;
-}
-static double exponentials(size_t n, float *f, float most) {
-    double sum = 0;
-    for (size_t i = 0; i < n; i++) {
-        f[i] = expf(f[i] - most);
-        sum += (double)f[i];
-    }
-    return sum;
-}
-
 /* f of the negatives becomes their share in the gradient of log mean exp f, which adds up to 1; f of the positives
  * becomes 0 in the matrix of all pairs. */
 static critic_value weigh(critic *c) {
@@ -178,8 +158,9 @@ static critic_value weigh(critic *c) {
     for (size_t m = 0; m < M; m++) v.positive += (double)c->f[m * step] / (double)M;
     if (!c->shape.joint)
         for (size_t m = 0; m < M; m++) c->f[m * step] = -INFINITY;
-    float most = greatest(n, negatives, -INFINITY);
-    double sum = exponentials(n, negatives, most), count = (double)M * (c->shape.joint ? 1 : (double)M - 1);
+    float most = mige_largest((int64_t)n, negatives, -1);
+    double sum = mige_exponentials((int64_t)n, negatives, -1, most),
+           count = (double)M * (c->shape.joint ? 1 : (double)M - 1);
     float share = (float)(1 / sum);
     for (size_t i = 0; i < n; i++) negatives[i] *= share;
     v.negative = (double)most + log(sum / count);

@@ -75,9 +75,8 @@ static int list_parts(const train_plan *p, part parts[3]) {
     return 3;
 }
 
-static int check(const train_plan *p, const term *k) {
+static int check(const train_plan *p) {
     int c = p->o->circumstance;
-    (void)k;
     MIGE_CHECK(c == CIRCUMSTANCE_I || c == CIRCUMSTANCE_VIEWS, MIGE_EUSAGE,
                "objective %s: has circumstances I and views (II and I+II are those of mige)", p->objective->name);
     MIGE_CHECK(c == CIRCUMSTANCE_VIEWS || map_layer(p) >= 0, MIGE_EUSAGE,
@@ -112,10 +111,8 @@ static double bytes(const train_plan *p, const term *k) {
 
 static int create(trainer *t, term *k) {
     const train_plan *p = t->plan;
-    bound *b;
+    bound *b = k->self;
     part parts[3];
-    MIGE_TRY(MIGE_TAKE(&t->pool, MIGE_BLOCK(b, 1)));
-    k->self = b;
     set_sizes(p, k->variant, (int)t->images.count, b);
     b->over = b->all_codes ? &t->rows : &t->images;
     mige_net **nets[] = {&b->map, &b->code, &b->pair};
@@ -123,7 +120,6 @@ static int create(trainer *t, term *k) {
     for (int i = 0; i < n; i++)
         MIGE_TRY(trainer_add_member(t, parts[i].name, parts[i].in, parts[i].spec, parts[i].layers, parts[i].rows,
                                     nets[i]));
-    MIGE_TRY(trainer_want(t, t->code_layer));
     b->map_layer = n ? map_layer(p) : -1;
     if (n) MIGE_TRY(trainer_want(t, b->map_layer));
     size_t rows = (size_t)b->n * (size_t)b->width, columns = (size_t)b->N * (size_t)b->width;
@@ -157,27 +153,10 @@ static double jsd_row(const bound *b, int pos, float *T) {
     return sum;
 }
 
-static float largest(const float *T, int n, int but) {
-    float most = -INFINITY;
-    for (int j = 0; j < n; j++)
-        if (j != but && !(T[j] <= most)) most = T[j];
-    return most;
-}
-
-/* Each to exp(T - most), but 0 for one; their sum. */
-static double exponentials(float *T, int n, int but, float most) {
-    double sum = 0;
-    for (int j = 0; j < n; j++) {
-        T[j] = j == but ? 0 : expf(T[j] - most);
-        sum += (double)T[j];
-    }
-    return sum;
-}
-
 static double infonce_row(const bound *b, int pos, int self, float *T) {
     double positive = (double)T[pos], one = 1. / b->N;
-    float most = largest(T, b->N, self);
-    double sum = exponentials(T, b->N, self, most);
+    float most = mige_largest(b->N, T, self);
+    double sum = mige_exponentials(b->N, T, self, most);
     for (int j = 0; j < b->N; j++) T[j] *= (float)(one / sum);
     T[pos] -= (float)one;
     return -(positive - (double)most - log(sum)) * one;
@@ -188,12 +167,12 @@ static int dv(trainer *t, const bound *b, double *loss) {
     double most = -INFINITY, sum = 0, positive = 0, count = (double)b->N * (b->N - 1);
     int64_t first = t->images.first;
     for (int i = 0; i < b->n; i++)
-        most = fmax(most, (double)largest(b->T + (size_t)i * (size_t)b->N, b->N, (int)first + i));
+        most = fmax(most, (double)mige_largest(b->N, b->T + (size_t)i * (size_t)b->N, first + i));
     MIGE_TRY(mige_max(t->c, &most, 1));
     for (int i = 0; i < b->n; i++) {
         float *T = b->T + (size_t)i * (size_t)b->N;
         positive += (double)T[first + i] / b->N;
-        sum += exponentials(T, b->N, (int)first + i, (float)most);
+        sum += mige_exponentials(b->N, T, first + i, (float)most);
     }
     double both[2] = {positive, sum};
     MIGE_TRY(mige_sum(t->c, both, 2));
@@ -332,4 +311,4 @@ static int apply(trainer *t, term *k) {
     return MIGE_OK;
 }
 
-const term_ops term_bound = {"bound", check, bytes, create, NULL, apply, NULL};
+const term_ops term_bound = {sizeof(bound), check, bytes, create, NULL, apply, NULL};

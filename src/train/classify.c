@@ -28,13 +28,10 @@ static int create(trainer *t, term *k) {
     mige_layer_spec spec = decoder(p);
     size_t rows = (size_t)t->images.count * (size_t)p->draws;
     mige_shape in = {1, 1, p->code};
-    classify *m;
-    MIGE_TRY(MIGE_TAKE(&t->pool, MIGE_BLOCK(m, 1)));
-    k->self = m;
+    classify *m = k->self;
     if (k->variant == CLASSIFY_SMOOTH) m->options.smoothing = p->o->smoothing;
     if (k->variant == CLASSIFY_CONFIDENCE) m->options.confidence = p->o->confidence;
     MIGE_TRY(trainer_add_member(t, DECODER, in, &spec, 1, p->images * p->draws, &m->net));
-    MIGE_TRY(trainer_want(t, t->code_layer));
     MIGE_TRY(MIGE_TAKE(&t->pool, MIGE_BLOCK(m->dlogits, rows * (size_t)p->classes), MIGE_BLOCK(m->labels, rows)));
     MIGE_TRY(trainer_add_series(t, k, "", "cross_entropy", "nat", "of the labels given the code"));
     return trainer_add_series(t, k, "", "error", "percent", "images of the batch whose class is not the likeliest");
@@ -63,4 +60,4 @@ static int apply(trainer *t, term *k) {
     return MIGE_OK;
 }
 
-const term_ops term_classify = {"classify", NULL, bytes, create, NULL, apply, NULL};
+const term_ops term_classify = {sizeof(classify), NULL, bytes, create, NULL, apply, NULL};

@@ -20,8 +20,7 @@ static int estimated(const train_plan *p) {
     return p->o->conditional == CONDITIONAL_SSGE || p->o->implicit;
 }
 
-static int check(const train_plan *p, const term *k) {
-    (void)k;
+static int check(const train_plan *p) {
     MIGE_CHECK(
         !estimated(p) || p->draws >= 3, MIGE_EUSAGE,
         "conditional score: %d draws of each image are too few to estimate it from (3 or more; 16 served well)",
@@ -44,10 +43,7 @@ static double bytes(const train_plan *p, const term *k) {
 static int create(trainer *t, term *k) {
     const train_plan *p = t->plan;
     size_t n = (size_t)t->images.count, m = (size_t)p->o->marginal_draws, K = (size_t)p->code, S = (size_t)p->draws;
-    conditional *q;
-    MIGE_TRY(MIGE_TAKE(&t->pool, MIGE_BLOCK(q, 1)));
-    k->self = q;
-    MIGE_TRY(trainer_want(t, t->code_layer));
+    conditional *q = k->self;
     size_t M = (size_t)p->batch * m;
     MIGE_TRY(MIGE_TAKE(&t->pool, MIGE_BLOCK(q->mine, n * m * K), MIGE_BLOCK(q->Z, M * K), MIGE_BLOCK(q->S, M * K),
                        MIGE_BLOCK(q->z, n * S * K), MIGE_BLOCK(q->s, n * S * K)));
@@ -132,11 +128,10 @@ static int apply(trainer *t, term *k) {
 
 static void destroy(term *k) {
     conditional *q = k->self;
-    if (!q) return;
     mige_score_destroy(&q->of_all);
     mige_score_destroy(&q->of_each);
     if (q->alone) mige_comm_destroy(&q->self);
     mige_rows_destroy(&q->rows);
 }
 
-const term_ops term_conditional = {"conditional", check, bytes, create, settle, apply, destroy};
+const term_ops term_conditional = {sizeof(conditional), check, bytes, create, settle, apply, destroy};

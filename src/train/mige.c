@@ -64,9 +64,8 @@ static void list(const train_plan *p, mige_term *m) {
     }
 }
 
-static int check(const train_plan *p, const term *k) {
+static int check(const train_plan *p) {
     int c = p->o->circumstance;
-    (void)k;
     MIGE_CHECK(p->score->eigen.eigen <= p->batch, MIGE_EUSAGE, "eigenpairs: %d are more than the batch of %d",
                p->score->eigen.eigen, p->batch);
     MIGE_CHECK(c == CIRCUMSTANCE_I || c == CIRCUMSTANCE_VIEWS || mige_encoder_feature(&p->layout, "conv"),
@@ -103,10 +102,8 @@ static int draw_projections(const trainer *t, mige_term *m) {
 }
 
 static int create(trainer *t, term *k) {
-    mige_term *m;
+    mige_term *m = k->self;
     int widest = 0, back = 0;
-    MIGE_TRY(MIGE_TAKE(&t->pool, MIGE_BLOCK(m, 1)));
-    k->self = m;
     list(t->plan, m);
     MIGE_TRY(draw_projections(t, m));
     for (int v = 0; v < m->n; v++) {
@@ -204,8 +201,8 @@ static int apply(trainer *t, term *k) {
 
 static void destroy(term *k) {
     mige_term *m = k->self;
-    for (int v = 0; m && v < m->n; v++) mige_projection_destroy(&m->source[v].projection);
-    if (m) mige_mi_destroy(&m->mi);
+    for (int v = 0; v < m->n; v++) mige_projection_destroy(&m->source[v].projection);
+    mige_mi_destroy(&m->mi);
 }
 
-const term_ops term_mige = {"mige", check, bytes, create, settle, apply, destroy};
+const term_ops term_mige = {sizeof(mige_term), check, bytes, create, settle, apply, destroy};

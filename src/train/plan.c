@@ -81,7 +81,7 @@ static int plan_terms(train_plan *p) {
             (term){.ops = p->objective->terms[i].ops, .weight = weight, .variant = p->objective->terms[i].variant};
     }
     for (int i = 0; i < p->nterms; i++)
-        if (p->terms[i].ops->check) MIGE_TRY(p->terms[i].ops->check(p, &p->terms[i]));
+        if (p->terms[i].ops->check) MIGE_TRY(p->terms[i].ops->check(p));
     return MIGE_OK;
 }
 

@@ -18,15 +18,15 @@ typedef struct term {
 
 /* All are called by all ranks alike. */
 struct term_ops {
-    const char *name;
+    size_t size; /* of *self, zeroed before create */
     /* Whether the options make sense for it; of the plan all but the terms is there. May be NULL. Not collective;
      * MIGE_EUSAGE. */
-    int (*check)(const train_plan *p, const term *k);
+    int (*check)(const train_plan *p);
     /* Bytes a rank takes, with the networks that it adds, from sizes alone. NULL: none. */
     double (*bytes)(const train_plan *p, const term *k);
     /* Takes all memory from t->pool, adds its networks to the model (trainer_add_member), its values to the series
-     * (trainer_add_series) and says which layers of the encoder it sends gradients to (trainer_want). Not
-     * collective: the caller agrees on the error. */
+     * (trainer_add_series) and says which layers of the encoder but the code's it sends gradients to
+     * (trainer_want). Not collective: the caller agrees on the error. */
     int (*create)(trainer *t, term *k);
     /* The same, what is collective; after all were created. May be NULL. Errors agreed. */
     int (*settle)(trainer *t, term *k);
@@ -35,7 +35,7 @@ struct term_ops {
      * encoder's affair), adds weight times its value, the same on every rank, to t->loss and puts its values into
      * t->values[series...]. Takes no memory. Collective, errors agreed. */
     int (*apply)(trainer *t, term *k);
-    /* What the pool does not hold; may be NULL, and self may be. */
+    /* What the pool does not hold, after a create that failed as well; may be NULL. */
     void (*destroy)(term *k);
 };
 

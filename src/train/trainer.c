@@ -64,10 +64,14 @@ static int create_parts(trainer *t) {
     t->layers = p->layout.n;
     t->code_layer = t->layers - 1;
     MIGE_TRY(take_memory(t));
+    MIGE_TRY(trainer_want(t, t->code_layer));
     MIGE_TRY(step_series(t));
     for (int i = 0; i < p->nterms; i++) {
-        t->terms[t->nterms++] = p->terms[i];
-        MIGE_TRY(t->terms[i].ops->create(t, &t->terms[i]));
+        term *k = &t->terms[i];
+        *k = p->terms[i];
+        MIGE_TRY(mige_pool_alloc(&t->pool, 1, k->ops->size, &k->self));
+        t->nterms++;
+        MIGE_TRY(k->ops->create(t, k));
     }
     return MIGE_OK;
 }

@@ -22,8 +22,7 @@ typedef struct {
     double *product; /* [images][K] d G of a view */
 } vicreg;
 
-static int check(const train_plan *p, const term *k) {
-    (void)k;
+static int check(const train_plan *p) {
     MIGE_CHECK(p->o->circumstance == CIRCUMSTANCE_VIEWS, MIGE_EUSAGE, "objective %s: has circumstance views only",
                p->objective->name);
     return MIGE_OK;
@@ -37,10 +36,7 @@ static double bytes(const train_plan *p, const term *k) {
 
 static int create(trainer *t, term *k) {
     size_t n = (size_t)t->images.count, K = (size_t)t->plan->code;
-    vicreg *m;
-    MIGE_TRY(mige_pool_alloc(&t->pool, 1, sizeof *m, &m));
-    k->self = m;
-    MIGE_TRY(trainer_want(t, t->code_layer));
+    vicreg *m = k->self;
     MIGE_TRY(MIGE_TAKE(&t->pool, MIGE_BLOCK(m->mean, VIEWS * K), MIGE_BLOCK(m->d, n * VIEWS * K),
                        MIGE_BLOCK(m->C, VIEWS * K * K), MIGE_BLOCK(m->product, n * K)));
     MIGE_TRY(trainer_add_series(t, k, "", "invariance", "1", "mean of |z1 - z2|^2 / K"));
@@ -123,4 +119,4 @@ static int apply(trainer *t, term *k) {
     return MIGE_OK;
 }
 
-const term_ops term_vicreg = {"vicreg", check, bytes, create, NULL, apply, NULL};
+const term_ops term_vicreg = {sizeof(vicreg), check, bytes, create, NULL, apply, NULL};
