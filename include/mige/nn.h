@@ -52,16 +52,11 @@ enum { MIGE_CRITIC_LAYERS = 5 };
 /* Sums buf[0..n) over all ranks, in place, the same result on each. Returns an error code. */
 typedef int (*mige_reduce_fn)(void *ctx, double *buf, int n);
 
-/* Told when the gradients grads[offset .. offset+count) are final, during backward, last layer first. */
-typedef int (*mige_ready_fn)(void *ctx, size_t offset, size_t count);
-
 /* How one pass runs. All-zero is valid: evaluation, alone. */
 typedef struct {
     int train;             /* 1: batch statistics (and running ones updated), dropout on; 0: running statistics */
     mige_reduce_fn reduce; /* NULL: this rank has the whole batch */
     void *reduce_ctx;
-    mige_ready_fn ready; /* NULL: nobody to tell */
-    void *ready_ctx;
     int mean;             /* 1: gaussian and noise layers take zeros for their draws: every z is mu */
     uint64_t seed, step;  /* of what is drawn; with first_sample they make it independent of ranks */
     int64_t first_sample; /* global index in the batch of this rank's first sample */
@@ -133,12 +128,9 @@ int mige_net_backward(mige_net *net, const float *const *upstream, const mige_pa
 /* Gradient of the input after backward, valid until the next one, or NULL if not asked for at creation. */
 const float *mige_net_input_gradient(const mige_net *net);
 
-/* Of a gaussian layer, about the n samples of the last forward pass and valid until the next: sigma [n][K],
- * eps [n][S][K], the exact score of z given the input, -eps / sigma [n][S][K]. The sum over samples of
- * KL(N(mu, sigma^2) || N(0, 1)) in nats, which adds scale * its gradient with respect to the layer's input to
- * upstream [n][2 K] unless that is NULL. */
-const float *mige_gaussian_sigma(const mige_net *net, int layer);
-const float *mige_gaussian_noise(const mige_net *net, int layer);
+/* Of a gaussian layer, about the n samples of the last forward pass: the exact score of z given the input,
+ * -eps / sigma [n][S][K]. The sum over samples of KL(N(mu, sigma^2) || N(0, 1)) in nats, which adds scale * its
+ * gradient with respect to the layer's input to upstream [n][2 K] unless that is NULL. */
 void mige_gaussian_score(const mige_net *net, int layer, int n, double *score);
 double mige_gaussian_kl(const mige_net *net, int layer, int n, double scale, float *upstream);
 
@@ -172,17 +164,14 @@ float mige_largest(int64_t n, const float *f, int64_t but);
 double mige_exponentials(int64_t n, float *f, int64_t but, float most);
 
 /* Softmax cross entropy: logits [n][classes], labels [n] in 0 .. classes - 1 -> sum over samples of -log p(label),
- * in nats; dlogits (may be NULL) = scale * gradient of that sum; *correct (may be NULL) counts argmax == label. */
-double mige_cross_entropy(const float *logits, const int32_t *labels, int n, int classes, double scale,
-                          float *dlogits, int64_t *correct);
-
-/* The same with targets of (1 - smoothing) at the label and smoothing / classes everywhere (label smoothing), less
- * confidence * entropy of the softmax in nats (confidence penalty; Pereyra et al. 2017). */
+ * in nats, with targets of (1 - smoothing) at the label and smoothing / classes everywhere (label smoothing), less
+ * confidence * entropy of the softmax (confidence penalty; Pereyra et al. 2017). dlogits (may be NULL) = scale *
+ * gradient of that sum; *correct (may be NULL) counts argmax == label. */
 typedef struct {
     double smoothing, confidence;
 } mige_softness;
-double mige_soft_cross_entropy(const mige_softness *o, const float *logits, const int32_t *labels, int n,
-                               int classes, double scale, float *dlogits, int64_t *correct);
+double mige_cross_entropy(mige_softness o, const float *logits, const int32_t *labels, int n, int classes,
+                          double scale, float *dlogits, int64_t *correct);
 
 /* Encoders, from an image to a code:
  *   dim          that of Deep InfoMax: conv1, conv2, conv3 of 64, 128, 256 channels (k4 s2 p1, no bias) with norm1,

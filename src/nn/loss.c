@@ -46,9 +46,9 @@ static double entropy(const float *z, int classes, double shift) {
     return sum;
 }
 
-double mige_soft_cross_entropy(const mige_softness *o, const float *logits, const int32_t *labels, int n,
-                               int classes, double scale, float *dlogits, int64_t *correct) {
-    const double rest = o->smoothing / classes, peak = 1 - o->smoothing + rest;
+double mige_cross_entropy(mige_softness o, const float *logits, const int32_t *labels, int n, int classes,
+                          double scale, float *dlogits, int64_t *correct) {
+    const double rest = o.smoothing / classes, peak = 1 - o.smoothing + rest;
     double loss = 0, top;
     int64_t hits = 0;
     for (int i = 0; i < n; i++) {
@@ -60,18 +60,13 @@ double mige_soft_cross_entropy(const mige_softness *o, const float *logits, cons
             double target = k == label ? peak : rest;
             if (target > 0) loss += target * (lse - ((double)z[k] - top));
         }
-        if (o->confidence != 0) loss -= o->confidence * (H = entropy(z, classes, top + lse));
+        if (o.confidence != 0) loss -= o.confidence * (H = entropy(z, classes, top + lse));
         for (int k = 0; dlogits && k < classes; k++) {
             double log_p = (double)z[k] - top - lse, p = exp(log_p), d = p - (k == label ? peak : rest);
-            if (o->confidence != 0 && p > 0) d += o->confidence * p * (log_p + H);
+            if (o.confidence != 0 && p > 0) d += o.confidence * p * (log_p + H);
             dlogits[(size_t)i * (size_t)classes + (size_t)k] = (float)(scale * d);
         }
     }
     if (correct) *correct = hits;
     return loss;
-}
-
-double mige_cross_entropy(const float *logits, const int32_t *labels, int n, int classes, double scale,
-                          float *dlogits, int64_t *correct) {
-    return mige_soft_cross_entropy(&(mige_softness){0, 0}, logits, labels, n, classes, scale, dlogits, correct);
 }

@@ -171,7 +171,6 @@ int mige_net_backward(mige_net *net, const float *const *upstream, const mige_pa
         merge((size_t)net->n * l->out_size, upstream[i], i < last, net->flow[now]);
         float *dx = wanted ? net->flow[next] : NULL;
         MIGE_TRY(ops->backward(net, l, x, net->flow[now], dx, net->n, pass));
-        if (pass->ready && l->num_params > 0) MIGE_TRY(pass->ready(pass->ready_ctx, l->param, l->num_params));
         now = next;
     }
     net->input_grad = net->flow[now];

@@ -9,15 +9,15 @@
 #include <string.h>
 
 enum { LAYERS = MIGE_CRITIC_LAYERS, LAST = LAYERS - 1 };
-/* The networks of x, of y (or of both, then alone), and the latter once more, to reach its input. */
-enum { OF_X, OF_Y, TO_Y, NETS };
+/* The networks of x, of y (or of both, then alone). */
+enum { OF_X, OF_Y, NETS };
 static const mige_pass training = {.train = 1};
 
 struct critic {
     critic_shape shape;
     mige_net *net[NETS];
-    size_t count[NETS], n; /* parameters; of TO_Y none of its own */
-    float *params, *grads, *aside;
+    size_t n; /* parameters */
+    float *params, *grads;
     float *in[2]; /* separable: x and y [M][d]; joint: positives, then negatives [2M][2d] in the first */
     float *f;     /* separable [M][M], joint [2M]; turned into weights, see weigh() */
     float *up[2]; /* upstream of g and h [M][out]; joint [2M] in the first */
@@ -51,9 +51,8 @@ static int create_nets(critic *c) {
     mige_shape in = {1, 1, columns(s)};
     layers(s, spec);
     for (int i = s->joint ? OF_Y : OF_X; i < NETS; i++) {
-        MIGE_TRY(mige_net_create(in, spec, LAYERS, rows(s), i == TO_Y, &c->net[i]));
-        c->count[i] = i == TO_Y ? 0 : mige_net_num_params(c->net[i]);
-        c->n += c->count[i];
+        MIGE_TRY(mige_net_create(in, spec, LAYERS, rows(s), i == OF_Y, &c->net[i]));
+        c->n += mige_net_num_params(c->net[i]);
     }
     return MIGE_OK;
 }
@@ -64,8 +63,8 @@ static int take_memory(critic *c) {
     size_t networks = s->joint ? 1 : 2;
     MIGE_TRY(create_nets(c));
     MIGE_TRY(MIGE_TAKE(&c->memory, MIGE_BLOCK(c->params, c->n), MIGE_BLOCK(c->grads, c->n),
-                       MIGE_BLOCK(c->aside, mige_net_num_params(c->net[TO_Y])), MIGE_BLOCK(c->f, pairs(s)),
-                       MIGE_BLOCK(c->in[0], networks * in), MIGE_BLOCK(c->up[0], networks * out)));
+                       MIGE_BLOCK(c->f, pairs(s)), MIGE_BLOCK(c->in[0], networks * in),
+                       MIGE_BLOCK(c->up[0], networks * out)));
     c->in[1] = c->in[0] + (networks - 1) * in;
     c->up[1] = c->up[0] + (networks - 1) * out;
     critic_use(c, NULL);
@@ -93,7 +92,7 @@ double critic_bytes(const critic_shape *s) {
     layers(s, spec);
     double net = (double)mige_net_bytes((mige_shape){1, 1, columns(s)}, spec, LAYERS, rows(s));
     double block = (double)rows(s) * (columns(s) + outputs(s));
-    return net * (s->joint ? 3 : 5) + 4 * ((double)pairs(s) + block * (s->joint ? 1 : 2));
+    return net * (s->joint ? 2 : 4) + 4 * ((double)pairs(s) + block * (s->joint ? 1 : 2));
 }
 
 size_t critic_num_params(const critic *c) {
@@ -108,11 +107,10 @@ float *critic_grads(const critic *c) {
 
 void critic_use(critic *c, float *params) {
     float *p = params ? params : c->params, *g = c->grads;
-    for (int i = 0; i < TO_Y; i++) {
-        if (c->net[i]) mige_net_move(c->net[i], p, g);
-        if (i == OF_Y) mige_net_move(c->net[TO_Y], p, c->aside);
-        p += c->count[i];
-        g += c->count[i];
+    for (int i = c->shape.joint ? OF_Y : OF_X; i < NETS; i++) {
+        mige_net_move(c->net[i], p, g);
+        p += mige_net_num_params(c->net[i]);
+        g += mige_net_num_params(c->net[i]);
     }
 }
 
@@ -224,7 +222,7 @@ int critic_backward(critic *c, double weight) {
 /* Input gradients against the directions of y: those of rows [first, first + M). */
 static double contract(const critic *c, int first, const double *dy) {
     size_t M = (size_t)c->shape.M, d = (size_t)c->shape.d, width = (size_t)columns(&c->shape);
-    const float *gradient = mige_net_input_gradient(c->net[TO_Y]);
+    const float *gradient = mige_net_input_gradient(c->net[OF_Y]);
     double sum = 0;
     for (size_t m = (size_t)first; m < (size_t)first + M; m++) {
         size_t of = m < M ? m : (m + (size_t)c->shift) % M;
@@ -235,13 +233,12 @@ static double contract(const critic *c, int first, const double *dy) {
 
 int critic_along(critic *c, const double *dy, critic_value *v) {
     const critic_shape *s = &c->shape;
-    MIGE_TRY(mige_net_forward(c->net[TO_Y], c->in[s->joint ? 0 : 1], rows(s), &training));
     upstream(c, OF_Y, 1, s->joint ? 1 : 0, c->up[0]);
-    MIGE_TRY(back(c->net[TO_Y], c->up[0]));
+    MIGE_TRY(back(c->net[OF_Y], c->up[0]));
     v->positive = contract(c, 0, dy);
     if (!s->joint) {
         upstream(c, OF_Y, 0, 1, c->up[0]);
-        MIGE_TRY(back(c->net[TO_Y], c->up[0]));
+        MIGE_TRY(back(c->net[OF_Y], c->up[0]));
     }
     v->negative = contract(c, s->joint ? s->M : 0, dy);
     return MIGE_OK;

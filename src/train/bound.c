@@ -45,14 +45,6 @@ static const mige_layer_spec concat_pair[CONCAT_PAIR] = {
     {.kind = MIGE_LINEAR, .name = "out", .out = 1, .bias = 1},
 };
 
-/* A network of a critic: its layers, its input, and for how many rows at once. */
-typedef struct {
-    const char *name;
-    const mige_layer_spec *spec;
-    int layers, rows;
-    mige_shape in;
-} part;
-
 /* The layer whose map a critic sees: of Deep InfoMax's encoder, the second convolution's or, concatenated, the
  * third's.
  */
@@ -60,18 +52,18 @@ static int map_layer(const train_plan *p) {
     return mige_net_layer(p->encoder, p->o->critic == CRITIC_CONCAT ? "norm3" : "norm2");
 }
 
-static int list_parts(const train_plan *p, part parts[3]) {
+static int list_parts(const train_plan *p, train_network parts[3]) {
     int n = p->images, pairs = (int)fmin((double)n * p->batch, INT_MAX), concat = p->o->critic == CRITIC_CONCAT;
     if (p->o->circumstance == CIRCUMSTANCE_VIEWS) return 0;
     mige_shape map = mige_net_shape(p->encoder, map_layer(p)), code = {1, 1, p->code};
     if (!concat) {
-        parts[0] = (part){"critic_map", tower, TOWER, n, map};
-        parts[1] = (part){"critic_code", dot_code, 1, n, code};
+        parts[0] = (train_network){"critic_map", tower, TOWER, n, map};
+        parts[1] = (train_network){"critic_code", dot_code, 1, n, code};
         return 2;
     }
-    parts[0] = (part){"critic_map", concat_map, 1, n, map};
-    parts[1] = (part){"critic_code", concat_code, 1, n, code};
-    parts[2] = (part){"critic_pair", concat_pair, CONCAT_PAIR, pairs, {1, 1, CONCAT_WIDTH}};
+    parts[0] = (train_network){"critic_map", concat_map, 1, n, map};
+    parts[1] = (train_network){"critic_code", concat_code, 1, n, code};
+    parts[2] = (train_network){"critic_pair", concat_pair, CONCAT_PAIR, pairs, {1, 1, CONCAT_WIDTH}};
     return 3;
 }
 
@@ -99,12 +91,11 @@ static void set_sizes(const train_plan *p, int variant, int images, bound *b) {
 
 static double bytes(const train_plan *p, const term *k) {
     bound b;
-    part parts[3];
+    train_network parts[3];
     double sum = 0;
     int n = list_parts(p, parts);
     set_sizes(p, k->variant, p->images, &b);
-    for (int i = 0; i < n; i++)
-        sum += trainer_member_bytes(parts[i].in, parts[i].spec, parts[i].layers, parts[i].rows);
+    for (int i = 0; i < n; i++) sum += trainer_member_bytes(parts[i]);
     double pairs = (double)b.n * b.N;
     return sum + 4 * ((4. * b.n + 2. * b.N) * b.width + pairs * (b.concat ? 1 + CONCAT_WIDTH : 1) + b.n);
 }
@@ -112,14 +103,12 @@ static double bytes(const train_plan *p, const term *k) {
 static int create(trainer *t, term *k) {
     const train_plan *p = t->plan;
     bound *b = k->self;
-    part parts[3];
+    train_network parts[3];
     set_sizes(p, k->variant, (int)t->images.count, b);
     b->over = b->all_codes ? &t->rows : &t->images;
     mige_net **nets[] = {&b->map, &b->code, &b->pair};
     int n = list_parts(p, parts);
-    for (int i = 0; i < n; i++)
-        MIGE_TRY(trainer_add_member(t, parts[i].name, parts[i].in, parts[i].spec, parts[i].layers, parts[i].rows,
-                                    nets[i]));
+    for (int i = 0; i < n; i++) MIGE_TRY(trainer_add_member(t, parts[i], nets[i]));
     b->map_layer = n ? map_layer(p) : -1;
     if (n) MIGE_TRY(trainer_want(t, b->map_layer));
     size_t rows = (size_t)b->n * (size_t)b->width, columns = (size_t)b->N * (size_t)b->width;

@@ -34,34 +34,27 @@ static int projected_dim(const train_plan *p, int layer) {
     return p->o->projection < size ? (int)p->o->projection : size;
 }
 
+static int add(mige_term *m, const char *name, int dim, int gradient, source s) {
+    m->variable[m->n] = (mige_mi_variable){name, dim, gradient};
+    m->source[m->n] = s;
+    return m->n++;
+}
+
+static void pair(mige_term *m, int a, int b) {
+    m->pair[m->npairs++] = (mige_mi_pair){a, b};
+}
+
 /* The variables and pairs of a circumstance. The layer of h is that of feature conv. */
 static void list(const train_plan *p, mige_term *m) {
     const char *conv = mige_encoder_feature(&p->layout, "conv");
     int code = p->layout.n - 1, h = conv ? mige_net_layer(p->encoder, conv) : code;
-    int x_dim = projected_dim(p, IMAGE), h_dim = projected_dim(p, h), circumstance = p->o->circumstance;
-    if (circumstance == CIRCUMSTANCE_VIEWS) {
-        m->variable[0] = (mige_mi_variable){"z1", p->code, 1};
-        m->variable[1] = (mige_mi_variable){"z2", p->code, 1};
-        m->source[0] = (source){.layer = code};
-        m->source[1] = (source){.layer = code, .copy = 1};
-        m->pair[0] = (mige_mi_pair){0, 1};
-        m->n = 2;
-        m->npairs = 1;
-        return;
-    }
-    m->variable[0] = (mige_mi_variable){"z", p->code, 1};
-    m->source[0] = (source){.layer = code};
-    m->n = 1;
-    if (circumstance != CIRCUMSTANCE_II) {
-        m->variable[m->n] = (mige_mi_variable){"x", x_dim, 0};
-        m->source[m->n] = (source){.layer = IMAGE, .projected = 1, .stream = 0};
-        m->pair[m->npairs++] = (mige_mi_pair){m->n++, 0};
-    }
-    if (circumstance != CIRCUMSTANCE_I) {
-        m->variable[m->n] = (mige_mi_variable){"h", h_dim, 1};
-        m->source[m->n] = (source){.layer = h, .projected = 1, .stream = 1};
-        m->pair[m->npairs++] = (mige_mi_pair){m->n++, 0};
-    }
+    int z = add(m, p->o->circumstance == CIRCUMSTANCE_VIEWS ? "z1" : "z", p->code, 1, (source){.layer = code});
+    if (p->o->circumstance == CIRCUMSTANCE_VIEWS)
+        pair(m, z, add(m, "z2", p->code, 1, (source){.layer = code, .copy = 1}));
+    if (p->o->circumstance == CIRCUMSTANCE_I || p->o->circumstance == CIRCUMSTANCE_BOTH)
+        pair(m, add(m, "x", projected_dim(p, IMAGE), 0, (source){.layer = IMAGE, .projected = 1, .stream = 0}), z);
+    if (p->o->circumstance == CIRCUMSTANCE_II || p->o->circumstance == CIRCUMSTANCE_BOTH)
+        pair(m, add(m, "h", projected_dim(p, h), 1, (source){.layer = h, .projected = 1, .stream = 1}), z);
 }
 
 static int check(const train_plan *p) {

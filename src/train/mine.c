@@ -20,9 +20,13 @@ static int inputs(const train_plan *p) {
     return trainer_size(p->encoder, -1) + p->code;
 }
 
+static train_network critic(const train_plan *p) {
+    return (train_network){"critic", layers, MIGE_CRITIC_LAYERS, 2 * p->images, {1, 1, inputs(p)}};
+}
+
 static double bytes(const train_plan *p, const term *k) {
     (void)k;
-    return trainer_member_bytes((mige_shape){1, 1, inputs(p)}, layers, MIGE_CRITIC_LAYERS, 2 * p->images) +
+    return trainer_member_bytes(critic(p)) +
            4. * (2. * p->images * (inputs(p) + 1) + (double)p->code * (p->images + p->batch));
 }
 
@@ -30,8 +34,7 @@ static int create(trainer *t, term *k) {
     const train_plan *p = t->plan;
     size_t n = (size_t)t->images.count, K = (size_t)p->code;
     mine *m = k->self;
-    mige_shape in = {1, 1, inputs(p)};
-    MIGE_TRY(trainer_add_member(t, "critic", in, layers, MIGE_CRITIC_LAYERS, 2 * p->images, &m->net));
+    MIGE_TRY(trainer_add_member(t, critic(p), &m->net));
     MIGE_TRY(MIGE_TAKE(&t->pool, MIGE_BLOCK(m->in, 2 * n * (size_t)inputs(p)), MIGE_BLOCK(m->upstream, 2 * n),
                        MIGE_BLOCK(m->mine, n * K), MIGE_BLOCK(m->all, (size_t)p->batch * K)));
     return trainer_add_series(t, k, "", "bound", "nat", "the critic's bound on I(x;z), in this batch");

@@ -31,10 +31,15 @@ int train_encoder(const train_options *o, mige_shape in, mige_encoder *e) {
     return mige_encoder_create(o->encoder, in, &k, e);
 }
 
-static int plan_encoder(train_plan *p) {
+train_network train_plan_encoder(const train_plan *p) {
     mige_shape in = {p->data->h, p->data->w, p->data->c};
-    MIGE_TRY(train_encoder(p->o, in, &p->layout));
-    return mige_net_blueprint(in, p->layout.layers, p->layout.n, p->images * p->copies, 0, &p->encoder);
+    return (train_network){"encoder", p->layout.layers, p->layout.n, p->images * p->copies, in};
+}
+
+static int plan_encoder(train_plan *p) {
+    train_network w = train_plan_encoder(p);
+    MIGE_TRY(train_encoder(p->o, w.in, &p->layout));
+    return mige_net_blueprint(w.in, w.spec, p->layout.n, w.rows, 0, &p->encoder);
 }
 
 static int check_rows(const train_plan *p) {
@@ -120,9 +125,9 @@ void train_plan_destroy(train_plan *p) {
     p->terms = NULL;
 }
 
-double trainer_member_bytes(mige_shape in, const mige_layer_spec *spec, int nlayers, int max_batch) {
+double trainer_member_bytes(train_network w) {
     mige_net *net;
-    if (mige_net_blueprint(in, spec, nlayers, max_batch, 1, &net)) return INFINITY;
+    if (mige_net_blueprint(w.in, w.spec, w.layers, w.rows, 1, &net)) return INFINITY;
     double bytes = mige_net_memory(net) + model_bytes(mige_net_num_params(net), 1, 1);
     mige_net_destroy(&net);
     return bytes;
@@ -139,11 +144,8 @@ int train_plan_scores(const train_plan *plan) {
 double train_plan_bytes(const train_plan *plan, int batch) {
     train_plan p = *plan;
     set_batch(&p, batch);
-    mige_shape in = {p.data->h, p.data->w, p.data->c};
-    int n = p.images * p.copies;
-    double bytes = trainer_member_bytes(in, p.layout.layers, p.layout.n, n);
-    bytes +=
-        4. * n * trainer_size(p.encoder, -1) + 8. * (double)p.data->train.n + (double)mige_augment_scratch(p.data);
+    double bytes = trainer_member_bytes(train_plan_encoder(&p)) + 8. * (double)p.data->train.n +
+                   4. * p.images * p.copies * trainer_size(p.encoder, -1) + (double)mige_augment_scratch(p.data);
     for (int i = 0; i < p.nterms; i++)
         if (p.terms[i].ops->bytes) bytes += p.terms[i].ops->bytes(&p, &p.terms[i]);
     return bytes;

@@ -17,20 +17,20 @@ typedef struct {
     double *draw;    /* [K] */
 } prior;
 
+static train_network discriminator(const train_plan *p) {
+    return (train_network){"discriminator", layers, MIGE_CRITIC_LAYERS, 2 * p->images * p->copies, {1, 1, p->code}};
+}
+
 static double bytes(const train_plan *p, const term *k) {
-    int rows = 2 * p->images * p->draws;
     (void)k;
-    return trainer_member_bytes((mige_shape){1, 1, p->code}, layers, MIGE_CRITIC_LAYERS, rows) +
-           4. * rows * (p->code + 1);
+    return trainer_member_bytes(discriminator(p)) + 8. * p->images * p->copies * (p->code + 1);
 }
 
 static int create(trainer *t, term *k) {
     const train_plan *p = t->plan;
     size_t rows = 2 * (size_t)t->n, K = (size_t)p->code;
     prior *m = k->self;
-    mige_shape in = {1, 1, p->code};
-    MIGE_TRY(
-        trainer_add_member(t, "discriminator", in, layers, MIGE_CRITIC_LAYERS, 2 * p->images * p->copies, &m->net));
+    MIGE_TRY(trainer_add_member(t, discriminator(p), &m->net));
     MIGE_TRY(
         MIGE_TAKE(&t->pool, MIGE_BLOCK(m->in, rows * K), MIGE_BLOCK(m->upstream, rows), MIGE_BLOCK(m->draw, K)));
     MIGE_TRY(trainer_add_series(t, k, "", "prior", "nat", "mean softplus(-D) of codes: what the encoder lowers"));

@@ -37,6 +37,15 @@ typedef struct {
     int nterms;
 } train_plan;
 
+/* A network of the model: the name of its group in checkpoints, its layers (MOST_MEMBER_LAYERS, but for the
+ * encoder), and for how many rows at once. Its name outlives the trainer. */
+typedef struct {
+    const char *name;
+    const mige_layer_spec *spec;
+    int layers, rows;
+    mige_shape in;
+} train_network;
+
 /* The encoder of a training, for images of shape `in`. Not collective. Errors: MIGE_EUSAGE. */
 int train_encoder(const train_options *o, mige_shape in, mige_encoder *e);
 
@@ -44,6 +53,7 @@ int train_encoder(const train_options *o, mige_shape in, mige_encoder *e);
 int train_plan_create(const train_options *o, const mige_score_options *score, const mige_data *d, uint64_t seed,
                       const mige_comm *c, train_plan *p);
 void train_plan_destroy(train_plan *p);
+train_network train_plan_encoder(const train_plan *p);
 /* Bytes that the largest rank takes with batches of `batch` images. */
 double train_plan_bytes(const train_plan *p, int batch);
 /* Whether the estimator of scores has a part in that. */
@@ -85,12 +95,10 @@ void trainer_destroy(trainer *t);
 /* Step number `step`, from 1: t->values, which t->series describe. Collective; errors agreed. */
 int trainer_step(trainer *t, int64_t step);
 
-/* For terms, while they are created. A network for the model, of the given layers (MOST_MEMBER_LAYERS) and for at
- * most max_batch rows: *net stays the model's. Its name, that of a group in checkpoints, outlives the trainer. */
-int trainer_add_member(trainer *t, const char *name, mige_shape in, const mige_layer_spec *spec, int nlayers,
-                       int max_batch, mige_net **net);
-/* Bytes of such a network for a term's forecast, with parameters, moments and gradients once more. */
-double trainer_member_bytes(mige_shape in, const mige_layer_spec *spec, int nlayers, int max_batch);
+/* For terms, while they are created: *net stays the model's. And its bytes for a term's forecast, with parameters,
+ * moments and gradients once more. */
+int trainer_add_member(trainer *t, train_network w, mige_net **net);
+double trainer_member_bytes(train_network w);
 /* One of a term's values (k NULL: of the step's own): the series <of><name>. A term adds all of its own at one go,
  * in create or in settle. */
 int trainer_add_series(trainer *t, term *k, const char *of, const char *name, const char *units,

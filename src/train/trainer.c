@@ -6,10 +6,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-int trainer_add_member(trainer *t, const char *name, mige_shape in, const mige_layer_spec *spec, int nlayers,
-                       int max_batch, mige_net **net) {
-    MIGE_TRY(mige_net_create(in, spec, nlayers, max_batch, t->model.n > 0, net));
-    return model_add(&t->model, name, *net, t->plan->seed);
+int trainer_add_member(trainer *t, train_network w, mige_net **net) {
+    MIGE_TRY(mige_net_create(w.in, w.spec, w.layers, w.rows, t->model.n > 0, net));
+    return model_add(&t->model, w.name, *net, t->plan->seed);
 }
 
 int trainer_add_series(trainer *t, term *k, const char *of, const char *name, const char *units,
@@ -58,9 +57,7 @@ static int take_memory(trainer *t) {
 /* The encoder, then what the terms add. */
 static int create_parts(trainer *t) {
     const train_plan *p = t->plan;
-    mige_shape in = {t->data->h, t->data->w, t->data->c};
-    MIGE_TRY(
-        trainer_add_member(t, "encoder", in, p->layout.layers, p->layout.n, p->images * p->copies, &t->encoder));
+    MIGE_TRY(trainer_add_member(t, train_plan_encoder(p), &t->encoder));
     t->layers = p->layout.n;
     t->code_layer = t->layers - 1;
     MIGE_TRY(take_memory(t));
