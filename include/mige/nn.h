@@ -80,8 +80,8 @@ typedef struct {
 int mige_net_create(mige_shape in, const mige_layer_spec *spec, int nlayers, int max_batch, int input_gradient,
                     mige_net **net);
 void mige_net_destroy(mige_net **net);
-/* The same without any memory: for shapes, tensors and sizes alone. And the bytes that such a
- * one would take. */
+/* The same without any memory, for shapes, tensors and sizes alone: its first weights are nowhere. And the bytes
+ * that it would have taken; not of other networks. */
 int mige_net_blueprint(mige_shape in, const mige_layer_spec *spec, int nlayers, int max_batch, int input_gradient,
                        mige_net **net);
 size_t mige_net_memory(const mige_net *net);
@@ -99,13 +99,13 @@ void mige_net_tensor(const mige_net *net, int i, mige_tensor *tensor);
  * belong to the caller and outlive the network: memory that ranks share. What params holds is taken as it is. */
 void mige_net_move(mige_net *net, float *params, float *grads);
 
-/* Index of the layer called `name`, -1 if there is none; shape of a layer's output (layer -1: the input's). */
+/* Index of the layer called `name`, -1 if there is none; shape of a layer's output (layer -1: the input's), and
+ * its values. */
 int mige_net_layer(const mige_net *net, const char *name);
 int mige_net_num_layers(const mige_net *net);
 const char *mige_net_layer_name(const mige_net *net, int layer);
 mige_shape mige_net_shape(const mige_net *net, int layer);
-/* Bytes that mige_net_create would take for such a network; 0 if the shapes do not fit. */
-size_t mige_net_bytes(mige_shape in, const mige_layer_spec *spec, int nlayers, int max_batch);
+int mige_net_size(const mige_net *net, int layer);
 
 /* PyTorch's defaults: weights and biases U(-b, b), b = 1/sqrt(fan in); gamma 1, beta 0; running mean 0,
  * variance 1. A function of (seed, purpose, stream) alone: element i of the flat vector draws at index i, step
@@ -121,10 +121,12 @@ int mige_net_forward(mige_net *net, const float *x, int n, const mige_pass *pass
 const float *mige_net_output(const mige_net *net, int layer);
 
 /* Back-propagates. upstream[l], where not NULL, is dLoss/d(output of layer l), [n][shape], and is added to
- * what comes from above; upstream has one entry a layer, the last is usually the only one. Gradients overwrite
+ * what comes from above; upstream has one entry a layer. Gradients overwrite
  * the flat gradient vector (sums over this rank's samples; the caller reduces over ranks). Collective as forward.
  * Errors: MIGE_EUSAGE unless the forward before it was in training; those of the callbacks. */
 int mige_net_backward(mige_net *net, const float *const *upstream, const mige_pass *pass);
+/* The same, of the gradient of the last layer's output alone. */
+int mige_net_backward_last(mige_net *net, const float *upstream, const mige_pass *pass);
 /* Gradient of the input after backward, valid until the next one, or NULL if not asked for at creation. */
 const float *mige_net_input_gradient(const mige_net *net);
 

@@ -26,7 +26,6 @@ typedef struct {
     float *m, *v, *x, *dlogits;
     int32_t *labels;
     int64_t *order;
-    const float *upstream[5];
     mige_pool memory; /* of the arrays */
 } classifier;
 
@@ -48,11 +47,9 @@ static int classifier_create(const config *c, const mige_data *d, int width, cla
     MIGE_TRY(mige_net_create((mige_shape){1, 1, width}, spec, sizeof spec / sizeof *spec, (int)B, 0, &k->net));
     MIGE_TRY(mige_net_init(k->net, (uint64_t)c->seed, MIGE_RNG_PROBE, 0));
     size_t params = mige_net_num_params(k->net);
-    MIGE_TRY(MIGE_TAKE(&k->memory, MIGE_BLOCK(k->m, params), MIGE_BLOCK(k->v, params),
-                       MIGE_BLOCK(k->x, B * (size_t)width), MIGE_BLOCK(k->dlogits, B * (size_t)d->classes),
-                       MIGE_BLOCK(k->labels, B), MIGE_BLOCK(k->order, d->train.n)));
-    k->upstream[3] = k->dlogits;
-    return MIGE_OK;
+    return MIGE_TAKE(&k->memory, MIGE_BLOCK(k->m, params), MIGE_BLOCK(k->v, params),
+                     MIGE_BLOCK(k->x, B * (size_t)width), MIGE_BLOCK(k->dlogits, B * (size_t)d->classes),
+                     MIGE_BLOCK(k->labels, B), MIGE_BLOCK(k->order, d->train.n));
 }
 
 static int train_epoch(const config *c, const mige_data *d, const job *j, classifier *k, int64_t epoch,
@@ -70,7 +67,7 @@ static int train_epoch(const config *c, const mige_data *d, const job *j, classi
         MIGE_TRY(mige_net_forward(k->net, k->x, (int)B, &pass));
         mige_cross_entropy(HARD, mige_net_output(k->net, 3), k->labels, (int)B, d->classes, 1. / (double)B,
                            k->dlogits, NULL);
-        MIGE_TRY(mige_net_backward(k->net, k->upstream, &pass));
+        MIGE_TRY(mige_net_backward_last(k->net, k->dlogits, &pass));
         mige_adam_step(&adam, *step, mige_net_num_params(k->net), mige_net_params(k->net), mige_net_grads(k->net),
                        k->m, k->v);
     }

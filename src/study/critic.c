@@ -35,11 +35,6 @@ static int outputs(const critic_shape *s) {
     return s->joint ? 1 : s->out;
 }
 
-static void layers(const critic_shape *s, mige_layer_spec spec[LAYERS]) {
-    const mige_layer_spec all[LAYERS] = MIGE_CRITIC_OF(s->hidden, s->hidden, outputs(s));
-    memcpy(spec, all, sizeof all);
-}
-
 /* Numbers in f. */
 static size_t pairs(const critic_shape *s) {
     return s->joint ? 2 * (size_t)s->M : (size_t)s->M * (size_t)s->M;
@@ -47,11 +42,12 @@ static size_t pairs(const critic_shape *s) {
 
 static int create_nets(critic *c) {
     const critic_shape *s = &c->shape;
-    mige_layer_spec spec[LAYERS];
+    const mige_layer_spec spec[LAYERS] = MIGE_CRITIC_OF(s->hidden, s->hidden, outputs(s));
     mige_shape in = {1, 1, columns(s)};
-    layers(s, spec);
+    int counts = c->memory.counts;
     for (int i = s->joint ? OF_Y : OF_X; i < NETS; i++) {
-        MIGE_TRY(mige_net_create(in, spec, LAYERS, rows(s), i == OF_Y, &c->net[i]));
+        MIGE_TRY((counts ? mige_net_blueprint : mige_net_create)(in, spec, LAYERS, rows(s), i == OF_Y, &c->net[i]));
+        if (counts) c->memory.bytes += (double)mige_net_memory(c->net[i]);
         c->n += mige_net_num_params(c->net[i]);
     }
     return MIGE_OK;
@@ -60,21 +56,18 @@ static int create_nets(critic *c) {
 static int take_memory(critic *c) {
     const critic_shape *s = &c->shape;
     size_t n = (size_t)rows(s), in = n * (size_t)columns(s), out = n * (size_t)outputs(s);
-    size_t networks = s->joint ? 1 : 2;
+    size_t second = s->joint ? 0 : 1;
     MIGE_TRY(create_nets(c));
-    MIGE_TRY(MIGE_TAKE(&c->memory, MIGE_BLOCK(c->params, c->n), MIGE_BLOCK(c->grads, c->n),
-                       MIGE_BLOCK(c->f, pairs(s)), MIGE_BLOCK(c->in[0], networks * in),
-                       MIGE_BLOCK(c->up[0], networks * out)));
-    c->in[1] = c->in[0] + (networks - 1) * in;
-    c->up[1] = c->up[0] + (networks - 1) * out;
-    critic_use(c, NULL);
-    return MIGE_OK;
+    return MIGE_TAKE(&c->memory, MIGE_BLOCK(c->params, c->n), MIGE_BLOCK(c->grads, c->n),
+                     MIGE_BLOCK(c->f, pairs(s)), MIGE_BLOCK(c->in[0], in), MIGE_BLOCK(c->in[1], second * in),
+                     MIGE_BLOCK(c->up[0], out), MIGE_BLOCK(c->up[1], second * out));
 }
 
 int critic_create(const critic_shape *shape, critic **c) {
     MIGE_TRY(mige_alloc(1, sizeof **c, c));
     (*c)->shape = *shape;
     int err = take_memory(*c);
+    if (!err) critic_use(*c, NULL);
     if (err) critic_destroy(c);
     return err;
 }
@@ -88,11 +81,10 @@ void critic_destroy(critic **c) {
 }
 
 double critic_bytes(const critic_shape *s) {
-    mige_layer_spec spec[LAYERS];
-    layers(s, spec);
-    double net = (double)mige_net_bytes((mige_shape){1, 1, columns(s)}, spec, LAYERS, rows(s));
-    double block = (double)rows(s) * (columns(s) + outputs(s));
-    return net * (s->joint ? 2 : 4) + 4 * ((double)pairs(s) + block * (s->joint ? 1 : 2));
+    critic c = {.shape = *s, .memory.counts = 1};
+    double bytes = take_memory(&c) ? INFINITY : c.memory.bytes;
+    for (int i = 0; i < NETS; i++) mige_net_destroy(&c.net[i]);
+    return bytes;
 }
 
 size_t critic_num_params(const critic *c) {
@@ -185,11 +177,6 @@ int critic_forward(critic *c, const double *x, const double *y, int64_t shift, c
     return MIGE_OK;
 }
 
-static int back(mige_net *net, const float *up) {
-    const float *all[LAYERS] = {[LAST] = up};
-    return mige_net_backward(net, all, &training);
-}
-
 /* Upstream of h, of g in OF_X: positive times the mean's part (g_m / M), plus negative times that of the negatives
  * (W' g); W and h in place of W' and g. */
 static void upstream(critic *c, int of, float positive, float negative, float *up) {
@@ -210,10 +197,10 @@ int critic_backward(critic *c, double weight) {
     const critic_shape *s = &c->shape;
     mige_clock_start(MIGE_PHASE_BACKWARD);
     upstream(c, OF_Y, -1, (float)weight, c->up[0]);
-    MIGE_TRY(back(c->net[OF_Y], c->up[0]));
+    MIGE_TRY(mige_net_backward_last(c->net[OF_Y], c->up[0], &training));
     if (!s->joint) {
         upstream(c, OF_X, -1, (float)weight, c->up[1]);
-        MIGE_TRY(back(c->net[OF_X], c->up[1]));
+        MIGE_TRY(mige_net_backward_last(c->net[OF_X], c->up[1], &training));
     }
     mige_clock_stop(MIGE_PHASE_BACKWARD, rows(s) * mige_net_flops(c->net[OF_Y], 1) * (s->joint ? 1 : 2));
     return MIGE_OK;
@@ -234,11 +221,11 @@ static double contract(const critic *c, int first, const double *dy) {
 int critic_along(critic *c, const double *dy, critic_value *v) {
     const critic_shape *s = &c->shape;
     upstream(c, OF_Y, 1, s->joint ? 1 : 0, c->up[0]);
-    MIGE_TRY(back(c->net[OF_Y], c->up[0]));
+    MIGE_TRY(mige_net_backward_last(c->net[OF_Y], c->up[0], &training));
     v->positive = contract(c, 0, dy);
     if (!s->joint) {
         upstream(c, OF_Y, 0, 1, c->up[0]);
-        MIGE_TRY(back(c->net[OF_Y], c->up[0]));
+        MIGE_TRY(mige_net_backward_last(c->net[OF_Y], c->up[0], &training));
     }
     v->negative = contract(c, s->joint ? s->M : 0, dy);
     return MIGE_OK;

@@ -196,8 +196,7 @@ static int restore(work *w) {
         err = mige_file_try(output);
     }
     MIGE_TRY(mige_agree(c, err));
-    for (int v = 0; v < VALUES; v++)
-        MIGE_TRY(mige_bcast(c, 0, w->t.values[v], (size_t)w->t.ncells * sizeof(double)));
+    MIGE_TRY(mige_bcast(c, 0, w->t.values[0], VALUES * (size_t)w->t.ncells * sizeof(double)));
     int64_t done = 0;
     for (int64_t i = 0; i < w->t.ncells; i++) done += !isnan(w->t.values[GRADIENT][i]);
     if (found) mige_say("toy: %s has %lld of %lld cells", output, (long long)done, (long long)w->t.ncells);
@@ -222,10 +221,9 @@ static int create_problems(work *w) {
 }
 
 static int take_table(toy *t) {
-    for (int v = 0; v < VALUES; v++) {
-        MIGE_TRY(mige_alloc((size_t)t->ncells, sizeof(double), &t->values[v]));
-        for (int64_t i = 0; i < t->ncells; i++) t->values[v][i] = NAN;
-    }
+    MIGE_TRY(mige_alloc(VALUES * (size_t)t->ncells, sizeof(double), &t->values[0]));
+    for (int v = 1; v < VALUES; v++) t->values[v] = t->values[v - 1] + t->ncells;
+    for (int64_t i = 0; i < VALUES * t->ncells; i++) t->values[0][i] = NAN;
     return MIGE_OK;
 }
 
@@ -303,10 +301,9 @@ static void say_plan(const work *w) {
 }
 
 static void release(work *w) {
-    void *blocks[] = {w->t.dims, w->t.methods, w->t.rho, w->problems};
+    void *blocks[] = {w->t.dims, w->t.methods, w->t.rho, w->problems, w->t.values[0]};
     for (int d = 0; w->problems && d < w->t.ndims; d++) truth_destroy(&w->problems[d]);
     for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) free(blocks[i]);
-    for (int v = 0; v < VALUES; v++) free(w->t.values[v]);
     truth_estimator_destroy(&w->mige);
     baseline_destroy(&w->critic);
     queue_destroy(&w->queue);

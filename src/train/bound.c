@@ -89,17 +89,6 @@ static void set_sizes(const train_plan *p, int variant, int images, bound *b) {
     b->width = b->views ? p->code : b->concat ? CONCAT_WIDTH : DOT_WIDTH;
 }
 
-static double bytes(const train_plan *p, const term *k) {
-    bound b;
-    train_network parts[3];
-    double sum = 0;
-    int n = list_parts(p, parts);
-    set_sizes(p, k->variant, p->images, &b);
-    for (int i = 0; i < n; i++) sum += trainer_member_bytes(parts[i]);
-    double pairs = (double)b.n * b.N;
-    return sum + 4 * ((4. * b.n + 2. * b.N) * b.width + pairs * (b.concat ? 1 + CONCAT_WIDTH : 1) + b.n);
-}
-
 static int create(trainer *t, term *k) {
     const train_plan *p = t->plan;
     bound *b = k->self;
@@ -240,7 +229,7 @@ static int apply_critic(trainer *t, term *k, bound *b, double *loss) {
     memcpy(b->C, v, size * sizeof *v);
     MIGE_TRY(b->concat ? score_concat(t, b, loss) : score_dot(t, b, loss));
     MIGE_TRY(trainer_backward(t, b->map, b->dA, n, &dx));
-    add((size_t)n, (size_t)trainer_size(t->encoder, b->map_layer), 1, k->weight, dx, t->upstream[b->map_layer]);
+    add((size_t)n, (size_t)mige_net_size(t->encoder, b->map_layer), 1, k->weight, dx, t->upstream[b->map_layer]);
     MIGE_TRY(trainer_backward(t, b->code, b->dC, n, &dx));
     add((size_t)n, (size_t)t->plan->code, 1, k->weight, dx, t->upstream[t->code_layer]);
     return MIGE_OK;
@@ -300,4 +289,4 @@ static int apply(trainer *t, term *k) {
     return MIGE_OK;
 }
 
-const term_ops term_bound = {sizeof(bound), check, bytes, create, NULL, apply, NULL};
+const term_ops term_bound = {sizeof(bound), check, create, NULL, NULL, apply, NULL};

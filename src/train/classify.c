@@ -17,12 +17,6 @@ static train_network decoder(const train_plan *p, mige_layer_spec *spec) {
     return (train_network){DECODER, spec, 1, p->images * p->draws, {1, 1, p->code}};
 }
 
-static double bytes(const train_plan *p, const term *k) {
-    mige_layer_spec spec;
-    (void)k;
-    return trainer_member_bytes(decoder(p, &spec)) + 4. * p->images * p->draws * (p->classes + 1);
-}
-
 static int create(trainer *t, term *k) {
     const train_plan *p = t->plan;
     mige_layer_spec spec;
@@ -59,4 +53,4 @@ static int apply(trainer *t, term *k) {
     return MIGE_OK;
 }
 
-const term_ops term_classify = {sizeof(classify), NULL, bytes, create, NULL, apply, NULL};
+const term_ops term_classify = {sizeof(classify), NULL, create, NULL, NULL, apply, NULL};

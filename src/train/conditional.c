@@ -32,14 +32,6 @@ static int check(const train_plan *p) {
     return MIGE_OK;
 }
 
-static double bytes(const train_plan *p, const term *k) {
-    double m = (double)p->o->marginal_draws, K = p->code;
-    (void)k;
-    return 8 * K * (p->images * (m + 2. * p->draws) + 2 * m * p->batch) +
-           mige_score_forecast((int)(m * p->batch), p->code, p->ranks, p->score).bytes +
-           (estimated(p) ? mige_score_forecast(p->draws, p->code, 1, p->score).bytes : 0);
-}
-
 static int create(trainer *t, term *k) {
     const train_plan *p = t->plan;
     size_t n = (size_t)t->images.count, m = (size_t)p->o->marginal_draws, K = (size_t)p->code, S = (size_t)p->draws;
@@ -51,6 +43,13 @@ static int create(trainer *t, term *k) {
     MIGE_TRY(trainer_add_series(t, k, "z", "_width", "1", "kernel width for the score"));
     MIGE_TRY(trainer_add_series(t, k, "z", "_score", "1", "mean of |s|^2"));
     return trainer_add_series(t, k, "zx", "_score", "1", "mean of |s|^2, given the image,");
+}
+
+static double bytes(const train_plan *p, const term *k) {
+    int M = (int)p->o->marginal_draws * p->batch;
+    (void)k;
+    return mige_score_forecast(M, p->code, p->ranks, p->score).bytes +
+           (estimated(p) ? mige_score_forecast(p->draws, p->code, 1, p->score).bytes : 0);
 }
 
 static int settle(trainer *t, term *k) {
@@ -134,4 +133,4 @@ static void destroy(term *k) {
     mige_rows_destroy(&q->rows);
 }
 
-const term_ops term_conditional = {sizeof(conditional), check, bytes, create, settle, apply, destroy};
+const term_ops term_conditional = {sizeof(conditional), check, create, settle, bytes, apply, destroy};

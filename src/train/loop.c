@@ -290,10 +290,6 @@ static int train(training *r) {
     return err;
 }
 
-static double need(const void *ctx, int batch) {
-    return train_plan_bytes(ctx, batch);
-}
-
 static int say_plan(training *r) {
     const train_options *o = r->o;
     const mige_data *d = r->q->data;
@@ -308,11 +304,11 @@ static int say_plan(training *r) {
              (long long)d->train.n, d->c, d->h, d->w, (long long)r->last, (long long)o->batch,
              (double)r->last / (double)per_epoch, r->c->size, r->q->threads);
     mige_say("train: objective %s%s, encoder %s, code %lld, about %.3g MB a rank, into %s", r->plan.objective->name,
-             where, o->encoder, (long long)o->code, need(&r->plan, (int)o->batch) / 1e6,
+             where, o->encoder, (long long)o->code, train_plan_bytes(&r->plan, (int)o->batch) / 1e6,
              *o->out ? o->out : "(nowhere)");
     mige_memory memory = r->q->memory;
     if (!train_plan_scores(&r->plan)) memory.hint = ""; /* another estimator would not help */
-    return mige_memory_check(&memory, r->q->batch_option, (int)o->batch, need, &r->plan);
+    return mige_memory_check(&memory, r->q->batch_option, (int)o->batch, train_plan_bytes, &r->plan);
 }
 
 /* "500", "500 steps", "10min", "10 minutes", "1h": steps, or time. */

@@ -17,17 +17,11 @@ typedef struct {
 } mine;
 
 static int inputs(const train_plan *p) {
-    return trainer_size(p->encoder, -1) + p->code;
+    return mige_net_size(p->encoder, -1) + p->code;
 }
 
 static train_network critic(const train_plan *p) {
     return (train_network){"critic", layers, MIGE_CRITIC_LAYERS, 2 * p->images, {1, 1, inputs(p)}};
-}
-
-static double bytes(const train_plan *p, const term *k) {
-    (void)k;
-    return trainer_member_bytes(critic(p)) +
-           4. * (2. * p->images * (inputs(p) + 1) + (double)p->code * (p->images + p->batch));
 }
 
 static int create(trainer *t, term *k) {
@@ -110,4 +104,4 @@ static int apply(trainer *t, term *k) {
     return MIGE_OK;
 }
 
-const term_ops term_mine = {sizeof(mine), NULL, bytes, create, NULL, apply, NULL};
+const term_ops term_mine = {sizeof(mine), NULL, create, NULL, NULL, apply, NULL};

@@ -21,11 +21,6 @@ static train_network discriminator(const train_plan *p) {
     return (train_network){"discriminator", layers, MIGE_CRITIC_LAYERS, 2 * p->images * p->copies, {1, 1, p->code}};
 }
 
-static double bytes(const train_plan *p, const term *k) {
-    (void)k;
-    return trainer_member_bytes(discriminator(p)) + 8. * p->images * p->copies * (p->code + 1);
-}
-
 static int create(trainer *t, term *k) {
     const train_plan *p = t->plan;
     size_t rows = 2 * (size_t)t->n, K = (size_t)p->code;
@@ -92,4 +87,4 @@ static int apply(trainer *t, term *k) {
     return MIGE_OK;
 }
 
-const term_ops term_prior = {sizeof(prior), NULL, bytes, create, NULL, apply, NULL};
+const term_ops term_prior = {sizeof(prior), NULL, create, NULL, NULL, apply, NULL};

@@ -47,5 +47,5 @@ static int apply_penalty(trainer *t, term *k) {
     return MIGE_OK;
 }
 
-const term_ops term_rate = {0, check_rate, NULL, create_rate, NULL, apply_rate, NULL};
-const term_ops term_penalty = {0, NULL, NULL, create_penalty, NULL, apply_penalty, NULL};
+const term_ops term_rate = {0, check_rate, create_rate, NULL, NULL, apply_rate, NULL};
+const term_ops term_penalty = {0, NULL, create_penalty, NULL, NULL, apply_penalty, NULL};

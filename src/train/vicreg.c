@@ -28,12 +28,6 @@ static int check(const train_plan *p) {
     return MIGE_OK;
 }
 
-static double bytes(const train_plan *p, const term *k) {
-    double K = p->code;
-    (void)k;
-    return 8 * K * (VIEWS + VIEWS * K + (VIEWS + 1.) * p->images);
-}
-
 static int create(trainer *t, term *k) {
     size_t n = (size_t)t->images.count, K = (size_t)t->plan->code;
     vicreg *m = k->self;
@@ -119,4 +113,4 @@ static int apply(trainer *t, term *k) {
     return MIGE_OK;
 }
 
-const term_ops term_vicreg = {sizeof(vicreg), check, bytes, create, NULL, apply, NULL};
+const term_ops term_vicreg = {sizeof(vicreg), check, create, NULL, NULL, apply, NULL};
