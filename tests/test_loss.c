@@ -45,21 +45,22 @@ static void test_cross_entropy(void **state) {
     ref_fill(z, 0, 90, 20);
     for (int i = 0; i < 90; i++) z[i] *= 20;
     for (int i = 0; i < 9; i++) labels[i] = 7 * i % 10;
-    float loss = (float)mige_cross_entropy(z, labels, 9, 10, 0.25, d, &correct), hits = (float)correct;
+    float loss = (float)mige_cross_entropy((mige_softness){0, 0}, z, labels, 9, 10, 0.25, d, &correct),
+          hits = (float)correct;
     check("cross_entropy", "loss", &loss, 1);
     check("cross_entropy", "dlogits", d, 90);
     check("cross_entropy", "correct", &hits, 1);
     const char *names[] = {"smoothing", "confidence", "soft"};
     const mige_softness soft[] = {{0.1, 0}, {0, 0.1}, {0.2, 0.3}};
     for (int k = 0; k < 3; k++) {
-        loss = (float)mige_soft_cross_entropy(&soft[k], z, labels, 9, 10, 0.25, d, NULL);
+        loss = (float)mige_cross_entropy(soft[k], z, labels, 9, 10, 0.25, d, NULL);
         check(names[k], "loss", &loss, 1);
         check(names[k], "dlogits", d, 90);
     }
     const float far[] = {-1000, 1000};
-    assert_true(mige_cross_entropy(far, (int32_t[]){0}, 1, 2, 1, NULL, NULL) == 2000);
-    assert_true(mige_cross_entropy(far, (int32_t[]){1}, 1, 2, 1, NULL, NULL) == 0);
-    assert_true(mige_soft_cross_entropy(&soft[2], far, (int32_t[]){1}, 1, 2, 1, d, NULL) == 0.1 * 2000);
+    assert_true(mige_cross_entropy((mige_softness){0, 0}, far, (int32_t[]){0}, 1, 2, 1, NULL, NULL) == 2000);
+    assert_true(mige_cross_entropy((mige_softness){0, 0}, far, (int32_t[]){1}, 1, 2, 1, NULL, NULL) == 0);
+    assert_true(mige_cross_entropy(soft[2], far, (int32_t[]){1}, 1, 2, 1, d, NULL) == 0.1 * 2000);
     assert_true(fabsf(d[0] + 0.1f) < 1e-7f && fabsf(d[1] - 0.1f) < 1e-7f);
     assert_true(mige_softplus(1000) == 1000 && mige_softplus(-1000) == 0 && mige_sigmoid(-1000) == 0);
     assert_true(fabs(mige_softplus(1) - 1.3132616875182228) < 1e-15);

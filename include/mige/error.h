@@ -39,7 +39,8 @@ int mige_alloc(size_t count, size_t size, void *out);
  * them; mige_pool_free frees all, and what their owners point to must not be used after it. */
 typedef struct {
     void **block;
-    int n;
+    int n, counts; /* counts 1: mige_pool_take only adds up bytes, and gives NULL */
+    double bytes;
 } mige_pool;
 int mige_pool_alloc(mige_pool *p, size_t count, size_t size, void *out);
 /* The same for several, one after the other: MIGE_TAKE(&pool, MIGE_BLOCK(p, n), MIGE_BLOCK(q, m)), p [n], q [m];

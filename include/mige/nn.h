@@ -38,19 +38,25 @@ typedef struct {
     double lo, hi;           /* gaussian: range of sigma; 0, 0: none */
 } mige_layer_spec;
 
+/* The layers of a critic or discriminator: two hidden ones, then `last` numbers. */
+enum { MIGE_CRITIC_LAYERS = 5 };
+#define MIGE_CRITIC_OF(hidden1, hidden2, last)                                                                     \
+    {                                                                                                              \
+        {.kind = MIGE_LINEAR, .name = "fc1", .out = hidden1, .bias = 1}, {.kind = MIGE_RELU, .name = "relu1"},     \
+            {.kind = MIGE_LINEAR, .name = "fc2", .out = hidden2, .bias = 1}, {.kind = MIGE_RELU, .name = "relu2"}, \
+        {                                                                                                          \
+            .kind = MIGE_LINEAR, .name = "out", .out = last, .bias = 1                                             \
+        }                                                                                                          \
+    }
+
 /* Sums buf[0..n) over all ranks, in place, the same result on each. Returns an error code. */
 typedef int (*mige_reduce_fn)(void *ctx, double *buf, int n);
-
-/* Told when the gradients grads[offset .. offset+count) are final, during backward, last layer first. */
-typedef int (*mige_ready_fn)(void *ctx, size_t offset, size_t count);
 
 /* How one pass runs. All-zero is valid: evaluation, alone. */
 typedef struct {
     int train;             /* 1: batch statistics (and running ones updated), dropout on; 0: running statistics */
     mige_reduce_fn reduce; /* NULL: this rank has the whole batch */
     void *reduce_ctx;
-    mige_ready_fn ready; /* NULL: nobody to tell */
-    void *ready_ctx;
     int mean;             /* 1: gaussian and noise layers take zeros for their draws: every z is mu */
     uint64_t seed, step;  /* of what is drawn; with first_sample they make it independent of ranks */
     int64_t first_sample; /* global index in the batch of this rank's first sample */
@@ -74,8 +80,8 @@ typedef struct {
 int mige_net_create(mige_shape in, const mige_layer_spec *spec, int nlayers, int max_batch, int input_gradient,
                     mige_net **net);
 void mige_net_destroy(mige_net **net);
-/* The same without any memory: for shapes, tensors and sizes alone. And the bytes that such a
- * one would take. */
+/* The same without any memory, for shapes, tensors and sizes alone: its first weights are nowhere. And the bytes
+ * that it would have taken; not of other networks. */
 int mige_net_blueprint(mige_shape in, const mige_layer_spec *spec, int nlayers, int max_batch, int input_gradient,
                        mige_net **net);
 size_t mige_net_memory(const mige_net *net);
@@ -93,13 +99,13 @@ void mige_net_tensor(const mige_net *net, int i, mige_tensor *tensor);
  * belong to the caller and outlive the network: memory that ranks share. What params holds is taken as it is. */
 void mige_net_move(mige_net *net, float *params, float *grads);
 
-/* Index of the layer called `name`, -1 if there is none; shape of a layer's output (layer -1: the input's). */
+/* Index of the layer called `name`, -1 if there is none; shape of a layer's output (layer -1: the input's), and
+ * its values. */
 int mige_net_layer(const mige_net *net, const char *name);
 int mige_net_num_layers(const mige_net *net);
 const char *mige_net_layer_name(const mige_net *net, int layer);
 mige_shape mige_net_shape(const mige_net *net, int layer);
-/* Bytes that mige_net_create would take for such a network; 0 if the shapes do not fit. */
-size_t mige_net_bytes(mige_shape in, const mige_layer_spec *spec, int nlayers, int max_batch);
+int mige_net_size(const mige_net *net, int layer);
 
 /* PyTorch's defaults: weights and biases U(-b, b), b = 1/sqrt(fan in); gamma 1, beta 0; running mean 0,
  * variance 1. A function of (seed, purpose, stream) alone: element i of the flat vector draws at index i, step
@@ -115,19 +121,18 @@ int mige_net_forward(mige_net *net, const float *x, int n, const mige_pass *pass
 const float *mige_net_output(const mige_net *net, int layer);
 
 /* Back-propagates. upstream[l], where not NULL, is dLoss/d(output of layer l), [n][shape], and is added to
- * what comes from above; upstream has one entry a layer, the last is usually the only one. Gradients overwrite
+ * what comes from above; upstream has one entry a layer. Gradients overwrite
  * the flat gradient vector (sums over this rank's samples; the caller reduces over ranks). Collective as forward.
  * Errors: MIGE_EUSAGE unless the forward before it was in training; those of the callbacks. */
 int mige_net_backward(mige_net *net, const float *const *upstream, const mige_pass *pass);
+/* The same, of the gradient of the last layer's output alone. */
+int mige_net_backward_last(mige_net *net, const float *upstream, const mige_pass *pass);
 /* Gradient of the input after backward, valid until the next one, or NULL if not asked for at creation. */
 const float *mige_net_input_gradient(const mige_net *net);
 
-/* Of a gaussian layer, about the n samples of the last forward pass and valid until the next: sigma [n][K],
- * eps [n][S][K], the exact score of z given the input, -eps / sigma [n][S][K]. The sum over samples of
- * KL(N(mu, sigma^2) || N(0, 1)) in nats, which adds scale * its gradient with respect to the layer's input to
- * upstream [n][2 K] unless that is NULL. */
-const float *mige_gaussian_sigma(const mige_net *net, int layer);
-const float *mige_gaussian_noise(const mige_net *net, int layer);
+/* Of a gaussian layer, about the n samples of the last forward pass: the exact score of z given the input,
+ * -eps / sigma [n][S][K]. The sum over samples of KL(N(mu, sigma^2) || N(0, 1)) in nats, which adds scale * its
+ * gradient with respect to the layer's input to upstream [n][2 K] unless that is NULL. */
 void mige_gaussian_score(const mige_net *net, int layer, int n, double *score);
 double mige_gaussian_kl(const mige_net *net, int layer, int n, double scale, float *upstream);
 
@@ -155,18 +160,20 @@ double mige_rate(const mige_schedule *s, int64_t step);
 double mige_softplus(double x);
 double mige_sigmoid(double x);
 
-/* Softmax cross entropy: logits [n][classes], labels [n] in 0 .. classes - 1 -> sum over samples of -log p(label),
- * in nats; dlogits (may be NULL) = scale * gradient of that sum; *correct (may be NULL) counts argmax == label. */
-double mige_cross_entropy(const float *logits, const int32_t *labels, int n, int classes, double scale,
-                          float *dlogits, int64_t *correct);
+/* Of n numbers but number `but` (-1: of all): the largest, NaN if one is; each to exp(f - most), number `but` to 0,
+ * and their sum. */
+float mige_largest(int64_t n, const float *f, int64_t but);
+double mige_exponentials(int64_t n, float *f, int64_t but, float most);
 
-/* The same with targets of (1 - smoothing) at the label and smoothing / classes everywhere (label smoothing), less
- * confidence * entropy of the softmax in nats (confidence penalty; Pereyra et al. 2017). */
+/* Softmax cross entropy: logits [n][classes], labels [n] in 0 .. classes - 1 -> sum over samples of -log p(label),
+ * in nats, with targets of (1 - smoothing) at the label and smoothing / classes everywhere (label smoothing), less
+ * confidence * entropy of the softmax (confidence penalty; Pereyra et al. 2017). dlogits (may be NULL) = scale *
+ * gradient of that sum; *correct (may be NULL) counts argmax == label. */
 typedef struct {
     double smoothing, confidence;
 } mige_softness;
-double mige_soft_cross_entropy(const mige_softness *o, const float *logits, const int32_t *labels, int n,
-                               int classes, double scale, float *dlogits, int64_t *correct);
+double mige_cross_entropy(mige_softness o, const float *logits, const int32_t *labels, int n, int classes,
+                          double scale, float *dlogits, int64_t *correct);
 
 /* Encoders, from an image to a code:
  *   dim          that of Deep InfoMax: conv1, conv2, conv3 of 64, 128, 256 channels (k4 s2 p1, no bias) with norm1,

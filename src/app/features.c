@@ -44,8 +44,7 @@ static int parse_layers(const char *list, const mige_encoder *e, const mige_net 
         const mige_feature *f = &e->feature[place[i]];
         l->name[i] = f->name;
         l->layer[i] = mige_net_layer(net, f->layer);
-        mige_shape s = mige_net_shape(net, l->layer[i]);
-        l->width[i] = s.h * s.w * s.c;
+        l->width[i] = mige_net_size(net, l->layer[i]);
     }
     free(place);
     return MIGE_OK;
@@ -80,25 +79,23 @@ int run_open(const app *a, const mige_data *d, int untrained, int max_batch, lay
 static int encode_split(const mige_comm *c, const mige_data *d, const mige_split *s, mige_net *net, int max_batch,
                         const layer_list *l, float *const *to) {
     mige_pass evaluate = {.mean = 1};
-    int64_t first, count, *index = NULL;
-    float *x = NULL;
-    int err = MIGE_OK;
+    mige_pool memory = {0};
+    int64_t first, count, *index;
+    float *x;
     mige_share(s->n, c->node_size, c->node_rank, &first, &count);
-    MIGE_TRY_GOTO(mige_alloc((size_t)max_batch, sizeof *index, &index), done);
-    MIGE_TRY_GOTO(mige_alloc((size_t)max_batch * (size_t)(d->c * d->h * d->w), sizeof *x, &x), done);
-    for (int64_t at = first; at < first + count; at += max_batch) {
+    int err = MIGE_TAKE(&memory, MIGE_BLOCK(index, max_batch),
+                        MIGE_BLOCK(x, (size_t)max_batch * (size_t)mige_net_size(net, -1)));
+    for (int64_t at = first; !err && at < first + count; at += max_batch) {
         int n = (int)(first + count - at < max_batch ? first + count - at : max_batch);
         for (int i = 0; i < n; i++) index[i] = at + i;
         mige_data_load(d, s, index, n, x, NULL);
-        MIGE_TRY_GOTO(mige_net_forward(net, x, n, &evaluate), done);
-        for (int k = 0; k < l->n; k++) {
+        err = mige_net_forward(net, x, n, &evaluate);
+        for (int k = 0; !err && k < l->n; k++) {
             size_t w = (size_t)l->width[k];
             memcpy(to[k] + (size_t)at * w, mige_net_output(net, l->layer[k]), (size_t)n * w * sizeof(float));
         }
     }
-done:
-    free(index);
-    free(x);
+    mige_pool_free(&memory);
     return err;
 }
 

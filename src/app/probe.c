@@ -19,18 +19,19 @@ typedef struct {
     double *accuracy; /* [epochs], test, percent */
 } job;
 
+static const mige_softness HARD; /* labels as they are */
+
 typedef struct {
     mige_net *net;
     float *m, *v, *x, *dlogits;
     int32_t *labels;
     int64_t *order;
-    const float *upstream[5];
+    mige_pool memory; /* of the arrays */
 } classifier;
 
 static void classifier_destroy(classifier *k) {
     mige_net_destroy(&k->net);
-    void *blocks[] = {k->m, k->v, k->x, k->dlogits, k->labels, k->order};
-    for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) free(blocks[i]);
+    mige_pool_free(&k->memory);
 }
 
 /* linear 200, dropout, batch norm, ReLU, linear to the classes. */
@@ -45,13 +46,10 @@ static int classifier_create(const config *c, const mige_data *d, int width, cla
     *k = (classifier){0};
     MIGE_TRY(mige_net_create((mige_shape){1, 1, width}, spec, sizeof spec / sizeof *spec, (int)B, 0, &k->net));
     MIGE_TRY(mige_net_init(k->net, (uint64_t)c->seed, MIGE_RNG_PROBE, 0));
-    MIGE_TRY(mige_alloc(mige_net_num_params(k->net), sizeof *k->m, &k->m));
-    MIGE_TRY(mige_alloc(mige_net_num_params(k->net), sizeof *k->v, &k->v));
-    MIGE_TRY(mige_alloc(B * (size_t)width, sizeof *k->x, &k->x));
-    MIGE_TRY(mige_alloc(B * (size_t)d->classes, sizeof *k->dlogits, &k->dlogits));
-    MIGE_TRY(mige_alloc(B, sizeof *k->labels, &k->labels));
-    k->upstream[3] = k->dlogits;
-    return mige_alloc((size_t)d->train.n, sizeof *k->order, &k->order);
+    size_t params = mige_net_num_params(k->net);
+    return MIGE_TAKE(&k->memory, MIGE_BLOCK(k->m, params), MIGE_BLOCK(k->v, params),
+                     MIGE_BLOCK(k->x, B * (size_t)width), MIGE_BLOCK(k->dlogits, B * (size_t)d->classes),
+                     MIGE_BLOCK(k->labels, B), MIGE_BLOCK(k->order, d->train.n));
 }
 
 static int train_epoch(const config *c, const mige_data *d, const job *j, classifier *k, int64_t epoch,
@@ -67,9 +65,9 @@ static int train_epoch(const config *c, const mige_data *d, const job *j, classi
             k->labels[i] = d->train.labels[k->order[at + i]];
         }
         MIGE_TRY(mige_net_forward(k->net, k->x, (int)B, &pass));
-        mige_cross_entropy(mige_net_output(k->net, 3), k->labels, (int)B, d->classes, 1. / (double)B, k->dlogits,
-                           NULL);
-        MIGE_TRY(mige_net_backward(k->net, k->upstream, &pass));
+        mige_cross_entropy(HARD, mige_net_output(k->net, 3), k->labels, (int)B, d->classes, 1. / (double)B,
+                           k->dlogits, NULL);
+        MIGE_TRY(mige_net_backward_last(k->net, k->dlogits, &pass));
         mige_adam_step(&adam, *step, mige_net_num_params(k->net), mige_net_params(k->net), mige_net_grads(k->net),
                        k->m, k->v);
     }
@@ -83,7 +81,7 @@ static int test_accuracy(const mige_data *d, const job *j, classifier *k, double
         int n = (int)(d->test.n - at < BATCH ? d->test.n - at : BATCH);
         int64_t some;
         MIGE_TRY(mige_net_forward(k->net, j->test + at * j->width, n, &evaluate));
-        mige_cross_entropy(mige_net_output(k->net, 3), d->test.labels + at, n, d->classes, 1, NULL, &some);
+        mige_cross_entropy(HARD, mige_net_output(k->net, 3), d->test.labels + at, n, d->classes, 1, NULL, &some);
         right += some;
     }
     *percent = 100. * (double)right / (double)d->test.n;

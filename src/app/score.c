@@ -10,19 +10,19 @@
 
 /* A two-dimensional data set as doubles, on every rank (each reads the file itself). */
 static int read_samples(const char *path, const char *name, mige_pool *memory, int *rows, int *dim, double **x) {
-    mige_file *f = NULL;
+    mige_file *f;
     mige_layout layout;
-    int err = mige_file_open(path, MIGE_ANY_HDF5, &f);
-    if (!err) err = mige_file_layout(f, name, &layout);
-    if (!err && (layout.ndim != 2 || layout.dims[0] < 1 || layout.dims[1] < 1 || layout.dims[0] > 1 << 24 ||
-                 layout.dims[1] > 1 << 24))
-        err = mige_raise(MIGE_EINPUT, "%s: %s is not a matrix of samples [M,D]", path, name);
-    if (!err) {
-        *rows = (int)layout.dims[0];
-        *dim = (int)layout.dims[1];
-        err = mige_pool_alloc(memory, (size_t)*rows * (size_t)*dim, sizeof **x, x);
-    }
-    if (!err) err = mige_file_read(f, name, MIGE_F64, 0, *rows, *x);
+    int err = MIGE_OK;
+    MIGE_TRY(mige_file_open(path, MIGE_ANY_HDF5, &f));
+    MIGE_TRY_GOTO(mige_file_layout(f, name, &layout), done);
+    MIGE_CHECK_GOTO(layout.ndim == 2 && layout.dims[0] >= 1 && layout.dims[1] >= 1 && layout.dims[0] <= 1 << 24 &&
+                        layout.dims[1] <= 1 << 24,
+                    done, MIGE_EINPUT, "%s: %s is not a matrix of samples [M,D]", path, name);
+    *rows = (int)layout.dims[0];
+    *dim = (int)layout.dims[1];
+    MIGE_TRY_GOTO(mige_pool_alloc(memory, (size_t)*rows * (size_t)*dim, sizeof **x, x), done);
+    err = mige_file_read(f, name, MIGE_F64, 0, *rows, *x);
+done:
     mige_file_close(&f);
     return err;
 }

@@ -152,4 +152,4 @@ static int conv_backward(mige_net *net, layer *l, const float *x, float *dy, flo
     return MIGE_OK;
 }
 
-const layer_ops mige_conv_ops = {"conv", 0, conv_plan, conv_forward, conv_backward};
+const layer_ops mige_conv_ops = {0, conv_plan, conv_forward, conv_backward};

@@ -58,14 +58,6 @@ size_t mige_net_memory(const mige_net *net) {
     return mige_net_place(&counted, NULL);
 }
 
-size_t mige_net_bytes(mige_shape in, const mige_layer_spec *spec, int nlayers, int max_batch) {
-    mige_net *net = NULL;
-    if (mige_net_blueprint(in, spec, nlayers, max_batch, 0, &net)) return 0;
-    size_t bytes = mige_net_memory(net);
-    mige_net_destroy(&net);
-    return bytes;
-}
-
 void mige_net_move(mige_net *net, float *params, float *grads) {
     net->params = params;
     net->grads = grads;
@@ -111,8 +103,13 @@ mige_shape mige_net_shape(const mige_net *net, int i) {
     return i < 0 ? net->in : net->layers[i].out;
 }
 
+int mige_net_size(const mige_net *net, int i) {
+    mige_shape s = mige_net_shape(net, i);
+    return s.h * s.w * s.c;
+}
+
 int mige_net_init(mige_net *net, uint64_t seed, uint32_t purpose, uint64_t stream) {
-    for (int i = 0; i < net->num_layers; i++) {
+    for (int i = 0; net->memory && i < net->num_layers; i++) {
         const layer *l = &net->layers[i];
         float *p = net->params + l->param, *s = net->state + l->state;
         if (l->spec.kind == MIGE_NORM) {
@@ -160,7 +157,8 @@ static void merge(size_t size, const float *upstream, int from_above, float *res
     }
 }
 
-int mige_net_backward(mige_net *net, const float *const *upstream, const mige_pass *pass) {
+/* upstream NULL: `ends` at the last layer's output alone. */
+static int descend(mige_net *net, const float *const *upstream, const float *ends, const mige_pass *pass) {
     MIGE_CHECK(net->trained, MIGE_EUSAGE, "network: backward without a forward in training before it");
     int now = 0, last = net->num_layers - 1;
     for (int i = last; i >= net->first; i--) {
@@ -168,14 +166,22 @@ int mige_net_backward(mige_net *net, const float *const *upstream, const mige_pa
         const layer_ops *ops = mige_layer_ops(l);
         const float *x = i ? net->layers[i - 1].y : net->x;
         int next = ops->in_place ? now : 1 - now, wanted = i > net->first || net->input_gradient;
-        merge((size_t)net->n * l->out_size, upstream[i], i < last, net->flow[now]);
+        const float *enters = upstream ? upstream[i] : i == last ? ends : NULL;
+        merge((size_t)net->n * l->out_size, enters, i < last, net->flow[now]);
         float *dx = wanted ? net->flow[next] : NULL;
         MIGE_TRY(ops->backward(net, l, x, net->flow[now], dx, net->n, pass));
-        if (pass->ready && l->num_params > 0) MIGE_TRY(pass->ready(pass->ready_ctx, l->param, l->num_params));
         now = next;
     }
     net->input_grad = net->flow[now];
     return MIGE_OK;
+}
+
+int mige_net_backward(mige_net *net, const float *const *upstream, const mige_pass *pass) {
+    return descend(net, upstream, NULL, pass);
+}
+
+int mige_net_backward_last(mige_net *net, const float *upstream, const mige_pass *pass) {
+    return descend(net, NULL, upstream, pass);
 }
 
 const float *mige_net_input_gradient(const mige_net *net) {

@@ -48,7 +48,6 @@ struct mige_net {
 /* What a kind of layer does. x is the layer's input, dy the gradient of its output [n][out]; dx is where the
  * gradient of its input goes, NULL if nobody wants it. A kind that is in place gets dx = dy. */
 typedef struct {
-    const char *name;
     int in_place;
     int (*plan)(layer *l); /* checks the spec; sets out, num_params, num_state, fan_in */
     int (*forward)(mige_net *net, layer *l, const float *x, int n, const mige_pass *pass);

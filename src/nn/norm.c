@@ -160,4 +160,4 @@ static int norm_backward(mige_net *net, layer *l, const float *x, float *dy, flo
     return MIGE_OK;
 }
 
-const layer_ops mige_norm_ops = {"norm", 1, norm_plan, norm_forward, norm_backward};
+const layer_ops mige_norm_ops = {1, norm_plan, norm_forward, norm_backward};

@@ -67,5 +67,5 @@ static int dropout_backward(mige_net *net, layer *l, const float *x, float *dy, 
     return MIGE_OK;
 }
 
-const layer_ops mige_relu_ops = {"relu", 1, same_plan, relu_forward, relu_backward};
-const layer_ops mige_dropout_ops = {"dropout", 1, dropout_plan, dropout_forward, dropout_backward};
+const layer_ops mige_relu_ops = {1, same_plan, relu_forward, relu_backward};
+const layer_ops mige_dropout_ops = {1, dropout_plan, dropout_forward, dropout_backward};

@@ -79,14 +79,6 @@ static int gaussian_backward(mige_net *net, layer *l, const float *x, float *dy,
     return MIGE_OK;
 }
 
-const float *mige_gaussian_sigma(const mige_net *net, int i) {
-    return net->layers[i].sigma;
-}
-
-const float *mige_gaussian_noise(const mige_net *net, int i) {
-    return net->layers[i].noise;
-}
-
 void mige_gaussian_score(const mige_net *net, int i, int n, double *score) {
     const layer *l = &net->layers[i];
     const size_t K = (size_t)l->out.c, size = l->out_size;
@@ -136,5 +128,5 @@ static int noise_backward(mige_net *net, layer *l, const float *x, float *dy, fl
     return MIGE_OK;
 }
 
-const layer_ops mige_gaussian_ops = {"gaussian", 0, gaussian_plan, gaussian_forward, gaussian_backward};
-const layer_ops mige_noise_ops = {"noise", 0, noise_plan, noise_forward, noise_backward};
+const layer_ops mige_gaussian_ops = {0, gaussian_plan, gaussian_forward, gaussian_backward};
+const layer_ops mige_noise_ops = {0, noise_plan, noise_forward, noise_backward};

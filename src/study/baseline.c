@@ -19,7 +19,8 @@ struct baseline {
     critic *critic;
     float *params, *m, *v, *average;
     double *x, *y, *dy;
-    double negative; /* logarithm of the moving average of mean exp f(negatives) */
+    mige_pool memory; /* of m to dy */
+    double negative;  /* logarithm of the moving average of mean exp f(negatives) */
     size_t n;
 };
 
@@ -40,13 +41,8 @@ static int take_memory(baseline *b) {
     MIGE_TRY(critic_create(&b->o.shape, &b->critic));
     b->n = critic_num_params(b->critic);
     b->params = critic_params(b->critic);
-    MIGE_TRY(mige_alloc(3 * b->n, sizeof *b->m, &b->m));
-    b->v = b->m + b->n;
-    b->average = b->v + b->n;
-    MIGE_TRY(mige_alloc(3 * samples, sizeof *b->x, &b->x));
-    b->y = b->x + samples;
-    b->dy = b->y + samples;
-    return MIGE_OK;
+    return MIGE_TAKE(&b->memory, MIGE_BLOCK(b->m, b->n), MIGE_BLOCK(b->v, b->n), MIGE_BLOCK(b->average, b->n),
+                     MIGE_BLOCK(b->x, samples), MIGE_BLOCK(b->y, samples), MIGE_BLOCK(b->dy, samples));
 }
 
 int baseline_create(const baseline_options *o, baseline **b) {
@@ -59,8 +55,7 @@ int baseline_create(const baseline_options *o, baseline **b) {
 
 void baseline_destroy(baseline **b) {
     if (!*b) return;
-    free((*b)->m);
-    free((*b)->x);
+    mige_pool_free(&(*b)->memory);
     critic_destroy(&(*b)->critic);
     free(*b);
     *b = NULL;
@@ -75,7 +70,9 @@ double baseline_bytes(const baseline_options *o) {
 
 static int start(baseline *b, uint64_t seed) {
     critic_use(b->critic, NULL);
-    memset(b->m, 0, 3 * b->n * sizeof *b->m); /* v and average follow it */
+    memset(b->m, 0, b->n * sizeof *b->m);
+    memset(b->v, 0, b->n * sizeof *b->v);
+    memset(b->average, 0, b->n * sizeof *b->average);
     return critic_init(b->critic, seed);
 }
 

@@ -8,16 +8,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LAYERS = 5, LAST = LAYERS - 1 };
-/* The networks of x, of y (or of both, then alone), and the latter once more, to reach its input. */
-enum { OF_X, OF_Y, TO_Y, NETS };
+enum { LAYERS = MIGE_CRITIC_LAYERS, LAST = LAYERS - 1 };
+/* The networks of x, of y (or of both, then alone). */
+enum { OF_X, OF_Y, NETS };
 static const mige_pass training = {.train = 1};
 
 struct critic {
     critic_shape shape;
     mige_net *net[NETS];
-    size_t count[NETS], n; /* parameters; of TO_Y none of its own */
-    float *params, *grads, *aside;
+    size_t n; /* parameters */
+    float *params, *grads;
     float *in[2]; /* separable: x and y [M][d]; joint: positives, then negatives [2M][2d] in the first */
     float *f;     /* separable [M][M], joint [2M]; turned into weights, see weigh() */
     float *up[2]; /* upstream of g and h [M][out]; joint [2M] in the first */
@@ -35,15 +35,6 @@ static int outputs(const critic_shape *s) {
     return s->joint ? 1 : s->out;
 }
 
-static void layers(const critic_shape *s, mige_layer_spec spec[LAYERS]) {
-    const mige_layer_spec all[LAYERS] = {
-        {.kind = MIGE_LINEAR, .name = "fc1", .out = s->hidden, .bias = 1},  {.kind = MIGE_RELU, .name = "relu1"},
-        {.kind = MIGE_LINEAR, .name = "fc2", .out = s->hidden, .bias = 1},  {.kind = MIGE_RELU, .name = "relu2"},
-        {.kind = MIGE_LINEAR, .name = "fc3", .out = outputs(s), .bias = 1},
-    };
-    memcpy(spec, all, sizeof all);
-}
-
 /* Numbers in f. */
 static size_t pairs(const critic_shape *s) {
     return s->joint ? 2 * (size_t)s->M : (size_t)s->M * (size_t)s->M;
@@ -51,13 +42,13 @@ static size_t pairs(const critic_shape *s) {
 
 static int create_nets(critic *c) {
     const critic_shape *s = &c->shape;
-    mige_layer_spec spec[LAYERS];
+    const mige_layer_spec spec[LAYERS] = MIGE_CRITIC_OF(s->hidden, s->hidden, outputs(s));
     mige_shape in = {1, 1, columns(s)};
-    layers(s, spec);
+    int counts = c->memory.counts;
     for (int i = s->joint ? OF_Y : OF_X; i < NETS; i++) {
-        MIGE_TRY(mige_net_create(in, spec, LAYERS, rows(s), i == TO_Y, &c->net[i]));
-        c->count[i] = i == TO_Y ? 0 : mige_net_num_params(c->net[i]);
-        c->n += c->count[i];
+        MIGE_TRY((counts ? mige_net_blueprint : mige_net_create)(in, spec, LAYERS, rows(s), i == OF_Y, &c->net[i]));
+        if (counts) c->memory.bytes += (double)mige_net_memory(c->net[i]);
+        c->n += mige_net_num_params(c->net[i]);
     }
     return MIGE_OK;
 }
@@ -65,23 +56,18 @@ static int create_nets(critic *c) {
 static int take_memory(critic *c) {
     const critic_shape *s = &c->shape;
     size_t n = (size_t)rows(s), in = n * (size_t)columns(s), out = n * (size_t)outputs(s);
+    size_t second = s->joint ? 0 : 1;
     MIGE_TRY(create_nets(c));
-    MIGE_TRY(mige_pool_alloc(&c->memory, c->n, sizeof(float), &c->params));
-    MIGE_TRY(mige_pool_alloc(&c->memory, c->n, sizeof(float), &c->grads));
-    MIGE_TRY(mige_pool_alloc(&c->memory, mige_net_num_params(c->net[TO_Y]), sizeof(float), &c->aside));
-    MIGE_TRY(mige_pool_alloc(&c->memory, pairs(s), sizeof(float), &c->f));
-    for (int i = 0; i < (s->joint ? 1 : 2); i++) {
-        MIGE_TRY(mige_pool_alloc(&c->memory, in, sizeof(float), &c->in[i]));
-        MIGE_TRY(mige_pool_alloc(&c->memory, out, sizeof(float), &c->up[i]));
-    }
-    critic_use(c, NULL);
-    return MIGE_OK;
+    return MIGE_TAKE(&c->memory, MIGE_BLOCK(c->params, c->n), MIGE_BLOCK(c->grads, c->n),
+                     MIGE_BLOCK(c->f, pairs(s)), MIGE_BLOCK(c->in[0], in), MIGE_BLOCK(c->in[1], second * in),
+                     MIGE_BLOCK(c->up[0], out), MIGE_BLOCK(c->up[1], second * out));
 }
 
 int critic_create(const critic_shape *shape, critic **c) {
     MIGE_TRY(mige_alloc(1, sizeof **c, c));
     (*c)->shape = *shape;
     int err = take_memory(*c);
+    if (!err) critic_use(*c, NULL);
     if (err) critic_destroy(c);
     return err;
 }
@@ -95,11 +81,10 @@ void critic_destroy(critic **c) {
 }
 
 double critic_bytes(const critic_shape *s) {
-    mige_layer_spec spec[LAYERS];
-    layers(s, spec);
-    double net = (double)mige_net_bytes((mige_shape){1, 1, columns(s)}, spec, LAYERS, rows(s));
-    double block = (double)rows(s) * (columns(s) + outputs(s));
-    return net * (s->joint ? 3 : 5) + 4 * ((double)pairs(s) + block * (s->joint ? 1 : 2));
+    critic c = {.shape = *s, .memory.counts = 1};
+    double bytes = take_memory(&c) ? INFINITY : c.memory.bytes;
+    for (int i = 0; i < NETS; i++) mige_net_destroy(&c.net[i]);
+    return bytes;
 }
 
 size_t critic_num_params(const critic *c) {
@@ -114,11 +99,10 @@ float *critic_grads(const critic *c) {
 
 void critic_use(critic *c, float *params) {
     float *p = params ? params : c->params, *g = c->grads;
-    for (int i = 0; i < TO_Y; i++) {
-        if (c->net[i]) mige_net_move(c->net[i], p, g);
-        if (i == OF_Y) mige_net_move(c->net[TO_Y], p, c->aside);
-        p += c->count[i];
-        g += c->count[i];
+    for (int i = c->shape.joint ? OF_Y : OF_X; i < NETS; i++) {
+        mige_net_move(c->net[i], p, g);
+        p += mige_net_num_params(c->net[i]);
+        g += mige_net_num_params(c->net[i]);
     }
 }
 
@@ -154,20 +138,6 @@ static void load(critic *c, const double *x, const double *y) {
     }
 }
 
-/* Of n numbers at f: the greatest; and each to exp(f - greatest), their sum returned. */
-static float greatest(size_t n, const float *f, float most) {
-    for (size_t i = 0; i < n; i++) most = f[i] > most || isnan(f[i]) ? f[i] : most;
-    return most;
-}
-static double exponentials(size_t n, float *f, float most) {
-    double sum = 0;
-    for (size_t i = 0; i < n; i++) {
-        f[i] = expf(f[i] - most);
-        sum += (double)f[i];
-    }
-    return sum;
-}
-
 /* f of the negatives becomes their share in the gradient of log mean exp f, which adds up to 1; f of the positives
  * becomes 0 in the matrix of all pairs. */
 static critic_value weigh(critic *c) {
@@ -178,8 +148,9 @@ static critic_value weigh(critic *c) {
     for (size_t m = 0; m < M; m++) v.positive += (double)c->f[m * step] / (double)M;
     if (!c->shape.joint)
         for (size_t m = 0; m < M; m++) c->f[m * step] = -INFINITY;
-    float most = greatest(n, negatives, -INFINITY);
-    double sum = exponentials(n, negatives, most), count = (double)M * (c->shape.joint ? 1 : (double)M - 1);
+    float most = mige_largest((int64_t)n, negatives, -1);
+    double sum = mige_exponentials((int64_t)n, negatives, -1, most),
+           count = (double)M * (c->shape.joint ? 1 : (double)M - 1);
     float share = (float)(1 / sum);
     for (size_t i = 0; i < n; i++) negatives[i] *= share;
     v.negative = (double)most + log(sum / count);
@@ -206,11 +177,6 @@ int critic_forward(critic *c, const double *x, const double *y, int64_t shift, c
     return MIGE_OK;
 }
 
-static int back(mige_net *net, const float *up) {
-    const float *all[LAYERS] = {[LAST] = up};
-    return mige_net_backward(net, all, &training);
-}
-
 /* Upstream of h, of g in OF_X: positive times the mean's part (g_m / M), plus negative times that of the negatives
  * (W' g); W and h in place of W' and g. */
 static void upstream(critic *c, int of, float positive, float negative, float *up) {
@@ -231,10 +197,10 @@ int critic_backward(critic *c, double weight) {
     const critic_shape *s = &c->shape;
     mige_clock_start(MIGE_PHASE_BACKWARD);
     upstream(c, OF_Y, -1, (float)weight, c->up[0]);
-    MIGE_TRY(back(c->net[OF_Y], c->up[0]));
+    MIGE_TRY(mige_net_backward_last(c->net[OF_Y], c->up[0], &training));
     if (!s->joint) {
         upstream(c, OF_X, -1, (float)weight, c->up[1]);
-        MIGE_TRY(back(c->net[OF_X], c->up[1]));
+        MIGE_TRY(mige_net_backward_last(c->net[OF_X], c->up[1], &training));
     }
     mige_clock_stop(MIGE_PHASE_BACKWARD, rows(s) * mige_net_flops(c->net[OF_Y], 1) * (s->joint ? 1 : 2));
     return MIGE_OK;
@@ -243,7 +209,7 @@ int critic_backward(critic *c, double weight) {
 /* Input gradients against the directions of y: those of rows [first, first + M). */
 static double contract(const critic *c, int first, const double *dy) {
     size_t M = (size_t)c->shape.M, d = (size_t)c->shape.d, width = (size_t)columns(&c->shape);
-    const float *gradient = mige_net_input_gradient(c->net[TO_Y]);
+    const float *gradient = mige_net_input_gradient(c->net[OF_Y]);
     double sum = 0;
     for (size_t m = (size_t)first; m < (size_t)first + M; m++) {
         size_t of = m < M ? m : (m + (size_t)c->shift) % M;
@@ -254,13 +220,12 @@ static double contract(const critic *c, int first, const double *dy) {
 
 int critic_along(critic *c, const double *dy, critic_value *v) {
     const critic_shape *s = &c->shape;
-    MIGE_TRY(mige_net_forward(c->net[TO_Y], c->in[s->joint ? 0 : 1], rows(s), &training));
     upstream(c, OF_Y, 1, s->joint ? 1 : 0, c->up[0]);
-    MIGE_TRY(back(c->net[TO_Y], c->up[0]));
+    MIGE_TRY(mige_net_backward_last(c->net[OF_Y], c->up[0], &training));
     v->positive = contract(c, 0, dy);
     if (!s->joint) {
         upstream(c, OF_Y, 0, 1, c->up[0]);
-        MIGE_TRY(back(c->net[TO_Y], c->up[0]));
+        MIGE_TRY(mige_net_backward_last(c->net[OF_Y], c->up[0], &training));
     }
     v->negative = contract(c, s->joint ? s->M : 0, dy);
     return MIGE_OK;

@@ -51,7 +51,8 @@ int critic_forward(critic *c, const double *x, const double *y, int64_t shift, c
  * minimised. */
 int critic_backward(critic *c, double weight);
 /* After a forward pass: the directional derivatives along dy [M][d], by back-propagation to y: of mean f(positives)
- * and of log mean exp f(negatives). y counts wherever it stands, in the positives and in all negatives. */
+ * and of log mean exp f(negatives). y counts wherever it stands, in the positives and in all negatives. Overwrites
+ * the gradients. */
 int critic_along(critic *c, const double *dy, critic_value *v);
 
 #endif

@@ -105,15 +105,6 @@ static int draw(work *w, int64_t n, int warm) {
 
 /* ---- one case */
 
-/* GFLOP/s of dgemm on the slowest rank while all are at it: what the machine has to give, caches and memory shared.
- */
-static int measure_dgemm(const mige_comm *c, double *rate) {
-    double slowest = -mige_blas_rate(0.2);
-    MIGE_TRY(mige_max(c, &slowest, 1));
-    *rate = -slowest;
-    return MIGE_OK;
-}
-
 static int save(work *w) {
     const mige_comm *c = w->s->study->c;
     mige_clock_start(MIGE_PHASE_OUTPUT);
@@ -153,7 +144,10 @@ static int run_case(work *w) {
     scale *s = w->s;
     scale_case *k = w->k;
     const mige_comm *c = s->study->c;
-    MIGE_TRY(measure_dgemm(c, &k->dgemm));
+    /* On the slowest rank while all are at it: what the machine has to give, caches and memory shared. */
+    double slowest = -mige_blas_rate(0.2);
+    MIGE_TRY(mige_max(c, &slowest, 1));
+    k->dgemm = -slowest;
     k->predicted = scale_bytes(s, (int)k->M);
     mige_say("scale: M %lld: %.4g MB a rank expected, dgemm %.3g GFLOP/s a rank", (long long)k->M,
              1e-6 * k->predicted, k->dgemm);

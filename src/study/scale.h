@@ -16,6 +16,9 @@ typedef struct {
     double J, J_marginal;  /* 0 where the estimator has no eigenpairs */
     double bytes, predicted; /* of the largest rank; not sums */
     double dgemm;            /* GFLOP/s of the slowest rank when all are at it; no sum */
+    /* What follows, for readers: GFLOP/s; the relative RMSE over the grid, mean and deviation over the repeats that
+     * are complete (NaN: none, fewer than two); the least squares slope of all estimates on the truth. */
+    double gflops, error, deviation, slope, repeats;
 } scale_case;
 
 typedef struct {
@@ -35,7 +38,7 @@ static inline double *scale_gradient(const scale *s, int i) {
 }
 
 /* Writes all cases. On one rank. Errors: MIGE_EOUTPUT. */
-int scale_save(const scale *s);
+int scale_save(scale *s);
 /* Room for ncases cases and those that were asked for; nothing done. */
 int scale_take_room(scale *s);
 /* The same, with the cases of an output that is there already, when it was made with the same options (samples and
@@ -44,7 +47,7 @@ int scale_restore(scale *s);
 
 /* The table: its head, and a line a case. */
 void scale_print_head(void);
-void scale_print(const scale *s, int i);
+void scale_print(scale *s, int i);
 
 /* Bytes that the largest rank of P takes for M samples, from the sizes alone; of: the scale. */
 double scale_bytes(const void *of, int M);

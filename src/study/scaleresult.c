@@ -39,6 +39,15 @@ static const struct {
     {"/bytes_predicted", VALUE, offsetof(scale_case, predicted), "byte", "the same, from the sizes alone"},
     {"/dgemm_gflops", VALUE, offsetof(scale_case, dgemm), "GFLOP/s",
      "dgemm on the slowest rank, all ranks at it at once"},
+    {"/relative_error", VALUE, offsetof(scale_case, error), "1",
+     "RMSE of dI/drho over the grid of rho, relative to its RMS; mean over repeats"},
+    {"/relative_error_sd", VALUE, offsetof(scale_case, deviation), "1",
+     "standard deviation of relative_error over repeats"},
+    {"/slope", VALUE, offsetof(scale_case, slope), "1",
+     "least squares slope through 0 of the estimates of dI/drho on the truth; 1: unbiased"},
+    {"/gflops", VALUE, offsetof(scale_case, gflops), "GFLOP/s",
+     "operations of all phases and ranks by seconds_total"},
+    {"/repeats", VALUE, offsetof(scale_case, repeats), "1", "repeats asked for"},
 };
 enum { COLUMNS = sizeof columns / sizeof *columns };
 
@@ -57,16 +66,12 @@ static void put(scale_case *k, int column, double value) {
         *(double *)(void *)at = columns[column].kind == MEAN ? value * (double)k->draws : value;
 }
 
-/* How far the estimates of case i are from the truth: the relative RMSE over the grid, mean and deviation over the
- * repeats that are complete (NaN: none, fewer than two), and the least squares slope of all estimates on the truth.
- */
-typedef struct {
-    double error, deviation, slope;
-} errors;
-static errors find_errors(const scale *s, int i) {
+/* How far the estimates of case i are from the truth, and its speed. */
+static void derive(scale *s, int i) {
+    scale_case *k = &s->cases[i];
     double sum = 0, squares = 0, product = 0, truths = 0;
     const double *g = scale_gradient(s, i);
-    int64_t done = s->cases[i].draws, complete = done / s->nrho;
+    int64_t done = k->draws, complete = done / s->nrho;
     for (int64_t r = 0; r * s->nrho < done; r++) {
         double error2 = 0, truth2 = 0;
         for (int64_t n = r * s->nrho; n < (r + 1) * s->nrho && n < done; n++) {
@@ -82,38 +87,15 @@ static errors find_errors(const scale *s, int i) {
         squares += error * error;
     }
     double n = (double)complete, mean = sum / n;
-    return (errors){complete > 0 ? mean : NAN, complete > 1 ? sqrt(fmax(squares - sum * mean, 0) / (n - 1)) : NAN,
-                    truths > 0 ? product / truths : NAN};
+    k->error = complete > 0 ? mean : NAN;
+    k->deviation = complete > 1 ? sqrt(fmax(squares - sum * mean, 0) / (n - 1)) : NAN;
+    k->slope = truths > 0 ? product / truths : NAN;
+    k->gflops = 1e-9 * (k->flops[GRAM] + k->flops[EIGEN] + k->flops[APPLY]) / k->total;
+    k->repeats = (double)s->o->repeats;
 }
 
-/* What follows from the columns above, for readers. */
-static int write_derived(const scale *s, mige_file *f, double *v) {
-    enum { DERIVED = 5 };
-    static const struct {
-        const char *name, *units, *long_name;
-    } derived[DERIVED] = {
-        {"/relative_error", "1", "RMSE of dI/drho over the grid of rho, relative to its RMS; mean over repeats"},
-        {"/relative_error_sd", "1", "standard deviation of relative_error over repeats"},
-        {"/slope", "1", "least squares slope through 0 of the estimates of dI/drho on the truth; 1: unbiased"},
-        {"/gflops", "GFLOP/s", "operations of all phases and ranks by seconds_total"},
-        {"/repeats", "1", "repeats asked for"},
-    };
-    for (int d = 0; d < DERIVED; d++) {
-        for (int i = 0; i < s->ncases; i++) {
-            const scale_case *k = &s->cases[i];
-            errors e = find_errors(s, i);
-            double flops = k->flops[GRAM] + k->flops[EIGEN] + k->flops[APPLY];
-            const double values[DERIVED] = {e.error, e.deviation, e.slope, 1e-9 * flops / k->total,
-                                            (double)s->o->repeats};
-            v[i] = values[d];
-        }
-        MIGE_TRY(mige_file_write(f, derived[d].name, (mige_layout){MIGE_F64, 1, {s->ncases}}, v, derived[d].units,
-                                 derived[d].long_name, 0));
-    }
-    return MIGE_OK;
-}
-
-static int write_columns(const scale *s, mige_file *f, double *v) {
+static int write_columns(scale *s, mige_file *f, double *v) {
+    for (int i = 0; i < s->ncases; i++) derive(s, i);
     for (int n = 0; n < COLUMNS; n++) {
         int64_t *whole = (int64_t *)(void *)v;
         for (int i = 0; i < s->ncases; i++) {
@@ -126,7 +108,7 @@ static int write_columns(const scale *s, mige_file *f, double *v) {
         mige_layout layout = {columns[n].kind == WHOLE ? MIGE_I64 : MIGE_F64, 1, {s->ncases}};
         MIGE_TRY(mige_file_write(f, columns[n].name, layout, v, columns[n].units, columns[n].long_name, 0));
     }
-    return write_derived(s, f, v);
+    return MIGE_OK;
 }
 
 static int write_draws(const scale *s, mige_file *f, double *v) {
@@ -155,7 +137,7 @@ static int write_attributes(const scale *s, mige_file *f) {
     return mige_file_set_real(f, "/", "threshold", o->eigen.threshold);
 }
 
-int scale_save(const scale *s) {
+int scale_save(scale *s) {
     mige_file *f;
     double *v;
     MIGE_TRY(mige_alloc((size_t)(s->ncases > s->nrho ? s->ncases : s->nrho), sizeof *v, &v));
@@ -222,19 +204,19 @@ void scale_print_head(void) {
                "score s", "total s", "GFLOP/s", "MB/rank", "predicted", "error of dI/drho", "slope");
 }
 
-void scale_print(const scale *s, int i) {
+void scale_print(scale *s, int i) {
     const scale_case *k = &s->cases[i];
-    errors e = find_errors(s, i);
-    double n = (double)k->draws, flops = k->flops[GRAM] + k->flops[EIGEN] + k->flops[APPLY];
+    double n = (double)k->draws;
     char error[32], J[16] = "-";
-    if (isnan(e.deviation))
-        snprintf(error, sizeof error, "%.5f", e.error);
+    derive(s, i);
+    if (isnan(k->deviation))
+        snprintf(error, sizeof error, "%.5f", k->error);
     else
-        snprintf(error, sizeof error, "%.5f +- %.5f", e.error, e.deviation);
+        snprintf(error, sizeof error, "%.5f +- %.5f", k->error, k->deviation);
     if (k->J > 0) snprintf(J, sizeof J, "%.1f", k->J / n);
     mige_print("%8lld %5lld %8s %9.3g %9.3g %9.3g %9.3g %8.1f %9.1f %9.1f %19s %7.4f", (long long)k->M,
                (long long)k->ranks, J, k->seconds[GRAM] / n, k->seconds[EIGEN] / n, k->seconds[APPLY] / n,
-               k->total / n, 1e-9 * flops / k->total, 1e-6 * k->bytes, 1e-6 * k->predicted, error, e.slope);
+               k->total / n, k->gflops, 1e-6 * k->bytes, 1e-6 * k->predicted, error, k->slope);
 }
 
 double scale_bytes(const void *of, int M) {

@@ -29,8 +29,7 @@ typedef struct {
     baseline *critic;
     int mige_of, critic_of; /* place in dims; in dims times methods */
     queue *queue;
-    double *cost;       /* [ndims * nmethods] of a cell, estimated, ms */
-    double total, done; /* of all costs, by rank 0 */
+    double total, done; /* of all cells' costs, by rank 0 */
     int64_t cells_done, cells;
 } work;
 
@@ -58,6 +57,14 @@ cell toy_cell(const toy *t, int64_t number) {
 }
 
 /* ---- one cell */
+
+/* In ms, roughly: for the order and for the time that is left. */
+static double estimate_cost(const toy *t, int d, int m) {
+    double D = (double)t->dims[d], M = t->M, joint = t->methods[m] >= METHOD_MINE_JOINT;
+    double step = (joint ? 2 : 1.5) * M * (D + 550) * 4e-5 + (joint ? 0 : M * M * 1e-5);
+    if (t->methods[m] == METHOD_MIGE) return 1 + 4e-7 * M * M * M;
+    return step * (double)(joint ? (t->o->joint_steps < 4000 ? t->o->joint_steps : 4000) : t->o->critic_steps);
+}
 
 /* Draws do not depend on the method: the methods are compared on draws of the same stream. */
 static uint64_t cell_seed(const work *w, cell k) {
@@ -123,7 +130,7 @@ static void take_cell(void *ctx, int64_t number, const double values[QUEUE_VALUE
     char text[64];
     cell k = toy_cell(&w->t, number);
     for (int v = 0; v < VALUES; v++) w->t.values[v][number] = values[v];
-    w->done += w->cost[k.d * w->t.nmethods + k.method];
+    w->done += estimate_cost(&w->t, k.d, k.method);
     w->cells_done++;
     long part = (long)(PARTS * w->done / w->total);
     if (!mige_progress_due(part)) return;
@@ -139,14 +146,6 @@ static int save_cells(void *ctx) {
 }
 
 /* ---- all cells */
-
-/* In ms, roughly: for the order and for the time that is left. */
-static double estimate_cost(const toy *t, int d, int m) {
-    double D = (double)t->dims[d], M = t->M, joint = t->methods[m] >= METHOD_MINE_JOINT;
-    double step = (joint ? 2 : 1.5) * M * (D + 550) * 4e-5 + (joint ? 0 : M * M * 1e-5);
-    if (t->methods[m] == METHOD_MIGE) return 1 + 4e-7 * M * M * M;
-    return step * (double)(joint ? (t->o->joint_steps < 4000 ? t->o->joint_steps : 4000) : t->o->critic_steps);
-}
 
 /* Cells not done of mige, or of the critics: the dear methods first, so that the ranks end together; within a
  * method one repeat after the other, so that what there is after a while is a whole figure. */
@@ -176,7 +175,7 @@ static int run_cells(work *w) {
     w->cells = n + nmige;
     for (int64_t i = 0; i < w->cells; i++) {
         cell k = toy_cell(&w->t, list[i]);
-        w->total += w->cost[k.d * w->t.nmethods + k.method];
+        w->total += estimate_cost(&w->t, k.d, k.method);
     }
     mige_progress_begin("toy, per mille", PARTS);
     (void)mige_progress_due(1); /* its clock begins here */
@@ -197,8 +196,7 @@ static int restore(work *w) {
         err = mige_file_try(output);
     }
     MIGE_TRY(mige_agree(c, err));
-    for (int v = 0; v < VALUES; v++)
-        MIGE_TRY(mige_bcast(c, 0, w->t.values[v], (size_t)w->t.ncells * sizeof(double)));
+    MIGE_TRY(mige_bcast(c, 0, w->t.values[0], VALUES * (size_t)w->t.ncells * sizeof(double)));
     int64_t done = 0;
     for (int64_t i = 0; i < w->t.ncells; i++) done += !isnan(w->t.values[GRADIENT][i]);
     if (found) mige_say("toy: %s has %lld of %lld cells", output, (long long)done, (long long)w->t.ncells);
@@ -223,10 +221,9 @@ static int create_problems(work *w) {
 }
 
 static int take_table(toy *t) {
-    for (int v = 0; v < VALUES; v++) {
-        MIGE_TRY(mige_alloc((size_t)t->ncells, sizeof(double), &t->values[v]));
-        for (int64_t i = 0; i < t->ncells; i++) t->values[v][i] = NAN;
-    }
+    MIGE_TRY(mige_alloc(VALUES * (size_t)t->ncells, sizeof(double), &t->values[0]));
+    for (int v = 1; v < VALUES; v++) t->values[v] = t->values[v - 1] + t->ncells;
+    for (int64_t i = 0; i < VALUES * t->ncells; i++) t->values[0][i] = NAN;
     return MIGE_OK;
 }
 
@@ -239,11 +236,7 @@ static int compute(work *w) {
     MIGE_TRY(queue_create(w->t.study->c, &task, &w->queue));
     mige_clock_reset();
     int err = run_cells(w);
-    if (err == MIGE_ESTOPPED) {
-        stop_message(w);
-        return mige_agree(w->t.study->c, MIGE_ESTOPPED);
-    }
-    return err;
+    return err == MIGE_ESTOPPED ? mige_agree(w->t.study->c, stop_message(w)) : err;
 }
 
 /* ---- the plan */
@@ -279,8 +272,7 @@ static int check_sizes(const toy *t, int nsamples, int64_t samples) {
     return MIGE_OK;
 }
 
-static int parse(work *w) {
-    toy *t = &w->t;
+static int parse(toy *t) {
     const study_options *o = t->o;
     int64_t *samples;
     int n;
@@ -292,9 +284,6 @@ static int parse(work *w) {
     free(samples);
     MIGE_TRY(check_sizes(t, n, t->M));
     t->ncells = toy_first(t, t->ndims, 0);
-    MIGE_TRY(mige_alloc((size_t)t->ndims * (size_t)t->nmethods, sizeof *w->cost, &w->cost));
-    for (int i = 0; i < t->ndims * t->nmethods; i++)
-        w->cost[i] = estimate_cost(t, i / t->nmethods, i % t->nmethods);
     return MIGE_OK;
 }
 
@@ -312,10 +301,9 @@ static void say_plan(const work *w) {
 }
 
 static void release(work *w) {
-    void *blocks[] = {w->t.dims, w->t.methods, w->t.rho, w->cost, w->problems};
+    void *blocks[] = {w->t.dims, w->t.methods, w->t.rho, w->problems, w->t.values[0]};
     for (int d = 0; w->problems && d < w->t.ndims; d++) truth_destroy(&w->problems[d]);
     for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) free(blocks[i]);
-    for (int v = 0; v < VALUES; v++) free(w->t.values[v]);
     truth_estimator_destroy(&w->mige);
     baseline_destroy(&w->critic);
     queue_destroy(&w->queue);
@@ -325,7 +313,7 @@ static void release(work *w) {
 int toy_run(const study *s) {
     work w = {.t.study = s, .t.o = s->o};
     MIGE_TRY(mige_comm_create(MPI_COMM_SELF, &w.self));
-    int err = mige_agree(s->c, parse(&w));
+    int err = mige_agree(s->c, parse(&w.t));
     w.c = w.t.M > ALONE ? s->c : &w.self;
     if (!err) say_plan(&w);
     if (!err) err = mige_memory_check(&s->memory, "--samples", w.t.M, memory, &w);

@@ -16,7 +16,7 @@ typedef struct {
     int64_t *dims, *methods; /* methods: enum method */
     double *rho;
     int64_t ncells;
-    double *values[VALUES]; /* each [ndims][nmethods][repeats of the method][nrho] */
+    double *values[VALUES]; /* one block, each [ndims][nmethods][repeats of the method][nrho] */
 } toy;
 
 typedef struct {

@@ -45,14 +45,6 @@ static const mige_layer_spec concat_pair[CONCAT_PAIR] = {
     {.kind = MIGE_LINEAR, .name = "out", .out = 1, .bias = 1},
 };
 
-/* A network of a critic: its layers, its input, and for how many rows at once. */
-typedef struct {
-    const char *name;
-    const mige_layer_spec *spec;
-    int layers, rows;
-    mige_shape in;
-} part;
-
 /* The layer whose map a critic sees: of Deep InfoMax's encoder, the second convolution's or, concatenated, the
  * third's.
  */
@@ -60,24 +52,23 @@ static int map_layer(const train_plan *p) {
     return mige_net_layer(p->encoder, p->o->critic == CRITIC_CONCAT ? "norm3" : "norm2");
 }
 
-static int list_parts(const train_plan *p, part parts[3]) {
+static int list_parts(const train_plan *p, train_network parts[3]) {
     int n = p->images, pairs = (int)fmin((double)n * p->batch, INT_MAX), concat = p->o->critic == CRITIC_CONCAT;
     if (p->o->circumstance == CIRCUMSTANCE_VIEWS) return 0;
     mige_shape map = mige_net_shape(p->encoder, map_layer(p)), code = {1, 1, p->code};
     if (!concat) {
-        parts[0] = (part){"critic_map", tower, TOWER, n, map};
-        parts[1] = (part){"critic_code", dot_code, 1, n, code};
+        parts[0] = (train_network){"critic_map", tower, TOWER, n, map};
+        parts[1] = (train_network){"critic_code", dot_code, 1, n, code};
         return 2;
     }
-    parts[0] = (part){"critic_map", concat_map, 1, n, map};
-    parts[1] = (part){"critic_code", concat_code, 1, n, code};
-    parts[2] = (part){"critic_pair", concat_pair, CONCAT_PAIR, pairs, {1, 1, CONCAT_WIDTH}};
+    parts[0] = (train_network){"critic_map", concat_map, 1, n, map};
+    parts[1] = (train_network){"critic_code", concat_code, 1, n, code};
+    parts[2] = (train_network){"critic_pair", concat_pair, CONCAT_PAIR, pairs, {1, 1, CONCAT_WIDTH}};
     return 3;
 }
 
-static int check(const train_plan *p, const term *k) {
+static int check(const train_plan *p) {
     int c = p->o->circumstance;
-    (void)k;
     MIGE_CHECK(c == CIRCUMSTANCE_I || c == CIRCUMSTANCE_VIEWS, MIGE_EUSAGE,
                "objective %s: has circumstances I and views (II and I+II are those of mige)", p->objective->name);
     MIGE_CHECK(c == CIRCUMSTANCE_VIEWS || map_layer(p) >= 0, MIGE_EUSAGE,
@@ -98,32 +89,15 @@ static void set_sizes(const train_plan *p, int variant, int images, bound *b) {
     b->width = b->views ? p->code : b->concat ? CONCAT_WIDTH : DOT_WIDTH;
 }
 
-static double bytes(const train_plan *p, const term *k) {
-    bound b;
-    part parts[3];
-    double sum = 0;
-    int n = list_parts(p, parts);
-    set_sizes(p, k->variant, p->images, &b);
-    for (int i = 0; i < n; i++)
-        sum += trainer_member_bytes(parts[i].in, parts[i].spec, parts[i].layers, parts[i].rows);
-    double pairs = (double)b.n * b.N;
-    return sum + 4 * ((4. * b.n + 2. * b.N) * b.width + pairs * (b.concat ? 1 + CONCAT_WIDTH : 1) + b.n);
-}
-
 static int create(trainer *t, term *k) {
     const train_plan *p = t->plan;
-    bound *b;
-    part parts[3];
-    MIGE_TRY(MIGE_TAKE(&t->pool, MIGE_BLOCK(b, 1)));
-    k->self = b;
+    bound *b = k->self;
+    train_network parts[3];
     set_sizes(p, k->variant, (int)t->images.count, b);
     b->over = b->all_codes ? &t->rows : &t->images;
     mige_net **nets[] = {&b->map, &b->code, &b->pair};
     int n = list_parts(p, parts);
-    for (int i = 0; i < n; i++)
-        MIGE_TRY(trainer_add_member(t, parts[i].name, parts[i].in, parts[i].spec, parts[i].layers, parts[i].rows,
-                                    nets[i]));
-    MIGE_TRY(trainer_want(t, t->code_layer));
+    for (int i = 0; i < n; i++) MIGE_TRY(trainer_add_member(t, parts[i], nets[i]));
     b->map_layer = n ? map_layer(p) : -1;
     if (n) MIGE_TRY(trainer_want(t, b->map_layer));
     size_t rows = (size_t)b->n * (size_t)b->width, columns = (size_t)b->N * (size_t)b->width;
@@ -157,27 +131,10 @@ static double jsd_row(const bound *b, int pos, float *T) {
     return sum;
 }
 
-static float largest(const float *T, int n, int but) {
-    float most = -INFINITY;
-    for (int j = 0; j < n; j++)
-        if (j != but && !(T[j] <= most)) most = T[j];
-    return most;
-}
-
-/* Each to exp(T - most), but 0 for one; their sum. */
-static double exponentials(float *T, int n, int but, float most) {
-    double sum = 0;
-    for (int j = 0; j < n; j++) {
-        T[j] = j == but ? 0 : expf(T[j] - most);
-        sum += (double)T[j];
-    }
-    return sum;
-}
-
 static double infonce_row(const bound *b, int pos, int self, float *T) {
     double positive = (double)T[pos], one = 1. / b->N;
-    float most = largest(T, b->N, self);
-    double sum = exponentials(T, b->N, self, most);
+    float most = mige_largest(b->N, T, self);
+    double sum = mige_exponentials(b->N, T, self, most);
     for (int j = 0; j < b->N; j++) T[j] *= (float)(one / sum);
     T[pos] -= (float)one;
     return -(positive - (double)most - log(sum)) * one;
@@ -188,12 +145,12 @@ static int dv(trainer *t, const bound *b, double *loss) {
     double most = -INFINITY, sum = 0, positive = 0, count = (double)b->N * (b->N - 1);
     int64_t first = t->images.first;
     for (int i = 0; i < b->n; i++)
-        most = fmax(most, (double)largest(b->T + (size_t)i * (size_t)b->N, b->N, (int)first + i));
+        most = fmax(most, (double)mige_largest(b->N, b->T + (size_t)i * (size_t)b->N, first + i));
     MIGE_TRY(mige_max(t->c, &most, 1));
     for (int i = 0; i < b->n; i++) {
         float *T = b->T + (size_t)i * (size_t)b->N;
         positive += (double)T[first + i] / b->N;
-        sum += exponentials(T, b->N, (int)first + i, (float)most);
+        sum += mige_exponentials(b->N, T, first + i, (float)most);
     }
     double both[2] = {positive, sum};
     MIGE_TRY(mige_sum(t->c, both, 2));
@@ -272,7 +229,7 @@ static int apply_critic(trainer *t, term *k, bound *b, double *loss) {
     memcpy(b->C, v, size * sizeof *v);
     MIGE_TRY(b->concat ? score_concat(t, b, loss) : score_dot(t, b, loss));
     MIGE_TRY(trainer_backward(t, b->map, b->dA, n, &dx));
-    add((size_t)n, (size_t)trainer_size(t->encoder, b->map_layer), 1, k->weight, dx, t->upstream[b->map_layer]);
+    add((size_t)n, (size_t)mige_net_size(t->encoder, b->map_layer), 1, k->weight, dx, t->upstream[b->map_layer]);
     MIGE_TRY(trainer_backward(t, b->code, b->dC, n, &dx));
     add((size_t)n, (size_t)t->plan->code, 1, k->weight, dx, t->upstream[t->code_layer]);
     return MIGE_OK;
@@ -332,4 +289,4 @@ static int apply(trainer *t, term *k) {
     return MIGE_OK;
 }
 
-const term_ops term_bound = {"bound", check, bytes, create, NULL, apply, NULL};
+const term_ops term_bound = {sizeof(bound), check, create, NULL, NULL, apply, NULL};

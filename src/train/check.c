@@ -27,8 +27,7 @@ int check_outputs(const mige_comm *c, const mige_net *net, int n, int64_t step) 
     char what[128] = "";
     size_t bad = 0, size = 0;
     for (; at < layers; at++) {
-        mige_shape s = mige_net_shape(net, at);
-        size = (size_t)n * (size_t)s.h * (size_t)s.w * (size_t)s.c;
+        size = (size_t)n * (size_t)mige_net_size(net, at);
         if ((bad = mige_not_finite_float(size, mige_net_output(net, at)))) break;
     }
     if (bad) snprintf(what, sizeof what, "layer %s", mige_net_layer_name(net, at));

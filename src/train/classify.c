@@ -12,29 +12,19 @@ typedef struct {
     int32_t *labels; /* [images S] */
 } classify;
 
-static mige_layer_spec decoder(const train_plan *p) {
-    return (mige_layer_spec){.kind = MIGE_LINEAR, .name = "logits", .out = p->classes, .bias = 1};
-}
-
-static double bytes(const train_plan *p, const term *k) {
-    mige_layer_spec spec = decoder(p);
-    int rows = p->images * p->draws;
-    (void)k;
-    return trainer_member_bytes((mige_shape){1, 1, p->code}, &spec, 1, rows) + 4. * rows * (p->classes + 1);
+static train_network decoder(const train_plan *p, mige_layer_spec *spec) {
+    *spec = (mige_layer_spec){.kind = MIGE_LINEAR, .name = "logits", .out = p->classes, .bias = 1};
+    return (train_network){DECODER, spec, 1, p->images * p->draws, {1, 1, p->code}};
 }
 
 static int create(trainer *t, term *k) {
     const train_plan *p = t->plan;
-    mige_layer_spec spec = decoder(p);
+    mige_layer_spec spec;
     size_t rows = (size_t)t->images.count * (size_t)p->draws;
-    mige_shape in = {1, 1, p->code};
-    classify *m;
-    MIGE_TRY(MIGE_TAKE(&t->pool, MIGE_BLOCK(m, 1)));
-    k->self = m;
+    classify *m = k->self;
     if (k->variant == CLASSIFY_SMOOTH) m->options.smoothing = p->o->smoothing;
     if (k->variant == CLASSIFY_CONFIDENCE) m->options.confidence = p->o->confidence;
-    MIGE_TRY(trainer_add_member(t, DECODER, in, &spec, 1, p->images * p->draws, &m->net));
-    MIGE_TRY(trainer_want(t, t->code_layer));
+    MIGE_TRY(trainer_add_member(t, decoder(p, &spec), &m->net));
     MIGE_TRY(MIGE_TAKE(&t->pool, MIGE_BLOCK(m->dlogits, rows * (size_t)p->classes), MIGE_BLOCK(m->labels, rows)));
     MIGE_TRY(trainer_add_series(t, k, "", "cross_entropy", "nat", "of the labels given the code"));
     return trainer_add_series(t, k, "", "error", "percent", "images of the batch whose class is not the likeliest");
@@ -49,9 +39,9 @@ static int apply(trainer *t, term *k) {
     int64_t right;
     for (int r = 0; r < rows; r++) m->labels[r] = t->labels[r / S];
     MIGE_TRY(trainer_forward(t, m->net, trainer_code(t), rows, &logits));
-    sums[0] = mige_soft_cross_entropy(&m->options, logits, m->labels, rows, p->classes, k->weight / all, m->dlogits,
-                                      &right) /
-              all;
+    sums[0] =
+        mige_cross_entropy(m->options, logits, m->labels, rows, p->classes, k->weight / all, m->dlogits, &right) /
+        all;
     sums[1] = (double)right / all;
     MIGE_TRY(trainer_backward(t, m->net, m->dlogits, rows, &dx));
     float *up = t->upstream[t->code_layer];
@@ -63,4 +53,4 @@ static int apply(trainer *t, term *k) {
     return MIGE_OK;
 }
 
-const term_ops term_classify = {"classify", NULL, bytes, create, NULL, apply, NULL};
+const term_ops term_classify = {sizeof(classify), NULL, create, NULL, NULL, apply, NULL};

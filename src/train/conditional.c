@@ -20,8 +20,7 @@ static int estimated(const train_plan *p) {
     return p->o->conditional == CONDITIONAL_SSGE || p->o->implicit;
 }
 
-static int check(const train_plan *p, const term *k) {
-    (void)k;
+static int check(const train_plan *p) {
     MIGE_CHECK(
         !estimated(p) || p->draws >= 3, MIGE_EUSAGE,
         "conditional score: %d draws of each image are too few to estimate it from (3 or more; 16 served well)",
@@ -33,21 +32,10 @@ static int check(const train_plan *p, const term *k) {
     return MIGE_OK;
 }
 
-static double bytes(const train_plan *p, const term *k) {
-    double m = (double)p->o->marginal_draws, K = p->code;
-    (void)k;
-    return 8 * K * (p->images * (m + 2. * p->draws) + 2 * m * p->batch) +
-           mige_score_forecast((int)(m * p->batch), p->code, p->ranks, p->score).bytes +
-           (estimated(p) ? mige_score_forecast(p->draws, p->code, 1, p->score).bytes : 0);
-}
-
 static int create(trainer *t, term *k) {
     const train_plan *p = t->plan;
     size_t n = (size_t)t->images.count, m = (size_t)p->o->marginal_draws, K = (size_t)p->code, S = (size_t)p->draws;
-    conditional *q;
-    MIGE_TRY(MIGE_TAKE(&t->pool, MIGE_BLOCK(q, 1)));
-    k->self = q;
-    MIGE_TRY(trainer_want(t, t->code_layer));
+    conditional *q = k->self;
     size_t M = (size_t)p->batch * m;
     MIGE_TRY(MIGE_TAKE(&t->pool, MIGE_BLOCK(q->mine, n * m * K), MIGE_BLOCK(q->Z, M * K), MIGE_BLOCK(q->S, M * K),
                        MIGE_BLOCK(q->z, n * S * K), MIGE_BLOCK(q->s, n * S * K)));
@@ -55,6 +43,13 @@ static int create(trainer *t, term *k) {
     MIGE_TRY(trainer_add_series(t, k, "z", "_width", "1", "kernel width for the score"));
     MIGE_TRY(trainer_add_series(t, k, "z", "_score", "1", "mean of |s|^2"));
     return trainer_add_series(t, k, "zx", "_score", "1", "mean of |s|^2, given the image,");
+}
+
+static double bytes(const train_plan *p, const term *k) {
+    int M = (int)p->o->marginal_draws * p->batch;
+    (void)k;
+    return mige_score_forecast(M, p->code, p->ranks, p->score).bytes +
+           (estimated(p) ? mige_score_forecast(p->draws, p->code, 1, p->score).bytes : 0);
 }
 
 static int settle(trainer *t, term *k) {
@@ -132,11 +127,10 @@ static int apply(trainer *t, term *k) {
 
 static void destroy(term *k) {
     conditional *q = k->self;
-    if (!q) return;
     mige_score_destroy(&q->of_all);
     mige_score_destroy(&q->of_each);
     if (q->alone) mige_comm_destroy(&q->self);
     mige_rows_destroy(&q->rows);
 }
 
-const term_ops term_conditional = {"conditional", check, bytes, create, settle, apply, destroy};
+const term_ops term_conditional = {sizeof(conditional), check, create, settle, bytes, apply, destroy};

@@ -40,10 +40,6 @@ typedef struct {
     double error;                 /* the newest test error, percent; NaN: none yet */
 } training;
 
-static int run_path(const training *r, const char *name, char path[MIGE_OPT_TEXT_SIZE]) {
-    return mige_run_path(r->o->out, name, path);
-}
-
 /* What the trajectory depends on, the options and the number of images, as INI text. */
 static int describe_trajectory(training *r) {
     char *text, *whole;
@@ -222,7 +218,7 @@ static void save_trace(training *r) {
 static int check_folder(const training *r) {
     char path[MIGE_OPT_TEXT_SIZE];
     int any;
-    MIGE_TRY(run_path(r, "metrics.h5", path));
+    MIGE_TRY(mige_run_path(r->o->out, "metrics.h5", path));
     MIGE_TRY(mige_checkpoint_any(r->o->out, &any));
     any = any || access(path, F_OK) == 0 || (errno != ENOENT && errno != ENOTDIR);
     MIGE_CHECK(r->o->resume || !any, MIGE_EUSAGE, "%s: holds a run already (%s)", r->o->out, r->q->holds_run);
@@ -246,8 +242,8 @@ static int write_synced(const char *path, const char *text) {
 static int write_config(const training *r) {
     const mige_options_given *g = &r->q->given;
     char path[MIGE_OPT_TEXT_SIZE], part[MIGE_OPT_TEXT_SIZE], *text;
-    MIGE_TRY(run_path(r, "config.ini", path));
-    MIGE_TRY(run_path(r, "config.ini.part", part));
+    MIGE_TRY(mige_run_path(r->o->out, "config.ini", path));
+    MIGE_TRY(mige_run_path(r->o->out, "config.ini.part", part));
     MIGE_TRY(mige_options_config(g->table, g->command, g->config, &text));
     int good = write_synced(part, text) == 0 && rename(part, path) == 0;
     if (!good) unlink(part);
@@ -262,7 +258,7 @@ static int create_writers(training *r) {
     const mige_metrics_table tables[TABLES] = {
         [TRAIN] = {"train", r->t.nseries, r->t.series}, [TEST] = {"test", 1, test_series}};
     mige_checkpoint like = checkpoint_of(r);
-    MIGE_TRY(run_path(r, "metrics.h5", path));
+    MIGE_TRY(mige_run_path(r->o->out, "metrics.h5", path));
     MIGE_TRY(mige_metrics_create(path, r->o->task == TASK_IB ? TABLES : 1, tables, &r->metrics));
     return saver_create(r->o->out, r->metrics, &like, &r->saver);
 }
@@ -294,10 +290,6 @@ static int train(training *r) {
     return err;
 }
 
-static double need(const void *ctx, int batch) {
-    return train_plan_bytes(ctx, batch);
-}
-
 static int say_plan(training *r) {
     const train_options *o = r->o;
     const mige_data *d = r->q->data;
@@ -312,11 +304,11 @@ static int say_plan(training *r) {
              (long long)d->train.n, d->c, d->h, d->w, (long long)r->last, (long long)o->batch,
              (double)r->last / (double)per_epoch, r->c->size, r->q->threads);
     mige_say("train: objective %s%s, encoder %s, code %lld, about %.3g MB a rank, into %s", r->plan.objective->name,
-             where, o->encoder, (long long)o->code, need(&r->plan, (int)o->batch) / 1e6,
+             where, o->encoder, (long long)o->code, train_plan_bytes(&r->plan, (int)o->batch) / 1e6,
              *o->out ? o->out : "(nowhere)");
     mige_memory memory = r->q->memory;
     if (!train_plan_scores(&r->plan)) memory.hint = ""; /* another estimator would not help */
-    return mige_memory_check(&memory, r->q->batch_option, (int)o->batch, need, &r->plan);
+    return mige_memory_check(&memory, r->q->batch_option, (int)o->batch, train_plan_bytes, &r->plan);
 }
 
 /* "500", "500 steps", "10min", "10 minutes", "1h": steps, or time. */

@@ -30,63 +30,41 @@ typedef struct {
 } mige_term;
 
 static int projected_dim(const train_plan *p, int layer) {
-    int size = trainer_size(p->encoder, layer);
+    int size = mige_net_size(p->encoder, layer);
     return p->o->projection < size ? (int)p->o->projection : size;
+}
+
+static int add(mige_term *m, const char *name, int dim, int gradient, source s) {
+    m->variable[m->n] = (mige_mi_variable){name, dim, gradient};
+    m->source[m->n] = s;
+    return m->n++;
+}
+
+static void pair(mige_term *m, int a, int b) {
+    m->pair[m->npairs++] = (mige_mi_pair){a, b};
 }
 
 /* The variables and pairs of a circumstance. The layer of h is that of feature conv. */
 static void list(const train_plan *p, mige_term *m) {
     const char *conv = mige_encoder_feature(&p->layout, "conv");
     int code = p->layout.n - 1, h = conv ? mige_net_layer(p->encoder, conv) : code;
-    int x_dim = projected_dim(p, IMAGE), h_dim = projected_dim(p, h), circumstance = p->o->circumstance;
-    if (circumstance == CIRCUMSTANCE_VIEWS) {
-        m->variable[0] = (mige_mi_variable){"z1", p->code, 1};
-        m->variable[1] = (mige_mi_variable){"z2", p->code, 1};
-        m->source[0] = (source){.layer = code};
-        m->source[1] = (source){.layer = code, .copy = 1};
-        m->pair[0] = (mige_mi_pair){0, 1};
-        m->n = 2;
-        m->npairs = 1;
-        return;
-    }
-    m->variable[0] = (mige_mi_variable){"z", p->code, 1};
-    m->source[0] = (source){.layer = code};
-    m->n = 1;
-    if (circumstance != CIRCUMSTANCE_II) {
-        m->variable[m->n] = (mige_mi_variable){"x", x_dim, 0};
-        m->source[m->n] = (source){.layer = IMAGE, .projected = 1, .stream = 0};
-        m->pair[m->npairs++] = (mige_mi_pair){m->n++, 0};
-    }
-    if (circumstance != CIRCUMSTANCE_I) {
-        m->variable[m->n] = (mige_mi_variable){"h", h_dim, 1};
-        m->source[m->n] = (source){.layer = h, .projected = 1, .stream = 1};
-        m->pair[m->npairs++] = (mige_mi_pair){m->n++, 0};
-    }
+    int z = add(m, p->o->circumstance == CIRCUMSTANCE_VIEWS ? "z1" : "z", p->code, 1, (source){.layer = code});
+    if (p->o->circumstance == CIRCUMSTANCE_VIEWS)
+        pair(m, z, add(m, "z2", p->code, 1, (source){.layer = code, .copy = 1}));
+    if (p->o->circumstance == CIRCUMSTANCE_I || p->o->circumstance == CIRCUMSTANCE_BOTH)
+        pair(m, add(m, "x", projected_dim(p, IMAGE), 0, (source){.layer = IMAGE, .projected = 1, .stream = 0}), z);
+    if (p->o->circumstance == CIRCUMSTANCE_II || p->o->circumstance == CIRCUMSTANCE_BOTH)
+        pair(m, add(m, "h", projected_dim(p, h), 1, (source){.layer = h, .projected = 1, .stream = 1}), z);
 }
 
-static int check(const train_plan *p, const term *k) {
+static int check(const train_plan *p) {
     int c = p->o->circumstance;
-    (void)k;
     MIGE_CHECK(p->score->eigen.eigen <= p->batch, MIGE_EUSAGE, "eigenpairs: %d are more than the batch of %d",
                p->score->eigen.eigen, p->batch);
     MIGE_CHECK(c == CIRCUMSTANCE_I || c == CIRCUMSTANCE_VIEWS || mige_encoder_feature(&p->layout, "conv"),
                MIGE_EUSAGE, "circumstance II: encoder %s has no convolutional features (encoder dim has)",
                p->o->encoder);
     return MIGE_OK;
-}
-
-static double bytes(const train_plan *p, const term *k) {
-    mige_term m = {0};
-    double sum = 0, widest = 0, back = 0;
-    (void)k;
-    list(p, &m);
-    for (int v = 0; v < m.n; v++) {
-        sum += 8. * p->batch * m.variable[v].dim * (1 + m.variable[v].gradient);
-        widest = fmax(widest, m.variable[v].dim);
-        back = fmax(back, trainer_size(p->encoder, m.source[v].layer));
-    }
-    return sum + p->images * (12 * widest + 4 * back) +
-           mige_mi_bytes(p->batch, m.n, m.variable, m.npairs, m.pair, p->ranks, p->score);
 }
 
 /* Projections are numbered by the variable; fresh ones by the step as well. */
@@ -97,18 +75,15 @@ static int draw_projections(const trainer *t, mige_term *m) {
         if (!s->projected) continue;
         mige_projection_destroy(&s->projection);
         MIGE_TRY(mige_projection_create(t->plan->seed, first + (uint64_t)s->stream, (int)t->o->projection,
-                                        trainer_size(t->encoder, s->layer), &s->projection));
+                                        mige_net_size(t->encoder, s->layer), &s->projection));
     }
     return MIGE_OK;
 }
 
 static int create(trainer *t, term *k) {
-    mige_term *m;
+    mige_term *m = k->self;
     int widest = 0, back = 0;
-    MIGE_TRY(MIGE_TAKE(&t->pool, MIGE_BLOCK(m, 1)));
-    k->self = m;
     list(t->plan, m);
-    MIGE_TRY(draw_projections(t, m));
     for (int v = 0; v < m->n; v++) {
         source *s = &m->source[v];
         size_t size = (size_t)t->plan->batch * (size_t)m->variable[v].dim;
@@ -117,7 +92,7 @@ static int create(trainer *t, term *k) {
         if (!m->variable[v].gradient) continue;
         MIGE_TRY(MIGE_TAKE(&t->pool, MIGE_BLOCK(s->gradient, size)));
         MIGE_TRY(trainer_want(t, s->layer));
-        int whole = trainer_size(t->encoder, s->layer);
+        int whole = mige_net_size(t->encoder, s->layer);
         if (s->projected && whole > back) back = whole;
     }
     size_t images = (size_t)t->images.count;
@@ -125,12 +100,26 @@ static int create(trainer *t, term *k) {
                      MIGE_BLOCK(m->scratch, images * (size_t)widest), MIGE_BLOCK(m->back, images * (size_t)back));
 }
 
+static double bytes(const train_plan *p, const term *k) {
+    const mige_term *m = k->self;
+    return mige_mi_bytes(p->batch, m->n, m->variable, m->npairs, m->pair, p->ranks, p->score);
+}
+
+/* The values of a score problem. */
+enum { J, WIDTH, STEIN, VALUES };
+static int add_series(trainer *t, term *k, const char *of) {
+    MIGE_TRY(trainer_add_series(t, k, of, "_eigen", "1", "J, eigenpairs kept for the score"));
+    MIGE_TRY(trainer_add_series(t, k, of, "_width", "1", "kernel width for the score"));
+    return trainer_add_series(t, k, of, "_stein", "1", "share of Stein's identity that is kept by the score");
+}
+
 static int settle(trainer *t, term *k) {
     mige_term *m = k->self;
+    MIGE_TRY(mige_agree(t->c, draw_projections(t, m)));
     MIGE_TRY(mige_mi_create(t->c, t->plan->batch, m->n, m->variable, m->npairs, m->pair, t->plan->score, &m->mi));
     int err = MIGE_OK;
     for (int i = 0; !err && i < mige_mi_num_problems(m->mi); i++)
-        err = trainer_add_score_series(t, k, mige_mi_get_problem(m->mi, i).name);
+        err = add_series(t, k, mige_mi_get_problem(m->mi, i).name);
     return mige_agree(t->c, err);
 }
 
@@ -157,7 +146,7 @@ static void send_back(trainer *t, mige_term *m, int v, double weight) {
     float *up = t->upstream[s->layer];
     if (s->projected) {
         mige_projection_adjoint(&s->projection, (int)count, mine, m->scratch, m->back);
-        size_t n = count * (size_t)trainer_size(t->encoder, s->layer);
+        size_t n = count * (size_t)mige_net_size(t->encoder, s->layer);
         for (size_t i = 0; i < n; i++) up[i] -= (float)weight * m->back[i];
         return;
     }
@@ -169,10 +158,10 @@ static void send_back(trainer *t, mige_term *m, int v, double weight) {
 static void report(trainer *t, const term *k, const mige_term *m) {
     for (int i = 0; i < mige_mi_num_problems(m->mi); i++) {
         mige_mi_problem p = mige_mi_get_problem(m->mi, i);
-        double *values = t->values + k->series + SCORE_SERIES * i;
-        values[0] = p.J;
-        values[1] = p.width;
-        values[2] = p.stein;
+        double *values = t->values + k->series + VALUES * i;
+        values[J] = p.J;
+        values[WIDTH] = p.width;
+        values[STEIN] = p.stein;
     }
 }
 
@@ -204,8 +193,8 @@ static int apply(trainer *t, term *k) {
 
 static void destroy(term *k) {
     mige_term *m = k->self;
-    for (int v = 0; m && v < m->n; v++) mige_projection_destroy(&m->source[v].projection);
-    if (m) mige_mi_destroy(&m->mi);
+    for (int v = 0; v < m->n; v++) mige_projection_destroy(&m->source[v].projection);
+    mige_mi_destroy(&m->mi);
 }
 
-const term_ops term_mige = {"mige", check, bytes, create, settle, apply, destroy};
+const term_ops term_mige = {sizeof(mige_term), check, create, settle, bytes, apply, destroy};

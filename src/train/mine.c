@@ -6,7 +6,7 @@
 #include <math.h>
 #include <string.h>
 
-static const mige_layer_spec layers[CRITIC_LAYERS] = CRITIC_OF(512, 512);
+static const mige_layer_spec layers[MIGE_CRITIC_LAYERS] = MIGE_CRITIC_OF(512, 512, 1);
 
 typedef struct {
     mige_net *net;
@@ -17,24 +17,18 @@ typedef struct {
 } mine;
 
 static int inputs(const train_plan *p) {
-    return trainer_size(p->encoder, -1) + p->code;
+    return mige_net_size(p->encoder, -1) + p->code;
 }
 
-static double bytes(const train_plan *p, const term *k) {
-    (void)k;
-    return trainer_member_bytes((mige_shape){1, 1, inputs(p)}, layers, CRITIC_LAYERS, 2 * p->images) +
-           4. * (2. * p->images * (inputs(p) + 1) + (double)p->code * (p->images + p->batch));
+static train_network critic(const train_plan *p) {
+    return (train_network){"critic", layers, MIGE_CRITIC_LAYERS, 2 * p->images, {1, 1, inputs(p)}};
 }
 
 static int create(trainer *t, term *k) {
     const train_plan *p = t->plan;
     size_t n = (size_t)t->images.count, K = (size_t)p->code;
-    mine *m;
-    MIGE_TRY(MIGE_TAKE(&t->pool, MIGE_BLOCK(m, 1)));
-    k->self = m;
-    mige_shape in = {1, 1, inputs(p)};
-    MIGE_TRY(trainer_add_member(t, "critic", in, layers, CRITIC_LAYERS, 2 * p->images, &m->net));
-    MIGE_TRY(trainer_want(t, t->code_layer));
+    mine *m = k->self;
+    MIGE_TRY(trainer_add_member(t, critic(p), &m->net));
     MIGE_TRY(MIGE_TAKE(&t->pool, MIGE_BLOCK(m->in, 2 * n * (size_t)inputs(p)), MIGE_BLOCK(m->upstream, 2 * n),
                        MIGE_BLOCK(m->mine, n * K), MIGE_BLOCK(m->all, (size_t)p->batch * K)));
     return trainer_add_series(t, k, "", "bound", "nat", "the critic's bound on I(x;z), in this batch");
@@ -110,4 +104,4 @@ static int apply(trainer *t, term *k) {
     return MIGE_OK;
 }
 
-const term_ops term_mine = {"mine", NULL, bytes, create, NULL, apply, NULL};
+const term_ops term_mine = {sizeof(mine), NULL, create, NULL, NULL, apply, NULL};

@@ -1,16 +1,10 @@
 /* From options to a plan: what is made, and whether it can be. */
 #include "mige/error.h"
 #include "train/term.h"
-#include <math.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-int trainer_size(const mige_net *net, int layer) {
-    mige_shape s = mige_net_shape(net, layer);
-    return s.h * s.w * s.c;
-}
 
 static int parse_range(const char *text, double *lo, double *hi) {
     int end = 0;
@@ -31,10 +25,15 @@ int train_encoder(const train_options *o, mige_shape in, mige_encoder *e) {
     return mige_encoder_create(o->encoder, in, &k, e);
 }
 
-static int plan_encoder(train_plan *p) {
+train_network train_plan_encoder(const train_plan *p) {
     mige_shape in = {p->data->h, p->data->w, p->data->c};
-    MIGE_TRY(train_encoder(p->o, in, &p->layout));
-    return mige_net_blueprint(in, p->layout.layers, p->layout.n, p->images * p->copies, 0, &p->encoder);
+    return (train_network){"encoder", p->layout.layers, p->layout.n, p->images * p->copies, in};
+}
+
+static int plan_encoder(train_plan *p) {
+    train_network w = train_plan_encoder(p);
+    MIGE_TRY(train_encoder(p->o, w.in, &p->layout));
+    return mige_net_blueprint(w.in, w.spec, p->layout.n, w.rows, 0, &p->encoder);
 }
 
 static int check_rows(const train_plan *p) {
@@ -57,13 +56,19 @@ static int check_rows(const train_plan *p) {
     return MIGE_OK;
 }
 
+/* The option at this place in them; 0, ONE: 1. */
+static double weight(const train_plan *p, size_t at) {
+    double value = 1;
+    if (at) memcpy(&value, (const char *)p->o + at, sizeof value);
+    return value;
+}
+
 /* An option that is the weight of a term: not 0 where the objective has no such term. */
 static int check_weight(const train_plan *p, const char *what, size_t at) {
-    double weight;
-    memcpy(&weight, (const char *)p->o + at, sizeof weight);
     for (int i = 0; i < MOST_TERMS && p->objective->terms[i].ops; i++)
         if (p->objective->terms[i].weight == at) return MIGE_OK;
-    MIGE_CHECK(weight == 0, MIGE_EUSAGE, "%s: objective %s has none (leave it out)", what, p->objective->name);
+    MIGE_CHECK(weight(p, at) == 0, MIGE_EUSAGE, "%s: objective %s has none (leave it out)", what,
+               p->objective->name);
     return MIGE_OK;
 }
 
@@ -73,19 +78,17 @@ static int plan_terms(train_plan *p) {
     MIGE_TRY(check_weight(p, "scale penalty", offsetof(train_options, scale_penalty)));
     MIGE_TRY(mige_alloc(MOST_TERMS, sizeof *p->terms, &p->terms));
     for (int i = 0; i < MOST_TERMS && p->objective->terms[i].ops; i++) {
-        size_t at = p->objective->terms[i].weight;
-        double weight = 1;
-        if (at) memcpy(&weight, (const char *)p->o + at, sizeof weight);
-        if (weight == 0) continue;
-        p->terms[p->nterms++] =
-            (term){.ops = p->objective->terms[i].ops, .weight = weight, .variant = p->objective->terms[i].variant};
+        term k = {.ops = p->objective->terms[i].ops,
+                  .weight = weight(p, p->objective->terms[i].weight),
+                  .variant = p->objective->terms[i].variant};
+        if (k.weight == 0) continue;
+        if (k.ops->check) MIGE_TRY(k.ops->check(p));
+        p->terms[p->nterms++] = k;
     }
-    for (int i = 0; i < p->nterms; i++)
-        if (p->terms[i].ops->check) MIGE_TRY(p->terms[i].ops->check(p, &p->terms[i]));
     return MIGE_OK;
 }
 
-static void set_batch(train_plan *p, int batch) {
+void train_plan_batch(train_plan *p, int batch) {
     p->batch = batch;
     p->images = (batch + p->ranks - 1) / p->ranks;
 }
@@ -94,7 +97,7 @@ static int make_plan(train_plan *p) {
     const train_options *o = p->o;
     p->objective = objective_find(o->task, o->objective);
     if (!p->objective) return MIGE_EUSAGE;
-    set_batch(p, (int)o->batch);
+    train_plan_batch(p, (int)o->batch);
     p->copies = o->circumstance == CIRCUMSTANCE_VIEWS ? 2 : o->implicit ? (int)o->draws : 1;
     p->draws = o->circumstance == CIRCUMSTANCE_VIEWS ? 2 : (int)o->draws;
     p->code = (int)o->code;
@@ -120,31 +123,8 @@ void train_plan_destroy(train_plan *p) {
     p->terms = NULL;
 }
 
-double trainer_member_bytes(mige_shape in, const mige_layer_spec *spec, int nlayers, int max_batch) {
-    mige_net *net;
-    if (mige_net_blueprint(in, spec, nlayers, max_batch, 1, &net)) return INFINITY;
-    double bytes = mige_net_memory(net) + model_bytes(mige_net_num_params(net), 1, 1);
-    mige_net_destroy(&net);
-    return bytes;
-}
-
-int train_plan_scores(const train_plan *plan) {
-    mige_score_options other = *plan->score;
-    train_plan p = *plan;
-    p.score = &other;
-    other.estimator = other.estimator == MIGE_ESTIMATOR_STEIN ? MIGE_ESTIMATOR_SSGE : MIGE_ESTIMATOR_STEIN;
-    return train_plan_bytes(plan, plan->batch) != train_plan_bytes(&p, plan->batch);
-}
-
-double train_plan_bytes(const train_plan *plan, int batch) {
-    train_plan p = *plan;
-    set_batch(&p, batch);
-    mige_shape in = {p.data->h, p.data->w, p.data->c};
-    int n = p.images * p.copies;
-    double bytes = trainer_member_bytes(in, p.layout.layers, p.layout.n, n);
-    bytes +=
-        4. * n * trainer_size(p.encoder, -1) + 8. * (double)p.data->train.n + (double)mige_augment_scratch(p.data);
-    for (int i = 0; i < p.nterms; i++)
-        if (p.terms[i].ops->bytes) bytes += p.terms[i].ops->bytes(&p, &p.terms[i]);
-    return bytes;
+int train_plan_scores(const train_plan *p) {
+    for (int i = 0; i < p->nterms; i++)
+        if (p->terms[i].ops->bytes) return 1;
+    return 0;
 }

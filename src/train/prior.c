@@ -8,7 +8,7 @@
 #include "train/terms.h"
 #include <string.h>
 
-static const mige_layer_spec layers[CRITIC_LAYERS] = CRITIC_OF(1000, 200);
+static const mige_layer_spec layers[MIGE_CRITIC_LAYERS] = MIGE_CRITIC_OF(1000, 200, 1);
 
 typedef struct {
     mige_net *net;
@@ -17,22 +17,15 @@ typedef struct {
     double *draw;    /* [K] */
 } prior;
 
-static double bytes(const train_plan *p, const term *k) {
-    int rows = 2 * p->images * p->draws;
-    (void)k;
-    return trainer_member_bytes((mige_shape){1, 1, p->code}, layers, CRITIC_LAYERS, rows) +
-           4. * rows * (p->code + 1);
+static train_network discriminator(const train_plan *p) {
+    return (train_network){"discriminator", layers, MIGE_CRITIC_LAYERS, 2 * p->images * p->copies, {1, 1, p->code}};
 }
 
 static int create(trainer *t, term *k) {
     const train_plan *p = t->plan;
     size_t rows = 2 * (size_t)t->n, K = (size_t)p->code;
-    prior *m;
-    MIGE_TRY(MIGE_TAKE(&t->pool, MIGE_BLOCK(m, 1)));
-    k->self = m;
-    mige_shape in = {1, 1, p->code};
-    MIGE_TRY(trainer_add_member(t, "discriminator", in, layers, CRITIC_LAYERS, 2 * p->images * p->copies, &m->net));
-    MIGE_TRY(trainer_want(t, t->code_layer));
+    prior *m = k->self;
+    MIGE_TRY(trainer_add_member(t, discriminator(p), &m->net));
     MIGE_TRY(
         MIGE_TAKE(&t->pool, MIGE_BLOCK(m->in, rows * K), MIGE_BLOCK(m->upstream, rows), MIGE_BLOCK(m->draw, K)));
     MIGE_TRY(trainer_add_series(t, k, "", "prior", "nat", "mean softplus(-D) of codes: what the encoder lowers"));
@@ -94,4 +87,4 @@ static int apply(trainer *t, term *k) {
     return MIGE_OK;
 }
 
-const term_ops term_prior = {"prior", NULL, bytes, create, NULL, apply, NULL};
+const term_ops term_prior = {sizeof(prior), NULL, create, NULL, NULL, apply, NULL};

@@ -4,8 +4,7 @@
 #include "mige/error.h"
 #include "train/terms.h"
 
-static int check_rate(const train_plan *p, const term *k) {
-    (void)k;
+static int check_rate(const train_plan *p) {
     MIGE_CHECK(!p->o->implicit, MIGE_EUSAGE,
                "objective %s: an implicit encoder has no density (mige-ib needs none)", p->objective->name);
     return MIGE_OK;
@@ -29,7 +28,6 @@ static int apply_rate(trainer *t, term *k) {
 }
 
 static int create_penalty(trainer *t, term *k) {
-    MIGE_TRY(trainer_want(t, t->code_layer));
     return trainer_add_series(t, k, "", "penalty", "1", "mean of |z|^2");
 }
 
@@ -49,5 +47,5 @@ static int apply_penalty(trainer *t, term *k) {
     return MIGE_OK;
 }
 
-const term_ops term_rate = {"rate", check_rate, NULL, create_rate, NULL, apply_rate, NULL};
-const term_ops term_penalty = {"penalty", NULL, NULL, create_penalty, NULL, apply_penalty, NULL};
+const term_ops term_rate = {0, check_rate, create_rate, NULL, NULL, apply_rate, NULL};
+const term_ops term_penalty = {0, NULL, create_penalty, NULL, NULL, apply_penalty, NULL};

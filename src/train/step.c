@@ -31,7 +31,7 @@ static void load_batch(trainer *t) {
         mige_data_load(t->data, &t->data->train, mine, count, t->x, NULL);
     }
     for (int i = 0; i < count; i++) t->labels[i] = t->data->train.labels[mine[i]];
-    if (p->copies > views) trainer_spread_copies(count, p->copies, (size_t)trainer_size(t->encoder, -1), t->x);
+    if (p->copies > views) trainer_spread_copies(count, p->copies, (size_t)mige_net_size(t->encoder, -1), t->x);
 }
 
 const float *trainer_code(const trainer *t) {
@@ -47,13 +47,8 @@ int trainer_forward(trainer *t, mige_net *net, const float *x, int n, const floa
 }
 
 int trainer_backward(trainer *t, mige_net *net, const float *upstream, int n, const float **dx) {
-    const float *all[MOST_MEMBER_LAYERS] = {0};
-    int layers = mige_net_num_layers(net);
-    MIGE_CHECK(layers <= MOST_MEMBER_LAYERS, MIGE_EFAIL, "model: a network of %d layers (%d at most)", layers,
-               MOST_MEMBER_LAYERS);
-    all[layers - 1] = upstream;
     mige_clock_start(MIGE_PHASE_BACKWARD);
-    MIGE_TRY(mige_net_backward(net, all, &t->pass));
+    MIGE_TRY(mige_net_backward_last(net, upstream, &t->pass));
     mige_clock_stop(MIGE_PHASE_BACKWARD, n * mige_net_flops(net, 1));
     *dx = mige_net_input_gradient(net);
     return MIGE_OK;
@@ -87,7 +82,7 @@ static int code_deviation(trainer *t, double *deviation) {
 static int apply_terms(trainer *t) {
     for (int l = 0; l < t->layers; l++)
         if (t->upstream[l])
-            memset(t->upstream[l], 0, (size_t)t->n * (size_t)trainer_size(t->encoder, l) * sizeof(float));
+            memset(t->upstream[l], 0, (size_t)t->n * (size_t)mige_net_size(t->encoder, l) * sizeof(float));
     t->loss = 0;
     for (int i = 0; i < t->nterms; i++) {
         int err = t->terms[i].ops->apply(t, &t->terms[i]);

@@ -18,24 +18,25 @@ typedef struct term {
 
 /* All are called by all ranks alike. */
 struct term_ops {
-    const char *name;
+    size_t size; /* of *self, zeroed before create */
     /* Whether the options make sense for it; of the plan all but the terms is there. May be NULL. Not collective;
      * MIGE_EUSAGE. */
-    int (*check)(const train_plan *p, const term *k);
-    /* Bytes a rank takes, with the networks that it adds, from sizes alone. NULL: none. */
-    double (*bytes)(const train_plan *p, const term *k);
-    /* Takes all memory from t->pool, adds its networks to the model (trainer_add_member), its values to the series
-     * (trainer_add_series) and says which layers of the encoder it sends gradients to (trainer_want). Not
-     * collective: the caller agrees on the error. */
+    int (*check)(const train_plan *p);
+    /* Takes all memory by MIGE_TAKE from t->pool, where it is only counted in a forecast: what is taken must not be
+     * touched here. Adds its networks to the model (trainer_add_member), its values to the series
+     * (trainer_add_series) and says which layers of the encoder but the code's it sends gradients to
+     * (trainer_want). Not collective: the caller agrees on the error. */
     int (*create)(trainer *t, term *k);
     /* The same, what is collective; after all were created. May be NULL. Errors agreed. */
     int (*settle)(trainer *t, term *k);
+    /* Bytes that settle takes, for the estimator of scores, from sizes alone; after create. NULL: none. */
+    double (*bytes)(const train_plan *p, const term *k);
     /* After the encoder's forward pass: adds weight times the gradient to t->upstream (0 before the first term),
      * leaves this rank's part of the gradients of its own networks in them (without the weight, which is the
      * encoder's affair), adds weight times its value, the same on every rank, to t->loss and puts its values into
      * t->values[series...]. Takes no memory. Collective, errors agreed. */
     int (*apply)(trainer *t, term *k);
-    /* What the pool does not hold; may be NULL, and self may be. */
+    /* What the pool does not hold, after a create that failed as well; may be NULL. */
     void (*destroy)(term *k);
 };
 

@@ -52,7 +52,7 @@ static int test_batch(test *k, int64_t at, int n, int64_t *wrong) {
     const trainer *t = k->t;
     const train_plan *p = t->plan;
     int rounds = p->objective->stochastic ? (DRAWS + p->draws - 1) / p->draws : 1;
-    size_t image = (size_t)trainer_size(t->encoder, -1), classes = (size_t)p->classes;
+    size_t image = (size_t)mige_net_size(t->encoder, -1), classes = (size_t)p->classes;
     for (int i = 0; i < n; i++) k->index[i] = at + i;
     mige_data_load(t->data, &t->data->test, k->index, n, k->x, k->labels);
     trainer_spread_copies(n, p->copies, image, k->x);

@@ -40,6 +40,15 @@ typedef struct {
     int nterms;
 } train_plan;
 
+/* A network of the model: the name of its group in checkpoints, its layers, and for how many rows at once. Its name
+ * outlives the trainer. */
+typedef struct {
+    const char *name;
+    const mige_layer_spec *spec;
+    int layers, rows;
+    mige_shape in;
+} train_network;
+
 /* The encoder of a training, for images of shape `in`. Not collective. Errors: MIGE_EUSAGE. */
 int train_encoder(const train_options *o, mige_shape in, mige_encoder *e);
 
@@ -47,8 +56,11 @@ int train_encoder(const train_options *o, mige_shape in, mige_encoder *e);
 int train_plan_create(const train_options *o, const mige_score_options *score, const mige_data *d, uint64_t seed,
                       const mige_comm *c, train_plan *p);
 void train_plan_destroy(train_plan *p);
-/* Bytes that the largest rank takes with batches of `batch` images. */
-double train_plan_bytes(const train_plan *p, int batch);
+train_network train_plan_encoder(const train_plan *p);
+/* Batches of `batch` images from now on. */
+void train_plan_batch(train_plan *p, int batch);
+/* Bytes that the largest rank takes with such batches: a trainer is created whose pool only counts. */
+double train_plan_bytes(const void *plan, int batch);
 /* Whether the estimator of scores has a part in that. */
 int train_plan_scores(const train_plan *p);
 
@@ -88,34 +100,22 @@ void trainer_destroy(trainer *t);
 /* Step number `step`, from 1: t->values, which t->series describe. Collective; errors agreed. */
 int trainer_step(trainer *t, int64_t step);
 
-/* For terms, while they are created. A network for the model, of the given layers (MOST_MEMBER_LAYERS) and for at
- * most max_batch rows: *net stays the model's. Its name, that of a group in checkpoints, outlives the trainer. */
-int trainer_add_member(trainer *t, const char *name, mige_shape in, const mige_layer_spec *spec, int nlayers,
-                       int max_batch, mige_net **net);
-/* Bytes of such a network for a term's forecast, with parameters, moments and gradients once more. */
-double trainer_member_bytes(mige_shape in, const mige_layer_spec *spec, int nlayers, int max_batch);
+/* For terms, while they are created: *net stays the model's. */
+int trainer_add_member(trainer *t, train_network w, mige_net **net);
 /* One of a term's values (k NULL: of the step's own): the series <of><name>. A term adds all of its own at one go,
  * in create or in settle. */
 int trainer_add_series(trainer *t, term *k, const char *of, const char *name, const char *units,
                        const char *long_name);
-/* Those of a score problem: J, width, share of Stein's identity. */
-enum { SCORE_SERIES = 3 };
-int trainer_add_score_series(trainer *t, term *k, const char *of);
 /* Room for gradients of a layer's output. */
 int trainer_want(trainer *t, int layer);
 
 /* The code after a forward pass, this rank's images: [images][draws][code], as train_plan says. */
 const float *trainer_code(const trainer *t);
-/* Values of one row of a layer; -1: of the input. */
-int trainer_size(const mige_net *net, int layer);
 /* Forward and backward pass of a term's network, with this step's statistics. *y, its last layer's output, and *dx,
  * the gradient of its input, are the network's, until its next pass; a backward pass replaces its parameters'
  * gradients. */
 int trainer_forward(trainer *t, mige_net *net, const float *x, int n, const float **y);
 int trainer_backward(trainer *t, mige_net *net, const float *upstream, int n, const float **dx);
-
-/* Most layers of a network other than the encoder. */
-enum { MOST_MEMBER_LAYERS = 8 };
 
 /* The values of every step, before those of the terms: step.c. */
 enum { LOSS, GRADIENT_NORM, EPOCH, RATE, SPEED, DEVIATION, FIXED };

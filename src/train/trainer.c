@@ -6,10 +6,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-int trainer_add_member(trainer *t, const char *name, mige_shape in, const mige_layer_spec *spec, int nlayers,
-                       int max_batch, mige_net **net) {
-    MIGE_TRY(mige_net_create(in, spec, nlayers, max_batch, t->model.n > 0, net));
-    return model_add(&t->model, name, *net, t->plan->seed);
+int trainer_add_member(trainer *t, train_network w, mige_net **net) {
+    int counts = t->pool.counts, inner = t->model.n > 0;
+    MIGE_TRY((counts ? mige_net_blueprint : mige_net_create)(w.in, w.spec, w.layers, w.rows, inner, net));
+    if (counts) t->pool.bytes += (double)mige_net_memory(*net) + model_bytes(mige_net_num_params(*net), 1, 1);
+    return model_add(&t->model, w.name, *net, t->plan->seed);
 }
 
 int trainer_add_series(trainer *t, term *k, const char *of, const char *name, const char *units,
@@ -27,15 +28,9 @@ int trainer_add_series(trainer *t, term *k, const char *of, const char *name, co
     return MIGE_OK;
 }
 
-int trainer_add_score_series(trainer *t, term *k, const char *of) {
-    MIGE_TRY(trainer_add_series(t, k, of, "_eigen", "1", "J, eigenpairs kept for the score"));
-    MIGE_TRY(trainer_add_series(t, k, of, "_width", "1", "kernel width for the score"));
-    return trainer_add_series(t, k, of, "_stein", "1", "share of Stein's identity that is kept by the score");
-}
-
 int trainer_want(trainer *t, int layer) {
     if (t->upstream[layer]) return MIGE_OK;
-    size_t size = (size_t)t->n * (size_t)trainer_size(t->encoder, layer);
+    size_t size = (size_t)t->n * (size_t)mige_net_size(t->encoder, layer);
     MIGE_TRY(MIGE_TAKE(&t->pool, MIGE_BLOCK(t->upstream[layer], size)));
     t->passed[layer] = t->upstream[layer];
     return MIGE_OK;
@@ -47,29 +42,44 @@ static int sum_over_ranks(void *ctx, double *x, int n) {
 
 static int take_memory(trainer *t) {
     const train_plan *p = t->plan;
-    size_t image = (size_t)trainer_size(t->encoder, -1);
-    MIGE_TRY(mige_pool_alloc(&t->pool, mige_augment_scratch(t->data), 1, &t->scratch));
+    size_t image = (size_t)mige_net_size(t->encoder, -1);
+    MIGE_TRY(mige_pool_alloc(&t->pool, (size_t)t->layers, sizeof *t->upstream, &t->upstream));
+    MIGE_TRY(mige_pool_alloc(&t->pool, (size_t)t->layers, sizeof *t->passed, &t->passed));
+    MIGE_TRY(mige_pool_alloc(&t->pool, (size_t)p->nterms, sizeof *t->terms, &t->terms));
     return MIGE_TAKE(&t->pool, MIGE_BLOCK(t->order, t->data->train.n), MIGE_BLOCK(t->x, (size_t)t->n * image),
-                     MIGE_BLOCK(t->labels, t->images.count), MIGE_BLOCK(t->upstream, t->layers),
-                     MIGE_BLOCK(t->passed, t->layers), MIGE_BLOCK(t->sums, 2 * (size_t)p->code),
-                     MIGE_BLOCK(t->terms, p->nterms));
+                     MIGE_BLOCK(t->labels, t->images.count), MIGE_BLOCK(t->sums, 2 * (size_t)p->code),
+                     {&t->scratch, mige_augment_scratch(t->data), 1});
 }
 
 /* The encoder, then what the terms add. */
 static int create_parts(trainer *t) {
     const train_plan *p = t->plan;
-    mige_shape in = {t->data->h, t->data->w, t->data->c};
-    MIGE_TRY(
-        trainer_add_member(t, "encoder", in, p->layout.layers, p->layout.n, p->images * p->copies, &t->encoder));
+    MIGE_TRY(trainer_add_member(t, train_plan_encoder(p), &t->encoder));
     t->layers = p->layout.n;
     t->code_layer = t->layers - 1;
     MIGE_TRY(take_memory(t));
+    MIGE_TRY(trainer_want(t, t->code_layer));
     MIGE_TRY(step_series(t));
     for (int i = 0; i < p->nterms; i++) {
-        t->terms[t->nterms++] = p->terms[i];
-        MIGE_TRY(t->terms[i].ops->create(t, &t->terms[i]));
+        term *k = &t->terms[i];
+        *k = p->terms[i];
+        MIGE_TRY(mige_pool_alloc(&t->pool, 1, k->ops->size, &k->self));
+        t->nterms++;
+        MIGE_TRY(k->ops->create(t, k));
     }
     return MIGE_OK;
+}
+
+double train_plan_bytes(const void *plan, int batch) {
+    train_plan p = *(const train_plan *)plan;
+    train_plan_batch(&p, batch);
+    trainer t = {.plan = &p, .o = p.o, .data = p.data, .images.count = p.images, .n = p.images * p.copies};
+    t.pool.counts = 1;
+    double bytes = create_parts(&t) ? INFINITY : t.pool.bytes;
+    for (int i = 0; i < t.nterms; i++)
+        if (t.terms[i].ops->bytes) bytes += t.terms[i].ops->bytes(&p, &t.terms[i]);
+    trainer_destroy(&t);
+    return bytes;
 }
 
 int trainer_create(const mige_comm *c, const train_plan *p, int checks, trainer *t) {
