@@ -76,7 +76,7 @@ static const mige_option options[] = {
     INT("epochs", train.epochs, "10", 0, 1e6, TRAIN, TRAIN, "N", "passes over the training images"),
     INT("steps", train.steps, "0", 0, 1e12, TRAIN, TRAIN, "N", "number of steps, in place of epochs; 0: by epochs"),
     REAL("learning-rate", train.rate, "1e-4", 1e-12, 1e3, TRAIN, 0, "X", "learning rate of Adam"),
-    REAL("beta1", train.beta1, "0.2", 0, 0.999999, TRAIN, 0, "X", "of Adam"),
+    REAL("beta1", train.beta1, "0.5", 0, 0.999999, TRAIN, 0, "X", "of Adam"),
     REAL("beta2", train.beta2, "0.999", 0, 0.999999, TRAIN, 0, "X", "of Adam"),
     REAL("weight-decay", train.weight_decay, "0", 0, 1e3, TRAIN, 0, "X", "decoupled, as of AdamW"),
     REAL("clip", train.clip, "0", 0, 1e12, TRAIN, 0, "X", "largest norm of the gradient; 0: any"),
