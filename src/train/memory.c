@@ -13,41 +13,30 @@ static const double USABLE = 0.95;
 /* cgroups without a limit have a huge one. */
 static const double NO_LIMIT = 1e18;
 
-/* The number behind `key` in a file of lines "key number" or "key: number"; -1 if there is none. */
-static double read_key(const char *path, const char *key) {
-    char line[256];
-    double value = -1;
-    FILE *f = fopen(path, "r");
-    if (!f) return -1;
-    while (value < 0 && fgets(line, sizeof line, f)) {
-        size_t n = strlen(key);
-        if (strncmp(line, key, n) != 0 || !strchr(": \t", line[n])) continue;
-        value = strtod(line + n + strspn(line + n, ": \t"), NULL);
-    }
-    fclose(f);
-    return value;
-}
-
-/* A file of one number; -1 where there is none, or it says "max". */
-static double read_number(const char *folder, const char *name) {
-    char path[PATH_MAX];
+/* The number behind `key` in a file of lines "key number" or "key: number", or ("") at the start of its first line; -1
+ * if there is none. */
+static double read_value(const char *folder, const char *name, const char *key) {
+    char path[PATH_MAX], line[256], *end;
+    size_t n = strlen(key);
     double value = -1;
     if (snprintf(path, sizeof path, "%s/%s", folder, name) >= (int)sizeof path) return -1;
     FILE *f = fopen(path, "r");
-    if (!f) return -1;
-    if (fscanf(f, "%lf", &value) != 1) value = -1;
-    fclose(f);
+    while (f && value < 0 && fgets(line, sizeof line, f)) {
+        if (strncmp(line, key, n) != 0 || (n && !strchr(": \t", line[n]))) continue;
+        char *number = line + n + strspn(line + n, ": \t");
+        value = strtod(number, &end);
+        if (end == number) value = -1;
+    }
+    if (f) fclose(f);
     return value;
 }
 
 /* What a cgroup leaves: its limit without what is used, but for the file cache that the kernel gives up first. */
 static double group_left(const char *folder, int v2) {
-    char stat[PATH_MAX];
-    double limit = read_number(folder, v2 ? "memory.max" : "memory.limit_in_bytes"),
-           used = read_number(folder, v2 ? "memory.current" : "memory.usage_in_bytes");
+    double limit = read_value(folder, v2 ? "memory.max" : "memory.limit_in_bytes", ""),
+           used = read_value(folder, v2 ? "memory.current" : "memory.usage_in_bytes", ""),
+           cache = read_value(folder, "memory.stat", v2 ? "inactive_file" : "total_inactive_file");
     if (limit < 0 || limit >= NO_LIMIT || used < 0) return INFINITY;
-    if (snprintf(stat, sizeof stat, "%s/memory.stat", folder) >= (int)sizeof stat) return INFINITY;
-    double cache = read_key(stat, v2 ? "inactive_file" : "total_inactive_file");
     return fmax(limit - used + fmax(cache, 0), 0);
 }
 
@@ -84,7 +73,7 @@ static double limits_left(void) {
 }
 
 double mige_memory_free(void) {
-    double available = read_key("/proc/meminfo", "MemAvailable");
+    double available = read_value("/proc", "meminfo", "MemAvailable");
     return available < 0 ? 0 : fmin(1024 * available, limits_left());
 }
 
@@ -134,11 +123,11 @@ int mige_memory_check(const mige_memory *m, const char *what, int M, mige_memory
 }
 
 double mige_memory_peak(void) {
-    return 1024 * fmax(read_key("/proc/self/status", "VmHWM"), 0);
+    return 1024 * fmax(read_value("/proc/self", "status", "VmHWM"), 0);
 }
 
 double mige_memory_resident(void) {
-    return 1024 * fmax(read_key("/proc/self/status", "VmRSS"), 0);
+    return 1024 * fmax(read_value("/proc/self", "status", "VmRSS"), 0);
 }
 
 void mige_memory_peak_reset(void) {

@@ -21,30 +21,28 @@ struct saver {
     char message[1024];
 };
 
-/* The vectors of a member and their lengths. */
-enum { VECTORS = 5 };
-static void list_vectors(mige_checkpoint_member *k, float **vector[VECTORS], size_t length[VECTORS]) {
-    float **all[VECTORS] = {&k->params, &k->m, &k->v, &k->average, &k->state};
-    for (int i = 0; i < VECTORS; i++) {
-        vector[i] = all[i];
-        length[i] = i < VECTORS - 1 ? mige_net_num_params(k->net) : mige_net_num_state(k->net);
+/* Copies the vectors of k one after the other to `to`, and k has the copies from then on (NULL: only counts). */
+static size_t copy_vectors(mige_checkpoint *k, float *to) {
+    size_t used = 0;
+    for (int i = 0; i < k->n; i++) {
+        mige_checkpoint_member *a = &k->member[i];
+        float **vectors[] = {&a->params, &a->m, &a->v, &a->average, &a->state};
+        for (int j = 0; j < 5; j++) {
+            size_t n = j < 4 ? mige_net_num_params(a->net) : mige_net_num_state(a->net);
+            if (!*vectors[j]) continue;
+            if (to) *vectors[j] = memcpy(to + used, *vectors[j], n * sizeof *to);
+            used += n;
+        }
     }
+    return used;
 }
 
 int saver_create(const char *run, const mige_metrics *metrics, const mige_checkpoint *like, saver **out) {
-    saver *s;
-    size_t size = 0, length[VECTORS];
-    float **vector[VECTORS];
-    MIGE_TRY(mige_alloc(1, sizeof *s, out));
-    s = *out;
-    s->run = run;
-    s->metrics = metrics;
-    s->copy = *like;
-    for (int i = 0; i < like->n; i++) {
-        list_vectors(&s->copy.member[i], vector, length);
-        for (int j = 0; j < VECTORS; j++) size += *vector[j] ? length[j] : 0;
-    }
-    int err = mige_alloc(size, sizeof *s->memory, &s->memory);
+    mige_checkpoint counted = *like;
+    MIGE_TRY(mige_alloc(1, sizeof **out, out));
+    (*out)->run = run;
+    (*out)->metrics = metrics;
+    int err = mige_alloc(copy_vectors(&counted, NULL), sizeof(float), &(*out)->memory);
     if (err) saver_destroy(out);
     return err;
 }
@@ -55,21 +53,6 @@ void saver_destroy(saver **s) {
     free((*s)->memory);
     free(*s);
     *s = NULL;
-}
-
-static void copy_checkpoint(saver *s, const mige_checkpoint *k) {
-    float *to = s->memory, **vector[VECTORS];
-    size_t length[VECTORS];
-    s->copy = *k;
-    for (int i = 0; i < k->n; i++) {
-        list_vectors(&s->copy.member[i], vector, length);
-        for (int j = 0; j < VECTORS; j++) {
-            if (!*vector[j]) continue;
-            memcpy(to, *vector[j], length[j] * sizeof *to);
-            *vector[j] = to;
-            to += length[j];
-        }
-    }
 }
 
 static void *write_files(void *of) {
@@ -95,7 +78,10 @@ void saver_begin(saver *s, const mige_checkpoint *k) {
     if (saver_wait(s)) return;
     for (int i = 0; i < MIGE_METRICS_TABLES; i++) s->rows[i] = mige_metrics_rows(s->metrics, i);
     s->wants_checkpoint = k != NULL;
-    if (k) copy_checkpoint(s, k);
+    if (k) {
+        s->copy = *k;
+        copy_vectors(&s->copy, s->memory);
+    }
     atomic_store(&s->ended, 0);
     start_thread(s);
 }
