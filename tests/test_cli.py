@@ -106,7 +106,8 @@ def usage(ranks):
 def contradictions(ranks):
     """Options that the objective has no use for, or that cannot be together; what would help where memory is short."""
     ib = "--task", "ib", "--objective"
-    for message, *options in (("jsd.*is one of task infomax", *ib, "jsd"), ("prior matching.*ce has none", *ib, "ce", "--prior-matching", 1),
+    for message, *options in (("jsd.*is one of task infomax", *ib, "jsd"),
+                              ("prior matching.*ce has none", *ib, "ce", "--prior-matching", 1),
                               ("scale penalty.*jsd has none", "--objective", "jsd", "--scale-penalty", 1),
                               ("range of sigma.*not drawn", *ib, "ce", "--sigma-range", "0.1:1"),
                               ("range of sigma.*implicit", *ib, "mige", "--implicit", "--draws", 3, "--sigma-range",

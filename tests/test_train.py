@@ -103,6 +103,12 @@ def variant(name, batch, *options):
     assert found == expected, found
 
 
+def newest(run):
+    """The step of the newest checkpoint; older ones than two are not kept."""
+    found = os.listdir(run) if os.path.isdir(run) else []
+    return max((int(f[11:-3]) for f in found if f.startswith("checkpoint-") and f.endswith(".h5")), default=0)
+
+
 def killed(name, *extra):
     """Killed twice, each time gone on with on another number of ranks: no step is missing or there twice."""
     run, whole = path(f"killed-{name}"), path("whole")
@@ -113,7 +119,7 @@ def killed(name, *extra):
     for ranks, until in (2, 4), (3, 10):
         p = Program(*options, *(["--resume"] if until > 4 else []), ranks=ranks)
         end = time.monotonic() + 60
-        while time.monotonic() < end and not os.path.exists(os.path.join(run, f"checkpoint-{until}.h5")):
+        while time.monotonic() < end and newest(run) < until:
             assert p.process.poll() is None, str(p.result())
             time.sleep(0.01)
         time.sleep(0.05 * ranks)
@@ -219,7 +225,8 @@ def main():
     cases.run("killed with critic and discriminator", killed, "jsd", "--objective", "jsd", "--prior-matching", 1,
               "--learning-rate", 1e-5)  # adversaries make much of a rounding
     cases.run("killed with classifier and averaged weights", killed, "ib", "--task", "ib", "--objective", "mige-ib",
-              "--encoder", "mlp:64,32", "--code", 8, "--draws", 4, "--conditional", "ssge")
+              "--encoder", "mlp:2048,512", "--code", 8, "--draws", 16, "--conditional", "ssge",
+              "--learning-rate", 1e-5)  # slow enough to be killed
     cases.run("encode", encode)
     cases.run("encode bottleneck", encode_bottleneck)
     cases.run("probe", probe)
