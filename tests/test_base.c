@@ -66,6 +66,9 @@ static void memory(void **state) {
     assert_true(!z && !left && pool.n == 2);
     mige_pool_free(&pool);
     assert_int_equal(pool.n, 0);
+    pool.counts = 1;
+    assert_int_equal(MIGE_TAKE(&pool, MIGE_BLOCK(y, 1000), MIGE_BLOCK(x, 3)), MIGE_OK);
+    assert_true(!x && !y && pool.n == 0 && pool.bytes == 1000 * sizeof *y + 3 * sizeof *x);
 }
 
 /* Philox4x32-10 once more, from Salmon et al. 2011. */
