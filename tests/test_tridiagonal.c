@@ -1,7 +1,5 @@
 /* np: 1 2 3 5 */
 /* Tridiagonal form, its eigenvalues and vectors, and the spectral cut by vectors, against LAPACK. */
-#include "linalg/project.h"
-#include "linalg/sturm.h"
 #include "linalg/tridiagonal.h"
 #include "mige/blas.h"
 #include "mige/linalg.h"

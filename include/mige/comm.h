@@ -57,4 +57,35 @@ int mige_shared_create(const mige_comm *c, size_t bytes, mige_shared *s);
 int mige_shared_sync(const mige_comm *c, mige_shared *s);
 void mige_shared_destroy(mige_shared *s);
 
+/* Rows of a matrix spread over the ranks, as a batch is: gathered on every rank, and sums of all ranks'
+ * contributions brought back to the owners. Takes all memory when it is made, none in a call. */
+typedef struct {
+    const mige_comm *c;
+    int64_t rows, first, count; /* of all; this rank's */
+    int *counts, *offsets;      /* [ranks] rows */
+    int *scaled;                /* [ranks] the same in numbers, of one call */
+} mige_rows;
+
+/* The mige_share of `items` items, each of `group` rows. Collective on c, which must outlive r; errors agreed. */
+int mige_rows_create(const mige_comm *c, int64_t items, int group, mige_rows *r);
+void mige_rows_destroy(mige_rows *r);
+/* mine [count][width] -> all [rows][width], on every rank; they must not overlap. Collective. */
+int mige_rows_gather(mige_rows *r, int width, const double *mine, double *all);
+int mige_rows_gather_float(mige_rows *r, int width, const float *mine, float *all);
+/* all [rows][width], of each rank, summed over the ranks -> mine [count][width], the rows of this one. Collective.
+ */
+int mige_rows_sum(mige_rows *r, int width, const float *all, float *mine);
+
+/* Signs of life between ranks, so that a job ends when one of them cannot go on and does not say so: stopped,
+ * killed under a launcher that does not mind, or on a host that is cut off. MPI calls would wait for it for ever.
+ *
+ * Each rank has a thread that sends a datagram (UDP) a second to the next rank, round a ring, and listens to the
+ * one before. A rank that was heard once and then is silent for `seconds` ends the job: the one that misses it
+ * prints a line and tells all others; every rank then exits with status 1, and one that shares the lost rank's node
+ * kills it. A process that was itself stopped meanwhile (a job suspended and resumed) starts to count anew. */
+/* From now to the end of the process. seconds: at least twice the 2.5 after which a process that wakes up late
+ * knows that it was stopped, or 0. One rank, or seconds = 0, is not watched; nor is what cannot be (no sockets, no
+ * threads). Collective. */
+int mige_watch_start(const mige_comm *c, double seconds);
+
 #endif

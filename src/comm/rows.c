@@ -1,4 +1,4 @@
-#include "mige/rows.h"
+#include "mige/comm.h"
 #include "mige/error.h"
 #include <limits.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
-#include "mige/watch.h"
 #include "mige/clock.h"
+#include "mige/comm.h"
 #include "mige/error.h"
 #include "mige/log.h"
 #include <arpa/inet.h>

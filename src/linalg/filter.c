@@ -12,9 +12,6 @@
  *   filter.c       puts them together, and Q and Q' about f(T)
  */
 #include "linalg/eigen.h"
-#include "linalg/poles.h"
-#include "linalg/project.h"
-#include "linalg/sturm.h"
 #include "linalg/tridiagonal.h"
 #include "mige/error.h"
 #include <math.h>

@@ -2,8 +2,8 @@
  * v1', and the product A v. Together they are one pass over the lower triangle: a load, a store and four fused
  * multiply-adds an entry. While the matrix is in the second-level cache that beats panels, whose corrections cost
  * as much as they save, and it makes no BLAS calls. */
-#include "linalg/fused.h"
 #include "base/simd.h"
+#include "linalg/tridiagonal.h"
 #include "mige/blas.h"
 #include "mige/error.h"
 #include <math.h>

@@ -3,8 +3,8 @@
  * fractions A x (1 + sum_j a_j / (x^2 + c_2j-1)), with x / (x^2 + s^2) = Re 1/(x - i s). With x = (lambda - cut) /
  * b, (sign(x) - sign(-cut)) / (2 lambda) is the filter, in which every pole gives (1/z) / (lambda - z), z = cut + i
  * b s. */
-#include "linalg/poles.h"
 #include "base/simd.h"
+#include "linalg/tridiagonal.h"
 #include <complex.h>
 #include <math.h>
 #include <stddef.h>

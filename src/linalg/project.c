@@ -1,9 +1,8 @@
 /* f(T) = Z diag(1/lambda) Z' with the vectors above the cut, or T^-1 (I - Z Z') with those below. Each vector is
  * made by itself, so that close ones have to be made orthogonal; where there are very close ones, or none that
  * tells the sides of the cut apart, the rational filter is better. */
-#include "linalg/project.h"
 #include "base/simd.h"
-#include "linalg/twisted.h"
+#include "linalg/tridiagonal.h"
 #include "mige/blas.h"
 #include "mige/error.h"
 #include <float.h>

@@ -2,8 +2,8 @@
  * below x (Givens 1954), and rounding is as if T's entries were off by a rounding each. W shifts at a time cost
  * three vector operations a row, where the QR iteration has a division to wait for. Intervals are cut until they
  * have one eigenvalue each, in which then p_m's zero is found from its values (Chandrupatla 1997). */
-#include "linalg/sturm.h"
 #include "base/simd.h"
+#include "linalg/tridiagonal.h"
 #include "mige/error.h"
 #include <float.h>
 #include <math.h>

@@ -1,8 +1,8 @@
 /* T - lambda = (forward elimination) = (backward elimination); where the two pivots of a row leave the least,
  * gamma_r = 1 / ((T - lambda)^-1)_rr, the solution of (T - lambda) z = gamma_r e_r is the eigenvector, and follows
  * from z_r = 1 by products alone (Fernando 1997, Dhillon, Parlett 2004). */
-#include "linalg/twisted.h"
 #include "base/simd.h"
+#include "linalg/tridiagonal.h"
 #include <float.h>
 #include <math.h>
 #include <stdint.h>

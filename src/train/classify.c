@@ -3,7 +3,7 @@
  * al. 2017).
  */
 #include "mige/error.h"
-#include "train/terms.h"
+#include "train/term.h"
 
 typedef struct {
     mige_net *net;

@@ -5,7 +5,7 @@
  * small problems, each solved by the rank that has the image. */
 #include "mige/clock.h"
 #include "mige/error.h"
-#include "train/terms.h"
+#include "train/term.h"
 
 typedef struct {
     mige_comm self;

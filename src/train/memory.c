@@ -13,8 +13,8 @@ static const double USABLE = 0.95;
 /* cgroups without a limit have a huge one. */
 static const double NO_LIMIT = 1e18;
 
-/* The number behind `key` in a file of lines "key number" or "key: number", or ("") at the start of its first line; -1
- * if there is none. */
+/* The number behind `key` in a file of lines "key number" or "key: number", or ("") at the start of its first line;
+ * -1 if there is none. */
 static double read_value(const char *folder, const char *name, const char *key) {
     char path[PATH_MAX], line[256], *end;
     size_t n = strlen(key);

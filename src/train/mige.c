@@ -4,7 +4,7 @@
  * since what is minimised is -I. */
 #include "mige/clock.h"
 #include "mige/error.h"
-#include "train/terms.h"
+#include "train/term.h"
 #include <cblas.h>
 #include <math.h>
 

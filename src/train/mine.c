@@ -2,7 +2,7 @@
  *   I = mean T(x_i, z_i) - log mean exp T(x_i, z_(i+1)),
  * i + 1 modulo the batch, whose order is random. The critic raises it; the encoder lowers it, times the weight. */
 #include "mige/error.h"
-#include "train/terms.h"
+#include "train/term.h"
 #include <math.h>
 #include <string.h>
 

@@ -2,7 +2,7 @@
  *   task, name, help, TERM(name of a term, its weight: ONE or WEIGHT(an option), which of its kinds)...,
  *   whether the code is drawn, whether hidden layers drop, defaults of options, more of them with views */
 #include "mige/error.h"
-#include "train/terms.h"
+#include "train/term.h"
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>

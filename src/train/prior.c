@@ -5,7 +5,7 @@
  * both from the same weights in one step. */
 #include "mige/error.h"
 #include "mige/rng.h"
-#include "train/terms.h"
+#include "train/term.h"
 #include <string.h>
 
 static const mige_layer_spec layers[MIGE_CRITIC_LAYERS] = MIGE_CRITIC_OF(1000, 200, 1);

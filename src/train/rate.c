@@ -2,7 +2,7 @@
  * variational bottleneck, Alemi et al. 2017); and the mean of |z|^2, which holds the scale of a code that nothing
  * else holds. */
 #include "mige/error.h"
-#include "train/terms.h"
+#include "train/term.h"
 
 static int check_rate(const train_plan *p) {
     MIGE_CHECK(!p->o->implicit, MIGE_EUSAGE,

@@ -57,4 +57,10 @@ struct objective {
         *preset_views; /* defaults of options that serve it, with views more of them: words NAME=VALUE */
 };
 
+/* Of term bound and of term classify. */
+enum { BOUND_JSD, BOUND_INFONCE, BOUND_DV };
+enum { CLASSIFY_PLAIN, CLASSIFY_SMOOTH, CLASSIFY_CONFIDENCE };
+/* The member that term classify adds. */
+#define DECODER "decoder"
+
 #endif

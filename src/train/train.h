@@ -5,10 +5,10 @@
 #define MIGE_TRAIN_TRAIN_H
 
 #include "mige/augment.h"
+#include "mige/comm.h"
 #include "mige/data.h"
 #include "mige/metrics.h"
 #include "mige/mi.h"
-#include "mige/rows.h"
 #include "train/model.h"
 #include "train/options.h"
 

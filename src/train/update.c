@@ -1,7 +1,7 @@
-#include "train/update.h"
 #include "base/simd.h"
 #include "mige/clock.h"
 #include "mige/error.h"
+#include "train/model.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
