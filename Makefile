@@ -148,7 +148,7 @@ $(B)/libmige.a: $(LIBRARY)
 define PKGCONFIG
 Name: mige
 Description: scores and gradients of mutual information from samples
-Version: $(shell sed -n 's/.*MIGE_VERSION "\(.*\)"/\1/p' include/mige/version.h)
+Version: $(shell sed -n 's/.*MIGE_VERSION "\(.*\)"/\1/p' include/mige/io.h)
 Cflags: -I$(PREFIX)/include
 Libs: -L$(PREFIX)/lib -lmige $(LIBS)
 endef

@@ -1,7 +1,7 @@
 /* np: 1 2 3 5 */
 /* --check nan and replica: what was broken on one rank is found there, and named. */
 #include "ranks.h"
-#include "train/check.h"
+#include "train/model.h"
 #include <math.h>
 #include <stdlib.h>
 

@@ -3,7 +3,6 @@
 #include "mige/checkpoint.h"
 #include "mige/error.h"
 #include "mige/io.h"
-#include "mige/version.h"
 #include <dirent.h>
 #include <errno.h>
 #include <setjmp.h>

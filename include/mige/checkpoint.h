@@ -46,6 +46,9 @@ int mige_checkpoint_any(const char *run, int *any);
  */
 int mige_checkpoint_newest(const char *run, mige_checkpoint *k, void (*tell)(const char *message));
 
+/* A `tell`: a warning that an earlier one is looked for. */
+void mige_checkpoint_warn(const char *message);
+
 /* Renames the checkpoints past `step`, known to be damaged, to NAME.damaged. Errors: MIGE_EOUTPUT. */
 int mige_checkpoint_set_aside(const char *run, int64_t step);
 

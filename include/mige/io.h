@@ -108,4 +108,6 @@ int mige_make_folder(const char *path);
 int mige_lock_folder(const char *path, int *lock);
 void mige_unlock_folder(int lock);
 
+#define MIGE_VERSION "0.1.0"
+
 #endif

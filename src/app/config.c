@@ -2,7 +2,7 @@
 #include "app/app.h"
 #include "mige/error.h"
 #include "mige/io.h"
-#include "train/check.h"
+#include "train/model.h"
 #include "train/term.h"
 #include <math.h>
 #include <stddef.h>

@@ -1,11 +1,9 @@
-#include "app/features.h"
+#include "app/app.h"
 #include "mige/checkpoint.h"
 #include "mige/error.h"
 #include "mige/io.h"
-#include "mige/log.h"
 #include "mige/rng.h"
 #include "train/train.h"
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,15 +14,11 @@ int run_config(const char *run, config *c) {
     return mige_options_file(&option_table, mige_options_command(&option_table, "train"), c, path);
 }
 
-static void say_damaged(const char *message) {
-    mige_warn("%s; looking for an earlier one", message);
-}
-
 static int load_weights(const app *a, mige_net *net, int64_t *step) {
     mige_checkpoint k = {.n = 1};
     k.member[0] = (mige_checkpoint_member){
         .name = "encoder", .net = net, .params = mige_net_params(net), .state = mige_net_state(net)};
-    int err = a->comm.rank == 0 ? mige_checkpoint_newest(a->cfg.run, &k, say_damaged) : MIGE_OK;
+    int err = a->comm.rank == 0 ? mige_checkpoint_newest(a->cfg.run, &k, mige_checkpoint_warn) : MIGE_OK;
     if (!err && a->comm.rank == 0 && k.step < 0)
         err = mige_raise(MIGE_EINPUT, "%s: no checkpoint (train first, or wait for the first one)", a->cfg.run);
     MIGE_TRY(mige_agree(&a->comm, err));

@@ -4,7 +4,6 @@
 #include "mige/error.h"
 #include "mige/io.h"
 #include "mige/log.h"
-#include "mige/version.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -5,8 +5,7 @@
 #include "mige/error.h"
 #include "mige/io.h"
 #include "mige/log.h"
-#include "mige/version.h"
-#include "train/check.h"
+#include "train/model.h"
 #include "train/stop.h"
 #include "train/train.h"
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* mige probe: classifiers on frozen features. Each is small and trained by one rank alone, so that its result does
  * not depend on the number of ranks; the classifiers are dealt out to the ranks. */
-#include "app/features.h"
+#include "app/app.h"
 #include "mige/error.h"
 #include "mige/io.h"
 #include "mige/log.h"

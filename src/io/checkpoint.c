@@ -1,6 +1,7 @@
 #include "mige/checkpoint.h"
 #include "mige/error.h"
 #include "mige/io.h"
+#include "mige/log.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -258,4 +259,8 @@ int mige_checkpoint_newest(const char *run, mige_checkpoint *k, void (*tell)(con
     if (err || !damaged) return err;
     return mige_raise(MIGE_EINPUT,
                       "%s: none of its checkpoints is good (mend or delete them, or give another folder)", run);
+}
+
+void mige_checkpoint_warn(const char *message) {
+    mige_warn("%s; looking for an earlier one", message);
 }

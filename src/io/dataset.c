@@ -1,5 +1,4 @@
 #include "io/file.h"
-#include <stdlib.h>
 #include <string.h>
 
 /* An item is stored in at least 1/EXPANSION of its size: deflate's best is 1032. SLACK: for small files. */

@@ -1,5 +1,5 @@
 #include "io/file.h"
-#include "mige/version.h"
+#include "mige/io.h"
 #include <stdlib.h>
 #include <time.h>
 

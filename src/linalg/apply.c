@@ -2,7 +2,6 @@
 #include "linalg/eigen.h"
 #include "mige/blas.h"
 #include "mige/error.h"
-#include <stdlib.h>
 #include <string.h>
 
 static int make_room(mige_eigen *e, int D) {

@@ -16,7 +16,6 @@
 #include "mige/error.h"
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 struct filter {
     tridiagonal t;

@@ -1,6 +1,6 @@
-#include "score/calibrate.h"
 #include "mige/blas.h"
 #include "mige/error.h"
+#include "score/score.h"
 #include <math.h>
 #include <string.h>
 

@@ -1,9 +1,9 @@
-#include "score/cg.h"
 #include "mige/blas.h"
 #include "mige/clock.h"
 #include "mige/error.h"
 #include "mige/log.h"
 #include "mige/rng.h"
+#include "score/score.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

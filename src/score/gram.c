@@ -1,9 +1,8 @@
-#include "score/gram.h"
 #include "mige/clock.h"
 #include "mige/error.h"
+#include "score/score.h"
 #include <cblas.h>
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 int gram_create(mige_score *s, const mige_matrix *K, gram *g) {

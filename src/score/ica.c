@@ -4,7 +4,6 @@
 #include "score/kernel.h"
 #include "score/maps.h"
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum { ROTATIONS = 200, REFINEMENTS = 30, BASIS = 8 };

@@ -3,7 +3,6 @@
 #include "mige/error.h"
 #include <cblas.h>
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* Rows of a panel that are worked on at once: a piece stays in the second-level cache. No block is larger, so that

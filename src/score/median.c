@@ -2,10 +2,8 @@
 #include "mige/error.h"
 #include "mige/rng.h"
 #include "score/kernel.h"
-#include <cblas.h>
 #include <math.h>
 #include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* The k-th smallest comes to x[k], smaller ones before it (Hoare). */

@@ -1,7 +1,7 @@
 #include "mige/mi.h"
 #include "mige/blas.h"
 #include "mige/error.h"
-#include "score/calibrate.h"
+#include "score/score.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,7 +1,6 @@
 #include "mige/precondition.h"
 #include "mige/blas.h"
 #include "mige/error.h"
-#include "score/calibrate.h"
 #include "score/maps.h"
 #include "score/score.h"
 #include <math.h>

@@ -4,7 +4,6 @@
 #include <cblas.h>
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 int mige_projection_create(uint64_t seed, uint64_t stream, int k, int d, mige_projection *p) {
     *p = (mige_projection){k < d ? k : d, d, NULL};

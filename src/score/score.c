@@ -3,7 +3,6 @@
 #include "mige/error.h"
 #include "mige/finite.h"
 #include "mige/options.h"
-#include "score/calibrate.h"
 #include "score/kernel.h"
 #include <limits.h>
 #include <math.h>

@@ -4,6 +4,7 @@
 
 #include "mige/error.h"
 #include "mige/score.h"
+#include "score/kernel.h"
 
 struct mige_score {
     const mige_comm *c;
@@ -40,5 +41,61 @@ MIGE_ESTIMATOR_ROWS(ESTIMATOR_OPS)
 
 /* A sample or point that is not finite: MIGE_EINPUT naming its row. */
 int score_check_rows(int n, int D, const double *X, const char *what);
+
+/* Calibration of estimated scores by Stein's identity, E[s(x) (x - mu)'] = -I, which holds for every density that
+ * vanishes at infinity and which kernel estimates, being shrunk, miss. */
+/* A [D][D] such that the scores S A [M][D] of the samples X [M][D] satisfy the identity: with Xc the centred
+ * samples and C = Xc' S / M, MIGE_CALIBRATE_STEIN: A = -((1-g) C + g (trace C / D) I)^-1; MIGE_CALIBRATE_SCALE: A =
+ * -D / trace C times I. work [D][D] + [D]. pivots [D]. Local. Errors: MIGE_ENUMERIC when C is singular (fewer
+ * samples than dimensions, say). */
+int calibrate_find(enum mige_calibrate kind, double g, int M, int D, const double *X, const double *S, double *A,
+                   double *work, int *pivots);
+
+/* S [n][D] <- S A; scratch [n][D]. Local. */
+void calibrate_apply(int n, int D, const double *A, double *S, double *scratch);
+
+/* The identity once more, for cubic functions. Scores S [M][D] of t [M][D] given a prediction p [M][D] of t (NULL:
+ * nothing is given) become S + sum_k c_k f_k with f = t, |t|^2 t, p, |p|^2 t, (p.t) t, |t|^2 p, |p|^2 p, (p.t) p,
+ * where c is such that the sample means satisfy E[s.f + div_t f] = 0 for each: what tells a sphere, or any other
+ * dependence of scale on place, from the normal distribution, in eight numbers and whatever the directions. t, p of
+ * mean 0. Local. */
+void radial_correct(int M, int D, const double *t, const double *p, double *S);
+
+/* What the estimators that work with a Gram matrix have in common. */
+typedef struct {
+    kernel kernel;
+    double scale;  /* 1 / (2 w^2) */
+    double *V, *B; /* [M][D + 1]: X and a column of ones; K V, then B in the first D of each row's own [D] */
+    double *C;     /* [M][D]: what k(q,X) is multiplied by for other points; the estimator's to make */
+} gram;
+
+/* K is the matrix as it will stay. Errors: MIGE_EFAIL (memory), this rank's own. */
+int gram_create(mige_score *s, const mige_matrix *K, gram *g);
+/* Without C; `gathered` and `columns` as of kernel_bytes. */
+double gram_bytes(int M, int D, double gathered, double columns, int stored);
+/* K with its width, and B = (diag(K 1) X - K X) / w^2. Collective; errors agreed. */
+int gram_make(mige_score *s, gram *g);
+/* S [Q][D] = -k(P,X) C, then add (NULL: nothing) on pieces of n points: their k [n][M], place q [n][D] and scores.
+ * Collective; errors agreed. */
+typedef void (*gram_add_fn)(const mige_score *s, int n, const double *k, const double *q, double *S);
+int gram_points(mige_score *s, const gram *g, gram_add_fn add, int Q, const double *P, double *S);
+
+/* (K + eta I)^-1 for several right-hand sides by conjugate gradients, K made again in each product and never
+ * stored. The preconditioner is Nystroem's: K ~ k(X,L) k(L,L)^-1 k(L,X) of r landmarks L among the samples, plus
+ * eta I, inverted by Woodbury's formula (Rudi, Carratino, Rosasco 2017). */
+typedef struct cg cg;
+
+/* Memory for samples in D dimensions and as many right-hand sides; K gives the panels' places. Not collective.
+ * Errors: MIGE_EFAIL (memory). */
+int cg_create(const mige_comm *c, const mige_matrix *K, int D, mige_pool *pool, cg **s);
+double cg_bytes(int M, int D, int ranks);
+double cg_flops(int M, int D); /* of cg_prepare, over all ranks */
+/* The preconditioner for samples X [M][D], kernel exp(-scale |x - y|^2). Collective. Errors, agreed: MIGE_ENUMERIC.
+ */
+int cg_prepare(cg *s, const double *X, double scale, double eta);
+/* B [M][D], the same on every rank <- (K + eta I)^-1 B. Stops when the preconditioned residual, which is about the
+ * error, is below tolerance times the solution, column by column, of this solve or, unless `first`, of the last
+ * first one. Collective. Errors, agreed: MIGE_ENUMERIC when it does not converge. */
+int cg_solve(cg *s, kernel *k, double tolerance, int first, double *B);
 
 #endif

@@ -2,7 +2,7 @@
 #include "mige/clock.h"
 #include "mige/error.h"
 #include "mige/options.h"
-#include "score/gram.h"
+#include "score/score.h"
 #include <math.h>
 #include <stddef.h>
 

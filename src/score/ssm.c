@@ -7,7 +7,6 @@
 #include "mige/rng.h"
 #include "score/score.h"
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* Where a tensor is in the flat parameters. */

@@ -1,8 +1,8 @@
-#include "study/baseline.h"
 #include "mige/clock.h"
 #include "mige/error.h"
 #include "mige/nn.h"
 #include "mige/rng.h"
+#include "study/critic.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,6 @@
-#include "study/queue.h"
 #include "mige/clock.h"
 #include "mige/error.h"
+#include "study/study.h"
 #include "train/stop.h"
 #include <math.h>
 #include <stdlib.h>

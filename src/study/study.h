@@ -32,4 +32,33 @@ typedef struct {
 int toy_run(const study *s);
 int scale_run(const study *s);
 
+/* Items of unequal length dealt to ranks one by one, as each has done its own; rank 0 works too, gathers results
+ * and saves them now and then. No rank waits for another before the end, and no thread is needed: whoever works
+ * looks at its messages at each step, through queue_stopped. */
+enum { QUEUE_VALUES = 8 };
+
+typedef struct {
+    void *ctx;
+    /* One item, on whatever rank; calls queue_stopped(ctx) now and then and returns MIGE_ESTOPPED when told to. */
+    int (*work)(void *ctx, int64_t item, double values[QUEUE_VALUES]);
+    /* On rank 0: an item is done; results so far are to be saved. */
+    void (*take)(void *ctx, int64_t item, const double values[QUEUE_VALUES]);
+    int (*save)(void *ctx);
+} queue_task;
+
+typedef struct queue queue;
+
+/* Collective. Errors, agreed: MIGE_EFAIL (memory). */
+int queue_create(const mige_comm *c, const queue_task *task, queue **q);
+void queue_destroy(queue **q);
+/* Wishes to stop (stop.h), others' messages; on rank 0 saves if it is time. Other than 0: the work must end. */
+int queue_stopped(queue *q);
+/* items [n], the same on every rank, in this order. Collective. Saves at the end, whatever happened. Errors,
+ * agreed: those of work and save; MIGE_ESTOPPED, without a message, after a wish to stop. */
+int queue_run(queue *q, int64_t n, const int64_t *items);
+/* The same, every item by all ranks together: for items that are collective. */
+int queue_together(queue *q, int64_t n, const int64_t *items);
+/* Why the last run was broken off: MIGE_STOP_SIGNAL, ... of stop.h. */
+int queue_reason(const queue *q);
+
 #endif

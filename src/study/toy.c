@@ -5,7 +5,7 @@
 #include "mige/io.h"
 #include "mige/log.h"
 #include "mige/rng.h"
-#include "study/queue.h"
+#include "study/study.h"
 #include "train/memory.h"
 #include "train/stop.h"
 #include <math.h>

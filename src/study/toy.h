@@ -3,7 +3,7 @@
 #ifndef MIGE_STUDY_TOY_H
 #define MIGE_STUDY_TOY_H
 
-#include "study/baseline.h"
+#include "study/critic.h"
 #include "study/study.h"
 
 /* What a cell gives; NaN: not done, or not of this method. */

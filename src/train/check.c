@@ -1,6 +1,6 @@
-#include "train/check.h"
 #include "mige/error.h"
 #include "mige/finite.h"
+#include "train/model.h"
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -67,14 +67,10 @@ static mige_checkpoint checkpoint_of(training *r) {
     return k;
 }
 
-static void say_damaged(const char *message) {
-    mige_warn("%s; looking for an earlier one", message);
-}
-
 /* On rank 0, up to the newest good checkpoint. */
 static int restore_files(training *r, mige_checkpoint *k) {
     const char *run = r->o->out;
-    MIGE_TRY(mige_checkpoint_newest(run, k, say_damaged));
+    MIGE_TRY(mige_checkpoint_newest(run, k, mige_checkpoint_warn));
     if (k->step < 0) return MIGE_OK;
     MIGE_TRY(mige_checkpoint_set_aside(run, k->step));
     MIGE_TRY(mige_metrics_load(r->metrics, k->step));

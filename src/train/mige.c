@@ -6,7 +6,6 @@
 #include "mige/error.h"
 #include "train/term.h"
 #include <cblas.h>
-#include <math.h>
 
 enum { MOST_VARIABLES = 3, MOST_PAIRS = 2, IMAGE = -1 };
 

@@ -65,6 +65,6 @@ int model_spread(model *m) {
     return update_spread(&m->update, 1);
 }
 
-double model_bytes(size_t n, int averaged, int node_size) {
-    return update_bytes(n, averaged, node_size) + (averaged ? 16. : 12.) * (double)n;
+double model_bytes(size_t n) {
+    return 9. * sizeof(float) * (double)n;
 }

@@ -30,8 +30,6 @@ int update_create(const mige_comm *c, size_t n, int averaged, update *u);
 void update_destroy(update *u);
 /* n, rounded up to whole cache lines: where vectors begin. */
 size_t update_stride(size_t n);
-/* Bytes of the block a node. */
-double update_bytes(size_t n, int averaged, int node_size);
 
 /* How a step moves the parameters. */
 typedef struct {
@@ -75,7 +73,19 @@ void model_use_average(model *m, int averaged);
 void model_describe(const model *m, mige_checkpoint *k);
 /* What rank 0 has read goes to all, running statistics included. Collective. */
 int model_spread(model *m);
-/* Bytes a node for n parameters, and those of a copy that is being written. */
-double model_bytes(size_t n, int averaged, int node_size);
+/* Bytes for n parameters with moments, average and gradient, and those of a copy that is being written. */
+double model_bytes(size_t n);
+
+/* Where training first goes wrong, each step, in place of what comes of it later.
+ * Everything here is collective; errors, agreed: MIGE_ENUMERIC with tensor or layer, step and rank. */
+/* --check, as a sum of these; the first is of scores. */
+enum { CHECK_EIGEN = 1, CHECK_NAN = 2, CHECK_REPLICA = 4 };
+
+/* After a forward pass of n samples: the first layer with an output that is not finite, on the rank where it is. */
+int check_outputs(const mige_comm *c, const mige_net *net, int n, int64_t step);
+/* After a backward pass: the last tensor (gradients come down from there) whose gradient is not finite. */
+int check_gradients(const mige_comm *c, const model *m, int64_t step);
+/* After the update: parameters, running statistics and Adam's moments must be rank 0's, bit by bit. */
+int check_replicas(const mige_comm *c, const model *m, int64_t step);
 
 #endif

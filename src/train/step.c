@@ -2,7 +2,7 @@
 #include "mige/clock.h"
 #include "mige/error.h"
 #include "mige/rng.h"
-#include "train/check.h"
+#include "train/model.h"
 #include "train/term.h"
 #include <math.h>
 #include <string.h>

@@ -1,6 +1,5 @@
 /* A trainer's life. */
 #include "mige/error.h"
-#include "mige/log.h"
 #include "train/term.h"
 #include <math.h>
 #include <stdio.h>
@@ -9,7 +8,7 @@
 int trainer_add_member(trainer *t, train_network w, mige_net **net) {
     int counts = t->pool.counts, inner = t->model.n > 0;
     MIGE_TRY((counts ? mige_net_blueprint : mige_net_create)(w.in, w.spec, w.layers, w.rows, inner, net));
-    if (counts) t->pool.bytes += (double)mige_net_memory(*net) + model_bytes(mige_net_num_params(*net), 1, 1);
+    if (counts) t->pool.bytes += (double)mige_net_memory(*net) + model_bytes(mige_net_num_params(*net));
     return model_add(&t->model, w.name, *net, t->plan->seed);
 }
 

@@ -15,10 +15,6 @@ static size_t vectors(int averaged) {
     return averaged ? 4 : 3;
 }
 
-double update_bytes(size_t n, int averaged, int node_size) {
-    return 4. * (double)update_stride(n) * (double)(vectors(averaged) + (size_t)node_size);
-}
-
 static int smallest_node(const mige_comm *c) {
     int size = c->node_size, least;
     MPI_Allreduce(&size, &least, 1, MPI_INT, MPI_MIN, c->mpi);
