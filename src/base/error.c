@@ -69,11 +69,10 @@ int mige_pool_alloc(mige_pool *p, size_t count, size_t size, void *out) {
 
 int mige_pool_take(mige_pool *p, int n, const mige_block *blocks) {
     for (int i = 0; i < n; i++) {
+        void *out = blocks[i].out;
         p->bytes += (double)blocks[i].count * (double)blocks[i].size;
-        if (p->counts)
-            memset(blocks[i].out, 0, sizeof(void *));
-        else
-            MIGE_TRY(mige_pool_alloc(p, blocks[i].count, blocks[i].size, blocks[i].out));
+        memset(out, 0, sizeof(void *));
+        if (!p->counts) MIGE_TRY(mige_pool_alloc(p, blocks[i].count, blocks[i].size, out));
     }
     return MIGE_OK;
 }
