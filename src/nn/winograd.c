@@ -65,7 +65,7 @@ static size_t lay_out(const layer *l, float *base, pool *p) {
     return used;
 }
 
-static pool split(const layer *l, float *base) {
+__attribute__((nonnull)) static pool split(const layer *l, float *base) {
     pool p;
     lay_out(l, base, &p);
     return p;
