@@ -196,7 +196,8 @@ int mige_mi_gradient(mige_mi *m, const double *const *values, double *const *gra
         }
     MIGE_TRY(mige_problems_solve(m->problems));
     for (int v = 0; v < m->nvars; v++)
-        if (m->var[v].gradient) memset(gradients[v], 0, (size_t)m->M * (size_t)m->var[v].dim * sizeof **gradients);
+        if (m->var[v].gradient && m->var[v].pairs)
+            memset(gradients[v], 0, (size_t)m->M * (size_t)m->var[v].dim * sizeof **gradients);
     for (int i = 0; i < m->n; i++)
         for (int k = 0; k < m->problem[i].n; k++) {
             int v = m->problem[i].of[k];
