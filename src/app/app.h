@@ -59,7 +59,7 @@ mige_memory memory_of(const app *a);
 /* Score options out of the configuration. Errors: MIGE_EUSAGE (a width that is neither "median" nor a positive
  * number). */
 int config_score(const config *c, mige_score_options *o);
-/* --check, as a sum of CHECK_... of train/check.h. Errors: MIGE_EUSAGE (an unknown name). */
+/* --check, as a sum of CHECK_... of train/model.h. Errors: MIGE_EUSAGE (an unknown name). */
 int config_checks(const config *c, int *checks);
 /* The defaults that the objective asked for prefers, then once more what was given. */
 int config_presets(const app *a, config *c);

@@ -13,7 +13,7 @@ typedef struct {
     const mige_score_options *score;
     const mige_data *data;
     uint64_t seed;
-    int threads, checks; /* CHECK_... of check.h */
+    int threads, checks; /* CHECK_... of model.h */
     mige_memory memory;
     mige_options_given given; /* what config.ini and checkpoints keep */
     /* What the program calls things, for messages: how to go on with a run; what to do about a folder that holds

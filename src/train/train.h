@@ -91,7 +91,7 @@ struct trainer {
     double *values;      /* [nseries] of this step */
     double loss;
     double *sums; /* [2 code] */
-    int checks;   /* CHECK_... of check.h */
+    int checks;   /* CHECK_... of model.h */
 };
 
 /* Makes all that the plan, which outlives it, asks for. Collective; errors agreed. */
