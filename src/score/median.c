@@ -66,20 +66,13 @@ int median_create(int M, double count, mige_pool *pool, median *m) {
     return MIGE_OK;
 }
 
-static double distance2(int D, const double *x, const double *y) {
-    double sum = 0;
-#pragma omp simd reduction(+ : sum)
-    for (int d = 0; d < D; d++) sum += (x[d] - y[d]) * (x[d] - y[d]);
-    return sum;
-}
-
 /* A little wider than the sample says, for rounding. */
 void median_begin(median *m, int D, const double *X) {
     ptrdiff_t n = m->npairs;
     double spread = spread_of(m->npairs);
     ptrdiff_t lo = (ptrdiff_t)((0.5 - spread) * (double)n), hi = (ptrdiff_t)((0.5 + spread) * (double)n);
     for (ptrdiff_t s = 0; s < n; s++)
-        m->sample[s] = distance2(D, X + m->pairs[2 * s] * (size_t)D, X + m->pairs[2 * s + 1] * (size_t)D);
+        m->sample[s] = kernel_distance2(D, X + m->pairs[2 * s] * (size_t)D, X + m->pairs[2 * s + 1] * (size_t)D);
     quickselect(m->sample, n, lo);
     m->lo = m->sample[lo] * (1 - 1e-12);
     quickselect(m->sample + lo, n - lo, hi - lo);

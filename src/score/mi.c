@@ -97,6 +97,17 @@ static int create_maps(mige_mi *m, const mige_score_options *o) {
                                       MIGE_BLOCK(m->cross, d * d)));
 }
 
+/* Uncalibrated columns do not need each other: those of variables without a gradient are left out. */
+static void want(mige_mi *m, const mige_score_options *o) {
+    for (int i = 0; i < m->n && !o->calibrate; i++) {
+        const variable *a = &m->var[m->problem[i].of[0]], *b = &m->var[m->problem[i].of[1]];
+        mige_problem *p = mige_problems_get(m->problems, i);
+        if (m->problem[i].n == 1 || !(a->gradient || b->gradient)) continue;
+        if (!a->gradient) p->first = a->dim;
+        p->wanted = (a->gradient ? a->dim : 0) + (b->gradient ? b->dim : 0);
+    }
+}
+
 static void dims_of(const mige_mi *m, int dims[2 * MOST]) {
     for (int i = 0; i < m->n; i++) dims[i] = m->problem[i].dim;
 }
@@ -111,6 +122,7 @@ int mige_mi_create(const mige_comm *c, int M, int nvars, const mige_mi_variable 
     int err = list(m, nvars, vars, npairs, pairs);
     dims_of(m, dims);
     if (!err) err = mige_problems_create(c, M, m->n, dims, o, &m->problems);
+    if (!err) want(m, o);
     if (!err) err = create_maps(m, o);
     if (err) mige_mi_destroy(&m);
     *out = m;
@@ -210,12 +222,13 @@ int mige_mi_num_problems(const mige_mi *m) {
     return m->n;
 }
 
-/* -(1/D) mean of s(x)'(x - mean): Stein's identity says 1. */
+/* -(1/D) mean of s(x)'(x - mean), over the D columns that are wanted: Stein's identity says 1. */
 static double stein_share(const mige_mi *m, int i) {
-    const double *x = mige_problems_get(m->problems, i)->input, *s = mige_problems_get(m->problems, i)->scores;
-    size_t D = (size_t)m->problem[i].dim, M = (size_t)m->M;
+    const mige_problem *p = mige_problems_get(m->problems, i);
+    const double *x = p->input + p->first, *s = p->scores + p->first;
+    size_t D = (size_t)p->dim, M = (size_t)m->M;
     double total = 0;
-    for (size_t d = 0; d < D; d++) {
+    for (size_t d = 0; d < (size_t)p->wanted; d++) {
         double xs = 0, sx = 0, ss = 0;
         for (size_t r = 0; r < M; r++) {
             xs += x[r * D + d] * s[r * D + d];
@@ -224,7 +237,7 @@ static double stein_share(const mige_mi *m, int i) {
         }
         total += xs - sx * ss / (double)M;
     }
-    return -total / (double)(M * D);
+    return -total / ((double)m->M * p->wanted);
 }
 
 mige_mi_problem mige_mi_get_problem(const mige_mi *m, int i) {

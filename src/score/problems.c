@@ -57,7 +57,7 @@ static int setup(mige_problems *p, const int *dims) {
     for (int i = 0; !err && i < p->n; i++) {
         problem *q = &p->problems[i];
         size_t size = (size_t)p->M * (size_t)dims[i];
-        q->p.dim = dims[i];
+        q->p.dim = q->p.wanted = dims[i];
         q->group = i % p->groups;
         err = MIGE_TAKE(&p->pool, MIGE_BLOCK(q->p.input, size), MIGE_BLOCK(q->p.scores, size));
     }
@@ -103,6 +103,7 @@ int mige_problems_solve(mige_problems *p) {
         problem *q = &p->problems[i];
         if (q->group != p->group) continue;
         if (!q->score) err = mige_score_create(&p->part, p->M, q->p.dim, &p->o, &q->score);
+        if (!err) mige_score_want(q->score, q->p.first, q->p.wanted);
         if (!err) err = mige_score_samples(q->score, q->p.input, q->p.scores);
         if (!err) q->p.width = mige_score_last(q->score)->width;
         if (!err) q->p.J = mige_score_last(q->score)->pairs.J;

@@ -60,7 +60,7 @@ static int take_memory(const mige_comm *c, int M, int D, const mige_score_option
     MIGE_TRY(mige_score_check(M, D, o));
     MIGE_TRY(mige_alloc(1, sizeof **out, out));
     mige_score *s = *out;
-    *s = (mige_score){.c = c, .ops = table[o->estimator], .o = *o, .M = M, .D = D};
+    *s = (mige_score){.c = c, .ops = table[o->estimator], .o = *o, .M = M, .D = D, .wanted = D};
     MIGE_TRY(mige_pool_alloc(&s->pool, s->ops->size, 1, &s->self));
     MIGE_TRY(MIGE_TAKE(&s->pool, MIGE_BLOCK(s->X, m * d), MIGE_BLOCK(s->shift, d)));
     if (!o->calibrate) return MIGE_OK;
@@ -83,6 +83,26 @@ void mige_score_destroy(mige_score **out) {
     mige_pool_free(&s->pool);
     free(s);
     *out = NULL;
+}
+
+void mige_score_want(mige_score *s, int first, int wanted) {
+    s->first = first;
+    s->wanted = wanted;
+}
+
+void score_take_wanted(const mige_score *s, double *rows) {
+    size_t D = (size_t)s->D, n = (size_t)s->wanted, M = (size_t)s->M;
+    for (size_t m = 0; n < D && m < M; m++) memmove(rows + m * n, rows + m * D + s->first, n * sizeof *rows);
+}
+
+void score_spread_wanted(const mige_score *s, double *rows) {
+    size_t D = (size_t)s->D, n = (size_t)s->wanted, first = (size_t)s->first;
+    for (size_t m = (size_t)s->M; n < D && m-- > 0;) {
+        double *to = rows + m * D;
+        memmove(to + first, rows + m * n, n * sizeof *rows);
+        memset(to, 0, first * sizeof *rows);
+        memset(to + first + n, 0, (D - first - n) * sizeof *rows);
+    }
 }
 
 /* v [n][D]: each dimension sorted by itself, by exchanges of neighbours (odd and even in turn), in all dimensions

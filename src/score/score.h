@@ -15,7 +15,8 @@ struct mige_score {
     mige_pool pool; /* its memory, and what is below */
     mige_score_info info;
     int solved;       /* there are scores */
-    double *X;        /* [M][D] the samples, centred */
+    int first, wanted; /* the columns whose scores are wanted; other scores are 0 */
+    double *X;         /* [M][D] the samples, centred */
     double *shift;    /* [D] the point subtracted */
     double *A, *work; /* calibration: [D][D], its scratch [max(M, D + 2)][D] */
     int *pivots;      /* [D] */
@@ -41,6 +42,10 @@ MIGE_ESTIMATOR_ROWS(ESTIMATOR_OPS)
 
 /* A sample or point that is not finite: MIGE_EINPUT naming its row. */
 int score_check_rows(int n, int D, const double *X, const char *what);
+
+/* Of rows [M][D] the wanted columns, closed up; and back, with zeros beside them. In place. */
+void score_take_wanted(const mige_score *s, double *rows);
+void score_spread_wanted(const mige_score *s, double *rows);
 
 /* Calibration of estimated scores by Stein's identity, E[s(x) (x - mu)'] = -I, which holds for every density that
  * vanishes at infinity and which kernel estimates, being shrunk, miss. */
@@ -73,11 +78,13 @@ typedef struct {
 int gram_create(mige_score *s, const mige_matrix *K, gram *g);
 /* Without C; `gathered` and `columns` as of kernel_bytes. */
 double gram_bytes(int M, int D, double gathered, double columns, int stored);
-/* K with its width, and B = (diag(K 1) X - K X) / w^2. Collective; errors agreed. */
+/* K with its width; sums [M] = K 1 (NULL: not wanted). Collective; errors agreed. */
+int gram_kernel(mige_score *s, gram *g, double *sums);
+/* The same, and B = (diag(K 1) X - K X) / w^2. */
 int gram_make(mige_score *s, gram *g);
-/* S [Q][D] = -k(P,X) C, then add (NULL: nothing) on pieces of n points: their k [n][M], place q [n][D] and scores.
+/* S [Q][D] = -k(P,X) C, then add (NULL: nothing) on pieces of n points: their k [n][M], its own from now on, place q [n][D] and scores.
  * Collective; errors agreed. */
-typedef void (*gram_add_fn)(const mige_score *s, int n, const double *k, const double *q, double *S);
+typedef void (*gram_add_fn)(const mige_score *s, int n, double *k, const double *q, double *S);
 int gram_points(mige_score *s, const gram *g, gram_add_fn add, int Q, const double *P, double *S);
 
 /* (K + eta I)^-1 for several right-hand sides by conjugate gradients, K made again in each product and never

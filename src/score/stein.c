@@ -77,6 +77,26 @@ static void destroy(void *self) {
     mige_grid_destroy(&e->grid);
 }
 
+/* In place of B: without K X, which is most of its work, (K + eta) (Z_0 + 2 scale X). That cancels in far rows only.
+ */
+static void right_side(const mige_score *s, const double *sums, double *Z) {
+    const stein *e = s->self;
+    size_t D = (size_t)s->D, n = (size_t)s->wanted;
+    for (size_t m = 0; m < (size_t)s->M; m++) {
+        double f = 2 * e->gram.scale * (sums[m] + s->o.stein.eta);
+        const double *x = s->X + m * D + s->first;
+        for (size_t d = 0; d < n; d++) Z[m * n + d] = f * x[d];
+    }
+}
+
+/* Z_0 from the solution. */
+static void take_samples(const mige_score *s, double *Z) {
+    const stein *e = s->self;
+    for (size_t m = 0; m < (size_t)s->M; m++)
+        cblas_daxpy(s->wanted, -2 * e->gram.scale, s->X + m * (size_t)s->D + s->first, 1, Z + m * (size_t)s->wanted,
+                    1);
+}
+
 static int prepare(mige_score *s, stein *e) {
     double M = s->M;
     if (e->cg) return cg_prepare(e->cg, s->X, e->gram.scale, s->o.stein.eta);
@@ -95,14 +115,34 @@ MIGE_CLONES static void add_up(size_t n, double weight, double eta, double *rest
     }
 }
 
+/* K and what is first solved with. */
+static int begin(mige_score *s, stein *e, int *whole) {
+    double M = s->M, *sums = e->gram.V;
+    mige_clock_start(MIGE_PHASE_GRAM);
+    MIGE_TRY(gram_kernel(s, &e->gram, e->cg ? NULL : sums));
+    *whole = e->cg || e->gram.kernel.any_far;
+    if (*whole)
+        MIGE_TRY(kernel_pull(&e->gram.kernel, e->gram.scale, e->gram.V, e->gram.B));
+    else
+        right_side(s, sums, e->gram.B);
+    if (*whole && !e->cg) score_take_wanted(s, e->gram.B);
+    mige_clock_stop(MIGE_PHASE_GRAM, (*whole ? 3 : 1) * M * M * s->D / s->c->size);
+    return MIGE_OK;
+}
+
+static int solve(mige_score *s, stein *e, int i, double *Z) {
+    if (e->cg) return cg_solve(e->cg, &e->gram.kernel, s->o.stein.tolerance / s->o.stein.iterations, i == 0, Z);
+    return mige_cholesky_solve(s->c, &e->K, s->wanted, Z);
+}
+
 /* Z_0 = (K + eta)^-1 B, Z_i = eta (K + eta)^-1 Z_(i-1), since B - K Y_i = eta Z_(i-1); S = -sum of Z_i. */
 static int samples(mige_score *s, const double *X, double *S) {
     stein *e = s->self;
-    int k = s->o.stein.iterations;
-    size_t n = (size_t)s->M * (size_t)s->D;
+    int k = s->o.stein.iterations, columns = e->cg ? s->D : s->wanted, whole;
+    size_t n = (size_t)s->M * (size_t)columns;
     double M = s->M, *Z = e->gram.B; /* b(q) at other points comes from k(q,X) itself */
     (void)X;
-    MIGE_TRY(gram_make(s, &e->gram));
+    MIGE_TRY(begin(s, e, &whole));
     mige_clock_start(MIGE_PHASE_EIGEN);
     MIGE_TRY(prepare(s, e));
     mige_clock_stop(MIGE_PHASE_EIGEN, 0);
@@ -110,23 +150,36 @@ static int samples(mige_score *s, const double *X, double *S) {
     memset(S, 0, n * sizeof *S);
     memset(e->gram.C, 0, n * sizeof *S);
     for (int i = 0; i < k; i++) {
-        if (e->cg)
-            MIGE_TRY(cg_solve(e->cg, &e->gram.kernel, s->o.stein.tolerance / k, i == 0, Z));
-        else
-            MIGE_TRY(mige_cholesky_solve(s->c, &e->K, s->D, Z));
+        MIGE_TRY(solve(s, e, i, Z));
+        if (i == 0 && !whole) take_samples(s, Z);
         add_up(n, k - i, s->o.stein.eta, Z, S, e->gram.C);
     }
-    mige_clock_stop(MIGE_PHASE_APPLY, e->cg ? 0 : 2 * M * M * s->D * k / s->c->size);
+    if (!e->cg) score_spread_wanted(s, S);
+    mige_clock_stop(MIGE_PHASE_APPLY, e->cg ? 0 : 2 * M * M * columns * k / s->c->size);
     mige_options_choice(MIGE_STEIN_SOLVERS, e->cg ? MIGE_STEIN_CG : MIGE_STEIN_CHOLESKY, s->info.solver,
                         sizeof s->info.solver);
     return MIGE_OK;
 }
 
+/* What a far point gets by differences, its k being 0 from then on: S += -eta f (k(q,X) X - k(q,X) 1 q). */
+static void add_far(const mige_score *s, double f, double *k, const double *q, double *S) {
+    for (int m = 0; m < s->M; m++) {
+        const double *x = s->X + (size_t)m * (size_t)s->D;
+        for (int d = 0; k[m] > 0 && d < s->D; d++) S[d] -= s->o.stein.eta * f * k[m] * (x[d] - q[d]);
+        k[m] = 0;
+    }
+}
+
 /* S <- -(iterations b(q) - k C) / eta, from S = -k C; b(q) = (k(q,X) 1 q - k(q,X) X) / w^2. */
-static void add_prior(const mige_score *s, int n, const double *k, const double *q, double *S) {
+static void add_prior(const mige_score *s, int n, double *k, const double *q, double *S) {
     const stein *e = s->self;
     int M = s->M, D = s->D;
-    double f = s->o.stein.iterations * 2 * e->gram.scale / s->o.stein.eta;
+    double norm, f = s->o.stein.iterations * 2 * e->gram.scale / s->o.stein.eta;
+    for (int i = 0; i < n; i++) {
+        size_t row = (size_t)i * (size_t)D;
+        kernel_norms(1, D, q + row, &norm);
+        if (norm > kernel_far(e->gram.scale)) add_far(s, f, k + (size_t)i * (size_t)M, q + row, S + row);
+    }
     cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, n, D, M, f, k, M, s->X, D, -1 / s->o.stein.eta, S, D);
     for (int i = 0; i < n; i++) {
         double sum = 0;
