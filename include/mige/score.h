@@ -103,8 +103,9 @@ typedef struct {
 } mige_score_plan;
 mige_score_plan mige_score_forecast(int M, int D, int ranks, const mige_score_options *o);
 
-/* From now on only the scores' columns [first, first + wanted) are wanted, which may save most of the solves; others
- * may come as 0. Not for calibrated scores, nor for scores at points. Logically collective: first, wanted. */
+/* From now on only the scores' columns [first, first + wanted) are wanted, which may save most of the solves;
+ * others may come as 0. Not for calibrated scores, nor for scores at points. Logically collective: first, wanted.
+ */
 void mige_score_want(mige_score *s, int first, int wanted);
 
 /* S [M][D] = the scores at the samples X [M][D]. Collective; X must be the same on every rank, S is. Errors,

@@ -21,8 +21,8 @@ static double panel_entries(const mige_matrix *K) {
 int kernel_create(const mige_comm *c, const mige_matrix *K, int D, int width, mige_pool *pool, kernel *k) {
     size_t ml = (size_t)K->ml, nl = (size_t)K->nl, w = (size_t)(width > D ? width : D), d = (size_t)D;
     *k = (kernel){.c = c, .K = K, .D = D, .width = (int)w};
-    MIGE_TRY(MIGE_TAKE(pool, MIGE_BLOCK(k->norms, ml + nl), MIGE_BLOCK(k->row_sums, ml + nl), MIGE_BLOCK(k->cols, nl * w),
-                       MIGE_BLOCK(k->to_cols, nl * w)));
+    MIGE_TRY(MIGE_TAKE(pool, MIGE_BLOCK(k->norms, ml + nl), MIGE_BLOCK(k->row_sums, ml + nl),
+                       MIGE_BLOCK(k->cols, nl * w), MIGE_BLOCK(k->to_cols, nl * w)));
     /* On a grid of one row a rank's rows are all rows, in their order: what is replicated is used in place. */
     if (K->grid->rows > 1 || K->ml < K->m)
         MIGE_TRY(MIGE_TAKE(pool, MIGE_BLOCK(k->rows, ml * w), MIGE_BLOCK(k->to_rows, ml * w)));
@@ -60,7 +60,7 @@ MIGE_CLONES static void add_norms(int n, const double *restrict rows, double col
     }
 }
 
-double kernel_distance2(int D, const double *x, const double *y) {
+MIGE_CLONES double kernel_distance2(int D, const double *x, const double *y) {
     double sum = 0;
 #pragma omp simd reduction(+ : sum)
     for (int d = 0; d < D; d++) sum += (x[d] - y[d]) * (x[d] - y[d]);
@@ -219,7 +219,8 @@ static void exponential(kernel *k, const mige_panel *q, void *ctx) {
         kernel_exp((size_t)q->rows, e->scale, column);
         if (!e->rows) continue;
         add_column(q->diagonal, column, e->rows + q->il);
-        e->cols[q->jl + j] += add_column(q->rows - q->diagonal, column + q->diagonal, e->rows + q->il + q->diagonal);
+        e->cols[q->jl + j] +=
+            add_column(q->rows - q->diagonal, column + q->diagonal, e->rows + q->il + q->diagonal);
     }
 }
 
@@ -340,7 +341,8 @@ void kernel_between(int n, const double *q, const double *q_norms, int M, const 
         double *row = out + (size_t)i * (size_t)M;
         add_norms(M, x_norms, q_norms[i], row);
         for (int j = 0; q_norms[i] > far && j < M; j++)
-            if (x_norms[j] > far) row[j] = kernel_distance2(D, q + (size_t)i * (size_t)D, x + (size_t)j * (size_t)D);
+            if (x_norms[j] > far)
+                row[j] = kernel_distance2(D, q + (size_t)i * (size_t)D, x + (size_t)j * (size_t)D);
     }
     kernel_exp((size_t)n * (size_t)M, scale, out);
 }

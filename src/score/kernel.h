@@ -34,10 +34,10 @@ int median_radix(const mige_comm *c, void (*visit)(void *ctx, median_add_fn add,
 
 typedef struct {
     const mige_comm *c;
-    const mige_matrix *K;      /* its panels; those without storage are computed into `piece` */
-    int D, width;              /* of the samples; most columns of a product */
-    const double *X;           /* [M][D], to be set before use */
-    double far;                /* rows whose squared norm is larger are far: see kernel_distances */
+    const mige_matrix *K; /* its panels; those without storage are computed into `piece` */
+    int D, width;         /* of the samples; most columns of a product */
+    const double *X;      /* [M][D], to be set before use */
+    double far;           /* rows whose squared norm is larger are far: see kernel_distances */
     int any_far;
     double *norms;             /* [ml + nl] of this rank's rows and columns */
     double *row_sums;          /* the same of K */

@@ -14,12 +14,12 @@ struct mige_score {
     void *self;     /* the estimator's own */
     mige_pool pool; /* its memory, and what is below */
     mige_score_info info;
-    int solved;       /* there are scores */
+    int solved;        /* there are scores */
     int first, wanted; /* the columns whose scores are wanted; other scores are 0 */
     double *X;         /* [M][D] the samples, centred */
-    double *shift;    /* [D] the point subtracted */
-    double *A, *work; /* calibration: [D][D], its scratch [max(M, D + 2)][D] */
-    int *pivots;      /* [D] */
+    double *shift;     /* [D] the point subtracted */
+    double *A, *work;  /* calibration: [D][D], its scratch [max(M, D + 2)][D] */
+    int *pivots;       /* [D] */
 };
 
 /* An estimator. What a function needs beside the estimator's own is in s. Those that take s are collective and
@@ -82,8 +82,8 @@ double gram_bytes(int M, int D, double gathered, double columns, int stored);
 int gram_kernel(mige_score *s, gram *g, double *sums);
 /* The same, and B = (diag(K 1) X - K X) / w^2. */
 int gram_make(mige_score *s, gram *g);
-/* S [Q][D] = -k(P,X) C, then add (NULL: nothing) on pieces of n points: their k [n][M], its own from now on, place q [n][D] and scores.
- * Collective; errors agreed. */
+/* S [Q][D] = -k(P,X) C, then add (NULL: nothing) on pieces of n points: their k [n][M], its own from now on, place
+ * q [n][D] and scores. Collective; errors agreed. */
 typedef void (*gram_add_fn)(const mige_score *s, int n, double *k, const double *q, double *S);
 int gram_points(mige_score *s, const gram *g, gram_add_fn add, int Q, const double *P, double *S);
 

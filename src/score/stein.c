@@ -77,7 +77,8 @@ static void destroy(void *self) {
     mige_grid_destroy(&e->grid);
 }
 
-/* In place of B: without K X, which is most of its work, (K + eta) (Z_0 + 2 scale X). That cancels in far rows only.
+/* In place of B: without K X, which is most of its work, (K + eta) (Z_0 + 2 scale X). That cancels in far rows
+ * only.
  */
 static void right_side(const mige_score *s, const double *sums, double *Z) {
     const stein *e = s->self;
@@ -105,10 +106,14 @@ static int prepare(mige_score *s, stein *e) {
     return MIGE_OK;
 }
 
-/* S -= Z, C += weight Z, Z *= eta */
+/* S -= Z, C += weight Z (NULL: not wanted), Z *= eta */
 MIGE_CLONES static void add_up(size_t n, double weight, double eta, double *restrict Z, double *restrict S,
                                double *restrict C) {
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; !C && i < n; i++) {
+        S[i] -= Z[i];
+        Z[i] *= eta;
+    }
+    for (size_t i = 0; C && i < n; i++) {
         S[i] -= Z[i];
         C[i] += weight * Z[i];
         Z[i] *= eta;
@@ -141,6 +146,7 @@ static int samples(mige_score *s, const double *X, double *S) {
     int k = s->o.stein.iterations, columns = e->cg ? s->D : s->wanted, whole;
     size_t n = (size_t)s->M * (size_t)columns;
     double M = s->M, *Z = e->gram.B; /* b(q) at other points comes from k(q,X) itself */
+    double *C = columns == s->D ? e->gram.C : NULL;
     (void)X;
     MIGE_TRY(begin(s, e, &whole));
     mige_clock_start(MIGE_PHASE_EIGEN);
@@ -148,11 +154,11 @@ static int samples(mige_score *s, const double *X, double *S) {
     mige_clock_stop(MIGE_PHASE_EIGEN, 0);
     mige_clock_start(MIGE_PHASE_APPLY);
     memset(S, 0, n * sizeof *S);
-    memset(e->gram.C, 0, n * sizeof *S);
+    if (C) memset(C, 0, n * sizeof *S);
     for (int i = 0; i < k; i++) {
         MIGE_TRY(solve(s, e, i, Z));
         if (i == 0 && !whole) take_samples(s, Z);
-        add_up(n, k - i, s->o.stein.eta, Z, S, e->gram.C);
+        add_up(n, k - i, s->o.stein.eta, Z, S, C);
     }
     if (!e->cg) score_spread_wanted(s, S);
     mige_clock_stop(MIGE_PHASE_APPLY, e->cg ? 0 : 2 * M * M * columns * k / s->c->size);
