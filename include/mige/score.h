@@ -103,9 +103,9 @@ typedef struct {
 } mige_score_plan;
 mige_score_plan mige_score_forecast(int M, int D, int ranks, const mige_score_options *o);
 
-/* From now on only the scores' columns [first, first + wanted) are wanted, which may save most of the solves;
- * others may come as 0. Not for calibrated scores, nor for scores at points. Logically collective: first, wanted.
- */
+/* From now on only the scores' columns [first, first + wanted) are made, as S [M][wanted], which may save most of
+ * the solves; S needs room for all. Not for calibrated scores, nor for scores at points. Logically collective:
+ * first, wanted. */
 void mige_score_want(mige_score *s, int first, int wanted);
 
 /* S [M][D] = the scores at the samples X [M][D]. Collective; X must be the same on every rank, S is. Errors,
@@ -141,7 +141,7 @@ int mige_problems_groups(int M, int n, int ranks);
 double mige_problems_bytes(int M, int n, const int *dims, int ranks, const mige_score_options *o);
 /* A problem on every rank, owned by p: its input, to be filled, and what is known after a solve. */
 typedef struct {
-    double *input, *scores; /* [M][dim] each */
+    double *input, *scores; /* [M][dim], [M][wanted] */
     int dim, J;
     int first, wanted; /* columns of the scores, at first all: see mige_score_want */
     double width;

@@ -174,17 +174,18 @@ static const double *predict(mige_mi *m, const variable *v, const variable *o) {
 static void add(mige_mi *m, int i, int k, double *dx) {
     const problem *p = &m->problem[i];
     const variable *v = &m->var[p->of[k]];
-    const double *from = mige_problems_get(m->problems, i)->scores + (k ? m->var[p->of[0]].dim : 0);
+    const mige_problem *r = mige_problems_get(m->problems, i);
+    const double *from = r->scores + ((k ? m->var[p->of[0]].dim : 0) - r->first);
     double factor = (p->n == 2 ? 1. : -v->pairs) / m->M; /* its own entropy is part of each information */
-    size_t M = (size_t)m->M, D = (size_t)v->dim, stride = (size_t)p->dim;
+    size_t M = (size_t)m->M, D = (size_t)v->dim, stride = (size_t)r->wanted;
     if (m->radial) {
-        for (size_t r = 0; r < M; r++) memcpy(m->part + r * D, from + r * stride, D * sizeof *from);
+        for (size_t j = 0; j < M; j++) memcpy(m->part + j * D, from + j * stride, D * sizeof *from);
         radial_correct(m->M, v->dim, v->mapped, p->n == 2 ? predict(m, v, &m->var[p->of[!k]]) : NULL, m->part);
         from = m->part;
         stride = D;
     }
-    for (size_t r = 0; r < M; r++)
-        for (size_t d = 0; d < D; d++) dx[r * D + d] += factor * from[r * stride + d];
+    for (size_t j = 0; j < M; j++)
+        for (size_t d = 0; d < D; d++) dx[j * D + d] += factor * from[j * stride + d];
 }
 
 /* gradients of mapped variables become those of the variables. */
@@ -225,19 +226,19 @@ int mige_mi_num_problems(const mige_mi *m) {
 /* -(1/D) mean of s(x)'(x - mean), over the D columns that are wanted: Stein's identity says 1. */
 static double stein_share(const mige_mi *m, int i) {
     const mige_problem *p = mige_problems_get(m->problems, i);
-    const double *x = p->input + p->first, *s = p->scores + p->first;
-    size_t D = (size_t)p->dim, M = (size_t)m->M;
+    const double *x = p->input + p->first, *s = p->scores;
+    size_t D = (size_t)p->wanted, M = (size_t)m->M, dim = (size_t)p->dim;
     double total = 0;
-    for (size_t d = 0; d < (size_t)p->wanted; d++) {
+    for (size_t d = 0; d < D; d++) {
         double xs = 0, sx = 0, ss = 0;
         for (size_t r = 0; r < M; r++) {
-            xs += x[r * D + d] * s[r * D + d];
-            sx += x[r * D + d];
+            xs += x[r * dim + d] * s[r * D + d];
+            sx += x[r * dim + d];
             ss += s[r * D + d];
         }
         total += xs - sx * ss / (double)M;
     }
-    return -total / ((double)m->M * p->wanted);
+    return -total / (double)(M * D);
 }
 
 mige_mi_problem mige_mi_get_problem(const mige_mi *m, int i) {

@@ -135,7 +135,7 @@ int mige_problems_solve(mige_problems *p) {
     for (int i = 0; p->groups > 1 && i < p->n; i++) {
         problem *q = &p->problems[i];
         int root = group_root(p, q->group);
-        MIGE_TRY(mige_bcast(p->c, root, q->p.scores, (size_t)p->M * (size_t)q->p.dim * sizeof(double)));
+        MIGE_TRY(mige_bcast(p->c, root, q->p.scores, (size_t)p->M * (size_t)q->p.wanted * sizeof(double)));
         MIGE_TRY(mige_bcast(p->c, root, &q->p.width, sizeof q->p.width));
         MIGE_TRY(mige_bcast(p->c, root, &q->p.J, sizeof q->p.J));
     }

@@ -15,7 +15,7 @@ struct mige_score {
     mige_pool pool; /* its memory, and what is below */
     mige_score_info info;
     int solved;        /* there are scores */
-    int first, wanted; /* the columns whose scores are wanted; other scores are 0 */
+    int first, wanted; /* the columns whose scores are wanted */
     double *X;         /* [M][D] the samples, centred */
     double *shift;     /* [D] the point subtracted */
     double *A, *work;  /* calibration: [D][D], its scratch [max(M, D + 2)][D] */
@@ -32,7 +32,7 @@ typedef struct estimator_ops {
     mige_score_plan (*plan)(int M, int D, int ranks, const mige_score_options *o); /* bytes beside mige_score's */
     int (*create)(mige_score *s);
     void (*destroy)(void *self); /* what is not in s->pool, after any part of create; NULL: all is */
-    /* Before calibration; X [M][D] as they came. May fill in s->info. */
+    /* Before calibration; X [M][D] as they came, S [M][wanted], with room for [M][D]. May fill in s->info. */
     int (*samples)(mige_score *s, const double *X, double *S);
     int (*points)(mige_score *s, int Q, const double *P, double *S);
 } estimator_ops;
@@ -43,9 +43,8 @@ MIGE_ESTIMATOR_ROWS(ESTIMATOR_OPS)
 /* A sample or point that is not finite: MIGE_EINPUT naming its row. */
 int score_check_rows(int n, int D, const double *X, const char *what);
 
-/* Of rows [M][D] the wanted columns, closed up; and back, with zeros beside them. In place. */
+/* Rows [M][D] become [M][wanted], in place. */
 void score_take_wanted(const mige_score *s, double *rows);
-void score_spread_wanted(const mige_score *s, double *rows);
 
 /* Calibration of estimated scores by Stein's identity, E[s(x) (x - mu)'] = -I, which holds for every density that
  * vanishes at infinity and which kernel estimates, being shrunk, miss. */

@@ -50,7 +50,6 @@ static int samples(mige_score *s, const double *X, double *S) {
     double J = pairs->U ? pairs->J : M; /* the filter's products are with all of Q */
     mige_clock_stop(MIGE_PHASE_APPLY, 4 * M * s->wanted * J / s->c->size);
     for (size_t i = 0; i < (size_t)s->M * (size_t)s->wanted; i++) S[i] = -S[i];
-    score_spread_wanted(s, S);
     return MIGE_OK;
 }
 

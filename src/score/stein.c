@@ -160,7 +160,7 @@ static int samples(mige_score *s, const double *X, double *S) {
         if (i == 0 && !whole) take_samples(s, Z);
         add_up(n, k - i, s->o.stein.eta, Z, S, C);
     }
-    if (!e->cg) score_spread_wanted(s, S);
+    if (e->cg) score_take_wanted(s, S);
     mige_clock_stop(MIGE_PHASE_APPLY, e->cg ? 0 : 2 * M * M * columns * k / s->c->size);
     mige_options_choice(MIGE_STEIN_SOLVERS, e->cg ? MIGE_STEIN_CG : MIGE_STEIN_CHOLESKY, s->info.solver,
                         sizeof s->info.solver);
