@@ -290,6 +290,28 @@ static void tikhonov_distributed(void **state) {
     free(x);
 }
 
+/* So many samples a column that the factor is in single precision, and refined, against the same with columns of
+ * zeros beside them, too many for that. */
+static void tikhonov_refined(void **state) {
+    enum { M = 2063, D = 2, WIDE = 65, Q = 3 };
+    static double y[M * WIDE], s[M * D], t[M * WIDE], u[M * D], p[Q * WIDE], sp[Q * D], tp[Q * WIDE], w, v;
+    mige_score_options o = mige_score_defaults();
+    double *x = samples("crooked", M, D, 30);
+    (void)state;
+    o.estimator = MIGE_ESTIMATOR_STEIN;
+    for (int m = 0; m < M; m++) memcpy(y + m * WIDE, x + m * D, D * sizeof *y);
+    for (int m = 0; m < Q; m++) memcpy(p + m * WIDE, x + m * D, D * sizeof *p);
+    scores(&o, M, D, x, s, Q, x, sp, &w);
+    scores(&o, M, WIDE, y, t, Q, p, tp, &v);
+    for (int m = 0; m < M; m++) memcpy(u + m * D, t + m * WIDE, D * sizeof *u);
+    assert_small(ref_distance(s, u, M * D), 1e-8);
+    assert_small(fabs(w - v), 1e-13);
+    for (int m = 0; m < Q; m++) memcpy(u + m * D, tp + m * WIDE, D * sizeof *u);
+    assert_small(ref_distance(sp, u, Q * D), 1e-7);
+    assert_true(same_everywhere(s, sizeof s));
+    free(x);
+}
+
 /* What calibration is for: -Xc' S / M is the identity, or has its trace. */
 static void stein_identity(void **state) {
     enum { M = 131, D = 3 };
@@ -503,21 +525,14 @@ static void problem_fails(void **state) {
 
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(against_definition),
-        cmocka_unit_test(exact_median),
-        cmocka_unit_test(symmetries),
-        cmocka_unit_test(points_are_samples),
-        cmocka_unit_test(used_again),
-        cmocka_unit_test(one_sample),
-        cmocka_unit_test(bad_samples),
-        cmocka_unit_test(bad_options),
-        cmocka_unit_test(problems),
-        cmocka_unit_test(problems_in_turn),
-        cmocka_unit_test(problem_fails),
-        cmocka_unit_test(tikhonov_distributed),
-        cmocka_unit_test(stein_identity),
-        cmocka_unit_test(identity_singular),
-        cmocka_unit_test(solvers),
+        cmocka_unit_test(against_definition), cmocka_unit_test(exact_median),
+        cmocka_unit_test(symmetries),         cmocka_unit_test(points_are_samples),
+        cmocka_unit_test(used_again),         cmocka_unit_test(one_sample),
+        cmocka_unit_test(bad_samples),        cmocka_unit_test(bad_options),
+        cmocka_unit_test(problems),           cmocka_unit_test(problems_in_turn),
+        cmocka_unit_test(problem_fails),      cmocka_unit_test(tikhonov_distributed),
+        cmocka_unit_test(tikhonov_refined),   cmocka_unit_test(stein_identity),
+        cmocka_unit_test(identity_singular),  cmocka_unit_test(solvers),
     };
     refs = ref_load("tests/ref/score.txt");
     ranks_begin(&argc, &argv);

@@ -10,16 +10,27 @@
 #include <string.h>
 
 typedef struct {
-    mige_grid grid; /* one row */
-    mige_matrix K;  /* with cg only its shape */
-    cg *cg;         /* NULL: by Cholesky */
-    gram gram;      /* C = sum_i (k - i) Z_i */
+    mige_grid grid;        /* one row */
+    mige_matrix K;         /* with cg only its shape */
+    cg *cg;                /* NULL: by Cholesky */
+    mige_refined *refined; /* NULL: too few samples for it to pay */
+    int rounded;           /* the factor is the refined one */
+    gram gram;             /* C = sum_i (k - i) Z_i */
 } stein;
 
 /* Below this order one rank's Cholesky is as fast as many ranks'. */
 enum { WORTH_DISTRIBUTING = 1024 };
+/* From this order on, and this many samples a column, a factor in single precision saves more than the refinement
+ * of its solves costs. */
+enum { WORTH_REFINING = 2048, COLUMNS_REFINED = 32 };
+/* Error of all iterations together, relative to the first. */
+static const double REFINED = 1e-8;
 /* A solve by conjugate gradients takes about this many products. */
 enum { CG_PRODUCTS = 25 };
+
+static int worth_refining(int M, int D) {
+    return M >= WORTH_REFINING && M / COLUMNS_REFINED >= D;
+}
 
 static int ranks_for(int M, int ranks) {
     return M < WORTH_DISTRIBUTING ? 1 : ranks;
@@ -47,7 +58,9 @@ static int check(const mige_score_options *o) {
 static mige_score_plan plan(int M, int D, int ranks, const mige_score_options *o) {
     int P = ranks_for(M, ranks), nb = nb_for(M), k = o->stein.iterations, stored = o->stein.solver != MIGE_STEIN_CG;
     double m = M, square = m * m * D, columns = fmin(m, ceil(m / P / nb) * nb), send = P > 1 ? 16. * M * nb : 0;
-    double matrix = stored ? 8 * panel_entries(M, nb, P) + send + 8. * nb * D : cg_bytes(M, D, ranks);
+    double entries = panel_entries(M, nb, P),
+           matrix = stored ? 8 * entries + send + 8. * nb * D : cg_bytes(M, D, ranks);
+    if (stored && worth_refining(M, D)) matrix += mige_refined_bytes(M, D, entries);
     mige_score_plan p = {.bytes = 8. * M * D + matrix + gram_bytes(M, D, 0, columns, stored),
                          .gram = 3 * square,
                          .eigen = stored ? m * m * m / 3 : cg_flops(M, D),
@@ -62,6 +75,8 @@ static int take_memory(mige_score *s) {
     MIGE_TRY(mige_symmetric_create(&e->grid, s->M, stored, &e->K));
     MIGE_TRY(MIGE_TAKE(&s->pool, MIGE_BLOCK(e->gram.C, (size_t)s->M * (size_t)s->D)));
     if (!stored) MIGE_TRY(cg_create(s->c, &e->K, s->D, &s->pool, &e->cg));
+    if (stored && worth_refining(s->M, s->D))
+        MIGE_TRY(mige_refined_create(s->c, &e->K, s->D, &s->pool, &e->refined));
     return gram_create(s, &e->K, &e->gram);
 }
 
@@ -98,12 +113,28 @@ static void take_samples(const mige_score *s, double *Z) {
                     1);
 }
 
-static int prepare(mige_score *s, stein *e) {
+static int factor(const mige_score *s, stein *e) {
     double M = s->M;
-    if (e->cg) return cg_prepare(e->cg, s->X, e->gram.scale, s->o.stein.eta);
     MIGE_TRY(mige_cholesky_factor(s->c, &e->K, s->o.stein.eta));
     mige_clock_count_flops(MIGE_PHASE_EIGEN, M * M * M / 3 / s->c->size);
     return MIGE_OK;
+}
+
+/* In single precision where that is possible. k(x,y) contains e(x) e(y), e(x) = exp(-scale |x|^2): the first term
+ * of its series about the origin. */
+static int factor_rounded(const mige_score *s, stein *e) {
+    double M = s->M, *norms = e->gram.V;
+    kernel_norms(s->M, s->D, s->X, norms);
+    kernel_exp((size_t)s->M, e->gram.scale, norms);
+    int err = mige_refined_factor(e->refined, s->o.stein.eta, norms);
+    mige_clock_count_flops(MIGE_PHASE_EIGEN, M * M * M / 3 / s->c->size);
+    e->rounded = !err;
+    return err == MIGE_ENUMERIC ? factor(s, e) : err;
+}
+
+static int prepare(mige_score *s, stein *e) {
+    if (e->cg) return cg_prepare(e->cg, s->X, e->gram.scale, s->o.stein.eta);
+    return e->refined ? factor_rounded(s, e) : factor(s, e);
 }
 
 /* S -= Z, C += weight Z (NULL: not wanted), Z *= eta */
@@ -136,7 +167,14 @@ static int begin(mige_score *s, stein *e, int *whole) {
 }
 
 static int solve(mige_score *s, stein *e, int i, double *Z) {
+    int good = 0;
     if (e->cg) return cg_solve(e->cg, &e->gram.kernel, s->o.stein.tolerance / s->o.stein.iterations, i == 0, Z);
+    if (e->rounded) {
+        MIGE_TRY(mige_refined_solve(e->refined, s->wanted, REFINED / s->o.stein.iterations, i == 0, Z, &good));
+        if (good) return MIGE_OK;
+        e->rounded = 0;
+        MIGE_TRY(factor(s, e));
+    }
     return mige_cholesky_solve(s->c, &e->K, s->wanted, Z);
 }
 
