@@ -27,14 +27,17 @@ int train_encoder(const train_options *o, mige_shape in, mige_encoder *e) {
     return mige_encoder_create(o->encoder, in, &k, e);
 }
 
-int train_precision(const mige_comm *c, int *precision) {
+int train_precision(const mige_comm *c, int threads, int *precision) {
     int slow = !mige_bfloat16_fast();
     MPI_Allreduce(MPI_IN_PLACE, &slow, 1, MPI_INT, MPI_MAX, c->mpi);
-    if (*precision == PRECISION_AUTO) *precision = slow ? PRECISION_FLOAT : PRECISION_BFLOAT16;
-    if (*precision == PRECISION_BFLOAT16 && slow)
+    if (*precision == PRECISION_AUTO) *precision = slow || threads > 1 ? PRECISION_FLOAT : PRECISION_BFLOAT16;
+    if (*precision != PRECISION_BFLOAT16) return MIGE_OK;
+    if (slow)
         mige_warn(
             "bfloat16: not every rank's processor has instructions for it, so that it is emulated, slower than "
             "float (precision float is faster here)");
+    else if (threads > 1)
+        mige_warn("bfloat16: its products run on one thread a rank (take more ranks and fewer threads)");
     return MIGE_OK;
 }
 
