@@ -217,6 +217,7 @@ static const net_case cases[] = {
     {"conv5s3, edges that nobody sees", {9, 8, 4}, 3, 1, {CONV("c", 4, 5, 3, 2, 0)}, 1},
     {"conv1s2", {7, 7, 32}, 2, 1, {CONV("c", 2, 1, 2, 0, 1)}, 1},
     {"conv with an odd number of outputs", {6, 6, 4}, 2, 1, {CONV("c", 5, 3, 1, 1, 1)}, 1},
+    {"conv of the whole image, its gradient line by line", {12, 12, 4}, 3, 1, {CONV("c", 64, 12, 1, 0, 1)}, 1},
     {"linear", {1, 1, 70}, 37, 1, {LINEAR("l", 45)}, 1},
     {"linear of odd width", {1, 1, 33}, 3, 2, {LINEAR("l", 7), {.kind = MIGE_RELU, .name = "r"}}, 1},
     {"more rows than a chunk", {16, 16, 3}, 70, 1, {CONV("c", 4, 3, 1, 1, 0)}, 1},
@@ -307,8 +308,19 @@ static void test_layers(void **state) {
     }
 }
 
+/* What a filter of the whole image needs to go back is not a copy of the filter for each pixel of each image. */
+static void test_memory(void **state) {
+    static const mige_layer_spec spec = CONV("c", 256, 32, 1, 0, 0);
+    mige_net *net;
+    (void)state;
+    assert_int_equal(mige_net_blueprint((mige_shape){32, 32, 3}, &spec, 1, 64, MIGE_NET_BFLOAT16, &net), MIGE_OK);
+    printf("# %.3g MB\n", (double)mige_net_memory(net) / 1e6);
+    assert_true(mige_net_memory(net) < 100 << 20);
+    mige_net_destroy(&net);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_rounding), cmocka_unit_test(test_kernels),
-                                       cmocka_unit_test(test_layers)};
+                                       cmocka_unit_test(test_layers), cmocka_unit_test(test_memory)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
