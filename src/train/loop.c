@@ -58,7 +58,13 @@ static int check_trajectory(void *ctx, const char *path, const char *trajectory)
     mige_options_find(r->trajectory, "images", ours);
     MIGE_CHECK(!strcmp(theirs, ours), MIGE_EINPUT, "data: %s has %s training images, this command's %s (%s)", path,
                theirs, ours, r->q->other_run);
-    return mige_options_same(&r->q->given, path, trajectory, r->q->other_run) ? MIGE_EINPUT : MIGE_OK;
+    char *whole; /* runs of earlier versions do not name their precision */
+    mige_options_find(trajectory, "precision", theirs);
+    int n = asprintf(&whole, "%s%s", trajectory, *theirs ? "" : "precision = float\n");
+    MIGE_CHECK(n >= 0, MIGE_EFAIL, "memory: no room for the configuration");
+    int err = mige_options_same(&r->q->given, path, whole, r->q->other_run) ? MIGE_EINPUT : MIGE_OK;
+    free(whole);
+    return err;
 }
 
 static mige_checkpoint checkpoint_of(training *r) {
