@@ -182,10 +182,12 @@ class Programs:
             stop_with(STOPPED, "stopped (the same command goes on)")
         return status, said[-1] if said else f"see {log}"
 
-    def must(self, words, log):
+    def must(self, words, log, may=0):
+        """Its status, 0 or `may`; any other ends the study."""
         status, said = self.run(words, log)
-        if status:
+        if status not in (0, may):
             stop_with(status if 0 < status < 128 else 1, said)
+        return status, said
 
 
 # ---- what is kept
@@ -281,7 +283,10 @@ class Costs:
             return
         run, log = (os.path.join(self.o.runs, self.o.name, f"measured-{self.o.item}{end}") for end in ("", ".log"))
         shutil.rmtree(run, ignore_errors=True)
-        self.programs.must([*item.train(), "--out", run, "--steps", str(MEASURED), "--test-every", "0", "--checkpoint-every", "0"], log)
+        words = [*item.train(), "--out", run, "--steps", str(MEASURED), "--test-every", "0", "--checkpoint-every", "0"]
+        if self.programs.must(words, log, NUMERIC)[0]:
+            self.rates[self.key(item)] = 0  # it will fail again, and that is noted
+            return
         with h5py.File(os.path.join(run, "metrics.h5")) as f:
             steps_an_epoch = 1 / f["train/epoch"][0]
         self.rates[self.key(item)] = float(np.median(step_seconds(run, batch_of(run), MEASURED // 2))) * steps_an_epoch
@@ -300,7 +305,7 @@ class Costs:
     def of(self, item, before):
         """Minutes of training, after `before` epochs, and of probing."""
         self.measure(item)
-        probe = self.rates[self.probe_key(item)] if "probe" in item.sections else 0
+        probe = self.rates.get(self.probe_key(item), 0) if "probe" in item.sections else 0
         return max(0, item.epochs - before) * self.rates[self.key(item)] / 60, probe / 60
 
 
@@ -323,15 +328,13 @@ def price(costs, left):
 
 def work(item, programs):
     log = f"{item.run}.log"
-    status, said = programs.run([*item.train(), "--out", item.run, "--epochs", str(item.epochs), "--resume"], log)
-    if status == NUMERIC:
+    status, said = programs.must([*item.train(), "--out", item.run, "--epochs", str(item.epochs), "--resume"], log, NUMERIC)
+    if status:
         os.makedirs(item.kept, exist_ok=True)
         write_json(item.notes(), os.path.join(item.kept, "study.json"))
         with open(os.path.join(item.kept, "failed"), "w") as f:
             f.write(f"{said}\n")
         return said
-    if status:
-        stop_with(status if 0 < status < 128 else 1, said)
     check_length(item)
     began = time.monotonic()
     if "probe" in item.sections:
