@@ -38,7 +38,7 @@ def one_view(rows, data):
     for method, title in NAMES.items():
         runs = rows.get(f"{data}-{method}", [])
         published = [f"{v:.2f}" for v in PUBLISHED[data].get(method, ())] or [""] * 3
-        lines += [[title, e or "", seeds(runs, e), *cells(runs, e), *published] for e in epochs_of(runs)]
+        lines += [[title, e, seeds(runs, e), *cells(runs, e), *published] for e in epochs_of(runs)]
         if not runs and method in PUBLISHED[data]:
             lines.append([title, "", 0, *["–"] * 3, *published])
     return table(["one view", "epochs", "seeds", *LAYERS, *[f"{x}, published" for x in LAYERS]], lines)

@@ -100,6 +100,32 @@ def probe_kept():
             expected = 100 * np.mean(votes == f["test/labels"][()])
             assert abs(found[1][f"{x}/neighbours"][0] - expected) <= 0.5, f"{x}: {found[1][f'{x}/neighbours']} and {expected}"
     fails(2, "--classifier.*tree", "probe", "--run", run, "--classifier", "tree")
+    for ranks in 1, 3:
+        good("probe", "--input", features, "--layers", "y,fc", "--output", path("fed.h5"), "--probe-epochs", 3, "--classifier", "mlp,linear",
+             "--neighbours", 5, ranks=ranks)
+        with h5py.File(path("fed.h5")) as f:
+            for name, values in found[ranks].items():
+                assert np.array_equal(f["trained"][name][()], values), f"{name}: {f['trained'][name][()]}, from the run {values}"
+
+
+def features_refused():
+    """Files that are no features, and options that do not go with them."""
+    to = "--output", path("refused.h5")
+    fails(2, "--run: must be given, or --input", "probe")
+    fails(2, "--layers: must be given", "probe", "--input", DATA, *to)
+    fails(2, "--input: wants --output", "probe", "--input", DATA, "--layers", "y")
+    fails(2, "no --run", "probe", "--input", DATA, "--layers", "y", "--run", path("run"), *to)
+    fails(3, "/train/y", "probe", "--input", DATA, "--layers", "y", *to)
+    fails(3, "/train/images is not", "probe", "--input", DATA, "--layers", "images", *to, ranks=3)
+    for name, at in ("train/y", 3), ("test/labels", 7):
+        bad = path("bad.h5")
+        shutil.copy(path("neighbours.h5"), bad)
+        with h5py.File(bad, "r+") as f:
+            x = f[name][()]
+            x.reshape(-1)[at] = np.nan if x.dtype.kind == "f" else 10
+            del f[name], f.attrs["sealed"]
+            f[name] = x
+        fails(3, f"{name}.*(finite|label 10)", "probe", "--input", bad, "--layers", "y", *to, ranks=3)
 
 
 # ---- studies
@@ -226,6 +252,7 @@ def main():
     cases.run("held out, never seen", never_seen)
     cases.run("held out, refused", held_out_refused)
     cases.run("probe kept", probe_kept)
+    cases.run("probe, features refused", features_refused)
     cases.run("study, a plan is worked through", plan_is_worked_through)
     cases.run("study, stopped and gone on with", stopped_and_gone_on_with)
     cases.run("study, failures", failures)

@@ -103,6 +103,9 @@ typedef struct {
 int features_create(const mige_comm *c, const mige_data *d, mige_net *net, int max_batch, const layer_list *l,
                     features *f);
 void features_destroy(features *f);
+/* Those in the file --input, [n][width] each, named by --layers, and of d the labels and classes. Collective,
+ * errors agreed: MIGE_EUSAGE, MIGE_EINPUT. */
+int features_read(app *a, layer_list *l, features *x, mige_data *d);
 
 /* The data file given by --data, or else the one that the run was trained on, and what is held out of it for
  * validation. Collective, errors agreed. */

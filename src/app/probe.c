@@ -69,10 +69,9 @@ static double best_of(int64_t n, const double *accuracy) {
 }
 
 /* That they can be written is known before hours of work. */
-static int check_results(const config *c) {
-    char path[MIGE_OPT_TEXT_SIZE];
-    MIGE_TRY(mige_run_path(c->run, "probe.h5", path));
-    return check_output(path, NULL, NULL);
+static int check_results(config *c) {
+    if (!*c->output) MIGE_TRY(mige_run_path(c->run, "probe.h5", c->output));
+    return check_output(c->output, c->input, c->train.data);
 }
 
 static int write_job(const config *c, mige_file *f, const job *j) {
@@ -98,10 +97,8 @@ static int write_neighbours(mige_file *f, const probing *p) {
 }
 
 static int write_results(const config *c, const mige_data *d, const probing *p, int64_t step) {
-    char path[MIGE_OPT_TEXT_SIZE];
     mige_file *f;
-    MIGE_TRY(mige_run_path(c->run, "probe.h5", path));
-    MIGE_TRY(mige_file_create(path, "mige-probe", &f));
+    MIGE_TRY(mige_file_create(c->output, "mige-probe", &f));
     int err = mige_file_set_int(f, "/", "step", step);
     if (!err) err = mige_file_set_int(f, "/", "test_images", d->test.n);
     if (!err) err = mige_file_set_int(f, "/", "validation", c->train.validation);
@@ -163,13 +160,16 @@ static int plan_jobs(const app *a, const mige_data *d, probing *p, int kind) {
     return MIGE_OK;
 }
 
+/* Unless they were read. */
 static int extract(app *a, const mige_data *d, probing *p, int kind, int64_t *step) {
     mige_net *net;
     layer_list *l = &p->layers;
-    MIGE_TRY(run_open(a, d, kind == UNTRAINED, BATCH, l, &net, step));
-    int err = features_create(&a->comm, d, net, BATCH, l, &p->x[kind]);
-    mige_net_destroy(&net);
-    MIGE_TRY(err);
+    if (!*a->cfg.input) {
+        MIGE_TRY(run_open(a, d, kind == UNTRAINED, BATCH, l, &net, step));
+        int err = features_create(&a->comm, d, net, BATCH, l, &p->x[kind]);
+        mige_net_destroy(&net);
+        MIGE_TRY(err);
+    }
     for (int i = 0; a->cfg.neighbours && i < l->n; i++) {
         probe_features f = {d, l->width[i], p->x[kind].train[i], p->x[kind].test[i]};
         MIGE_TRY(probe_neighbours(&a->comm, &f, a->cfg.neighbours, &p->neighbours[kind][i]));
@@ -182,12 +182,12 @@ static int widest_first(const void *x, const void *y) {
 }
 
 static int probe(app *a, const mige_data *d, probing *p) {
-    const config *c = &a->cfg;
-    int64_t step, zero;
+    config *c = &a->cfg;
+    int64_t step = 0, zero;
     MIGE_TRY(mige_list_names("--classifier", c->classifier, PROBE_CLASSIFIERS, &p->nclassifiers, &p->classifier));
-    mige_say("probe: layers %s of %s%s, %lld + %lld images, %lld epochs", *c->layers ? c->layers : "(all)", c->run,
-             c->untrained ? ", and untrained" : "", (long long)d->train.n, (long long)d->test.n,
-             (long long)c->probe.epochs);
+    mige_say("probe: layers %s of %s%s, %lld + %lld images, %lld epochs", *c->layers ? c->layers : "(all)",
+             *c->input ? c->input : c->run, c->untrained ? ", and untrained" : "", (long long)d->train.n,
+             (long long)d->test.n, (long long)c->probe.epochs);
     if (c->dry_run) return MIGE_OK;
     MIGE_TRY(mige_agree(&a->comm, a->comm.rank == 0 ? check_results(c) : MIGE_OK));
     MIGE_TRY(extract(a, d, p, TRAINED, &step));
@@ -202,8 +202,12 @@ static int probe(app *a, const mige_data *d, probing *p) {
 int cmd_probe(app *a) {
     static probing p;
     mige_data d = {0};
-    MIGE_TRY(data_of_run(a, &d));
-    int err = probe(a, &d, &p);
+    const config *c = &a->cfg;
+    MIGE_CHECK(*c->run || *c->input, MIGE_EUSAGE, "--run: must be given, or --input (see --help)");
+    MIGE_CHECK(!*c->input || (*c->output && !*c->run && !*c->train.data && !c->untrained && !c->train.validation),
+               MIGE_EUSAGE, "--input: wants --output, and no --run, --data, --untrained or --validation beside it");
+    int err = *c->input ? features_read(a, &p.layers, &p.x[TRAINED], &d) : data_of_run(a, &d);
+    if (!err) err = probe(a, &d, &p);
     free(p.classifier);
     for (int i = 0; i < p.n; i++) free(p.jobs[i].accuracy);
     for (int k = 0; k < KINDS; k++) features_destroy(&p.x[k]);
