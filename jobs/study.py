@@ -257,7 +257,7 @@ class Costs:
     """Seconds an epoch, and of a probe: from what is kept of the same options, or else measured."""
 
     def __init__(self, o, programs, items):
-        self.o, self.programs, self.file = o, programs, os.path.join(o.runs, o.name, "rates.json")
+        self.o, self.programs, self.file = o, programs, os.path.join(o.runs, o.name, f"rates-{o.item}.json")
         self.rates = {}
         if os.path.exists(self.file):
             with open(self.file) as f:
