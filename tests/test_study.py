@@ -249,14 +249,14 @@ def main():
     cases.run("prepare", prepare_run)
     for ranks in 1, 3:
         cases.run(f"held out np {ranks}", held_out, ranks)
-    cases.run("held out, never seen", never_seen)
-    cases.run("held out, refused", held_out_refused)
+    cases.run("held out is never seen", never_seen)
+    cases.run("held out refused", held_out_refused)
     cases.run("probe kept", probe_kept)
-    cases.run("probe, features refused", features_refused)
-    cases.run("study, a plan is worked through", plan_is_worked_through)
-    cases.run("study, stopped and gone on with", stopped_and_gone_on_with)
-    cases.run("study, failures", failures)
-    cases.run("study, table", table)
+    cases.run("probe features refused", features_refused)
+    cases.run("study plan is worked through", plan_is_worked_through)
+    cases.run("study stopped and gone on with", stopped_and_gone_on_with)
+    cases.run("study failures", failures)
+    cases.run("study table", table)
     cases.end()
 
 
