@@ -12,8 +12,8 @@ EPOCHS  8, or 12,50: trained to 12, probed, gone on with to 50. A later line of 
 SEEDS   1, or 1-3, or 1,4
 
 Kept: config.ini, metrics.h5 (of the steps every K-th), probe-EPOCHS.h5, study.json (options, seconds). A run that was ended in
-whatever way is gone on with by the same command. SIGTERM, SIGINT, SIGUSR1 or the stop file end the study: the training writes a
-checkpoint; status 75. A training whose numbers go wrong (status 4) is noted in `failed` and the next begins; after any other
+whatever way is gone on with by the same command. SIGTERM, SIGINT, SIGUSR1 or the stop file, when it appears or is touched, end the study: the
+training writes a checkpoint; status 75. A training whose numbers go wrong (status 4) is noted in `failed` and the next begins; after any other
 failure the study ends with its status. Costs are from what is kept, or from a few steps of each kind before the first run."""
 import argparse
 import configparser
@@ -151,8 +151,13 @@ class Programs:
 
     def __init__(self, o):
         self.o, self.child, self.stopping, self.trains = o, None, False, False
+        self.touched = self.stop_file()
         for s in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
             signal.signal(s, self.stop)
+
+    def stop_file(self):
+        """When it was touched."""
+        return os.path.getmtime(self.o.stop_file) if self.o.stop_file and os.path.exists(self.o.stop_file) else 0
 
     def stop(self, *_):
         self.stopping = True
@@ -161,7 +166,7 @@ class Programs:
 
     def run(self, words, log):
         """Its status, and the last thing that it said."""
-        if self.stopping or (self.o.stop_file and os.path.exists(self.o.stop_file)):
+        if self.stopping or self.stop_file() != self.touched:
             stop_with(STOPPED, "stopped (the same command goes on)")
         self.trains = words[0] == "train"
         stop = ["--stop-file", self.o.stop_file] if self.trains and self.o.stop_file else []
@@ -328,7 +333,8 @@ def price(costs, left):
 
 def work(item, programs):
     log = f"{item.run}.log"
-    status, said = programs.must([*item.train(), "--out", item.run, "--epochs", str(item.epochs), "--resume"], log, NUMERIC)
+    words = [*item.train(), "--out", item.run, "--epochs", str(item.epochs), "--resume", "--checkpoint-every", "3min"]
+    status, said = programs.must(words, log, NUMERIC)
     if status:
         os.makedirs(item.kept, exist_ok=True)
         write_json(item.notes(), os.path.join(item.kept, "study.json"))
