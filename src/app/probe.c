@@ -28,6 +28,7 @@ typedef struct {
     features x[KINDS];
     job jobs[KINDS * MOST_LAYERS * PROBE_KINDS];
     int n;
+    double *accuracy[KINDS][MOST_LAYERS][PROBE_KINDS]; /* the jobs' */
     double neighbours[KINDS][MOST_LAYERS];
     int nclassifiers;
     int64_t *classifier; /* [nclassifiers] */
@@ -107,45 +108,29 @@ static int write_results(const config *c, const mige_data *d, const probing *p, 
     return mige_file_commit(&f, err);
 }
 
-/* A line a layer: of the trained encoder the last epoch and the best (NAN: there is none), then the untrained one.
- */
-static void print_line(const config *c, const char *layer, const double last[KINDS], double best) {
-    char text[3][16] = {"", "", ""};
-    if (!isnan(best)) snprintf(text[0], sizeof *text, "%10.2f", best);
-    if (c->untrained) snprintf(text[1], sizeof *text, "%10.2f", last[UNTRAINED]);
-    if (c->untrained) snprintf(text[2], sizeof *text, "%+10.2f", last[TRAINED] - last[UNTRAINED]);
-    mige_print("%-6s %10.2f %s %s %s", layer, last[TRAINED], text[0], text[1], text[2]);
-}
-
-static void print_heading(const config *c, const mige_data *d, const char *what, const char *best) {
-    const char *images = c->train.validation ? "held out" : "test";
-    mige_print("accuracy in %% (%lld %s images), %s", (long long)d->test.n, images, what);
-    mige_print("%-6s %10s %10s %s", "layer", "trained", best, c->untrained ? " untrained       gain" : "");
-}
-
+/* A line a layer, and one more of the untrained encoder's; of each classifier the last epoch and the best. */
 static void print_results(const config *c, const mige_data *d, const probing *p) {
-    char what[96], name[16];
-    const layer_list *l = &p->layers;
+    char line[256], name[64];
+    int64_t last = c->probe.epochs - 1;
+    int n = snprintf(line, sizeof line, "%-16s", "layer");
     for (int k = 0; k < p->nclassifiers; k++) {
         classifier_name(p->classifier[k], name);
-        snprintf(what, sizeof what, "%s classifier, last and best of %lld epochs", name,
-                 (long long)c->probe.epochs);
-        print_heading(c, d, what, "best");
-        for (int i = 0; i < l->n; i++) {
-            double last[KINDS] = {0}, best = 0;
-            for (const job *j = p->jobs; j < p->jobs + p->n; j++) {
-                if (strcmp(j->layer, l->name[i]) != 0 || j->classifier != p->classifier[k]) continue;
-                last[j->kind] = j->accuracy[c->probe.epochs - 1];
-                if (j->kind == TRAINED) best = best_of(c->probe.epochs, j->accuracy);
-            }
-            print_line(c, l->name[i], last, best);
-        }
+        n += snprintf(line + n, sizeof line - (size_t)n, " %9s %9s", name, "best");
     }
-    if (!c->neighbours) return;
-    snprintf(what, sizeof what, "%lld nearest training images", (long long)c->neighbours);
-    print_heading(c, d, what, "");
-    for (int i = 0; i < l->n; i++)
-        print_line(c, l->name[i], (double[]){p->neighbours[TRAINED][i], p->neighbours[UNTRAINED][i]}, NAN);
+    mige_print("accuracy in %% (%lld %s images), last and best of %lld epochs", (long long)d->test.n,
+               c->train.validation ? "held out" : "test", (long long)c->probe.epochs);
+    mige_print("%s%s", line, c->neighbours ? " neighbours" : "");
+    for (int i = 0; i < p->layers.n * (1 + c->untrained); i++) {
+        int l = i / (1 + c->untrained), kind = i % (1 + c->untrained);
+        snprintf(name, sizeof name, "%.40s%s", p->layers.name[l], kind == UNTRAINED ? " untrained" : "");
+        n = snprintf(line, sizeof line, "%-16s", name);
+        for (int k = 0; k < p->nclassifiers; k++) {
+            const double *a = p->accuracy[kind][l][k];
+            n += snprintf(line + n, sizeof line - (size_t)n, " %9.2f %9.2f", a[last], best_of(last + 1, a));
+        }
+        if (c->neighbours) snprintf(line + n, sizeof line - (size_t)n, " %10.2f", p->neighbours[kind][l]);
+        mige_print("%s", line);
+    }
 }
 
 static int plan_jobs(const app *a, const mige_data *d, probing *p, int kind) {
@@ -156,6 +141,7 @@ static int plan_jobs(const app *a, const mige_data *d, probing *p, int kind) {
         *j = (job){.layer = l->name[at], .kind = kind, .classifier = (int)p->classifier[i % p->nclassifiers]};
         j->features = (probe_features){d, l->width[at], p->x[kind].train[at], p->x[kind].test[at]};
         MIGE_TRY(mige_alloc((size_t)a->cfg.probe.epochs, sizeof *j->accuracy, &j->accuracy));
+        p->accuracy[kind][at][i % p->nclassifiers] = j->accuracy;
     }
     return MIGE_OK;
 }
