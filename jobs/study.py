@@ -17,6 +17,7 @@ training writes a checkpoint; status 75. A training whose numbers go wrong (stat
 failure the study ends with its status. Costs are from what is kept, or from a few steps of each kind before the first run."""
 import argparse
 import configparser
+import ctypes
 import fcntl
 import glob
 import json
@@ -146,6 +147,11 @@ def read_plan(o):
     return items
 
 
+def ends_with_us():
+    """A training stops, by a checkpoint, when the study is killed (Linux's PR_SET_PDEATHSIG)."""
+    ctypes.CDLL(None).prctl(1, signal.SIGUSR1)
+
+
 class Programs:
     """Runs mige, one after the other; passes wishes to stop on."""
 
@@ -176,7 +182,7 @@ class Programs:
             out.flush()
             begin = out.tell()
             self.child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
-                                          start_new_session=True)
+                                          start_new_session=True, preexec_fn=ends_with_us)
             if self.stopping:
                 self.stop()
             status = self.child.wait()

@@ -184,29 +184,42 @@ def plan_is_worked_through():
     assert status == 0 and "5 of 5 are kept" in out and "about 0.0 h" in out and ": kept" not in out, f"{out} {err}"
 
 
+def until(condition, p):
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end, f"not after a minute: {p.poll()}"
+        time.sleep(0.02)
+
+
+def beginnings():
+    log = path("runs", "long", "long-1.log")
+    return len(re.findall(r"^train: \d+ images", open(log).read(), re.M)) if os.path.exists(log) else 0
+
+
+def newest():
+    found = glob.glob(path("runs", "long", "long-1", "checkpoint-*.h5"))
+    return max([int(re.search(r"-(\d+)\.h5", c)[1]) for c in found], default=0)
+
+
 def stopped_and_gone_on_with():
-    """By a signal and by the stop file, in the middle of a training; no step is missing in the end."""
+    """By a signal, by the stop file, by death, in the middle of a training; no step is missing in the end."""
     with open(path("plans", "long.plan"), "w") as f:
-        f.write("long mige.ini data 30 1\n")
+        f.write("long mige.ini data 60 1\n")
     open(path("STOP"), "w").close()  # one of old counts for nothing
-    before = 0
-    for stop in lambda p: p.send_signal(signal.SIGTERM), lambda p: os.utime(path("STOP")):
+    for status, stop in (75, lambda p: p.send_signal(signal.SIGTERM)), (75, lambda p: os.utime(path("STOP"))), (-9, lambda p: p.kill()):
+        began, before = beginnings(), newest()
         p = study("--stop-file", path("STOP"), plan="long.plan", wait=False)
-        log, end = path("runs", "long", "long-1.log"), time.monotonic() + 60
-        while not os.path.exists(log) or len(re.findall(r"^train: \d+ images", open(log).read(), re.M)) <= (before > 0):
-            assert time.monotonic() < end and p.poll() is None, f"no training after a minute: {p.poll()}"
-            time.sleep(0.02)
+        until(lambda: beginnings() > began, p)
         stop(p)
         out, err = p.communicate(timeout=60)
-        assert p.returncode == 75 and "stopped" in err, f"{p.returncode} {out} {err}"
-        steps = max(int(re.search(r"-(\d+)\.h5", c)[1]) for c in glob.glob(path("runs", "long", "long-1", "checkpoint-*.h5")))
-        assert before < steps < 1200 and not os.path.exists(path("kept", "long")), steps
-        before = steps
-    status, out, err = study("--stop-file", path("STOP"), plan="long.plan")
+        assert p.returncode == status and ("stopped" in err) == (status == 75), f"{p.returncode} {out} {err}"
+        until(lambda: newest() > before, p)
+        assert newest() < 2400 and not os.path.exists(path("kept", "long")), newest()
+    status, out, err = study(plan="long.plan")
     assert status == 0 and "long-1: kept" in out, f"{out} {err}"
     with h5py.File(path("kept", "long", "long-1", "metrics.h5")) as f:
-        assert f.attrs["kept_every"] == 3 and np.array_equal(f["train/step"][()], np.arange(3, 1201, 3)), f["train/step"][()]
-        assert f["train/epoch"][-1] == 30
+        assert f.attrs["kept_every"] == 6 and np.array_equal(f["train/step"][()], np.arange(6, 2401, 6)), f["train/step"][()]
+        assert f["train/epoch"][-1] == 60
 
 
 def failures():
