@@ -34,7 +34,7 @@ static void deaf(void *ctx, int64_t epochs, double accuracy) {
 static double last(const probe_features *f, int kind, double rate, double dropout) {
     double accuracy[EPOCHS];
     int64_t heard = 0;
-    const probe_options o = {EPOCHS, 32, rate, dropout, 1};
+    const probe_options o = {EPOCHS, 32, rate, dropout, 1, 0};
     assert_ok(probe_train(f, kind, &o, deaf, &heard, accuracy));
     assert_all(heard == EPOCHS);
     return accuracy[EPOCHS - 1];

@@ -4,6 +4,7 @@
 #include "mige/error.h"
 #include "mige/io.h"
 #include "mige/log.h"
+#include "train/train.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -52,6 +53,7 @@ static int run_jobs(app *a, int n, job *jobs) {
     probe_options o = a->cfg.probe;
     int err = MIGE_OK, mine = 0;
     o.seed = (uint64_t)a->cfg.seed;
+    o.flags = train_net_flags(&a->cfg.train);
     for (int i = a->comm.rank; i < n; i += a->comm.size) jobs[i].before = mine++ * o.epochs;
     mige_progress_begin("probe", (long)(mine * o.epochs));
     for (int i = a->comm.rank; !err && i < n; i += a->comm.size)

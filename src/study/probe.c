@@ -30,8 +30,8 @@ static int create_net(const probe_features *f, int kind, const probe_options *o,
                                    logits};
     const mige_layer_spec linear[] = {{.kind = MIGE_NORM, .name = "norm"}, logits};
     k->last = (kind == PROBE_MLP ? sizeof mlp / sizeof *mlp : sizeof linear / sizeof *linear) - 1;
-    return mige_net_create((mige_shape){1, 1, f->width}, kind == PROBE_MLP ? mlp : linear, k->last + 1, most, 0,
-                           &k->net);
+    return mige_net_create((mige_shape){1, 1, f->width}, kind == PROBE_MLP ? mlp : linear, k->last + 1, most,
+                           o->flags, &k->net);
 }
 
 static int classifier_create(const probe_features *f, int kind, const probe_options *o, classifier *k) {

@@ -24,6 +24,7 @@ typedef struct {
     int64_t epochs, batch;
     double rate, dropout;
     uint64_t seed;
+    int flags; /* of mige_net_create: its precision */
 } probe_options;
 
 /* Trains a classifier on one rank alone. accuracy [epochs]: of the test images after each epoch, percent, which
