@@ -171,7 +171,7 @@ $(B)/obj/io/provenance.o: private override CPPFLAGS += -DMIGE_REVISION='"$(shell
 $(B)/obj/io/provenance.o: $(B)/revision
 
 install: $(B)/mige $(B)/libmige.a ## PREFIX=/usr/local, DESTDIR=
-	install -d $(addprefix '$(DESTDIR)$(PREFIX)'/,bin lib/pkgconfig include/mige share/mige/analysis share/mige/jobs)
+	install -d $(addprefix '$(DESTDIR)$(PREFIX)'/,bin lib/pkgconfig include/mige $(addprefix share/mige/,analysis jobs/table1 jobs/table2))
 	install -m 755 $(B)/mige '$(DESTDIR)$(PREFIX)/bin'
 	install -m 644 $(B)/libmige.a '$(DESTDIR)$(PREFIX)/lib'
 	$(file >$(B)/mige.pc,$(PKGCONFIG))
@@ -179,7 +179,7 @@ install: $(B)/mige $(B)/libmige.a ## PREFIX=/usr/local, DESTDIR=
 	install -m 644 include/mige/*.h '$(DESTDIR)$(PREFIX)/include/mige'
 	install -m 644 README.md LICENSE '$(DESTDIR)$(PREFIX)/share/mige'
 	install -m 755 analysis/*.py '$(DESTDIR)$(PREFIX)/share/mige/analysis'
-	install -m 644 jobs/* '$(DESTDIR)$(PREFIX)/share/mige/jobs'
+	for d in jobs jobs/table1 jobs/table2; do install -m 644 $$d/*.* '$(DESTDIR)$(PREFIX)/share/mige/'$$d || exit 1; done
 
 clean: ## removes build/
 	rm -rf $(B)

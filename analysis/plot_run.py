@@ -64,7 +64,8 @@ class Run:
                 self.test_images = int(f.attrs["test_images"])
                 for kind in ("untrained", "trained"):
                     for layer in f.get(kind, {}):
-                        self.accuracy[kind, layer] = float(f[kind][layer]["accuracy"][-1])
+                        if "accuracy" in f[kind][layer]:  # of the mlp classifier
+                            self.accuracy[kind, layer] = float(f[kind][layer]["accuracy"][-1])
 
     def settings(self):
         o = self.options

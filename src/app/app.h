@@ -9,6 +9,7 @@
 #include "mige/options.h"
 #include "mige/precondition.h"
 #include "mige/score.h"
+#include "study/probe.h"
 #include "study/study.h"
 #include "train/memory.h"
 #include "train/options.h"
@@ -33,8 +34,9 @@ typedef struct {
     /* probe, encode */
     char run[MIGE_OPT_TEXT_SIZE], layers[MIGE_OPT_TEXT_SIZE];
     int untrained;
-    int64_t probe_epochs, probe_batch;
-    double probe_rate, dropout;
+    probe_options probe;
+    char classifier[MIGE_OPT_TEXT_SIZE];
+    int64_t neighbours;
     /* files */
     char input[MIGE_OPT_TEXT_SIZE], dataset[MIGE_OPT_TEXT_SIZE], output[MIGE_OPT_TEXT_SIZE];
     char points[MIGE_OPT_TEXT_SIZE], points_dataset[MIGE_OPT_TEXT_SIZE];
@@ -101,8 +103,12 @@ typedef struct {
 int features_create(const mige_comm *c, const mige_data *d, mige_net *net, int max_batch, const layer_list *l,
                     features *f);
 void features_destroy(features *f);
+/* Those in the file --input, [n][width] each, named by --layers, and of d the labels and classes. Collective,
+ * errors agreed: MIGE_EUSAGE, MIGE_EINPUT. */
+int features_read(app *a, layer_list *l, features *x, mige_data *d);
 
-/* The data file given by --data, or else the one that the run was trained on. Collective, errors agreed. */
+/* The data file given by --data, or else the one that the run was trained on, and what is held out of it for
+ * validation. Collective, errors agreed. */
 int data_of_run(app *a, mige_data *d);
 
 #endif

@@ -12,8 +12,8 @@ enum {
 #define COMMANDS(ROW) \
     ROW(TRAIN, train, SIGNALS, "data", "out", "--data F.h5 --out RUN [--OPTION VALUE]...", \
         "Trains an encoder, without labels or as a bottleneck; keeps metrics and checkpoints in RUN.") \
-    ROW(PROBE, probe, 0, "run", "", "--run RUN [--layers conv,fc,y]", \
-        "Trains classifiers on the frozen encoder of a run; prints and keeps their test accuracy.") \
+    ROW(PROBE, probe, 0, "", "", "--run RUN [--layers conv,fc,y] | --input G.h5 --layers y --output P.h5", \
+        "Trains classifiers on the frozen encoder of a run, or on features; prints and keeps their test accuracy.") \
     ROW(ENCODE, encode, 0, "run", "output", "--run RUN --data F.h5 --output G.h5", \
         "Writes the learnt features of a data file, in its order.") \
     ROW(SCORE, score, 0, "input", "output", "--input F.h5 --dataset /NAME --output S.h5", \

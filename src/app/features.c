@@ -1,6 +1,7 @@
 #include "app/app.h"
 #include "mige/checkpoint.h"
 #include "mige/error.h"
+#include "mige/finite.h"
 #include "mige/io.h"
 #include "mige/rng.h"
 #include "train/train.h"
@@ -87,6 +88,8 @@ static int encode_split(const mige_comm *c, const mige_data *d, const mige_split
         for (int k = 0; !err && k < l->n; k++) {
             size_t w = (size_t)l->width[k];
             memcpy(to[k] + (size_t)at * w, mige_net_output(net, l->layer[k]), (size_t)n * w * sizeof(float));
+            if (mige_not_finite_float((size_t)n * w, to[k] + (size_t)at * w))
+                err = mige_raise(MIGE_ENUMERIC, "encoder: layer %s is not finite (train anew)", l->name[k]);
         }
     }
     mige_pool_free(&memory);
@@ -121,7 +124,11 @@ int data_of_run(app *a, mige_data *d) {
     if (!*a->cfg.train.data) {
         err = run_config(a->cfg.run, &trained);
         if (!err) strcpy(a->cfg.train.data, trained.train.data);
+        if (!err && !a->cfg.train.validation) a->cfg.train.validation = trained.train.validation;
         MIGE_TRY(mige_agree(&a->comm, err));
     }
-    return mige_data_open(&a->comm, a->cfg.train.data, d);
+    MIGE_TRY(mige_data_open(&a->comm, a->cfg.train.data, d));
+    err = mige_data_hold_out(&a->comm, a->cfg.train.validation, d);
+    if (err) mige_data_close(d);
+    return err;
 }
