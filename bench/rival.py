@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """The rival of `make bench`: the same work in PyTorch, at its best settings.
 
-usage: rival.py --threads N [--problem M,D]... [--published M,D]... [--pair M]... [--train BATCH] [--seconds S]
+usage: rival.py --threads N [--problem M,D]... [--published M,D]... [--pair M]... [--tikhonov M]... [--train BATCH] [--seconds S]
 
   --published  one score problem by the published formula: arrays of M x M x D, single precision, eigh
   --problem    the same in two matrix products (GEMM form) and eigh, double precision
   --pair       a MIGE step's two problems, 64 and 128 dimensions, one after the other, GEMM form, double
+  --tikhonov   the same two by iterated Tikhonov and one Cholesky factorisation each
   --train      encoder, MIGE (GEMM form, double) and Adam on images of CIFAR-10's shape, channels last
 
 Prints one line `NAME seconds` each: the median over repetitions that fill S seconds, after one to warm up.
@@ -65,6 +66,21 @@ def gemm_form(x, threshold=0.99):
     return -(u / lam) @ (u.T @ b)
 
 
+def tikhonov(x, eta=0.01, iterations=3):
+    distances = torch.cdist(x, x, compute_mode="use_mm_for_euclid_dist")
+    width = width_of(distances)
+    kernel = torch.exp(-distances.square() / (2 * width**2))
+    z = (kernel.sum(1, keepdim=True) * x - kernel @ x) / width**2
+    kernel.diagonal().add_(eta)
+    factor = torch.linalg.cholesky(kernel)
+    scores = torch.zeros_like(x)
+    for _ in range(iterations):
+        z = torch.cholesky_solve(z, factor)
+        scores -= z
+        z *= eta
+    return scores
+
+
 def encoder():
     layers, channels = [], 3
     for out in (64, 128, 256):
@@ -101,6 +117,7 @@ def main():
     parse.add_argument("--published", action="append", default=[])
     parse.add_argument("--problem", action="append", default=[])
     parse.add_argument("--pair", type=int, action="append", default=[])
+    parse.add_argument("--tikhonov", type=int, action="append", default=[])
     parse.add_argument("--train", type=int)
     parse.add_argument("--seconds", type=float, default=3)
     asked = parse.parse_args()
@@ -111,9 +128,10 @@ def main():
             m, d = map(int, size.split(","))
             x = torch.randn(m, d, dtype=kind)
             print(f"{name}-{m}-{d} {median_time(lambda: work(x), asked.seconds):.6f}", flush=True)
-    for m in asked.pair:
-        x, y = torch.randn(m, 64, dtype=torch.float64), torch.randn(m, 128, dtype=torch.float64)
-        print(f"pair-{m} {median_time(lambda: (gemm_form(x), gemm_form(y)), asked.seconds):.6f}", flush=True)
+    for name, work in (("pair", gemm_form), ("tikhonov", tikhonov)):
+        for m in getattr(asked, name):
+            x, y = torch.randn(m, 64, dtype=torch.float64), torch.randn(m, 128, dtype=torch.float64)
+            print(f"{name}-{m} {median_time(lambda: (work(x), work(y)), asked.seconds):.6f}", flush=True)
     if asked.train:
         print(f"train-{asked.train} {median_time(training_step(asked.train), asked.seconds):.6f}", flush=True)
 
