@@ -94,12 +94,11 @@ static void scale(size_t n, float factor, float *x) {
     for (size_t i = 0; i < n; i++) x[i] *= factor;
 }
 
-/* In pieces, so that the average finds the parameters in cache. */
 static void move(update *u, const update_rule *rule, int64_t t, double norm) {
-    float factor = rule->clip > 0 && norm > rule->clip ? (float)(rule->clip / norm) : 1;
-    for (size_t at = u->first, end = u->first + u->count, n; at < end; at += n) {
+    size_t end = u->first + u->count, n;
+    if (rule->clip > 0 && norm > rule->clip) scale(u->count, (float)(rule->clip / norm), u->grads[0] + u->first);
+    for (size_t at = u->first; at < end; at += n) { /* the average finds the parameters in cache */
         n = end - at < PIECE ? end - at : PIECE;
-        if (factor < 1) scale(n, factor, u->grads[0] + at);
         mige_adam_step(&rule->adam, t, n, u->params + at, u->grads[0] + at, u->m + at, u->v + at);
         if (u->average) follow(n, (float)(1 - rule->average), u->params + at, u->average + at);
     }
