@@ -37,8 +37,11 @@ static const struct {
 static double rate_of(double (*work)(float *), float *x) {
     double done = 0;
     work(x);
-    double began = mige_now(), spent = 0;
-    for (; spent < 0.5; spent = mige_now() - began) done += work(x);
+    double began = mige_now(), spent;
+    do {
+        done += work(x);
+        spent = mige_now() - began;
+    } while (spent < 0.5);
     return done / spent;
 }
 

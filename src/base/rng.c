@@ -84,11 +84,12 @@ MIGE_CLONES static void normals(uint64_t seed, uint32_t purpose, uint64_t step, 
 }
 
 void mige_rng_normal(uint64_t seed, uint32_t purpose, uint64_t step, uint64_t index, size_t n, double *out) {
-    double some[NORMALS];
-    for (size_t i = 0; i < n; i += NORMALS) {
-        int whole = n - i >= NORMALS;
-        normals(seed, purpose, step, index, (uint32_t)(i / 4), whole ? out + i : some);
-        if (!whole) memcpy(out + i, some, (n - i) * sizeof *out);
+    size_t whole = n / NORMALS * NORMALS;
+    for (size_t i = 0; i < whole; i += NORMALS) normals(seed, purpose, step, index, (uint32_t)(i / 4), out + i);
+    if (whole < n) {
+        double some[NORMALS];
+        normals(seed, purpose, step, index, (uint32_t)(whole / 4), some);
+        memcpy(out + whole, some, (n - whole) * sizeof *out);
     }
 }
 
