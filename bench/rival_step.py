@@ -154,10 +154,10 @@ def run(name, setting, asked):
     step = make_step(work, network, "bfloat16" in setting, average)
     for label, score in scores.items():
         try:
-            seconds = f"{median_time(lambda: step(score), asked.seconds):.6f}"
-        except Exception as error:  # no compiler for torch.compile, above all; whatever it is, the others go on
-            seconds = " ".join(str(error).split())[:160]
-        print(name, setting, label, seconds, flush=True)
+            print(name, setting, label, f"{median_time(lambda: step(score), asked.seconds):.6f}", flush=True)
+        except Exception as error:  # no compiler for torch.compile, above all; whatever it is, the other settings go on
+            print(name, setting, label, " ".join(repr(error).split())[:160], flush=True)
+            return
 
 
 def main():
