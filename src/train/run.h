@@ -21,6 +21,10 @@ typedef struct {
     const char *go_on, *holds_run, *other_run, *batch_option;
 } train_request;
 
+/* PRECISION_AUTO becomes bfloat16 where every rank's processor has instructions for it and ranks have one
+ * thread, else float; warns where bfloat16 is asked for and will be slow. Collective. */
+int train_precision(const mige_comm *c, int threads, int *precision);
+
 /* Collective. Errors, agreed: MIGE_EUSAGE, MIGE_EINPUT, MIGE_ENUMERIC (the last good checkpoint is kept),
  * MIGE_EOUTPUT, MIGE_ESTOPPED. */
 int train_run(const train_request *q);
