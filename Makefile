@@ -100,11 +100,11 @@ $(B)/fuzz_%: tests/fuzz/fuzz_%.c $(B)/program.a $(B)/flags
 
 tests: $(TESTS) ## the test programs, not run
 
-bench: ## measurements
+bench: ## measurements; T="SECTION..." runs some
 	@$(setup) build demo
 	@$(MAKE) bench-run
 bench-run: $(B)/mige $(BENCHES)
-	@$(run) bench/run
+	@$(run) bench/run $(T)
 
 lint: ## clang-tidy, cppcheck, clang-format, order of the includes
 	@$(setup) build lint

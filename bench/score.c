@@ -3,7 +3,6 @@
  *
  *   score M D SOLVER [THRESHOLD]      one problem on all ranks
  *   score pair M SOLVER [THRESHOLD]   a step's two problems, 64 and 128 dimensions, as mige_problems deals them out
- *   score dgemm - -                   GFLOP/s of the slowest rank while all multiply
  */
 #include "mige/score.h"
 #include "mige/blas.h"
@@ -68,16 +67,7 @@ static double rate(enum mige_phase p) {
     return mige_clock_get(p).seconds > 0 ? 1e-9 * mige_clock_get(p).flops / mige_clock_get(p).seconds : 0;
 }
 
-/* GFLOP/s of the slowest rank while all multiply. */
-static int dgemm(const mige_comm *c) {
-    double slowest = -mige_blas_rate(0.5);
-    MIGE_TRY(mige_max(c, &slowest, 1));
-    if (c->rank == 0) printf("dgemm-%d 0 rate %.3f\n", c->size, -slowest);
-    return MIGE_OK;
-}
-
 static int run(const mige_comm *c, int argc, char **argv) {
-    if (!strcmp(argv[1], "dgemm")) return dgemm(c);
     work w = {0};
     double median;
     int pair = !strcmp(argv[1], "pair"), M = atoi(argv[pair ? 2 : 1]), D = pair ? 64 : atoi(argv[2]),
