@@ -402,7 +402,7 @@ static void test_open(void **state) {
     check_file(in_folder("b.h5"));
     mige_file *f;
     assert_int_equal(mige_file_open(in_folder("b.h5"), "mige-data", &f), 0);
-    assert_int_equal(mige_file_verify(f), 0);
+    assert_int_equal(mige_file_verify(f, NULL), 0);
     mige_file_close(&f);
 }
 

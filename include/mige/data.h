@@ -5,7 +5,7 @@
 #include "mige/comm.h"
 #include <stdint.h>
 
-/* One split, as in the file: images [n][c][h][w], 0..255, and labels [n]. */
+/* One split, as in the file: images [n][c][h][w], 0..255, and labels [n], or NULL. */
 typedef struct {
     int64_t n;
     const uint8_t *images;
@@ -15,14 +15,17 @@ typedef struct {
 typedef struct {
     mige_split train, test;
     int c, h, w;
-    int classes;
+    int classes;        /* 0: no labels */
     char **class_names; /* `classes` strings, one block */
+    uint32_t crc;       /* CRC-32 of the images and labels of both splits */
     mige_shared memory; /* holds images and labels, one copy a node */
 } mige_data;
 
-/* Reads a data file into memory shared by each node's ranks: node rank 0 reads, the others see. Checks shapes,
- * types, and that labels are within 0..classes-1 (message names the first bad record). Collective on c. Errors:
- * MIGE_EINPUT, agreed. */
+/* Reads a data file into memory shared by each node's ranks: node rank 0 reads, the others see. Images are uint8,
+ * or of any number type within 0 to 255, floats also within 0 to 1 (which is said), [N,C,H,W] or [N,H,W]; labels
+ * whole numbers [N] or [N,1]. There may be no labels, no test split (n = 0), no names of classes; a .npy holds
+ * training images alone. Checks shapes, pixels, and that labels are within 0..classes-1 (message names the first
+ * bad record). Collective on c. Errors: MIGE_EINPUT, agreed. */
 int mige_data_open(const mige_comm *c, const char *path, mige_data *d);
 void mige_data_close(mige_data *d);
 

@@ -110,7 +110,7 @@ static const char *const kind_names[KINDS] = {"trained", "untrained"};
 static int check_results(const config *c) {
     char path[MIGE_OPT_TEXT_SIZE];
     MIGE_TRY(mige_run_path(c->run, "probe.h5", path));
-    return check_output(path, NULL, NULL);
+    return check_output(c, path, 1);
 }
 
 static int write_results(const config *c, const mige_data *d, int n, const job *jobs, int64_t step) {
@@ -188,6 +188,8 @@ static int probe(app *a, const mige_data *d, probing *p) {
     mige_say("probe: layers %s of %s%s, %lld + %lld images, %lld epochs", *c->layers ? c->layers : "(all)", c->run,
              c->untrained ? ", and untrained" : "", (long long)d->train.n, (long long)d->test.n,
              (long long)c->probe_epochs);
+    MIGE_CHECK(d->train.labels && d->test.labels, MIGE_EINPUT, "%s: classifiers want labels of %s images",
+               c->train.data, d->train.labels ? "test" : "training");
     if (c->dry_run) return MIGE_OK;
     MIGE_TRY(mige_agree(&a->comm, a->comm.rank == 0 ? check_results(c) : MIGE_OK));
     MIGE_TRY(extract(a, d, p, TRAINED, &step));

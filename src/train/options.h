@@ -14,7 +14,7 @@ enum { TASK_INFOMAX, TASK_IB };
 
 typedef struct {
     int task, circumstance, critic, conditional, schedule;
-    int fresh_projection, implicit, resume;
+    int fresh_projection, implicit, resume, other_data;
     char objective[MIGE_OPT_TEXT_SIZE], encoder[MIGE_OPT_TEXT_SIZE], augment[MIGE_OPT_TEXT_SIZE];
     char data[MIGE_OPT_TEXT_SIZE], out[MIGE_OPT_TEXT_SIZE];
     char sigma_range[MIGE_OPT_TEXT_SIZE], checkpoint_every[MIGE_OPT_TEXT_SIZE];
