@@ -238,7 +238,8 @@ static void test_other_implementation(void **state) {
     assert_string_equal(names[1], "two");
     free(names);
     char text[32];
-    assert_raised(mige_file_get_text(f, "/", "variable", text, sizeof text), MIGE_EINPUT, "variable length");
+    assert_int_equal(mige_file_get_text(f, "/", "variable", text, sizeof text), 0);
+    assert_string_equal(text, "of variable length");
     mige_file_close(&f);
 
     /* Our own sum of the same bytes. */

@@ -94,6 +94,23 @@ static int take_files(app *a, int *argc, char **argv) {
     return MIGE_OK;
 }
 
+/* Of an option that is given twice the last counts. */
+static void warn_twice(int n, char **words) {
+    for (int i = 0; i < n; i++) {
+        size_t length = strcspn(words[i], "=");
+        if (strncmp(words[i], "--", 2) != 0 || (length == 8 && !strncmp(words[i], "--config", 8))) continue;
+        for (int j = i + 1; j < n; j++) {
+            if (strncmp(words[i], words[j], length) != 0 || strcspn(words[j], "=") != length) continue;
+            const char *a = words[i][length] ? words[i] + length + 1 : words[i + 1];
+            const char *b = words[j][length] ? words[j] + length + 1 : j + 1 < n ? words[j + 1] : a;
+            int valued = words[j][length] || mige_options_takes_value(&option_table, words[j]);
+            if (valued && strcmp(a, b) != 0)
+                mige_warn("%.*s: given more than once; %s does not count", (int)length, words[i], a);
+            break;
+        }
+    }
+}
+
 static void print_text(char *text) {
     mige_print("%.*s", (int)strlen(text) - 1, text); /* its last newline is the printer's */
     free(text);
@@ -122,6 +139,7 @@ static int check_options(const app *a) {
         mige_options_value(&given, needed[i], value);
         MIGE_CHECK(!*needed[i] || *value, MIGE_EUSAGE, "--%s: must be given (see --help)", needed[i]);
     }
+    MIGE_TRY(config_unused(a));
     MIGE_TRY(config_checks(&a->cfg, &checks));
     MIGE_CHECK(a->command->bit == TRAIN || !(checks & ~CHECK_EIGEN), MIGE_EUSAGE,
                "--check: nan and replica are of mige train (eigen)");
@@ -143,7 +161,10 @@ static int parse(app *a, int count, char **words, int *help) {
     static config preset;
     MIGE_TRY(config_presets(a, &preset));
     a->cfg = preset;
-    return mige_options_parse(&option_table, a->command, &a->cfg, count, words, help);
+    mige_log_setup(0, 0, MIGE_PROGRESS_NONE); /* warnings came with the first reading */
+    int err = mige_options_parse(&option_table, a->command, &a->cfg, count, words, help);
+    mige_log_setup(a->comm.rank == 0, 0, MIGE_PROGRESS_NONE);
+    return err;
 }
 
 /* --log-view: where the time went, over the ranks. */
@@ -179,6 +200,7 @@ static int run_command(app *a, int argc, char **argv) {
     memcpy(words, argv + 2, (size_t)count * sizeof *words);
     int err = take_files(a, &count, words);
     if (!err) err = parse(a, count, words, &help);
+    if (!err && !help) warn_twice(count, words);
     free(words);
     MIGE_TRY(mige_agree(&a->comm, err));
     if (help || a->cfg.dump_config) return print_options(a, help);

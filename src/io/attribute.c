@@ -64,7 +64,8 @@ static int open_attribute(const mige_file *f, const char *object, const char *na
     H5T_class_t class = H5Tget_class(t);
     int right = text ? class == H5T_STRING : class == H5T_INTEGER || class == H5T_ENUM || class == H5T_FLOAT;
     MIGE_CHECK_GOTO(right && H5Sget_simple_extent_npoints(space) == 1, failed, MIGE_EINPUT,
-                    "%s: attribute `%s` of %s is not one %s", f->path, name, object, text ? "text" : "number");
+                    "%s: attribute `%s` of %s is not of the right type (one %s)", f->path, name, object,
+                    text ? "text" : "number");
     H5Sclose(space);
     *attribute = a;
     *type = t;
