@@ -206,7 +206,8 @@ static void test_cifar(void **state) {
 
 static int convert(const char *format, const char *from, mige_images *train, mige_images *test, char ***names) {
     int classes;
-    return mige_convert_read(format, from, train, test, &classes, names);
+    mige_convert_request q = {.format = format, .from = from, .output = ""};
+    return mige_convert_read(&q, train, test, &classes, names);
 }
 
 static void free_all(mige_images *train, mige_images *test, char **names) {

@@ -39,7 +39,7 @@ typedef struct {
     char input[MIGE_OPT_TEXT_SIZE], dataset[MIGE_OPT_TEXT_SIZE], output[MIGE_OPT_TEXT_SIZE];
     char points[MIGE_OPT_TEXT_SIZE], points_dataset[MIGE_OPT_TEXT_SIZE];
     int transpose, format, compress;
-    char from[MIGE_OPT_TEXT_SIZE];
+    char from[MIGE_OPT_TEXT_SIZE], resize[MIGE_OPT_TEXT_SIZE];
     int64_t keep_train, keep_test;
 } config;
 

@@ -14,13 +14,6 @@ static int same_file(const char *a, const char *b) {
     return *a && *b && !stat(a, &x) && !stat(b, &y) && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
 }
 
-/* Written by way of NAME.part. */
-static int is_written(const char *target, const char *file) {
-    char part[MIGE_OPT_TEXT_SIZE + 8];
-    snprintf(part, sizeof part, "%s.part", target);
-    return same_file(target, file) || same_file(part, file);
-}
-
 /* Whether a path has the name of a run's own file and lies in its folder; folder NULL: of any that holds a run. */
 static int is_of_run(const char *path, const char *folder) {
     static const char *const names[] = {"metrics.h5", "probe.h5", "config.ini", ".lock", "checkpoint-*.h5"};
@@ -37,21 +30,17 @@ static int is_of_run(const char *path, const char *folder) {
     return !stat(mark, &st);
 }
 
-static int check_reads(const config *c, const char *output, const char *target) {
+static int check_reads(const config *c, const char *output) {
     const char *const read[] = {c->input, c->points, c->train.data, c->config, c->stop_file};
     for (size_t i = 0; i < sizeof read / sizeof *read; i++)
-        MIGE_CHECK(!is_written(target, read[i]), MIGE_EUSAGE, "--output: %s is also read (give another name)",
+        MIGE_CHECK(!mige_output_is(output, read[i]), MIGE_EUSAGE, "--output: %s is also read (give another name)",
                    output);
     return MIGE_OK;
 }
 
 int check_not_written(const config *c, const char *file) {
-    char *target;
-    if (!*c->output) return MIGE_OK;
-    MIGE_TRY(mige_output_target(c->output, &target));
-    int bad = is_written(target, file);
-    free(target);
-    MIGE_CHECK(!bad, MIGE_EUSAGE, "--output: %s is also read (give another name)", c->output);
+    MIGE_CHECK(!mige_output_is(c->output, file), MIGE_EUSAGE, "--output: %s is also read (give another name)",
+               c->output);
     return MIGE_OK;
 }
 
@@ -59,7 +48,7 @@ int check_output(const config *c, const char *output, int of_run) {
     char *target;
     if (!*output) return MIGE_OK;
     MIGE_TRY(mige_output_target(output, &target));
-    int err = check_reads(c, output, target);
+    int err = check_reads(c, output);
     if (!err && !of_run && is_of_run(target, NULL))
         err = mige_raise(MIGE_EUSAGE, "--output: %s is a file of a run (give another name)", output);
     if (!err && !c->dry_run) err = mige_file_try(output);

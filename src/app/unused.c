@@ -72,11 +72,15 @@ static int unused(const app *a, const char *name) {
     const rule toy[] = {{"critic-steps critic-rate", paired},
                         {"joint-steps joint-rate", joint},
                         {"critic-repeats", paired || joint}};
+    char format[16];
     switch (a->command->bit) {
     case TRAIN:
         return unused_train(c, name);
     case TOY:
         return broken(toy, sizeof toy / sizeof *toy, name) || unused_score(c, has(c->study.methods, "mige"), name);
+    case CONVERT:
+        mige_options_choice(MIGE_FORMATS, c->format, format, sizeof format);
+        return !strcmp(name, "resize") && strcmp(format, "folder") != 0;
     case SCORE:
         return (!*c->points && !strcmp(name, "points-dataset")) || unused_score(c, 1, name);
     default:

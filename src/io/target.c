@@ -41,3 +41,17 @@ int mige_output_target(const char *path, char **target) {
     MIGE_CHECK(*target, MIGE_EFAIL, "%s: out of memory", path);
     return MIGE_OK;
 }
+
+static int same_file(const char *a, const char *b) {
+    struct stat x, y;
+    return *a && *b && !stat(a, &x) && !stat(b, &y) && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+int mige_output_is(const char *output, const char *file) {
+    char part[PATH_MAX], *target;
+    if (!*output || mige_output_target(output, &target)) return 0;
+    int same = same_file(target, file);
+    if (snprintf(part, sizeof part, "%s.part", target) < PATH_MAX) same = same || same_file(part, file);
+    free(target);
+    return same;
+}
