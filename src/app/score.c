@@ -17,20 +17,22 @@ typedef struct {
     mige_pool memory; /* of these */
 } samples;
 
-static int open_array(const config *c, const char *path, const char *name, mige_array **a) {
+static int open_array(const config *c, const char *path, const char *name, const char *usual, mige_array **a) {
     MIGE_TRY(mige_array_open(path, name, c->transpose, a));
+    if (!strcmp(mige_array_what(*a), path) && strcmp(name, usual) != 0)
+        mige_warn("%s: holds one array, which has no name: %s is not read", path, name);
     return check_not_written(c, mige_array_file(*a));
 }
 
 /* Sizes, before anything is read: every rank reads the files itself. */
 static int look(const config *c, samples *s) {
     int d = 0;
-    MIGE_TRY(open_array(c, c->input, c->dataset, &s->in));
+    MIGE_TRY(open_array(c, c->input, c->dataset, "/samples", &s->in));
     MIGE_TRY(mige_array_samples(s->in, &s->M, &s->D));
     MIGE_CHECK(c->eigen <= s->M, MIGE_EUSAGE, "--eigen: %lld is more than the %d samples of %s",
                (long long)c->eigen, s->M, c->input);
     if (!*c->points) return MIGE_OK;
-    MIGE_TRY(open_array(c, c->points, c->points_dataset, &s->at));
+    MIGE_TRY(open_array(c, c->points, c->points_dataset, "/points", &s->at));
     MIGE_TRY(mige_array_samples(s->at, &s->Q, &d));
     MIGE_CHECK(d == s->D, MIGE_EINPUT, "%s: points have %d dimensions, samples %d", c->points, d, s->D);
     return MIGE_OK;

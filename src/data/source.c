@@ -16,10 +16,8 @@ static const char *path_of(const mige_source *s) {
     return s->a ? mige_array_file(s->a) : mige_file_path(s->f);
 }
 
-static int layout_of(const mige_source *s, const char *name, mige_layout *l) {
-    if (!s->a) return mige_file_layout(s->f, name, l);
-    *l = mige_array_layout(s->a);
-    return MIGE_OK;
+static int is_real(const mige_source *s, int split) {
+    return s->images[split].type == MIGE_F32 || s->images[split].type == MIGE_F64;
 }
 
 static int read_doubles(const mige_source *s, const char *name, int64_t first, int64_t n, double *x) {
@@ -48,10 +46,14 @@ static int check_image(const char *path, const char *name, mige_layout *x) {
     return MIGE_OK;
 }
 
-static int check_images(const mige_source *s, int split, mige_header *h) {
+static int check_images(mige_source *s, int split, mige_header *h) {
     mige_layout x;
     const char *path = path_of(s), *name = s->a ? "the array" : images[split];
-    MIGE_TRY(layout_of(s, images[split], &x));
+    if (s->a)
+        x = mige_array_layout(s->a);
+    else
+        MIGE_TRY(mige_file_layout(s->f, images[split], &x));
+    s->images[split] = x;
     MIGE_TRY(check_image(path, name, &x));
     MIGE_CHECK(split == MIGE_TEST || x.dims[0] > 0, MIGE_EINPUT, "%s: %s has no images", path, name);
     h->n[split] = x.dims[0];
@@ -110,21 +112,18 @@ static int find_most(void *ctx, int64_t first, int64_t items, const double *x) {
 /* Pixels that go from 0 to 1 are floats; integers of 0 and 1 are taken as they are, and warned of. */
 static int find_scale(const mige_source *s, mige_header *h) {
     double most[MIGE_SPLITS] = {0};
-    int real[MIGE_SPLITS] = {0};
-    mige_layout l;
     for (int k = 0; k < MIGE_SPLITS && h->n[k]; k++) {
         int err = each_block(s, images[k], h->n[k], h->c * h->h * h->w, find_most, &most[k]);
         if (err && err != BRIGHT) return err;
-        MIGE_TRY(layout_of(s, images[k], &l));
-        real[k] = l.type == MIGE_F32 || l.type == MIGE_F64;
-        h->factor[k] = real[k] && most[k] <= 1 ? 255 : 1;
-        if (!real[k] && most[k] == 1)
+        h->factor[k] = is_real(s, k) && most[k] <= 1 ? 255 : 1;
+        if (!is_real(s, k) && most[k] == 1)
             mige_warn("%s: the pixels of %s are within 0 to 1 of 255: almost black", path_of(s), images[k]);
     }
-    MIGE_CHECK(
-        !h->n[MIGE_TEST] || h->factor[MIGE_TRAIN] == h->factor[MIGE_TEST] || real[MIGE_TRAIN] != real[MIGE_TEST],
-        MIGE_EINPUT, "%s: pixels of one split are within 0 to 1, of the other not (scale them alike)", path_of(s));
-    if (real[MIGE_TRAIN])
+    MIGE_CHECK(!h->n[MIGE_TEST] || h->factor[MIGE_TRAIN] == h->factor[MIGE_TEST] ||
+                   is_real(s, MIGE_TRAIN) != is_real(s, MIGE_TEST),
+               MIGE_EINPUT, "%s: pixels of one split are within 0 to 1, of the other not (scale them alike)",
+               path_of(s));
+    if (is_real(s, MIGE_TRAIN))
         mige_say("%s: pixels are floats %s", path_of(s),
                  h->factor[MIGE_TRAIN] > 1 ? "within 0 to 1: times 255, and rounded" : "within 0 to 255: rounded");
     return MIGE_OK;
@@ -228,10 +227,8 @@ static int fill_labels(void *ctx, int64_t first, int64_t items, const double *x)
 
 int mige_source_read(const mige_source *s, const mige_header *h, int split, uint8_t *x, int32_t *y) {
     filling k = {path_of(s), images[split], h->c * h->h * h->w, h->classes, h->factor[split], x, y};
-    mige_layout l;
     if (!h->n[split]) return MIGE_OK;
-    MIGE_TRY(layout_of(s, images[split], &l));
-    if (s->f && l.type == MIGE_U8)
+    if (s->f && s->images[split].type == MIGE_U8)
         MIGE_TRY(mige_file_read(s->f, images[split], MIGE_U8, 0, h->n[split], x));
     else
         MIGE_TRY(each_block(s, images[split], h->n[split], k.each, fill_pixels, &k));

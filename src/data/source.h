@@ -18,6 +18,7 @@ typedef struct {
 typedef struct {
     mige_file *f;
     mige_array *a; /* images alone, all for training */
+    mige_layout images[MIGE_SPLITS];
 } mige_source;
 
 /* *names [h->classes], one block; NULL if there are no classes. What is done to the images is said. */

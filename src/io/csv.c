@@ -49,23 +49,29 @@ static char find_separator(const char *line) {
     return ' ';
 }
 
-/* Whether the first line has names: fields that are no numbers, though not by way of being missing. */
+/* Whether the first line has names: no field is a number. Pandas writes numbers of columns and rows where there are
+ * no names. */
 static int names(table *t, const char *line, int *are) {
-    char *copy = strdup(line), *rest = copy, *first = NULL;
+    char *copy = strdup(line), *rest = copy;
+    int numbers = 0, counted = 0, index = 0;
     double v;
-    *are = 0;
     MIGE_CHECK(copy, MIGE_EFAIL, "%s: out of memory", t->a->what);
     for (t->cols = 0; rest; t->cols++) {
-        char *field = next_field(t, &rest);
-        if (!first) first = field;
-        *are = *are || (*field && !parse_number(field, &v));
+        const char *field = next_field(t, &rest);
+        int number = parse_number(field, &v);
+        if (!t->cols) index = !*field || !strncmp(field, "Unnamed: 0", 10);
+        numbers += number;
+        counted += number && v == (double)t->cols;
     }
-    int index = *are && t->cols > 1 && (!*first || !strncmp(first, "Unnamed: 0", 10));
     free(copy);
+    *are = !numbers;
     MIGE_CHECK(
-        !index, MIGE_EINPUT,
+        !index || t->cols == 1, MIGE_EINPUT,
         "%s: its first column has no name: the numbers of the rows? (leave it out: to_csv(..., index=False))",
         t->a->what);
+    if (t->cols > 1 && counted == t->cols)
+        mige_warn("%s: line %lld counts from 0, as if it named the columns; it is read as a sample", t->a->what,
+                  (long long)t->line);
     return MIGE_OK;
 }
 
@@ -109,7 +115,7 @@ static int parse_line(table *t, char *line) {
     while (n && strchr("\r \t", line[n - 1]) && !(line[n - 1] == '\t' && t->separator == '\t')) line[--n] = 0;
     if (!n || *line == '#') return MIGE_OK; /* NumPy's savetxt begins so */
     if (!t->cols) {
-        int are;
+        int are = 0;
         t->separator = find_separator(line);
         MIGE_TRY(names(t, line, &are));
         if (are) mige_say("%s: line %lld is taken for names: %.60s", t->a->what, (long long)t->line, line);

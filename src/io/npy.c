@@ -39,7 +39,7 @@ static int parse_shape(mige_array *a, const char *text) {
     mige_layout *l = &a->layout;
     int good = text && *text == '(';
     MIGE_CHECK(!good || text[1] != ')', MIGE_EINPUT, "%s: is a single value, not an array", a->what);
-    for (l->ndim = 0, text += good; good && *text != ')'; text += strspn(text, ", ")) {
+    for (l->ndim = 0, text = good ? text + 1 : ""; good && *text != ')'; text += strspn(text, ", ")) {
         char *end;
         long long n = strtoll(text, &end, 10);
         good = end > text && n >= 0 && n <= (1LL << 40);

@@ -209,7 +209,7 @@ static int not_a_set(const mige_file *f, const char *name) {
     }
     if (linked && link.type != H5L_TYPE_HARD && link.u.val_size < sizeof value)
         H5Lget_val(f->id, name, value, sizeof value - 1, H5P_DEFAULT);
-    if (linked && link.type == H5L_TYPE_EXTERNAL && *value)
+    if (linked && link.type == H5L_TYPE_EXTERNAL && link.u.val_size < sizeof value)
         H5Lunpack_elink_val(value, link.u.val_size, NULL, &file, &to);
     H5Ovisit(f->id, H5_INDEX_NAME, H5_ITER_INC, list_set, &l);
     if (found)
