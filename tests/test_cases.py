@@ -72,7 +72,7 @@ def no_files(ranks):
     kinds = {n: "regular file" for n in before if n in ("fifo", "socket", "to-fifo", "null")}
     for name, words in writers().items():
         for kind, why in {**kinds, "loop": "levels of symbolic links", "half.h5": "part", "": "folder"}.items():
-            if ranks == 1 and (name == "score" or kind == "fifo") or (ranks > 1 and name == "score" and kind == "fifo"):
+            if kind == "fifo" and (ranks == 1 or name == "score") or (name == "score" and ranks == 1):
                 fails(5, why, *words, "--output", os.path.join(folder, kind), "--quiet", ranks=ranks)
     assert {n: os.lstat(os.path.join(folder, n)).st_mode for n in os.listdir(folder)} == before, os.listdir(folder)
 
@@ -118,9 +118,8 @@ def read_too(ranks):
         f["samples"] = h5py.ExternalLink("own.h5", "samples")
     cases = [score(x, output="own.h5"), score(x, output=path("hard.h5")), score(x, output=path("later.h5")),
              score(path("x.h5"), "--points", x, "--points-dataset", "/samples", output=x), score(path("outside.h5"), output=x)]
-    for words in writers().values():
-        cases.append((*words, "--config", ini, "--output", ini))
-    cases += [("encode", "--run", RUN, "--output", os.path.join(RUN, f)) for f in ("checkpoint-2.h5", "metrics.h5", "probe.h5")]
+    cases += [(*writers()["toy"], "--config", ini, "--output", ini)]
+    cases += [("encode", "--run", RUN, "--output", os.path.join(RUN, f)) for f in ("checkpoint-2.h5", "probe.h5")]
     cases += [("encode", "--run", RUN, "--output", DATA), (*writers()["convert"], "--output", path("cifar", "test_batch.bin")),
               (*writers()["scale"], "--output", os.path.join(RUN, "checkpoint-1.h5"))]
     before = {f: open(f, "rb").read() for f in (x, ini, DATA, path("cifar", "test_batch.bin"), os.path.join(RUN, "checkpoint-2.h5"))}
@@ -149,11 +148,10 @@ def standard_output():
         os.mknod(node, stat.S_IFCHR | 0o666, os.makedev(1, 7))
     except PermissionError:
         raise Skip("needs a device") from None
-    commands = [("--version",), ("help", "score"), ("train", "--dump-config"), ("info",), ("verify", DATA),
-                (*writers()["toy"], "--output", OUT, "--quiet"), (*writers()["scale"], "--output", OUT, "--quiet"),
+    commands = [("--version",), ("train", "--dump-config"), ("verify", DATA), (*writers()["toy"], "--output", OUT, "--quiet"),
                 ("probe", "--run", copy_of_run("full", 1), "--layers", "y", "--probe-epochs", 1, "--quiet")]
     for words in commands:
-        for closed in (False, True) if words[0] in ("info", "toy") else (False,):
+        for closed in (False, True) if words[0] == "toy" else (False,):
             words = list(map(str, words))
             with open(node, "w") as full:
                 r = subprocess.run([MIGE, *words], stdout=full, stderr=subprocess.PIPE, text=True,
@@ -236,9 +234,6 @@ def types():
         f["line"], f["column"] = whole[:, 0], whole[:, :1]
         f["beyond"] = np.array([[1, 2], [2**53 + 2, 3], [4, 5]])
         f["table"] = np.zeros(5, [("time", "f8"), ("load", "f4")])
-        f["complex"] = whole + 1j
-        f["words"], f["scalar"], f["cube"] = ["a", "b"], 1.5, np.zeros((3, 3, 3))
-        f["rows"] = np.array([np.arange(2.0), np.arange(3.0)], dtype=h5py.vlen_dtype("f8"))
         f["empty"], f["group/x"], f["soft"] = np.zeros((5, 0)), whole, h5py.SoftLink("/nowhere")
         f["far"], f["gone"] = h5py.ExternalLink("x.h5", "samples"), h5py.ExternalLink("gone.h5", "samples")
         f.create_dataset("lzf", data=whole, compression="lzf")
@@ -248,9 +243,8 @@ def types():
     same(scores(name, "--dataset", "/truth"), scores(name, "--dataset", "/bytes"))
     same(scores(name, "--dataset", "/line"), scores(name, "--dataset", "/column"))
     same(scores(name, "--dataset", "/far"), scores(path("x.h5")))
-    for other, why in (("beyond", "row 1 .*2.53"), ("table", "table.*time, load"), ("complex", "table.*r, i"), ("words", "text"),
-                       ("scalar", "single value"), ("cube", "3 dimensions"), ("rows", "different lengths"), ("empty", "is empty"),
-                       ("group", "is a group.*/group/x"), ("soft", "link to /nowhere"), ("gone", "link to samples of the file gone.h5"),
+    for other, why in (("beyond", "row 1 .*2.53"), ("table", "table.*time, load"), ("empty", "is empty"), ("group", "is a group.*/group/x"),
+                       ("soft", "link to /nowhere"), ("gone", "link to samples of the file gone.h5"),
                        ("none", r"no data set /none.*/double \[60,3\]"), ("lzf", "filter.*lzf")):
         assert "damaged" not in fails(3, why, *score(name, "--dataset", f"/{other}")).err, other
 
@@ -260,29 +254,24 @@ def arrays():
     wanted = scores(path("x.h5"))
     crooked = np.round(SAMPLES, 2)
     short = scores(put("short.h5", samples=crooked))
-    for name, x in {"c": SAMPLES, "fortran": np.asfortranarray(SAMPLES), "big": SAMPLES.astype(">f8")}.items():
+    for name, x, more in (("c", SAMPLES, ()), ("fortran", np.asfortranarray(SAMPLES.astype(">f8")), ()),
+                          ("turned", np.asfortranarray(SAMPLES.T), ("--transpose",))):
         np.save(path(f"{name}.npy"), x)
-        same(scores(path(f"{name}.npy")), wanted)
-        np.save(path("turned.npy"), x.T)
-        same(scores(path("turned.npy"), "--transpose"), wanted)
-    for kind in "<f2", ">i2", "u1", "?", "<u8":
+        same(scores(path(f"{name}.npy"), *more), wanted)
+    for kind in "<f2", ">i2", "?":
         x = np.abs(np.round(9 * SAMPLES)).astype(kind)
         np.save(path("kind.npy"), x)
         same(scores(path("kind.npy"), "--width", 1), scores(put("kind.h5", samples=x.astype("f8")), "--width", 1))
-    np.save(path("line.npy"), SAMPLES[:, 0])
-    same(scores(path("line.npy")), scores(put("line.h5", samples=SAMPLES[:, :1])))
-    for name, text in (("plain.csv", ["%g,%g,%g"]), ("names.csv", ["a,b,c", "%g,%g,%g"]), ("semi.csv", ["# x", "%g;%g; %g "]),
-                       ("tab.tsv", ["%g\t%g\t%g"]), ("blank.txt", ["  %g  %g %g"]), ("quoted.csv", ['"a","b","c"', '"%g",%g,%g'])):
-        end, start = ("\r\n", "\ufeff") if name in ("names.csv", "tab.tsv") else ("\n", "")
+    for name, text in (("names.csv", ['"a","b",c', '"%g",%g,%g']), ("semi.csv", ["# x", "%g;%g; %g "]),
+                       ("blank.txt", ["  %g  %g %g"])):
+        end, start = ("\r\n", "\ufeff") if name == "names.csv" else ("\n", "")
         with open(path(name), "w", newline="") as f:
             f.write(start + end.join([*text[:-1], *(text[-1] % tuple(row) for row in crooked)]) + end)
         same(scores(path(name)), short)
     np.savetxt(path("saved.txt"), SAMPLES, header="made by NumPy")
     same(scores(path("saved.txt"), "--points", path("c.npy")), wanted)
-    for text, why in (("1,2\n3\n", "line 2 has 1 field"), ("1,2\n3,4,5\n", "line 2 has more"), ("a,b\n1,\n", "line 2, field 2.*missing"),
-                      ("1;2\n3,5;4\n", "line 2.*decimal"), (",a\n0,1\n1,2\n", "first column has no name"), ("a,b\n", "no numbers"),
-                      ("1,2\n9007199254740995,3\n", "line 2, field 1"), ("1,1e999\n", "field 2"),
-                      (",0,1\n0,3,4\n", "first column has no name")):
+    for text, why in (("1,2\n3\n", "line 2 has 1 field"), ("a,b\n1,\n", "line 2, field 2.*missing"), ("1;2\n3,5;4\n", "line 2.*decimal"),
+                      ("1,1e999\n", "field 2"), (",0,1\n0,3,4\n", "first column has no name")):
         with open(path("bad.csv"), "w") as f:
             f.write(text)
         fails(3, why, *score(path("bad.csv")))
@@ -292,9 +281,7 @@ def arrays():
     with open(path("c.npy"), "rb") as f:
         whole = f.read()
     np.save(path("object.npy"), np.array([1, "a"], dtype=object))
-    np.save(path("table.npy"), np.zeros(3, [("a", "f8")]))
-    for name, content, why in (("cut.npy", whole[:-8], "is cut"), ("more.npy", whole + b"x", "follows"), ("head.npy", whole[:40], "damaged"),
-                               ("object.npy", None, "type"), ("table.npy", None, "type")):
+    for name, content, why in (("cut.npy", whole[:-8], "is cut"), ("more.npy", whole + b"x", "follows"), ("object.npy", None, "type")):
         if content:
             with open(path(name), "wb") as f:
                 f.write(content)
@@ -302,10 +289,8 @@ def arrays():
 
 
 def other_kinds():
-    for name, content, why in (("a.npz", b"PK\x03\x04", "zip"), ("b.gz", b"\x1f\x8b\x08\0", "gunzip"), ("c.mat", b"MATLAB 5.0 MAT-file", "-v7.3"),
-                               ("d.pkl", b"\x80\x04\x95", "pickle"), ("e.nc", b"CDF\x01", "nccopy"), ("f.h5", b"<!DOCTYPE html>", "web page"),
-                               ("g.h5", b"version https://git-lfs.github.com/spec/v1\n", "LFS"), ("h.csv", b"\x1f\x8b\x08\0", "gunzip"),
-                               ("i.parquet", b"PAR1", "Parquet"), ("j.h5", b"words\n", "not an HDF5 file")):
+    for name, content, why in (("a.npz", b"PK\x03\x04", "zip"), ("b.csv", b"\x1f\x8b\x08\0", "gunzip"), ("c.mat", b"MATLAB 5.0 MAT-file", "-v7.3"),
+                               ("d.h5", b"<!DOCTYPE html>", "web page"), ("e.h5", b"words\n", "not an HDF5 file")):
         with open(path(name), "wb") as f:
             f.write(content + b"\0" * 300)
         fails(3, why, *score(path(name)))
@@ -349,7 +334,7 @@ def images():
     r = good("verify", name)
     assert "without sums" in r.out, str(r)
     wanted = features(name)
-    for other in (x / 255).astype("f4"), x.astype("f8"), x.astype("i8"), x.astype(">i2"), (x / 255).astype("f2"):
+    for other in (x / 255).astype("f4"), x.astype("f8"), x.astype(">i8"):
         r = good("train", "--data", images_of("images.h5", train_images=other), "--out", path("no"), "--batch", 8, "--dry-run")
         assert other.dtype.kind != "f" or "pixels are floats within 0 to" in r.out, str(r)
         same(features(path("images.h5")), wanted, 1e-6)
@@ -506,12 +491,10 @@ def ini_files():
             f.write(text if isinstance(text, bytes) else text.encode())
         return score(path("x.h5"), "--config", path("some.ini"))
 
-    for text in "\ufeff[score]\r\nseed = 3\r\n", "seed = 3 ; three\n[score]\nseed = 4", "[toy]\nsamples = 5\n":
+    for text in "\ufeff[score]\r\nseed = 3\r\n", "seed = 3 ; three\n[score]\nseed = 4":
         assert not good(*ini(text)).warnings, text
-    for text, why in ((bytes(100), "NUL"), ("seed = 3\n".encode("utf-16"), "NUL"), ("config = b.ini\n", "another"), ("[nosuch]\n", "section"),
-                      ("[Score]\nseed = 1\n", "section"), ("Seed = 1\n", "nearest: seed"), ("seed = 1\nseed = 2\n", "2: seed.*line 1"),
-                      ("seed\n", "name = value"), ("seed = 5 # five\n", "number"), ("dataset = /samples\n  seed = 3\n", "indented"),
-                      ("[score] seed = 1\n", "behind")):
+    for text, why in ((bytes(100), "NUL"), ("config = b.ini\n", "another"), ("[nosuch]\n", "section"), ("Seed = 1\n", "nearest: seed"),
+                      ("seed = 5 # five\n", "number"), ("dataset = /samples\n  seed = 3\n", "indented")):
         fails(2, why, *ini(text))
     for text in 'dataset = "/samples"\n', "dataset = /samples # these\n":
         r = mige(*ini(text))

@@ -63,8 +63,8 @@ int config_score(const config *c, mige_score_options *o);
 int config_checks(const config *c, int *checks);
 /* The defaults that the objective asked for prefers, then once more what was given. */
 int config_presets(const app *a, config *c);
-/* Warns of options that were given and that nothing reads. Errors: MIGE_EUSAGE, what belongs to eigenvalues where the
- * estimator has none. */
+/* Warns of options that were given and that nothing reads. Errors: MIGE_EUSAGE, what belongs to eigenvalues where
+ * the estimator has none. */
 int config_unused(const app *a);
 /* Whether an output can be written, before the work is done for it (not in a dry run); and that it is none of the
  * files that are read nor, unless of_run, one of a run. On one rank. */

@@ -226,7 +226,7 @@ static int fill_labels(void *ctx, int64_t first, int64_t items, const double *x)
 }
 
 int mige_source_read(const mige_source *s, const mige_header *h, int split, uint8_t *x, int32_t *y) {
-    filling k = {path_of(s), images[split], h->c * h->h * h->w, h->classes, h->factor[split], x, y};
+    filling k = {path_of(s), images[split], h->c * h->h * h->w, h->classes, (double)h->factor[split], x, y};
     if (!h->n[split]) return MIGE_OK;
     if (s->f && s->images[split].type == MIGE_U8)
         MIGE_TRY(mige_file_read(s->f, images[split], MIGE_U8, 0, h->n[split], x));

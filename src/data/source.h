@@ -11,7 +11,7 @@ enum { MIGE_TRAIN, MIGE_TEST, MIGE_SPLITS };
 typedef struct {
     int64_t n[MIGE_SPLITS], labelled[MIGE_SPLITS]; /* images, and whether they have labels */
     int64_t c, h, w, classes, names;               /* names: bytes of the block of names */
-    double factor[MIGE_SPLITS];                    /* of pixels: 255 where they are stored within 0 to 1 */
+    int64_t factor[MIGE_SPLITS];                   /* of pixels: 255 where they are stored within 0 to 1 */
 } mige_header;
 
 /* One of the two is there; to be closed after an error as well. */

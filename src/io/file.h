@@ -53,8 +53,8 @@ void mige_set_close(mige_set *s);
 int mige_set_read(const mige_file *f, const mige_set *s, const char *name, hid_t type, int64_t first, int64_t nrows,
                   void *rows);
 
-/* What attributes of netCDF's conventions say of stored values: those that are missing, the range of the others, and
- * that value = stored x scale + offset (packed: not 1 and 0, or integers that are to be taken without sign). */
+/* What attributes of netCDF's conventions say of stored values: those that are missing, the range of the others,
+ * and that value = stored x scale + offset (packed: not 1 and 0, or integers that are to be taken without sign). */
 typedef struct {
     int packed, used, nfill, wraps;
     double scale, offset, fill[16], lo, hi;

@@ -22,8 +22,8 @@ typedef struct {
 } train_request;
 
 /* What is kept of the data with a checkpoint, as INI text; and whether such a text is of these data, from the file
- * `data`. MIGE_EINPUT, with the advice, if not; where it is `allowed`, that is said, but for images of another size.
- * Not collective. */
+ * `data`. MIGE_EINPUT, with the advice, if not; where it is `allowed`, that is said, but for images of another
+ * size. Not collective. */
 enum { TRAIN_DATA_TEXT = 256 };
 void train_data_text(const mige_data *d, char text[TRAIN_DATA_TEXT]);
 int train_data_same(const mige_data *d, const char *data, const char *trained, const char *text, int allowed,
