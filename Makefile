@@ -24,7 +24,7 @@ HDF5_LIBS ?= $(shell pkg-config --libs hdf5-serial 2>/dev/null || pkg-config --l
 endif
 BLAS_LIBS ?= -lopenblas
 SCALAPACK_LIBS ?= $(if $(findstring mpich,$(MPICC)),-lscalapack-mpich,-lscalapack-openmpi)
-LIBS = $(SCALAPACK_LIBS) $(BLAS_LIBS) $(HDF5_LIBS) -linih -ldeflate -lm
+LIBS = $(SCALAPACK_LIBS) $(BLAS_LIBS) $(HDF5_LIBS) -linih -ldeflate -lpng -ljpeg -lm
 
 WARN := -Wall -Wextra -Wstrict-prototypes -Wwrite-strings -Wshadow -Werror
 CFLAGS ?= $(OPT) -g

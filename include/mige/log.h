@@ -15,6 +15,8 @@ void mige_line(enum mige_line_kind kind, const char *fmt, ...) __attribute__((fo
 #define mige_say(...) mige_line(MIGE_LINE_SAY, __VA_ARGS__)
 #define mige_print(...) mige_line(MIGE_LINE_PRINT, __VA_ARGS__)
 #define mige_warn(...) mige_line(MIGE_LINE_WARN, __VA_ARGS__)
+/* MIGE_EOUTPUT if any of what went to standard output so far is lost (a full disk, a closed stream). */
+int mige_line_check(void);
 
 /* Progress of `total` items: a bar on a terminal, else a line now and then (every tenth, and not more often than
  * every two seconds). `text` says what there is to see, may be "". One inside another shows nothing. */

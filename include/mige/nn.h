@@ -217,7 +217,9 @@ typedef struct {
     char features[32];                           /* their names, "conv,fc,y" */
 } mige_encoder;
 
-/* what: "dim", "mlp", "mlp:1024,1024". Errors: MIGE_EUSAGE (unknown name, image too small, bad widths). */
+/* what: "dim", "mlp", "mlp:1024,1024". Errors: MIGE_EUSAGE (unknown name, bad widths), MIGE_EINPUT (images too
+ * small).
+ */
 int mige_encoder_create(const char *what, mige_shape in, const mige_encoder_options *o, mige_encoder *e);
 /* Layer name of a feature; NULL if the encoder has none of that name. */
 const char *mige_encoder_feature(const mige_encoder *e, const char *feature);

@@ -40,8 +40,8 @@ typedef struct {
     /* files */
     char input[MIGE_OPT_TEXT_SIZE], dataset[MIGE_OPT_TEXT_SIZE], output[MIGE_OPT_TEXT_SIZE];
     char points[MIGE_OPT_TEXT_SIZE], points_dataset[MIGE_OPT_TEXT_SIZE];
-    int format, compress;
-    char from[MIGE_OPT_TEXT_SIZE];
+    int transpose, format, compress;
+    char from[MIGE_OPT_TEXT_SIZE], resize[MIGE_OPT_TEXT_SIZE];
     int64_t keep_train, keep_test;
 } config;
 
@@ -65,9 +65,16 @@ int config_score(const config *c, mige_score_options *o);
 int config_checks(const config *c, int *checks);
 /* The defaults that the objective asked for prefers, then once more what was given. */
 int config_presets(const app *a, config *c);
-/* Whether an output can be written, before the work is done for it; and that it is none of the inputs (NULL or "":
- * none). On one rank. */
-int check_output(const char *output, const char *input, const char *other);
+/* Warns of options that were given and that nothing reads. Errors: MIGE_EUSAGE, what belongs to eigenvalues where
+ * the estimator has none. */
+int config_unused(const app *a);
+/* Whether an output can be written, before the work is done for it (not in a dry run); and that it is none of the
+ * files that are read nor, unless of_run, one of a run. On one rank. */
+int check_output(const config *c, const char *output, int of_run);
+/* That a file which is read, found by way of a link, is not the output. */
+int check_not_written(const config *c, const char *file);
+/* That a training writes over none of what it reads. On one rank. */
+int check_run_folder(const config *c);
 
 /* The commands. Collective. */
 #define COMMAND_FUNCTION(BIT, NAME, ...) int cmd_##NAME(app *a);

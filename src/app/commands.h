@@ -24,8 +24,8 @@ enum {
     ROW(SCALE, scale, SIGNALS, "", "output", \
         "--samples 256,1024,4096 --dim D --output F.h5 [--OPTION VALUE]...", \
         "Time per phase and error of the gradient of mutual information against the number of samples.") \
-    ROW(CONVERT, convert, 0, "from", "output", "--format mnist|cifar10|cifar100 --from DIR --output F.h5", \
-        "Makes a data file from the official files of MNIST, CIFAR-10 or CIFAR-100.") \
+    ROW(CONVERT, convert, 0, "from", "output", "--format NAME --from DIR --output F.h5", \
+        "Makes a data file from the official files of MNIST, CIFAR or STL-10, or from folders of pictures.") \
     ROW(INFO, info, 0, "", "", "", \
         "Tells versions, ranks, threads and BLAS kernels, and warns of what is slow.") \
     ROW(VERIFY, verify, FILES, "", "", "F.h5...", \

@@ -1,7 +1,6 @@
 /* The one table of options, and what is made from it. */
 #include "app/app.h"
 #include "mige/error.h"
-#include "mige/io.h"
 #include "train/model.h"
 #include "train/term.h"
 #include <math.h>
@@ -9,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 enum { ESTIMATE = TRAIN | SCORE | TOY | SCALE };
 
@@ -35,13 +33,18 @@ static const mige_option options[] = {
         "run, unless other data is given)"),
     TEXT("out", train.out, "", TRAIN, TRAIN, "RUN", "folder of the run: metrics, checkpoints, configuration"),
     TEXT("run", run, "", PROBE | ENCODE, 0, "RUN", "folder of a trained run"),
-    TEXT("input", input, "", SCORE | PROBE, 0, "F.h5",
-         "HDF5 file with the samples (probe: features as encode writes them, in place of a run)"),
-    TEXT("dataset", dataset, "/samples", SCORE, 0, "/NAME", "data set of the samples, [M,D], any number type"),
-    TEXT("points", points, "", SCORE, 0, "G.h5", "HDF5 file with other points to give the scores at"),
+    TEXT("input", input, "", SCORE | PROBE, 0, "FILE",
+         "the samples: an HDF5 file, .npy or .csv (probe: features as encode writes them, in place of a run)"),
+    TEXT("dataset", dataset, "/samples", SCORE, 0, "/NAME",
+         "data set of the samples in an HDF5 file, [M,D] or [M], any number type"),
+    TEXT("points", points, "", SCORE, 0, "FILE", "other points to give the scores at: a file of any such kind"),
     TEXT("points-dataset", points_dataset, "/points", SCORE, 0, "/NAME", "data set of the points, [Q,D]"),
-    CHOICE("format", format, "cifar10", "mnist|cifar10|cifar100", CONVERT, 0, "format of the official files"),
-    TEXT("from", from, "", CONVERT, 0, "DIR", "folder of the official files"),
+    FLAG("transpose", transpose, SCORE, 0,
+         "samples are the columns of what is read (MATLAB's are turned by themselves)"),
+    CHOICE("format", format, "cifar10", MIGE_FORMATS, CONVERT, 0,
+           "official files; or a folder of pictures, PNG or JPEG, a class"),
+    TEXT("from", from, "", CONVERT, 0, "DIR", "folder of the files"),
+    TEXT("resize", resize, "", CONVERT, 0, "N|HxW", "of folder: bring all pictures to this size"),
     TEXT("output", output, "", PROBE | ENCODE | SCORE | CONVERT | TOY | SCALE, ALL, "F.h5",
          "the file to write (probe: RUN/probe.h5 if not given)"),
     INT("train", keep_train, "0", 0, 1e9, CONVERT, 0, "N",
@@ -104,6 +107,8 @@ static const mige_option options[] = {
     FLAG("fresh-projection", train.fresh_projection, TRAIN, 0, "draw the projection anew each step"),
     FLAG("resume", resume, TRAIN | TOY | SCALE, ALL,
          "go on from the newest good checkpoint, or from the output file's finished part, if there is one"),
+    FLAG("other-data", train.other_data, TRAIN, TRAIN,
+         "go on though the data are not those that the run began with"),
     REAL("max-hours", max_hours, "0", 0, 1e5, TRAIN | TOY | SCALE, ALL, "H",
          "checkpoint and stop with status 75 after this time; 0: never"),
     TEXT("stop-file", stop_file, "", TRAIN | TOY | SCALE, ALL, "FILE",
@@ -246,17 +251,6 @@ int config_score(const config *c, mige_score_options *o) {
                    "--width: \"%s\" is neither median nor a positive number", c->width);
     }
     return MIGE_OK;
-}
-
-static int same_file(const char *a, const char *b) {
-    struct stat x, y;
-    return a && b && *a && *b && !stat(a, &x) && !stat(b, &y) && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
-}
-
-int check_output(const char *output, const char *input, const char *other) {
-    MIGE_CHECK(!same_file(output, input) && !same_file(output, other), MIGE_EUSAGE,
-               "--output: %s is also read (give another name)", output);
-    return mige_file_try(output);
 }
 
 /* Presets are words NAME=VALUE. */

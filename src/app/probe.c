@@ -73,8 +73,9 @@ static double best_of(int64_t n, const double *accuracy) {
 
 /* That they can be written is known before hours of work. */
 static int check_results(config *c) {
-    if (!*c->output) MIGE_TRY(mige_run_path(c->run, "probe.h5", c->output));
-    return check_output(c->output, c->input, c->train.data);
+    int own = !*c->output;
+    if (own) MIGE_TRY(mige_run_path(c->run, "probe.h5", c->output));
+    return check_output(c, c->output, own);
 }
 
 static int write_job(const config *c, mige_file *f, const job *j) {
@@ -176,6 +177,8 @@ static int probe(app *a, const mige_data *d, probing *p) {
     mige_say("probe: layers %s of %s%s, %lld + %lld images, %lld epochs", *c->layers ? c->layers : "(all)",
              *c->input ? c->input : c->run, c->untrained ? ", and untrained" : "", (long long)d->train.n,
              (long long)d->test.n, (long long)c->probe.epochs);
+    MIGE_CHECK(d->train.labels && d->test.labels, MIGE_EINPUT, "%s: classifiers want labels of %s images",
+               c->train.data, d->train.labels ? "test" : "training");
     if (c->dry_run) return MIGE_OK;
     MIGE_TRY(mige_agree(&a->comm, a->comm.rank == 0 ? check_results(c) : MIGE_OK));
     MIGE_TRY(extract(a, d, p, TRAINED, &step));

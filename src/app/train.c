@@ -20,6 +20,7 @@ int cmd_train(app *a) {
                        .go_on = "the same command with --resume goes on",
                        .holds_run = "--resume goes on with it; or give another --out",
                        .other_run = "give the same options, or another --out",
+                       .other_data = "give that file as --data; or --other-data, if this is meant",
                        .batch_option = "--batch"};
     c->train.resume = c->resume;
     MIGE_TRY(config_score(c, &score));

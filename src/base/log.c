@@ -1,5 +1,7 @@
 #include "mige/log.h"
 #include "mige/clock.h"
+#include "mige/error.h"
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,7 +11,8 @@
 static struct {
     int speaks, quiet;
     enum mige_progress mode;
-} out = {1, 0, MIGE_PROGRESS_NONE};
+    int why; /* errno of the first write to standard output that failed */
+} out = {1, 0, MIGE_PROGRESS_NONE, 0};
 
 static struct {
     const char *label;
@@ -37,6 +40,21 @@ void mige_log_setup(int speaks, int quiet, enum mige_progress mode) {
     out.mode = quiet ? MIGE_PROGRESS_NONE : mode;
 }
 
+static void flush(void) {
+    if (fflush(stdout) != 0 && !out.why) out.why = errno;
+}
+
+/* Some file systems tell only when a descriptor is closed. */
+int mige_line_check(void) {
+    flush();
+    int copy = dup(STDOUT_FILENO);
+    if (copy >= 0 && close(copy) != 0 && !out.why) out.why = errno;
+    if (!out.why && ferror(stdout)) out.why = EIO;
+    MIGE_CHECK(!out.why, MIGE_EOUTPUT, "standard output: could not be written: %s (send it elsewhere)",
+               strerror(out.why));
+    return MIGE_OK;
+}
+
 /* A line must not end up behind a bar. */
 static void wipe_bar(void) {
     if (bar.drawn) fputs("\r\033[K", stdout);
@@ -48,13 +66,13 @@ void mige_line(enum mige_line_kind kind, const char *fmt, ...) {
     va_list ap;
     if (!out.speaks || (kind == MIGE_LINE_SAY && out.quiet)) return;
     wipe_bar();
-    fflush(stdout);
+    flush();
     if (kind == MIGE_LINE_WARN) fputs("mige: warning: ", to);
     va_start(ap, fmt);
     vfprintf(to, fmt, ap);
     va_end(ap);
     fputc('\n', to);
-    fflush(to);
+    if (to == stdout) flush();
 }
 
 void mige_progress_begin(const char *label, long total) {
@@ -99,13 +117,13 @@ void mige_progress_update(long done, const char *text) {
     } else {
         printf("%s %ld/%ld  %s  %s left\n", bar.label, done, bar.total, text, left);
     }
-    fflush(stdout);
+    flush();
 }
 
 void mige_progress_end(void) {
     if (--bar.depth) return;
     if (bar.drawn) fputc('\n', stdout);
-    fflush(stdout);
+    flush();
     bar.drawn = 0;
     bar.label = NULL;
 }

@@ -40,11 +40,12 @@ typedef struct {
     double error;                 /* the newest test error, percent; NaN: none yet */
 } training;
 
-/* What the trajectory depends on, the options and the number of images, as INI text. */
+/* What the trajectory depends on, the options and the data, as INI text. */
 static int describe_trajectory(training *r) {
-    char *text, *whole;
+    char *text, *whole, data[TRAIN_DATA_TEXT];
+    train_data_text(r->q->data, data);
     MIGE_TRY(mige_options_config(r->q->given.table, r->q->given.command, r->q->given.config, &text));
-    int n = asprintf(&whole, "%simages = %lld\n", text, (long long)r->q->data->train.n);
+    int n = asprintf(&whole, "%s%s", text, data);
     free(text);
     MIGE_CHECK(n >= 0, MIGE_EFAIL, "memory: no room for the configuration");
     r->trajectory = whole;
@@ -58,6 +59,7 @@ static int check_trajectory(void *ctx, const char *path, const char *trajectory)
     mige_options_find(r->trajectory, "images", ours);
     MIGE_CHECK(!strcmp(theirs, ours), MIGE_EINPUT, "data: %s has %s training images, this command's %s (%s)", path,
                theirs, ours, r->q->other_run);
+    MIGE_TRY(train_data_same(r->q->data, r->o->data, path, trajectory, r->o->other_data, r->q->other_data));
     char *whole; /* runs of earlier versions do not name their precision */
     mige_options_find(trajectory, "precision", theirs);
     int n = asprintf(&whole, "%s%s", trajectory, *theirs ? "" : "precision = float\n");
@@ -181,7 +183,8 @@ static void show(const training *r) {
 /* At the end of every so many epochs, and of the training. */
 static int test_if_due(training *r) {
     int64_t every = r->o->test_every * (r->q->data->train.n / r->plan.batch);
-    if (r->o->task != TASK_IB || !every || (r->step % every && r->step != r->last)) return MIGE_OK;
+    if (r->o->task != TASK_IB || !every || !r->q->data->test.labels || (r->step % every && r->step != r->last))
+        return MIGE_OK;
     MIGE_TRY(trainer_test(&r->t, &r->error));
     return record(r, TEST, &r->error);
 }
@@ -235,7 +238,8 @@ static int take_folder(training *r) {
 }
 
 static int write_synced(const char *path, const char *text) {
-    FILE *f = fopen(path, "w");
+    unlink(path); /* what an earlier death left, or is no file */
+    FILE *f = fopen(path, "wx");
     if (!f) return -1;
     int good = fputs(text, f) >= 0 && fflush(f) == 0 && fsync(fileno(f)) == 0;
     return fclose(f) == 0 && good ? 0 : -1;
@@ -243,12 +247,15 @@ static int write_synced(const char *path, const char *text) {
 
 static int write_config(const training *r) {
     const mige_options_given *g = &r->q->given;
-    char path[MIGE_OPT_TEXT_SIZE], part[MIGE_OPT_TEXT_SIZE], *text;
+    char path[MIGE_OPT_TEXT_SIZE], part[MIGE_OPT_TEXT_SIZE], *text, *target;
     MIGE_TRY(mige_run_path(r->o->out, "config.ini", path));
     MIGE_TRY(mige_run_path(r->o->out, "config.ini.part", part));
-    MIGE_TRY(mige_options_config(g->table, g->command, g->config, &text));
-    int good = write_synced(part, text) == 0 && rename(part, path) == 0;
+    MIGE_TRY(mige_output_target(path, &target));
+    int err = mige_options_config(g->table, g->command, g->config, &text);
+    int good = !err && write_synced(part, text) == 0 && rename(part, target) == 0;
     if (!good) unlink(part);
+    free(target);
+    MIGE_TRY(err);
     free(text);
     MIGE_CHECK(good, MIGE_EOUTPUT, "%s: could not be written (check space and permission)", path);
     return MIGE_OK;

@@ -15,7 +15,7 @@ enum { PRECISION_AUTO, PRECISION_FLOAT, PRECISION_BFLOAT16 };
 
 typedef struct {
     int task, circumstance, critic, conditional, schedule;
-    int fresh_projection, implicit, resume;
+    int fresh_projection, implicit, resume, other_data;
     int precision; /* PRECISION_AUTO is settled by train_precision */
     char objective[MIGE_OPT_TEXT_SIZE], encoder[MIGE_OPT_TEXT_SIZE], augment[MIGE_OPT_TEXT_SIZE];
     char data[MIGE_OPT_TEXT_SIZE], out[MIGE_OPT_TEXT_SIZE];

@@ -56,6 +56,8 @@ static int check_rows(const train_plan *p) {
     const train_options *o = p->o;
     long long B = o->batch, n = p->data->train.n;
     MIGE_CHECK(B <= n, MIGE_EUSAGE, "batch: %lld is more than the %lld training images", B, n);
+    MIGE_CHECK(o->task == TASK_INFOMAX || p->data->train.labels, MIGE_EINPUT,
+               "data: there are no labels of the training images, which task ib needs (/train/labels)");
     MIGE_CHECK(p->ranks <= B, MIGE_EUSAGE, "batch: %lld images are too few for %d ranks", B, p->ranks);
     MIGE_CHECK(o->task == TASK_INFOMAX || o->circumstance == CIRCUMSTANCE_I, MIGE_EUSAGE,
                "circumstance: task ib has none (leave it out)");
