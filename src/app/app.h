@@ -5,6 +5,8 @@
 #include "app/commands.h"
 #include "mige/comm.h"
 #include "mige/data.h"
+#include "mige/error.h"
+#include "mige/io.h"
 #include "mige/nn.h"
 #include "mige/options.h"
 #include "mige/precondition.h"
@@ -38,6 +40,8 @@ typedef struct {
     /* files */
     char input[MIGE_OPT_TEXT_SIZE], dataset[MIGE_OPT_TEXT_SIZE], output[MIGE_OPT_TEXT_SIZE];
     char points[MIGE_OPT_TEXT_SIZE], points_dataset[MIGE_OPT_TEXT_SIZE];
+    char x[MIGE_OPT_TEXT_SIZE], y[MIGE_OPT_TEXT_SIZE], given[MIGE_OPT_TEXT_SIZE]; /* mi */
+    int64_t shuffles, block;
     int format, compress;
     char from[MIGE_OPT_TEXT_SIZE];
     int64_t keep_train, keep_test;
@@ -61,8 +65,12 @@ mige_memory memory_of(const app *a);
 int config_score(const config *c, mige_score_options *o);
 /* --check, as a sum of CHECK_... of train/model.h. Errors: MIGE_EUSAGE (an unknown name). */
 int config_checks(const config *c, int *checks);
-/* The defaults that the objective asked for prefers, then once more what was given. */
+/* The defaults that the objective asked for, or mi, prefers, then once more what was given. */
 int config_presets(const app *a, config *c);
+/* A matrix of samples [M,D], or a vector as one column, as doubles in the pool, and its type in the file. Every
+ * rank reads. Errors: MIGE_EINPUT. */
+int read_samples(const char *path, const char *name, mige_pool *memory, int *rows, int *dim, double **x,
+                 enum mige_type *type);
 /* Whether an output can be written, before the work is done for it; and that it is none of the inputs (NULL or "":
  * none). On one rank. */
 int check_output(const char *output, const char *input, const char *other);

@@ -11,7 +11,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-enum { ESTIMATE = TRAIN | SCORE | TOY | SCALE };
+enum { ESTIMATE = TRAIN | SCORE | MI | TOY | SCALE };
 
 #define COMMAND(BIT, NAME, FLAGS, NEEDS, WRITES, USAGE, HELP) {#NAME, BIT, HELP, USAGE},
 static const mige_command commands[] = {COMMANDS(COMMAND)};
@@ -32,13 +32,18 @@ static const mige_option options[] = {
          "the data file (probe, encode: the run's own if not given)"),
     TEXT("out", train.out, "", TRAIN, TRAIN, "RUN", "folder of the run: metrics, checkpoints, configuration"),
     TEXT("run", run, "", PROBE | ENCODE, 0, "RUN", "folder of a trained run"),
-    TEXT("input", input, "", SCORE, 0, "F.h5", "HDF5 file with the samples"),
+    TEXT("input", input, "", SCORE | MI, 0, "F.h5", "HDF5 file with the samples"),
     TEXT("dataset", dataset, "/samples", SCORE, 0, "/NAME", "data set of the samples, [M,D], any number type"),
     TEXT("points", points, "", SCORE, 0, "G.h5", "HDF5 file with other points to give the scores at"),
     TEXT("points-dataset", points_dataset, "/points", SCORE, 0, "/NAME", "data set of the points, [Q,D]"),
+    TEXT("x", x, "/x", MI, 0, "/NAME", "data set of the one variable, [M,D], any number type"),
+    TEXT("y", y, "/y", MI, 0, "/NAME", "data set of the other; integers in one column are class labels"),
+    TEXT("given", given, "", MI, 0, "/NAME", "data set of what is known beside: I(x;y|given), with --shuffles 0"),
+    INT("shuffles", shuffles, "19", 0, 1e6, MI, 0, "N", "of y, for the p-value: where the information is 0"),
+    INT("block", block, "5120", 8, 1e6, MI, 0, "samples", "most of a score problem: more are split at random"),
     CHOICE("format", format, "cifar10", "mnist|cifar10|cifar100", CONVERT, 0, "format of the official files"),
     TEXT("from", from, "", CONVERT, 0, "DIR", "folder of the official files"),
-    TEXT("output", output, "", ENCODE | SCORE | CONVERT | TOY | SCALE, ALL, "F.h5", "the file to write"),
+    TEXT("output", output, "", ENCODE | SCORE | MI | CONVERT | TOY | SCALE, ALL, "F.h5", "the file to write"),
     INT("train", keep_train, "0", 0, 1e9, CONVERT, 0, "N",
         "keep this many training images, balanced over classes; 0: all"),
     INT("test", keep_test, "0", 0, 1e9, CONVERT, 0, "N", "keep this many test images; 0: all"),
@@ -261,6 +266,11 @@ static int apply_preset(const app *a, config *c, const char *preset) {
 
 int config_presets(const app *a, config *c) {
     const train_options *o = &a->cfg.train;
+    if (a->command->bit == MI) {
+        MIGE_TRY(mige_options_defaults(&option_table, c));
+        return apply_preset(a, c,
+                            "estimator=stein eta=0.1 width-scale=0.5 calibrate=stein precondition=normal-scores");
+    }
     const objective *j = objective_find(o->task, o->objective);
     if (!j) return MIGE_EUSAGE;
     MIGE_TRY(mige_options_defaults(&option_table, c));

@@ -8,16 +8,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A two-dimensional data set as doubles, on every rank (each reads the file itself). */
-static int read_samples(const char *path, const char *name, mige_pool *memory, int *rows, int *dim, double **x) {
+int read_samples(const char *path, const char *name, mige_pool *memory, int *rows, int *dim, double **x,
+                 enum mige_type *type) {
     mige_file *f;
     mige_layout layout;
     int err = MIGE_OK;
     MIGE_TRY(mige_file_open(path, MIGE_ANY_HDF5, &f));
     MIGE_TRY_GOTO(mige_file_layout(f, name, &layout), done);
+    if (layout.ndim == 1) layout.dims[layout.ndim++] = 1;
     MIGE_CHECK_GOTO(layout.ndim == 2 && layout.dims[0] >= 1 && layout.dims[1] >= 1 && layout.dims[0] <= 1 << 24 &&
                         layout.dims[1] <= 1 << 24,
                     done, MIGE_EINPUT, "%s: %s is not a matrix of samples [M,D]", path, name);
+    *type = layout.type;
     *rows = (int)layout.dims[0];
     *dim = (int)layout.dims[1];
     MIGE_TRY_GOTO(mige_pool_alloc(memory, (size_t)*rows * (size_t)*dim, sizeof **x, x), done);
@@ -35,12 +37,13 @@ typedef struct {
 
 static int load(const config *c, samples *s) {
     int d;
-    MIGE_TRY(read_samples(c->input, c->dataset, &s->memory, &s->M, &s->D, &s->X));
+    enum mige_type type;
+    MIGE_TRY(read_samples(c->input, c->dataset, &s->memory, &s->M, &s->D, &s->X, &type));
     MIGE_TRY(mige_pool_alloc(&s->memory, (size_t)s->M * (size_t)s->D, sizeof *s->S, &s->S));
     MIGE_CHECK(c->eigen <= s->M, MIGE_EUSAGE, "--eigen: %lld is more than the %d samples of %s",
                (long long)c->eigen, s->M, c->input);
     if (!*c->points) return MIGE_OK;
-    MIGE_TRY(read_samples(c->points, c->points_dataset, &s->memory, &s->Q, &d, &s->P));
+    MIGE_TRY(read_samples(c->points, c->points_dataset, &s->memory, &s->Q, &d, &s->P, &type));
     MIGE_CHECK(d == s->D, MIGE_EINPUT, "%s: points have %d dimensions, samples %d", c->points, d, s->D);
     return mige_pool_alloc(&s->memory, (size_t)s->Q * (size_t)s->D, sizeof *s->SP, &s->SP);
 }
