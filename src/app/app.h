@@ -42,6 +42,7 @@ typedef struct {
     char points[MIGE_OPT_TEXT_SIZE], points_dataset[MIGE_OPT_TEXT_SIZE];
     char x[MIGE_OPT_TEXT_SIZE], y[MIGE_OPT_TEXT_SIZE], given[MIGE_OPT_TEXT_SIZE]; /* mi */
     int64_t shuffles, block;
+    int hessian;
     int format, compress;
     char from[MIGE_OPT_TEXT_SIZE];
     int64_t keep_train, keep_test;

@@ -41,6 +41,7 @@ static const mige_option options[] = {
     TEXT("given", given, "", MI, 0, "/NAME", "data set of what is known beside: I(x;y|given), with --shuffles 0"),
     INT("shuffles", shuffles, "19", 0, 1e6, MI, 0, "N", "of y, for the p-value: where the information is 0"),
     INT("block", block, "5120", 8, 1e6, MI, 0, "samples", "most of a score problem: more are split at random"),
+    FLAG("hessian", hessian, SCORE, 0, "the diagonal of the Hessian of the log density, too"),
     CHOICE("format", format, "cifar10", "mnist|cifar10|cifar100", CONVERT, 0, "format of the official files"),
     TEXT("from", from, "", CONVERT, 0, "DIR", "folder of the official files"),
     TEXT("output", output, "", ENCODE | SCORE | MI | CONVERT | TOY | SCALE, ALL, "F.h5", "the file to write"),

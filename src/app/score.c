@@ -31,8 +31,8 @@ done:
 
 typedef struct {
     int M, Q, D;
-    double *X, *P, *S, *SP;
-    mige_pool memory; /* of these */
+    double *X, *P, *S, *SP, *H, *HP; /* H: NULL unless asked for */
+    mige_pool memory;                /* of these */
 } samples;
 
 static int load(const config *c, samples *s) {
@@ -40,12 +40,23 @@ static int load(const config *c, samples *s) {
     enum mige_type type;
     MIGE_TRY(read_samples(c->input, c->dataset, &s->memory, &s->M, &s->D, &s->X, &type));
     MIGE_TRY(mige_pool_alloc(&s->memory, (size_t)s->M * (size_t)s->D, sizeof *s->S, &s->S));
+    if (c->hessian) MIGE_TRY(mige_pool_alloc(&s->memory, (size_t)s->M * (size_t)s->D, sizeof *s->H, &s->H));
     MIGE_CHECK(c->eigen <= s->M, MIGE_EUSAGE, "--eigen: %lld is more than the %d samples of %s",
                (long long)c->eigen, s->M, c->input);
     if (!*c->points) return MIGE_OK;
     MIGE_TRY(read_samples(c->points, c->points_dataset, &s->memory, &s->Q, &d, &s->P, &type));
     MIGE_CHECK(d == s->D, MIGE_EINPUT, "%s: points have %d dimensions, samples %d", c->points, d, s->D);
+    if (c->hessian) MIGE_TRY(mige_pool_alloc(&s->memory, (size_t)s->Q * (size_t)s->D, sizeof *s->HP, &s->HP));
     return mige_pool_alloc(&s->memory, (size_t)s->Q * (size_t)s->D, sizeof *s->SP, &s->SP);
+}
+
+static int write_hessian(mige_file *f, const samples *s) {
+    const char *units = "1/units of samples^2", *text = "diagonal of the Hessian of the log density at the samples";
+    mige_layout at_samples = {MIGE_F64, 2, {s->M, s->D}}, at_points = {MIGE_F64, 2, {s->Q, s->D}};
+    if (s->H) MIGE_TRY(mige_file_write(f, "/hessian_diagonal", at_samples, s->H, units, text, 0));
+    if (!s->HP) return MIGE_OK;
+    return mige_file_write(f, "/hessian_diagonal_points", at_points, s->HP, units,
+                           "diagonal of the Hessian of the log density at the points", 0);
 }
 
 static int write_all(mige_file *f, const config *c, const samples *s, const mige_score_info *info) {
@@ -57,6 +68,7 @@ static int write_all(mige_file *f, const config *c, const samples *s, const mige
     if (s->Q)
         MIGE_TRY(mige_file_write(f, "/score_points", at_points, s->SP, units,
                                  "gradient of the log density at the points", 0));
+    MIGE_TRY(write_hessian(f, s));
     if (info->pairs.J)
         MIGE_TRY(mige_file_write(f, "/eigenvalues", pairs, info->pairs.lambda, "1",
                                  "leading eigenvalues of the Gram matrix, descending", 0));
@@ -74,19 +86,21 @@ static int write_scores(const config *c, const samples *s, const mige_score_info
 
 /* What mige_memory_fits asks for. */
 typedef struct {
-    int D, Q, ranks;
+    int D, Q, ranks, hessian;
     const mige_score_options *o;
 } demand;
 
 static double need(const void *ctx, int M) {
     const demand *d = ctx;
     double piece = d->Q ? 8. * M * (256 + d->D) : 0; /* of the kernel at other points */
-    return mige_score_forecast(M, d->D, d->ranks, d->o).bytes + 16. * (M + (double)d->Q) * d->D + piece;
+    if (d->hessian) piece = mige_score_hessian_bytes(M, d->D, M > d->Q ? M : d->Q, d->ranks);
+    return mige_score_forecast(M, d->D, d->ranks, d->o).bytes + 8. * (2 + d->hessian) * (M + (double)d->Q) * d->D +
+           piece;
 }
 
 /* Refuses what does not fit. With the solver left open, the estimator's that takes least goes on. */
 static int check_memory(const app *a, const samples *s, mige_score_options *o, double *bytes) {
-    demand d = {s->D, s->Q, a->comm.size, o};
+    demand d = {s->D, s->Q, a->comm.size, a->cfg.hessian, o};
     const mige_estimator_facts *f = mige_estimator_get(o->estimator);
     mige_memory m = memory_of(a);
     double share;
@@ -102,6 +116,8 @@ static int check_memory(const app *a, const samples *s, mige_score_options *o, d
 
 static int plain(mige_score *score, samples *s) {
     MIGE_TRY(mige_score_samples(score, s->X, s->S));
+    if (s->H) MIGE_TRY(mige_score_hessian(score, s->M, s->X, s->H));
+    if (s->HP) MIGE_TRY(mige_score_hessian(score, s->Q, s->P, s->HP));
     return s->Q ? mige_score_points(score, s->Q, s->P, s->SP) : MIGE_OK;
 }
 
@@ -133,6 +149,8 @@ static int estimate(app *a, samples *s) {
     MIGE_CHECK(o.precondition == MIGE_PRECONDITION_NONE || o.precondition == MIGE_PRECONDITION_WHITEN, MIGE_EUSAGE,
                "--precondition: scores by themselves can be had with none and whiten; normal-scores and ica serve "
                "gradients of mutual information");
+    MIGE_CHECK(!c->hessian || (!o.precondition && o.estimator != MIGE_ESTIMATOR_SSM), MIGE_EUSAGE,
+               "--hessian: goes with --precondition none and estimators ssge and stein");
     MIGE_TRY(check_memory(a, s, &o, &bytes));
     mige_say("score: %d samples in %d dimensions%s, %d ranks, %.3g MB a rank", s->M, s->D,
              s->Q ? " and other points" : "", a->comm.size, bytes / 1e6);

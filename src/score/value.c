@@ -14,7 +14,7 @@ enum { T = MIGE_MI_TIMES };
 /* Of the test by shuffles: most samples of a score problem. */
 enum { TEST_BLOCK = 2048 };
 /* Enough noise that the samples themselves are what limits: so many samples times draws, within reason. */
-enum { ENOUGH = 4096, MOST_DRAWS = 64 };
+enum { ENOUGH = 2048, MOST_DRAWS = 64 };
 
 /* A set of variables of some of the samples. */
 typedef struct {
