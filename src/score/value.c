@@ -20,10 +20,11 @@ enum { ENOUGH = 2048, MOST_DRAWS = 64 };
 typedef struct {
     int from, dim; /* columns */
     int n;
-    const int *rows; /* [n] */
-    int sign;        /* of its J in the integrand */
-    int moves;       /* with a shuffle */
-    char name[40];
+    const int *rows;  /* [n] */
+    int sign;         /* of its J in the integrand */
+    int moves;        /* with a shuffle */
+    const char *name; /* of the variables, with "is" or "are"; NULL: of the class, which is its */
+    int label;
 } group;
 
 /* What a run over all groups finds, of one shuffle. */
@@ -122,13 +123,17 @@ static int use_score(job *w, int n, int dim) {
     return mige_score_create(&w->self, n, dim, &w->o->score, &w->score);
 }
 
+/* keep: every rank finds it, so that all meet the same error, and the first counts it. */
 static int add_normal(job *w, const group *g, const int64_t *perm, int keep, sums *to) {
-    double half, fisher[T];
+    double half, fisher[T], share = keep && w->c->rank ? 0 : (double)g->sign * g->n / w->M;
+    char name[64];
+    snprintf(name, sizeof name, "class %d, from 0, is", g->label);
     gather(w, g, perm, 0, g->n);
-    MIGE_TRY(along_normal(g->n, g->dim, w->Z, g->name, w->C, w->lambda, w->work, &half, w->part, fisher));
-    to->normal -= g->sign * half * g->n / w->M;
-    for (int t = 0; t < T; t++) to->fisher[t] += g->sign * fisher[t] * g->n / w->M;
-    for (int i = 0; keep && i < g->n; i++) w->each[g->rows[i]] -= g->sign * w->part[i];
+    MIGE_TRY(along_normal(g->n, g->dim, w->Z, g->name ? g->name : name, w->C, w->lambda, w->work, &half, w->part,
+                          fisher));
+    to->normal -= share * half;
+    for (int t = 0; t < T; t++) to->fisher[t] += share * fisher[t];
+    for (int i = 0; keep && !w->c->rank && i < g->n; i++) w->each[g->rows[i]] -= g->sign * w->part[i];
     return MIGE_OK;
 }
 
@@ -162,7 +167,7 @@ static int run(job *w, int which, const int64_t *perm, int keep, int most, int d
         if (!(which & (g->moves ? MOVING : FIXED))) continue;
         const int64_t *by = g->moves ? perm : NULL;
         int blocks = (g->n + most - 1) / most;
-        if (mine(w)) MIGE_TRY(add_normal(w, g, by, keep, to));
+        if (keep ? w->total > 0 : mine(w)) MIGE_TRY(add_normal(w, g, by, keep, to));
         for (int b = 0; b < blocks; b++) {
             int64_t first, count;
             mige_share(g->n, blocks, b, &first, &count);
@@ -265,14 +270,18 @@ static int map_part(job *w, const double *v, int from, int dim) {
     return MIGE_OK;
 }
 
-static int create(job *w, const mige_comm *c, int M, int D, int ngroups, const mige_mi_value_options *o) {
-    *w = (job){.c = c, .o = o, .M = M, .D = D, .ngroups = ngroups};
-    MIGE_CHECK(M >= mige_mi_least(D), MIGE_EINPUT, "mi: %d samples are too few for %d dimensions (%d at least)", M,
-               D, mige_mi_least(D));
-    MIGE_CHECK(o->block >= mige_mi_least(D) * 2 && o->shuffles >= 0 && o->draws >= 0, MIGE_EUSAGE,
+static int check(int M, int D, const mige_mi_value_options *o) {
+    int least = mige_mi_least(D);
+    MIGE_CHECK(M >= least, MIGE_EINPUT, "mi: %d samples are too few for %d dimensions (%d at least)", M, D, least);
+    MIGE_CHECK(o->block >= 2 * least && o->shuffles >= 0 && o->draws >= 0, MIGE_EUSAGE,
                "mi: blocks of %d samples, %d draws, %d shuffles are not possible in %d dimensions", o->block,
                o->draws, o->shuffles, D);
-    MIGE_TRY(mige_score_check(M < o->block ? M : o->block, D, &o->score));
+    return mige_score_check(M < o->block ? M : o->block, D, &o->score);
+}
+
+static int create(job *w, const mige_comm *c, int M, int D, int ngroups, const mige_mi_value_options *o) {
+    *w = (job){.c = c, .o = o, .M = M, .D = D, .ngroups = ngroups};
+    MIGE_TRY(mige_agree(c, check(M, D, o)));
     MIGE_TRY(mige_comm_create(MPI_COMM_SELF, &w->self));
     MIGE_TRY(mige_agree(c, take_memory(w, ngroups)));
     mige_rng_permutation(o->seed, MIGE_RNG_SHUFFLE, 0, M, w->perm);
@@ -294,10 +303,10 @@ int mige_mi_value(const mige_comm *c, int M, int nparts, const int *dims, const 
     int err = create(&w, c, M, D, given ? 4 : 3, o);
     if (!err) {
         w.moved = dx + dz;
-        w.groups[0] = (group){0, D, M, w.order, 1, 1, "x and y together are"};
-        w.groups[1] = (group){0, dx + dz, M, w.order, -1, 0, "x is"};
-        w.groups[2] = (group){dx, dz + dy, M, w.order, -1, 0, "y is"};
-        if (given) w.groups[3] = (group){dx, dz, M, w.order, 1, 0, "what is given is"};
+        w.groups[0] = (group){0, dx + dz, M, w.order, -1, 0, given ? "x and what is given are" : "x is", 0};
+        w.groups[1] = (group){dx, dz + dy, M, w.order, -1, 0, given ? "y and what is given are" : "y is", 0};
+        w.groups[2] = (group){0, D, M, w.order, 1, 1, "all variables together are", 0};
+        if (given) w.groups[3] = (group){dx, dz, M, w.order, 1, 0, "what is given is", 0};
         err = map_part(&w, v, 0, dx);
     }
     if (!err && given) err = map_part(&w, v, dx, dz);
@@ -316,9 +325,8 @@ static int group_classes(job *w, int classes, const int *label) {
         MIGE_CHECK(n >= mige_mi_least(w->D), MIGE_EINPUT,
                    "mi: class %d has %d samples, too few for %d dimensions (%d at least; or leave it out)", k, n,
                    w->D, mige_mi_least(w->D));
-        w->groups[2 * k] = (group){0, w->D, n, w->by_class + first, 1, 1, ""};
-        snprintf(w->groups[2 * k].name, sizeof w->groups->name, "class %d is", k);
-        w->groups[2 * k + 1] = (group){0, w->D, n, w->order + first, -1, 0, "x is"};
+        w->groups[k] = (group){0, w->D, n, w->order + first, -1, 0, "x is", 0};
+        w->groups[classes + k] = (group){0, w->D, n, w->by_class + first, 1, 1, NULL, k};
         first += n;
     }
     return MIGE_OK;
