@@ -47,8 +47,9 @@ def white(x):
     return x @ vectors @ np.diag(values**-0.5) @ vectors.T
 
 
-def score(z, eta=0.1, iterations=3, scale=0.5):
-    M = len(z)
+def score(z, eta=0.1, iterations=3):
+    M, D = z.shape
+    scale = 0.5 * (1000 / M) ** (1 / (D + 4))
     d2 = ((z[:, None] - z[None]) ** 2).sum(-1)
     w2 = (scale * np.sort(np.sqrt(d2).ravel())[M * M // 2]) ** 2
     K = np.exp(-d2 / (2 * w2))
@@ -205,13 +206,14 @@ def refused():
           one=np.zeros(60, int), many=np.arange(60), nan=np.where(np.arange(60)[:, None] == 7, np.nan, y),
           constant=np.ones((60, 1)), little=x[:8], little_y=y[:8], linear=x @ [[2.0], [1.0]])
     for ranks in 1, 2:
+        skip = 4 if ranks > 1 else 1
         for status, part, *more in ((3, "50 rows", "--y", "short"), (4, "x is in fewer than 3", "--x", "twice"),
                                     (3, "class 1 of few has 5 samples", "--y", "few"), (3, "single class", "--y", "one"),
                                     (3, "more of them than", "--y", "many"), (3, "row 7 is not finite", "--y", "nan"),
                                     (4, "y is in fewer than 1", "--y", "constant"), (3, "none.h5", "--input", path("none.h5")),
                                     (3, "8 samples are too few", "--x", "little", "--y", "little_y"),
                                     (4, "all variables together", "--y", "linear", *PLAIN), (2, "--memory|bad.h5", "--memory", "1e-5"),
-                                    (2, "bad.h5", "--output", path("bad.h5"))):
+                                    (2, "bad.h5", "--output", path("bad.h5")))[::skip]:
             fails(status, part, "mi", "--input", path("bad.h5"), "--quiet", "--shuffles", 0, *more, ranks=ranks)
 
 

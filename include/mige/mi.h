@@ -74,7 +74,8 @@ typedef struct {
     int draws;                /* of the noise, each with its opposite; 0: more where there are few samples */
     int shuffles;             /* of y, or of the classes: draws of I where it is 0 */
 } mige_mi_value_options;
-/* Iterated Tikhonov, eta 0.1, half the median width, full calibration, normal scores; no shuffles. */
+/* Iterated Tikhonov, eta 0.1, half the median width, full calibration, normal scores; no shuffles. The factor on
+ * the median is that of 1,000 samples: for n in D dimensions it is (1000 / n)^(1 / (D + 4)) times as large. */
 mige_mi_value_options mige_mi_value_defaults(void);
 
 enum { MIGE_MI_TIMES = 7, MIGE_MI_PARTS = 3 };

@@ -115,12 +115,15 @@ static int mine(job *w) {
     return w->total && item % w->c->size == w->c->rank;
 }
 
+/* The more samples the narrower the kernel, as Scott's rule for densities has it. */
 static int use_score(job *w, int n, int dim) {
+    mige_score_options o = w->o->score;
     if (w->score && w->score_n == n && w->score_dim == dim) return MIGE_OK;
     mige_score_destroy(&w->score);
     w->score_n = n;
     w->score_dim = dim;
-    return mige_score_create(&w->self, n, dim, &w->o->score, &w->score);
+    o.width_scale *= pow(1000. / n, 1. / (dim + 4));
+    return mige_score_create(&w->self, n, dim, &o, &w->score);
 }
 
 /* keep: every rank finds it, so that all meet the same error, and the first counts it. */
