@@ -99,6 +99,8 @@ int mige_mi_of_labels(const mige_comm *c, int M, int D, const double *v, int cla
                       const mige_mi_value_options *o, double *shuffled, mige_mi_estimate *e);
 /* Fewest samples that D dimensions, of all parts or of a class, can do with. */
 int mige_mi_least(int D);
+/* Derivative of lgamma, x > 0. Not collective. */
+double mige_digamma(double x);
 /* Bytes a rank takes for M samples in D dimensions of all parts. Not collective. */
 double mige_mi_value_bytes(int M, int D, const mige_mi_value_options *o);
 

@@ -12,6 +12,7 @@
 #include "mige/precondition.h"
 #include "mige/score.h"
 #include "study/study.h"
+#include "study/truth.h"
 #include "train/memory.h"
 #include "train/options.h"
 

@@ -128,8 +128,12 @@ static const mige_option options[] = {
     TEXT("rho", study.rho, "", TOY | SCALE, 0, "A:B:N",
          "N correlations from A to B; if not given, toy: -0.8:0.8:32, scale: -0.8:0.8:4"),
     INT("repeats", study.repeats, "1", 1, 1e6, TOY | SCALE, 0, "N", "draws of the samples"),
-    CHOICE("problem", study.problem, "gaussian", "gaussian|cubic|asinh|sine|radial|scaled", TOY | SCALE, 0,
-           "map of y: none, y^3, asinh y, y + 0.4 sin 2y, y/(1+|y|^2/D), dimensions scaled 0.1 to 10"),
+    CHOICE(
+        "problem", study.problem, "gaussian", TRUTH_PROBLEMS, TOY | SCALE, 0,
+        "correlated normal x and y, the latter as it is, y^3, asinh y, y + 0.4 sin 2y, y/(1+|y|^2/D), scaled 0.1 "
+        "to "
+        "10; both through the normal distribution function, |u|^1.5, spirals; two pairs of D correlated; all of x "
+        "and y alike; Student's with 2 and 3 degrees of freedom; uniform x and noise of width rho"),
     FLAG("rotate", study.rotate, TOY | SCALE, 0, "a random rotation of y after the map"),
     INT("critic-repeats", study.critic_repeats, "0", 0, 1e6, TOY, 0, "N",
         "draws for the methods that train critics; 0: as --repeats"),

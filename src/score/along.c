@@ -17,10 +17,9 @@ void along_times(double time[MIGE_MI_TIMES], double weight[MIGE_MI_TIMES]) {
     weight[0] += first * first;
 }
 
-/* Digamma, x > 0. */
-static double digamma(double x) {
+double mige_digamma(double x) {
     double sum = 0, y;
-    for (; x < 8; x++) sum -= 1 / x;
+    for (; x < 16; x++) sum -= 1 / x;
     y = 1 / (x * x);
     return sum + log(x) - 0.5 / x - y * (1. / 12 - y * (1. / 120 - y * (1. / 252 - y / 240)));
 }
@@ -66,7 +65,7 @@ int along_normal(int n, int D, double *Z, const char *name, double *C, double *l
                "if no variable alone is, their information is infinite)",
                name, D);
     /* E ln det of the sample covariance is above that of the distribution by the mean of ln chi^2 terms. */
-    for (int i = 0; i < D; i++) sum += log(lambda[i]) - digamma(0.5 * (n - 1 - i)) - log(2. / n);
+    for (int i = 0; i < D; i++) sum += log(lambda[i]) - mige_digamma(0.5 * (n - 1 - i)) - log(2. / n);
     *half_logdet = 0.5 * sum;
     cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, n, D, D, 1, Z, D, C, D, 0, work, D);
     for (size_t i = 0; i < (size_t)n; i++) {
