@@ -141,22 +141,22 @@ def definition_labels():
 def truth():
     """Normal variables of any scale, and maps of them: -(1/2) ln(1 - rho^2) each dimension."""
     rng = np.random.default_rng(2)
-    x = rng.standard_normal((800, 2))
-    y = 0.8 * x + 0.6 * rng.standard_normal((800, 2))
+    x = rng.standard_normal((400, 2))
+    y = 0.8 * x + 0.6 * rng.standard_normal((400, 2))
     true = -np.log(1 - 0.64)
     write("truth.h5", x=np.exp(x) * [1e-3, 1e6], y=y**3, z=y @ [[3, 1], [2, -5]] + 7)
-    for name, part in ("y", "0.9"), ("z", "1.0"):
+    for name in "y", "z":
         r = mi("truth.h5", "--y", name, "--shuffles", 3)
         assert abs(r["mutual_information"] - true) < 2.5 * r["standard_error"], f"{name}: {r}, true {true}"
-        assert 0.02 < r["standard_error"] < 0.08 and r["p_value"] == 0.25, f"{name} {part}: {r}"
+        assert 0.03 < r["standard_error"] < 0.12 and r["p_value"] == 0.25, f"{name}: {r}"
         assert r["integrand"][0] > r["integrand"][3] > r["integrand"][6] > 0, r["integrand"]
 
 
 def truth_labels():
     """Two normal classes two deviations apart; the mixture's entropy by quadrature."""
     rng = np.random.default_rng(3)
-    label = np.arange(900) % 3 > 0
-    x = rng.standard_normal((900, 1)) + 2 * label[:, None]
+    label = np.arange(600) % 3 > 0
+    x = rng.standard_normal((600, 1)) + 2 * label[:, None]
     g = np.linspace(-12, 14, 20001)
     p = (np.exp(-g**2 / 2) + 2 * np.exp(-((g - 2) ** 2) / 2)) / 3 / np.sqrt(2 * np.pi)
     true = -(p * np.log(p)).sum() * (g[1] - g[0]) - 0.5 * np.log(2 * np.pi * np.e)
@@ -169,8 +169,8 @@ def truth_labels():
 def given():
     """x - z - y is a chain: I(x;y) > 0 = I(x;y|z)."""
     rng = np.random.default_rng(4)
-    z = rng.standard_normal((700, 1))
-    write("given.h5", x=z + 0.5 * rng.standard_normal((700, 1)), y=z + 0.5 * rng.standard_normal((700, 1)), z=z)
+    z = rng.standard_normal((400, 1))
+    write("given.h5", x=z + 0.5 * rng.standard_normal((400, 1)), y=z + 0.5 * rng.standard_normal((400, 1)), z=z)
     assert abs(mi("given.h5", "--shuffles", 0)["mutual_information"] - 0.511) < 0.1  # -(1/2) ln(1 - 0.8^2)
     r = mi("given.h5", "--given", "/z", "--shuffles", 0)
     assert abs(r["mutual_information"]) < 0.05 and np.isnan(r["p_value"]), f"{r}"
@@ -181,7 +181,7 @@ def independent():
     """p-values are no smaller than they should be."""
     rng = np.random.default_rng(6)
     p = []
-    for _ in range(12):
+    for _ in range(8):
         write("null.h5", x=rng.standard_t(3, (60, 2)), y=rng.standard_normal((60, 1)))
         r = mi("null.h5", "--shuffles", 9)
         p.append(r["p_value"])
@@ -191,11 +191,11 @@ def independent():
 def ranks_agree():
     """With more blocks than one, and shuffles."""
     rng = np.random.default_rng(7)
-    x = rng.standard_normal((500, 2))
-    write("ranks.h5", x=x, y=x[:, :1] + rng.standard_normal((500, 1)))
-    one = mi("ranks.h5", "--block", 200, "--shuffles", 3)
-    for ranks in 2, 3, 5:
-        other = mi("ranks.h5", "--block", 200, "--shuffles", 3, ranks=ranks)
+    x = rng.standard_normal((300, 2))
+    write("ranks.h5", x=x, y=x[:, :1] + rng.standard_normal((300, 1)))
+    one = mi("ranks.h5", "--block", 120, "--shuffles", 3)
+    for ranks in 2, 3:
+        other = mi("ranks.h5", "--block", 120, "--shuffles", 3, ranks=ranks)
         assert all(np.allclose(one[k], other[k], rtol=0, atol=1e-10) for k in one), f"{ranks}: {one} {other}"
 
 
@@ -266,7 +266,7 @@ def main():
     cases.run("independent", independent)
     cases.run("the same on any number of ranks", ranks_agree)
     cases.run("refused", refused)
-    for ranks in 1, 2, 3:
+    for ranks in 1, 3:
         cases.run(f"hessian on {ranks}", hessian, ranks)
     cases.run("hessian of normal samples", hessian_normal)
     cases.end()

@@ -45,8 +45,8 @@ typedef struct {
     int64_t *perm;         /* [M] the shuffle */
     mige_score *score;
     int score_n, score_dim;
-    double *Z, *N, *S;                 /* [M][D], the latter two of a block; */
-    double *work;                      /* [M][D] or less: normal part's */
+    double *Z, *work;                  /* [M][D] */
+    double *N, *S;                     /* [block][D] noise and scores */
     double *C, *lambda, *noise, *part; /* [D][D], [D], [D], [M] */
     double *each;                      /* [M] samples' contributions to the value */
     sums *sums;                        /* [runs] */
@@ -69,10 +69,10 @@ int mige_mi_least(int D) {
 }
 
 double mige_mi_value_bytes(int M, int D, const mige_mi_value_options *o) {
-    int block = M < o->block ? M : o->block;
-    double all = 8. * M * D, maps = mige_map_bytes(o->score.precondition, M, D) + 2 * all;
-    double sets = 4 * all + 8. * M * 4 + 8. * D * D;
-    return all + fmax(maps, sets + mige_score_forecast(block, D, 1, &o->score).bytes);
+    double block = fmin(M, o->block), all = 8. * M * D,
+           maps = mige_map_bytes(o->score.precondition, M, D) + 2 * all;
+    double score = mige_score_forecast((int)block, D, 1, &o->score).bytes;
+    return 3 * all + 8. * (4. * M + 2 * block * D + (double)D * D) + fmax(maps, score);
 }
 
 /* ---- one item of work */
@@ -186,8 +186,9 @@ static int run(job *w, int which, const int64_t *perm, int keep, int most, int d
 /* The value, then the test: what does not move, the samples as they are and every shuffle. */
 static int run_all(job *w) {
     const mige_mi_value_options *o = w->o;
-    int draws = o->draws ? o->draws : (ENOUGH + w->M - 1) / w->M,
-        test = o->block < TEST_BLOCK ? o->block : TEST_BLOCK;
+    int draws = o->draws ? o->draws : (ENOUGH + w->M - 1) / w->M, least = 2 * mige_mi_least(w->D),
+        test = least > TEST_BLOCK ? least : TEST_BLOCK;
+    if (test > o->block) test = o->block;
     w->items = 0;
     MIGE_TRY(run(w, FIXED | MOVING, NULL, 1, o->block, draws < MOST_DRAWS ? draws : MOST_DRAWS, w->sums));
     if (!o->shuffles) return MIGE_OK;
@@ -240,10 +241,11 @@ static int compute(job *w, double *shuffled, mige_mi_estimate *e) {
 /* ---- the variables and their groups */
 
 static int take_memory(job *w, int ngroups) {
-    size_t M = (size_t)w->M, D = (size_t)w->D, runs = (size_t)w->o->shuffles + 3;
+    size_t M = (size_t)w->M, D = (size_t)w->D, runs = (size_t)w->o->shuffles + 3,
+           block = w->M < w->o->block ? M : (size_t)w->o->block;
     return MIGE_TAKE(&w->pool, MIGE_BLOCK(w->v, M * D), MIGE_BLOCK(w->groups, ngroups), MIGE_BLOCK(w->order, M),
                      MIGE_BLOCK(w->by_class, M), MIGE_BLOCK(w->perm, M), MIGE_BLOCK(w->Z, M * D),
-                     MIGE_BLOCK(w->N, M * D), MIGE_BLOCK(w->S, M * D), MIGE_BLOCK(w->work, M * D),
+                     MIGE_BLOCK(w->N, block * D), MIGE_BLOCK(w->S, block * D), MIGE_BLOCK(w->work, M * D),
                      MIGE_BLOCK(w->C, D * D), MIGE_BLOCK(w->lambda, D), MIGE_BLOCK(w->noise, D),
                      MIGE_BLOCK(w->part, M), MIGE_BLOCK(w->each, M), MIGE_BLOCK(w->sums, runs));
 }
