@@ -3,14 +3,18 @@
 #define MIGE_APP_H
 
 #include "app/commands.h"
+#include "mige/array.h"
 #include "mige/comm.h"
 #include "mige/data.h"
+#include "mige/error.h"
+#include "mige/io.h"
 #include "mige/nn.h"
 #include "mige/options.h"
 #include "mige/precondition.h"
 #include "mige/score.h"
 #include "study/probe.h"
 #include "study/study.h"
+#include "study/truth.h"
 #include "train/memory.h"
 #include "train/options.h"
 
@@ -40,8 +44,10 @@ typedef struct {
     /* files */
     char input[MIGE_OPT_TEXT_SIZE], dataset[MIGE_OPT_TEXT_SIZE], output[MIGE_OPT_TEXT_SIZE];
     char points[MIGE_OPT_TEXT_SIZE], points_dataset[MIGE_OPT_TEXT_SIZE];
-    int transpose, format, compress;
+    int transpose, format, compress, hessian;
     char from[MIGE_OPT_TEXT_SIZE], resize[MIGE_OPT_TEXT_SIZE];
+    char x[MIGE_OPT_TEXT_SIZE], y[MIGE_OPT_TEXT_SIZE], given[MIGE_OPT_TEXT_SIZE]; /* mi */
+    int64_t shuffles, block;
     int64_t keep_train, keep_test;
 } config;
 
@@ -63,7 +69,7 @@ mige_memory memory_of(const app *a);
 int config_score(const config *c, mige_score_options *o);
 /* --check, as a sum of CHECK_... of train/model.h. Errors: MIGE_EUSAGE (an unknown name). */
 int config_checks(const config *c, int *checks);
-/* The defaults that the objective asked for prefers, then once more what was given. */
+/* The defaults that the objective asked for, or mi, prefers, then once more what was given. */
 int config_presets(const app *a, config *c);
 /* Warns of options that were given and that nothing reads. Errors: MIGE_EUSAGE, what belongs to eigenvalues where
  * the estimator has none. */
@@ -75,6 +81,8 @@ int check_output(const config *c, const char *output, int of_run);
 int check_not_written(const config *c, const char *file);
 /* That a training writes over none of what it reads. On one rank. */
 int check_run_folder(const config *c);
+/* A data set of samples, by `usual` if none is named, which is not to be the output. On any rank. */
+int open_samples(const config *c, const char *path, const char *name, const char *usual, mige_array **a);
 
 /* The commands. Collective. */
 #define COMMAND_FUNCTION(BIT, NAME, ...) int cmd_##NAME(app *a);

@@ -18,6 +18,8 @@ enum {
         "Writes the learnt features of a data file, in its order.") \
     ROW(SCORE, score, 0, "input", "output", "--input F.h5 --dataset /NAME --output S.h5", \
         "Estimates the score (gradient of the log density) of anyone's samples.") \
+    ROW(MI, mi, 0, "input", "", "--input F.h5 --x /NAME --y /NAME [--output S.h5]", \
+        "Estimates the mutual information of anyone's paired samples, with its error and a test against 0.") \
     ROW(TOY, toy, SIGNALS, "", "output", \
         "--dims 5,10,20 --methods mige,mine,mine-f --output F.h5 [--OPTION VALUE]...", \
         "Gradients of mutual information where the true one is known: correlated Gaussians, and maps of them.") \

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ESTIMATE = TRAIN | SCORE | TOY | SCALE };
+enum { ESTIMATE = TRAIN | SCORE | MI | TOY | SCALE };
 
 #define COMMAND(BIT, NAME, FLAGS, NEEDS, WRITES, USAGE, HELP) {#NAME, BIT, HELP, USAGE},
 static const mige_command commands[] = {COMMANDS(COMMAND)};
@@ -33,19 +33,25 @@ static const mige_option options[] = {
         "run, unless other data is given)"),
     TEXT("out", train.out, "", TRAIN, TRAIN, "RUN", "folder of the run: metrics, checkpoints, configuration"),
     TEXT("run", run, "", PROBE | ENCODE, 0, "RUN", "folder of a trained run"),
-    TEXT("input", input, "", SCORE | PROBE, 0, "FILE",
+    TEXT("input", input, "", SCORE | MI | PROBE, 0, "FILE",
          "the samples: an HDF5 file, .npy or .csv (probe: features as encode writes them, in place of a run)"),
     TEXT("dataset", dataset, "/samples", SCORE, 0, "/NAME",
          "data set of the samples in an HDF5 file, [M,D] or [M], any number type"),
     TEXT("points", points, "", SCORE, 0, "FILE", "other points to give the scores at: a file of any such kind"),
     TEXT("points-dataset", points_dataset, "/points", SCORE, 0, "/NAME", "data set of the points, [Q,D]"),
-    FLAG("transpose", transpose, SCORE, 0,
+    FLAG("transpose", transpose, SCORE | MI, 0,
          "samples are the columns of what is read (MATLAB's are turned by themselves)"),
+    TEXT("x", x, "/x", MI, 0, "/NAME", "data set of the one variable, [M,D], any number type"),
+    TEXT("y", y, "/y", MI, 0, "/NAME", "data set of the other; integers in one column are class labels"),
+    TEXT("given", given, "", MI, 0, "/NAME", "data set of what is known beside: I(x;y|given), with --shuffles 0"),
+    INT("shuffles", shuffles, "19", 0, 1e6, MI, 0, "N", "of y, for the p-value: where the information is 0"),
+    INT("block", block, "5120", 8, 1e6, MI, 0, "samples", "most of a score problem: more are split at random"),
+    FLAG("hessian", hessian, SCORE, 0, "the diagonal of the Hessian of the log density, too"),
     CHOICE("format", format, "cifar10", MIGE_FORMATS, CONVERT, 0,
            "official files; or a folder of pictures, PNG or JPEG, a class"),
     TEXT("from", from, "", CONVERT, 0, "DIR", "folder of the files"),
     TEXT("resize", resize, "", CONVERT, 0, "N|HxW", "of folder: bring all pictures to this size"),
-    TEXT("output", output, "", PROBE | ENCODE | SCORE | CONVERT | TOY | SCALE, ALL, "F.h5",
+    TEXT("output", output, "", PROBE | ENCODE | SCORE | MI | CONVERT | TOY | SCALE, ALL, "F.h5",
          "the file to write (probe: RUN/probe.h5 if not given)"),
     INT("train", keep_train, "0", 0, 1e9, CONVERT, 0, "N",
         "keep this many training images, balanced over classes; 0: all"),
@@ -138,8 +144,12 @@ static const mige_option options[] = {
     TEXT("rho", study.rho, "", TOY | SCALE, 0, "A:B:N",
          "N correlations from A to B; if not given, toy: -0.8:0.8:32, scale: -0.8:0.8:4"),
     INT("repeats", study.repeats, "1", 1, 1e6, TOY | SCALE, 0, "N", "draws of the samples"),
-    CHOICE("problem", study.problem, "gaussian", "gaussian|cubic|asinh|sine|radial|scaled", TOY | SCALE, 0,
-           "map of y: none, y^3, asinh y, y + 0.4 sin 2y, y/(1+|y|^2/D), dimensions scaled 0.1 to 10"),
+    CHOICE(
+        "problem", study.problem, "gaussian", TRUTH_PROBLEMS, TOY | SCALE, 0,
+        "correlated normal x and y, the latter as it is, y^3, asinh y, y + 0.4 sin 2y, y/(1+|y|^2/D), scaled 0.1 "
+        "to "
+        "10; both through the normal distribution function, |u|^1.5, spirals; two pairs of D correlated; all of x "
+        "and y alike; Student's with 2 and 3 degrees of freedom; uniform x and noise of width rho"),
     FLAG("rotate", study.rotate, TOY | SCALE, 0, "a random rotation of y after the map"),
     INT("critic-repeats", study.critic_repeats, "0", 0, 1e6, TOY, 0, "N",
         "draws for the methods that train critics; 0: as --repeats"),
@@ -266,6 +276,11 @@ static int apply_preset(const app *a, config *c, const char *preset) {
 
 int config_presets(const app *a, config *c) {
     const train_options *o = &a->cfg.train;
+    if (a->command->bit == MI) {
+        MIGE_TRY(mige_options_defaults(&option_table, c));
+        return apply_preset(a, c,
+                            "estimator=stein eta=0.1 width-scale=0.5 calibrate=stein precondition=normal-scores");
+    }
     const objective *j = objective_find(o->task, o->objective);
     if (!j) return MIGE_EUSAGE;
     MIGE_TRY(mige_options_defaults(&option_table, c));

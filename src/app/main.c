@@ -155,11 +155,11 @@ static int check_files(const app *a) {
     return check_output(&a->cfg, a->cfg.output, 0);
 }
 
-/* Defaults of train depend on what is trained: its options are read twice. */
+/* Defaults of train depend on what is trained, and mi has its own: their options are read twice. */
 static int parse(app *a, int count, char **words, int *help) {
     MIGE_TRY(mige_options_defaults(&option_table, &a->cfg));
     MIGE_TRY(mige_options_parse(&option_table, a->command, &a->cfg, count, words, help));
-    if (*help || a->command->bit != TRAIN) return MIGE_OK;
+    if (*help || !(a->command->bit & (TRAIN | MI))) return MIGE_OK;
     static config preset;
     MIGE_TRY(config_presets(a, &preset));
     a->cfg = preset;

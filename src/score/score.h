@@ -34,6 +34,7 @@ typedef struct estimator_ops {
     /* Before calibration; X [M][D] as they came. May fill in s->info. */
     int (*samples)(mige_score *s, const double *X, double *S);
     int (*points)(mige_score *s, int Q, const double *P, double *S);
+    int (*hessian)(mige_score *s, int Q, const double *P, double *H); /* calibrated; NULL: has none */
 } estimator_ops;
 
 #define ESTIMATOR_OPS(NAME, name) extern const estimator_ops name##_ops;
@@ -79,6 +80,9 @@ int gram_make(mige_score *s, gram *g);
  * Collective; errors agreed. */
 typedef void (*gram_add_fn)(const mige_score *s, int n, const double *k, const double *q, double *S);
 int gram_points(mige_score *s, const gram *g, gram_add_fn add, int Q, const double *P, double *S);
+/* H [Q][D] = the d-th derivatives of the d-th scores (alpha k(q,X) C - beta b(q)) A, A the calibration, beta >= 0.
+ * Collective; errors agreed. */
+int gram_hessian(const mige_score *s, const gram *g, double alpha, double beta, int Q, const double *P, double *H);
 
 /* (K + eta I)^-1 for several right-hand sides by conjugate gradients, K made again in each product and never
  * stored. The preconditioner is Nystroem's: K ~ k(X,L) k(L,L)^-1 k(L,X) of r landmarks L among the samples, plus

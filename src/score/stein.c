@@ -140,6 +140,11 @@ static int points(mige_score *s, int Q, const double *P, double *S) {
     return gram_points(s, &e->gram, add_prior, Q, P, S);
 }
 
+static int hessian(mige_score *s, int Q, const double *P, double *H) {
+    const stein *e = s->self;
+    return gram_hessian(s, &e->gram, 1 / s->o.stein.eta, s->o.stein.iterations / s->o.stein.eta, Q, P, H);
+}
+
 const estimator_ops stein_ops = {{"stein", MIGE_STEIN_SOLVERS, 0, "stein", "cg"},
                                  sizeof(stein),
                                  offsetof(mige_score_options, stein.solver),
@@ -148,4 +153,5 @@ const estimator_ops stein_ops = {{"stein", MIGE_STEIN_SOLVERS, 0, "stein", "cg"}
                                  create,
                                  destroy,
                                  samples,
-                                 points};
+                                 points,
+                                 hessian};
