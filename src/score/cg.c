@@ -21,7 +21,7 @@ struct cg {
     double *all, *image;         /* and its product; [M][D] */
     double *dots;                /* [5][D] */
     const mige_matrix *K;        /* the panels' places, on a grid of one row */
-    float *x, *x_norms;          /* [M][D], [M] the samples in single precision */
+    float *x, *x_norms, *u;      /* [M][D], [M], [M]: samples in single precision, their norms, exp(-scale |x|^2) */
     float *v, *y, *mine, *piece; /* [M][D], [M][D], own rows [D] of a product; a part of a panel */
 };
 
@@ -31,7 +31,7 @@ enum { PIECE_ROWS = 512 }; /* no block is larger */
 double cg_bytes(int M, int D, int ranks) {
     double m = M, rows = ceil(m / ranks), nb = 256;
     return nystroem_bytes(M, D, ranks) + 8 * (6 * rows * D + 2 * m * D + 5. * D) +
-           4 * (3 * m * D + m + rows * D + PIECE_ROWS * nb) + 12. * ranks;
+           4 * (3 * m * D + 2 * m + rows * D + PIECE_ROWS * nb) + 12. * ranks;
 }
 
 int cg_create(const mige_comm *c, const mige_matrix *K, int D, mige_pool *pool, cg **out) {
@@ -47,8 +47,8 @@ int cg_create(const mige_comm *c, const mige_matrix *K, int D, mige_pool *pool, 
                         MIGE_BLOCK(s->S, n), MIGE_BLOCK(s->Q, n), MIGE_BLOCK(s->all, m * d),
                         MIGE_BLOCK(s->image, m * d), MIGE_BLOCK(s->dots, 5 * d));
     if (!err)
-        err = MIGE_TAKE(pool, MIGE_BLOCK(s->x, m * d), MIGE_BLOCK(s->x_norms, m), MIGE_BLOCK(s->v, m * d),
-                        MIGE_BLOCK(s->y, m * d), MIGE_BLOCK(s->mine, n),
+        err = MIGE_TAKE(pool, MIGE_BLOCK(s->x, m * d), MIGE_BLOCK(s->x_norms, m), MIGE_BLOCK(s->u, m),
+                        MIGE_BLOCK(s->v, m * d), MIGE_BLOCK(s->y, m * d), MIGE_BLOCK(s->mine, n),
                         MIGE_BLOCK(s->piece, (size_t)PIECE_ROWS * (size_t)K->grid->nb));
     return mige_agree(c, err);
 }
@@ -65,7 +65,10 @@ int cg_prepare(cg *s, const double *X, double scale, double eta) {
     s->precise = 0;
     s->loss = INFINITY;
     for (size_t i = 0; i < M * D; i++) s->x[i] = (float)X[i];
-    for (size_t m = 0; m < M; m++) s->x_norms[m] = cblas_sdot(s->D, s->x + m * D, 1, s->x + m * D, 1);
+    for (size_t m = 0; m < M; m++) {
+        s->x_norms[m] = cblas_sdot(s->D, s->x + m * D, 1, s->x + m * D, 1);
+        s->u[m] = (float)exp(-scale * s->x_norms[m]);
+    }
     MIGE_TRY(nystroem_make(&s->P, X, scale, eta));
     mige_clock_count_flops(MIGE_PHASE_EIGEN, nystroem_flops(s->M, s->D) / s->c->size);
     return MIGE_OK;
@@ -74,15 +77,18 @@ int cg_prepare(cg *s, const double *X, double scale, double eta) {
 /* ---- products with K in single precision: half the bytes and twice the rate; some residuals are found in double
  */
 
-/* exp(-scale |x_i - x_j|^2); local rows are global, since the grid has one row. */
+/* Of exp(-scale |x_i - x_j|^2) = u_i u_j exp(2 scale x_i.x_j) only what u_i u_j leaves, which is smaller, and the
+ * more so the more dimensions there are: sums of it lose less by rounding. Local rows are global, since the grid
+ * has one row. */
 static void make_piece(cg *s, const mige_panel *p) {
     int D = s->D, rows = p->rows, col = mige_col(s->K, p->jl);
     cblas_sgemm(CblasColMajor, CblasTrans, CblasNoTrans, rows, p->cols, D, -2, s->x + (size_t)p->il * (size_t)D, D,
                 s->x + (size_t)col * (size_t)D, D, 0, s->piece, rows);
     for (int j = 0; j < p->cols; j++) {
         float *column = s->piece + (size_t)j * (size_t)rows;
-        kernel_exp_single(rows, (float)s->scale, s->x_norms + p->il, s->x_norms[col + j], column);
-        if (j < p->diagonal) column[j] = 1; /* whatever rounding does */
+        kernel_exp_single(rows, (float)s->scale, s->x_norms + p->il, s->x_norms[col + j], s->u + p->il,
+                          s->u[col + j], column);
+        if (j < p->diagonal) column[j] = 1 - s->u[col + j] * s->u[col + j]; /* whatever rounding does */
     }
 }
 
@@ -99,6 +105,18 @@ static void multiply_piece(cg *s, const mige_panel *p) {
                     s->v + row + square * w, D, s->piece + square, p->rows, 1, s->y + col, D);
 }
 
+/* Y += u u' V */
+static int add_product_of_norms(cg *s, const double *V, double *Y) {
+    size_t D = (size_t)s->D;
+    const float *u = s->u + s->own.first;
+    double *sums = s->dots;
+    memset(sums, 0, D * sizeof *sums);
+    for (size_t m = 0; m < (size_t)s->own.count; m++) cblas_daxpy(s->D, (double)u[m], V + m * D, 1, sums, 1);
+    MIGE_TRY(mige_sum(s->c, sums, D));
+    for (size_t m = 0; m < (size_t)s->own.count; m++) cblas_daxpy(s->D, (double)u[m], sums, 1, Y + m * D, 1);
+    return MIGE_OK;
+}
+
 static int multiply_single(cg *s, const double *V, double *Y) {
     size_t n = (size_t)s->own.count * (size_t)s->D;
     for (size_t i = 0; i < n; i++) s->mine[i] = (float)V[i];
@@ -113,7 +131,7 @@ static int multiply_single(cg *s, const double *V, double *Y) {
     }
     MIGE_TRY(mige_rows_sum(&s->own, s->D, s->y, s->mine));
     for (size_t i = 0; i < n; i++) Y[i] = (double)s->mine[i];
-    return MIGE_OK;
+    return add_product_of_norms(s, V, Y);
 }
 
 /* Y = (K + eta I) V, own rows of both. */
@@ -127,6 +145,7 @@ static int multiply(cg *s, kernel *k, int precise, const double *V, double *Y) {
         MIGE_TRY(multiply_single(s, V, Y));
     }
     cblas_daxpy((int)n, s->eta, V, 1, Y, 1);
+    mige_clock_count_flops(MIGE_PHASE_APPLY, 3. * s->M * s->M * s->D / s->c->size);
     return MIGE_OK;
 }
 
@@ -223,8 +242,11 @@ static int replace(cg *s, progress *p, double *astray) {
     return find_excess(s, p, s->Z, &p->excess);
 }
 
-/* So much nearer the residual is made in double: single precision is good for some three digits. */
-static const double DIGITS = 1e-2;
+/* How much nearer the residual is made in double again: where what single precision loses is about to show, and
+ * once early on, to know how much that is. */
+static double digits(const cg *s) {
+    return isfinite(s->loss) ? fmin(1e-2, fmax(1e-4, 30 * s->loss)) : 1e-2;
+}
 /* What is found astray at most, of the residual, where the directions are kept. */
 static const double KEPT = 0.25;
 /* An error that no precision brings down is accepted up to here, with a warning. */
@@ -269,7 +291,7 @@ static int solve(cg *s, progress *p) {
             p->best_at = i;
         }
         if (p->excess <= 1 && !s->precise && s->loss * p->level < 0.5) return MIGE_OK;
-        if (p->excess > 1 && p->excess > DIGITS * p->level && i - p->best_at < PATIENCE)
+        if (p->excess > 1 && p->excess > digits(s) * p->level && i - p->best_at < PATIENCE)
             MIGE_TRY(turn(s, p, 0));
         else
             MIGE_TRY(look_again(s, p, i, &done));

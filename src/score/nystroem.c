@@ -11,11 +11,12 @@ enum { STRETCH = 2048 }; /* rows whose part of F'F is summed in single precision
 static const double LANDMARK_SHARE = 0.05;
 
 /* Past the leading eigenvalues, those that a larger preconditioner still would catch are many and small: it would
- * cost more than the iterations that it saves. So it costs about what five products with K do: 2 M r^2 flops
- * against 3 M^2 D. */
+ * cost more than the iterations that it saves. So it costs about what six products with K do, 2 M r^2 flops against
+ * 3 M^2 D. */
 static int landmarks_for(int M, int D) {
-    int r = (int)(2.5 * sqrt((double)M * D)), most = (M + 1) / 2;
-    return r < most ? r : most;
+    enum { FEW = 512 };
+    double r = fmax(3 * sqrt((double)M * D), FEW);
+    return (int)fmin(r, (M + 1) / 2);
 }
 
 double nystroem_bytes(int M, int D, int ranks) {
@@ -58,20 +59,30 @@ static int choose_landmarks(nystroem *n, const double *X) {
     return MIGE_OK;
 }
 
-/* The square of a diagonal entry of T is what the landmarks before leave of that one's k(l,l), so that M times its
- * mean over a few falls from one landmark to the next by about the largest eigenvalue that is left: enough of them
- * once that is small beside eta. */
-static int enough_landmarks(const nystroem *n) {
-    double last = INFINITY, most = (double)n->most;
-    for (int r = 64; r <= n->most; r += r / 4) {
-        double left = 0;
-        int width = r / 4;
-        for (size_t i = (size_t)(r - width); i < (size_t)r; i++) left += pow(n->T[i * (size_t)n->most + i], 2);
-        left *= n->M / (double)width;
-        if (last - left < n->eta / 4 * width) return r;
-        last = left;
+/* Mean and variance of the squared diagonal entries of T in [from, to). */
+static void look_at(const nystroem *n, int from, int to, double *mean, double *variance) {
+    double sum = 0, squares = 0, count = to - from;
+    for (size_t i = (size_t)from; i < (size_t)to; i++) {
+        double left = pow(n->T[i * (size_t)n->most + i], 2);
+        sum += left;
+        squares += left * left;
     }
-    return (int)most;
+    *mean = sum / count;
+    *variance = fmax(0, squares / count - *mean * *mean);
+}
+
+/* The square of a diagonal entry of T is what the landmarks before leave of that one's k(l,l), so that M times its
+ * mean falls from one landmark to the next by about the largest eigenvalue that is left: enough of them once that
+ * is, chance allowed for, small beside eta. */
+static int enough_landmarks(const nystroem *n) {
+    for (int r = 128; r <= n->most; r += r / 4) {
+        double before, after, v, w;
+        int width = r / 4;
+        look_at(n, r - 2 * width, r - width, &before, &v);
+        look_at(n, r - width, r, &after, &w);
+        if (n->M * (before - after + 2 * sqrt((v + w) / width)) < n->eta / 2 * width) return r;
+    }
+    return n->most;
 }
 
 static int factor_landmarks(nystroem *n) {

@@ -20,7 +20,7 @@ typedef struct {
 /* Below this order one rank's Cholesky is as fast as many ranks'. */
 enum { WORTH_DISTRIBUTING = 1024 };
 /* A solve by conjugate gradients takes about this many products. */
-enum { CG_PRODUCTS = 25 };
+enum { CG_PRODUCTS = 15 };
 
 static int ranks_for(int M, int ranks) {
     return M < WORTH_DISTRIBUTING ? 1 : ranks;
