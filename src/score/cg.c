@@ -180,7 +180,8 @@ typedef struct {
     double *rz, *norm2; /* [D] */
 } progress;
 
-/* The worst column of a over the tolerance. Sums are the same on every rank, and so are all decisions. */
+/* The worst column of a over the tolerance: a preconditioned residual is the error, times eigenvalues from 1 up.
+ * Sums are the same on every rank, and so are all decisions. */
 static int find_excess(cg *s, const progress *p, const double *a, double *excess) {
     double *a2 = s->dots + 3 * s->D;
     MIGE_TRY(column_dots(s, a, a, a2));
@@ -245,7 +246,7 @@ static int replace(cg *s, progress *p, double *astray) {
 /* How much nearer the residual is made in double again: where what single precision loses is about to show, and
  * once early on, to know how much that is. */
 static double digits(const cg *s) {
-    return isfinite(s->loss) ? fmin(1e-2, fmax(1e-4, 30 * s->loss)) : 1e-2;
+    return isfinite(s->loss) ? fmin(1e-2, fmax(1e-4, 10 * s->loss)) : 1e-2;
 }
 /* What is found astray at most, of the residual, where the directions are kept. */
 static const double KEPT = 0.25;
@@ -290,8 +291,9 @@ static int solve(cg *s, progress *p) {
             p->best = p->excess;
             p->best_at = i;
         }
-        if (p->excess <= 1 && !s->precise && s->loss * p->level < 0.5) return MIGE_OK;
-        if (p->excess > 1 && p->excess > digits(s) * p->level && i - p->best_at < PATIENCE)
+        int sure = !s->precise && s->loss * p->level < 0.5; /* single precision will do to the end */
+        if (p->excess <= 1 && sure) return MIGE_OK;
+        if (p->excess > 1 && (sure || p->excess > digits(s) * p->level) && i - p->best_at < PATIENCE)
             MIGE_TRY(turn(s, p, 0));
         else
             MIGE_TRY(look_again(s, p, i, &done));
@@ -303,17 +305,34 @@ static int solve(cg *s, progress *p) {
                       MOST_ITERATIONS, p->excess * p->tolerance);
 }
 
+/* X = B c / eta, the last solution, whose product is known to be the last B: the residual is B - c B_last. */
+static int begin(cg *s, progress *p) {
+    size_t D = (size_t)s->D;
+    double *up = s->dots, *down = s->dots + 3 * D;
+    if (p->first) return MIGE_OK;
+    MIGE_TRY(column_dots(s, s->R, s->R, up));
+    MIGE_TRY(column_dots(s, s->R, s->B, down));
+    for (size_t d = 0; d < D; d++) up[d] = down[d] > 0 ? up[d] / down[d] : 0;
+    for (size_t m = 0; m < (size_t)s->own.count; m++)
+        for (size_t d = 0; d < D; d++) {
+            s->X[m * D + d] = up[d] * s->R[m * D + d] / s->eta;
+            s->R[m * D + d] -= up[d] * s->B[m * D + d];
+        }
+    return MIGE_OK;
+}
+
 int cg_solve(cg *s, kernel *k, double tolerance, int first, double *B) {
-    size_t n = (size_t)s->own.count * (size_t)s->D;
+    size_t D = (size_t)s->D, n = (size_t)s->own.count * D;
     progress p = {.k = k, .tolerance = tolerance, .first = first, .best = INFINITY, .level = 1 / tolerance};
-    p.rz = s->dots + s->D;
-    p.norm2 = s->dots + 2 * s->D;
-    memcpy(s->B, B + s->own.first * s->D, n * sizeof *B);
-    memcpy(s->R, s->B, n * sizeof *B);
+    p.rz = s->dots + D;
+    p.norm2 = s->dots + 2 * D;
+    memcpy(s->R, B + s->own.first * s->D, n * sizeof *B);
     memset(s->X, 0, n * sizeof *B);
     memset(s->S, 0, n * sizeof *B);
+    int err = begin(s, &p);
+    memcpy(s->B, B + s->own.first * s->D, n * sizeof *B);
     mige_progress_begin("conjugate gradients", 1000);
-    int err = solve(s, &p);
+    if (!err) err = solve(s, &p);
     mige_progress_end();
     return err ? err : mige_rows_gather(&s->own, s->D, s->X, B);
 }

@@ -93,10 +93,10 @@ double cg_bytes(int M, int D, int ranks);
 /* The preconditioner for samples X [M][D], kernel exp(-scale |x - y|^2). Collective. Errors, agreed: MIGE_ENUMERIC.
  */
 int cg_prepare(cg *s, const double *X, double scale, double eta);
-/* B [M][D], the same on every rank <- (K + eta I)^-1 B. Stops when the preconditioned residual, which is about the
- * error, is below tolerance times the solution, column by column, of this solve or, unless `first`, of the last
- * first one. An error that stays above that, but small, is warned of. Collective. Errors, agreed: MIGE_ENUMERIC
- * when it does not converge. */
+/* B [M][D], the same on every rank <- (K + eta I)^-1 B. Unless `first`, B must be eta times what the last call
+ * gave. Stops when the error, as the preconditioned residual tells it, is below tolerance times the solution,
+ * column by column, of the last first one. An error that stays above that, but small, is warned of. Collective.
+ * Errors, agreed: MIGE_ENUMERIC when it does not converge. */
 int cg_solve(cg *s, kernel *k, double tolerance, int first, double *B);
 
 #endif
