@@ -414,11 +414,13 @@ static void tikhonov_scores(const hard_case *h, int solver, double tolerance, co
 }
 
 /* Conjugate gradients against the stored matrix, where they have a hard time: many eigenvalues about the ridge, one
- * dimension, clusters far apart, so far that single precision tells no distance inside them, a small ridge. */
+ * dimension, clusters far apart, so far that single precision tells no distance inside them, heavy tails and a
+ * small ridge. */
 static void without_matrix(void **state) {
     static const hard_case hard[] = {{600, 24, 0, 1, 0, 0.01},   {1100, 1, 0, 0.25, 0, 0.01},
                                      {301, 4, 20, 1, 0, 0.01},   {301, 4, 100, 1, 0, 0.01},
-                                     {300, 3, 1000, 1, 3, 0.01}, {300, 3, 0, 3, 0, 1e-6}};
+                                     {300, 3, 1000, 1, 3, 0.01}, {300, 3, 0, 3, 0, 1e-6},
+                                     {700, 3, 0, 1.5, 0, 1e-4}};
     const double tolerances[] = {mige_score_defaults().stein.tolerance, 1e-8};
     (void)state;
     for (size_t i = 0; i < sizeof hard / sizeof *hard; i++) {

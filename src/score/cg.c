@@ -25,7 +25,7 @@ struct cg {
     float *v, *y, *mine, *piece; /* [M][D], [M][D], own rows [D] of a product; a part of a panel */
 };
 
-enum { MOST_ITERATIONS = 2000, PATIENCE = 30 };
+enum { MOST_ITERATIONS = 2000, PATIENCE = 100 };
 enum { PIECE_ROWS = 512 }; /* no block is larger */
 
 double cg_bytes(int M, int D, int ranks) {

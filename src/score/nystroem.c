@@ -12,11 +12,11 @@ static const double LANDMARK_SHARE = 0.05;
 
 /* Past the leading eigenvalues, those that a larger preconditioner still would catch are many and small: it would
  * cost more than the iterations that it saves. So it costs about what six products with K do, 2 M r^2 flops against
- * 3 M^2 D. */
+ * 3 M^2 D. A few samples are all landmarks. */
 static int landmarks_for(int M, int D) {
     enum { FEW = 512 };
     double r = fmax(3 * sqrt((double)M * D), FEW);
-    return (int)fmin(r, (M + 1) / 2);
+    return (int)fmin(r, M <= FEW ? M : (M + 1) / 2);
 }
 
 double nystroem_bytes(int M, int D, int ranks) {
@@ -161,7 +161,8 @@ int nystroem_make(nystroem *n, const double *X, double scale, double eta) {
     MIGE_TRY(mige_bcast(n->c, 0, &n->r, sizeof n->r));
     make_factor(n, own);
     square_factor(n);
-    MIGE_TRY(mige_sum(n->c, n->G, (size_t)n->r * (size_t)n->r));
+    for (size_t j = 0, w = (size_t)n->r; j < w; j++) /* whole, a sum would take its size once more inside MPI */
+        MIGE_TRY(mige_sum(n->c, n->G + j * w + j, w - j));
     return mige_agree(n->c, factor_inner(n));
 }
 
