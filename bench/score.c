@@ -3,6 +3,7 @@
  *
  *   score M D SOLVER [THRESHOLD]      one problem on all ranks
  *   score pair M SOLVER [THRESHOLD]   a step's two problems, 64 and 128 dimensions, as mige_problems deals them out
+ *   score cg M D                      one problem on all ranks by iterated Tikhonov, the matrix never stored
  */
 #include "mige/score.h"
 #include "mige/blas.h"
@@ -70,11 +71,12 @@ static double rate(enum mige_phase p) {
 static int run(const mige_comm *c, int argc, char **argv) {
     work w = {0};
     double median;
-    int pair = !strcmp(argv[1], "pair"), M = atoi(argv[pair ? 2 : 1]), D = pair ? 64 : atoi(argv[2]),
-        dims[] = {64, 128};
+    int pair = !strcmp(argv[1], "pair"), cg = !strcmp(argv[1], "cg"), M = atoi(argv[pair || cg ? 2 : 1]),
+        D = pair ? 64 : atoi(argv[cg ? 3 : 2]), dims[] = {64, 128};
+    const char *solver = cg ? "cg" : argv[3];
     mige_score_options o = mige_score_defaults();
-    if (!strcmp(argv[3], "cholesky") || !strcmp(argv[3], "cg")) o.estimator = MIGE_ESTIMATOR_STEIN;
-    MIGE_TRY(mige_score_set_solver(&o, argv[3]));
+    if (!strcmp(solver, "cholesky") || !strcmp(solver, "cg")) o.estimator = MIGE_ESTIMATOR_STEIN;
+    MIGE_TRY(mige_score_set_solver(&o, solver));
     if (argc > 4) o.eigen.threshold = atof(argv[4]);
     if (pair) {
         MIGE_TRY(mige_problems_create(c, M, 2, dims, &o, &w.pair));
@@ -91,7 +93,7 @@ static int run(const mige_comm *c, int argc, char **argv) {
     if (c->rank == 0)
         printf("%s-%d-%s-%d %.6f J %d gram %.6f eigen %.6f apply %.6f gram-rate %.3f eigen-rate %.3f apply-rate "
                "%.3f\n",
-               pair ? "pair" : "score", M, argv[3], c->size, median, J, phase(MIGE_PHASE_GRAM),
+               pair ? "pair" : "score", M, solver, c->size, median, J, phase(MIGE_PHASE_GRAM),
                phase(MIGE_PHASE_EIGEN), phase(MIGE_PHASE_APPLY), rate(MIGE_PHASE_GRAM), rate(MIGE_PHASE_EIGEN),
                rate(MIGE_PHASE_APPLY));
     mige_problems_destroy(&w.pair);
@@ -107,9 +109,11 @@ int main(int argc, char **argv) {
     MPI_Init(&argc, &argv);
     mige_comm_create(MPI_COMM_WORLD, &c);
     mige_blas_threads(1);
-    int err = argc < 4
-                  ? mige_raise(MIGE_EUSAGE, "usage: score M D SOLVER [THRESHOLD] | score pair M SOLVER [THRESHOLD]")
-                  : run(&c, argc, argv);
+    int err =
+        argc < 4
+            ? mige_raise(MIGE_EUSAGE,
+                         "usage: score M D SOLVER [THRESHOLD] | score pair M SOLVER [THRESHOLD] | score cg M D")
+            : run(&c, argc, argv);
     if (err) fprintf(stderr, "score: %s\n", mige_error());
     mige_comm_destroy(&c);
     MPI_Finalize();

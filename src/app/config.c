@@ -174,8 +174,8 @@ static const mige_option options[] = {
          "factor on the median width; none on a fixed one"),
     CHOICE("solver", solver, "auto", MIGE_SCORE_SOLVERS, ESTIMATE, 0,
            "ssge: of the eigenproblem; stein: cholesky, or cg, which never stores the matrix"),
-    REAL("tolerance", tolerance, "1e-8", 1e-14, 1, ESTIMATE, 0, "X",
-         "tolerance of --solver subspace (residuals) and cg (scores)"),
+    REAL("tolerance", tolerance, "0", 0, 1, ESTIMATE, 0, "X",
+         "tolerance of --solver subspace (residuals) and cg (scores); 0: 1e-8 and 1e-4"),
     TEXT("check", check, "", ESTIMATE, TRAIN | TOY, "LIST",
          "eigen: verify every solve of the eigenproblem; train also nan: find the first number that is not finite, "
          "and replica: compare the ranks' parameters, each step"),
@@ -240,9 +240,10 @@ int config_score(const config *c, mige_score_options *o) {
     *o = mige_score_defaults();
     o->eigen.threshold = c->threshold;
     o->eigen.eigen = (int)c->eigen;
-    o->eigen.tolerance = c->tolerance;
     o->estimator = (enum mige_estimator)c->estimator;
-    o->stein = (mige_stein_options){MIGE_STEIN_AUTO, c->eta, (int)c->iterations, c->tolerance};
+    o->stein.eta = c->eta;
+    o->stein.iterations = (int)c->iterations;
+    if (c->tolerance > 0) o->eigen.tolerance = o->stein.tolerance = c->tolerance;
     o->ssm = (mige_ssm_options){c->ssm_steps, (int)c->ssm_hidden, c->ssm_rate};
     o->calibrate = (enum mige_calibrate)c->calibrate;
     o->width_scale = c->width_scale;

@@ -3,6 +3,7 @@
 #include "mige/clock.h"
 #include "mige/error.h"
 #include "mige/options.h"
+#include "score/nystroem.h"
 #include "score/score.h"
 #include <cblas.h>
 #include <math.h>
@@ -19,7 +20,7 @@ typedef struct {
 /* Below this order one rank's Cholesky is as fast as many ranks'. */
 enum { WORTH_DISTRIBUTING = 1024 };
 /* A solve by conjugate gradients takes about this many products. */
-enum { CG_PRODUCTS = 25 };
+enum { CG_PRODUCTS = 15 };
 
 static int ranks_for(int M, int ranks) {
     return M < WORTH_DISTRIBUTING ? 1 : ranks;
@@ -50,7 +51,7 @@ static mige_score_plan plan(int M, int D, int ranks, const mige_score_options *o
     double matrix = stored ? 8 * panel_entries(M, nb, P) + send + 8. * nb * D : cg_bytes(M, D, ranks);
     mige_score_plan p = {.bytes = 8. * M * D + matrix + gram_bytes(M, D, 0, columns, stored),
                          .gram = 3 * square,
-                         .eigen = stored ? m * m * m / 3 : cg_flops(M, D),
+                         .eigen = stored ? m * m * m / 3 : nystroem_flops(M, D),
                          .apply = stored ? 2 * square * k : 3 * square * CG_PRODUCTS * k};
     mige_grid_shape(M, P, &nb, &p.rows, &p.cols);
     return p;
@@ -61,18 +62,19 @@ static int take_memory(mige_score *s) {
     int stored = s->o.stein.solver != MIGE_STEIN_CG;
     MIGE_TRY(mige_symmetric_create(&e->grid, s->M, stored, &e->K));
     MIGE_TRY(MIGE_TAKE(&s->pool, MIGE_BLOCK(e->gram.C, (size_t)s->M * (size_t)s->D)));
-    if (!stored) MIGE_TRY(cg_create(s->c, &e->K, s->D, &s->pool, &e->cg));
     return gram_create(s, &e->K, &e->gram);
 }
 
 static int create(mige_score *s) {
     stein *e = s->self;
     MIGE_TRY(mige_grid_create(s->c, s->M, ranks_for(s->M, s->c->size), nb_for(s->M), &e->grid));
-    return mige_agree(s->c, take_memory(s));
+    MIGE_TRY(mige_agree(s->c, take_memory(s)));
+    return s->o.stein.solver == MIGE_STEIN_CG ? cg_create(s->c, &e->K, s->D, &s->pool, &e->cg) : MIGE_OK;
 }
 
 static void destroy(void *self) {
     stein *e = self;
+    cg_destroy(e->cg);
     mige_matrix_destroy(&e->K);
     mige_grid_destroy(&e->grid);
 }
