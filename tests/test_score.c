@@ -18,6 +18,8 @@ static double *samples(const char *kind, int M, int D, uint32_t salt) {
             if (!strcmp(kind, "crooked") && d > 0) *v = *v * 0.5 + v[-1] * v[-1] * 0.25 * (d % 2 + 1);
             if (!strcmp(kind, "outlier") && m == M / 2) *v = 1e8;
             if (!strcmp(kind, "flat") && d == D / 2) *v = 3.25;
+            if (!strcmp(kind, "fill") && m % 7 == 0 && d == 0) *v = 1e20;
+            if (!strcmp(kind, "remote") && m % 7 == 0) *v += 1 << 28;
             if (!strcmp(kind, "twins") && m >= M / 2) *v = x[(m - M / 2) * D + d];
         }
     return x;
@@ -70,6 +72,10 @@ static const reference_case cases[] = {
     {"identity", "crooked", 47, 4, 3, 0.99, 0, 1, 0, 0, 0, MIGE_CALIBRATE_STEIN},
     {"few", "gauss", 13, 6, 3, 0.99, 0, 1, 0, 0, 0, MIGE_CALIBRATE_STEIN},
     {"both", "crooked", 43, 3, 3, 0.99, 0, 1, 0, 2, 0.02, MIGE_CALIBRATE_STEIN},
+    {"fill", "fill", 131, 4, 5, 0.99, 0, 1, 0, 0, 0, 0},
+    {"fill-tikhonov", "fill", 131, 4, 5, 0.99, 0, 1, 0, 3, 0.01, 0},
+    {"remote", "remote", 61, 3, 5, 0.99, 0, 1, 0, 0, 0, 0},
+    {"remote-tikhonov", "remote", 61, 3, 5, 0.99, 0, 1, 0, 3, 0.01, 0},
 };
 
 static mige_score_options options_of(const reference_case *t, int solver) {
@@ -86,6 +92,10 @@ static mige_score_options options_of(const reference_case *t, int solver) {
     return o;
 }
 
+static int is_far(const reference_case *t) {
+    return !strcmp(t->kind, "fill") || !strcmp(t->kind, "remote");
+}
+
 static void compare_case(const reference_case *t, uint32_t salt, int solver) {
     mige_score_options o = options_of(t, solver);
     size_t n = (size_t)(t->M * t->D), q = (size_t)(t->Q * t->D);
@@ -93,6 +103,7 @@ static void compare_case(const reference_case *t, uint32_t salt, int solver) {
     double *s = malloc(n * sizeof *s), *sp = malloc(q * sizeof *sp);
     mige_score *e;
     for (size_t i = 0; i < q; i++) p[i] *= 1.25;
+    for (int d = 0; d < t->D && is_far(t); d++) p[d] += x[d];
     assert_ok(mige_score_create(&world, t->M, t->D, &o, &e));
     assert_ok(mige_score_samples(e, x, s));
     const mige_score_info *info = mige_score_last(e);
@@ -117,7 +128,8 @@ static void against_definition(void **state) {
     assert_true(refs.n == 4 * sizeof cases / sizeof *cases);
     for (size_t k = 0; k < sizeof cases / sizeof *cases; k++)
         for (int solver = MIGE_SOLVER_AUTO; solver < SOLVERS; solver++)
-            if ((solver >= CHOLESKY) == (cases[k].iterations > 0)) compare_case(&cases[k], (uint32_t)k + 1, solver);
+            if ((solver >= CHOLESKY) == (cases[k].iterations > 0) && !(solver == CG && is_far(&cases[k])))
+                compare_case(&cases[k], (uint32_t)k + 1, solver);
 }
 
 /* Scores of x at its samples and, unless P is NULL, at Q points. */
@@ -275,6 +287,28 @@ static void tikhonov_distributed(void **state) {
             right[i * D + 1] += k * b / (w * w);
         }
     assert_small(ref_distance(left, right, M * D), 1e-10);
+    free(x);
+}
+
+/* So many samples a column that the factor is in single precision, and refined, against the same with columns of
+ * zeros beside them, too many for that. */
+static void tikhonov_refined(void **state) {
+    enum { M = 2063, D = 2, WIDE = 65, Q = 3 };
+    static double y[M * WIDE], s[M * D], t[M * WIDE], u[M * D], p[Q * WIDE], sp[Q * D], tp[Q * WIDE], w, v;
+    mige_score_options o = mige_score_defaults();
+    double *x = samples("crooked", M, D, 30);
+    (void)state;
+    o.estimator = MIGE_ESTIMATOR_STEIN;
+    for (int m = 0; m < M; m++) memcpy(y + m * WIDE, x + m * D, D * sizeof *y);
+    for (int m = 0; m < Q; m++) memcpy(p + m * WIDE, x + m * D, D * sizeof *p);
+    scores(&o, M, D, x, s, Q, x, sp, &w);
+    scores(&o, M, WIDE, y, t, Q, p, tp, &v);
+    for (int m = 0; m < M; m++) memcpy(u + m * D, t + m * WIDE, D * sizeof *u);
+    assert_small(ref_distance(s, u, M * D), 1e-8);
+    assert_small(fabs(w - v), 1e-13);
+    for (int m = 0; m < Q; m++) memcpy(u + m * D, tp + m * WIDE, D * sizeof *u);
+    assert_small(ref_distance(sp, u, Q * D), 1e-7);
+    assert_true(same_everywhere(s, sizeof s));
     free(x);
 }
 
@@ -541,14 +575,23 @@ static void problem_fails(void **state) {
 
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(against_definition),   cmocka_unit_test(exact_median),
-        cmocka_unit_test(symmetries),           cmocka_unit_test(points_are_samples),
-        cmocka_unit_test(used_again),           cmocka_unit_test(one_sample),
-        cmocka_unit_test(bad_samples),          cmocka_unit_test(without_matrix),
-        cmocka_unit_test(bad_options),          cmocka_unit_test(problems),
-        cmocka_unit_test(problems_in_turn),     cmocka_unit_test(problem_fails),
-        cmocka_unit_test(tikhonov_distributed), cmocka_unit_test(stein_identity),
-        cmocka_unit_test(identity_singular),    cmocka_unit_test(solvers),
+        cmocka_unit_test(against_definition),
+        cmocka_unit_test(exact_median),
+        cmocka_unit_test(symmetries),
+        cmocka_unit_test(points_are_samples),
+        cmocka_unit_test(used_again),
+        cmocka_unit_test(one_sample),
+        cmocka_unit_test(bad_samples),
+        cmocka_unit_test(without_matrix),
+        cmocka_unit_test(bad_options),
+        cmocka_unit_test(problems),
+        cmocka_unit_test(problems_in_turn),
+        cmocka_unit_test(problem_fails),
+        cmocka_unit_test(tikhonov_distributed),
+        cmocka_unit_test(tikhonov_refined),
+        cmocka_unit_test(stein_identity),
+        cmocka_unit_test(identity_singular),
+        cmocka_unit_test(solvers),
     };
     refs = ref_load("tests/ref/score.txt");
     ranks_begin(&argc, &argv);
