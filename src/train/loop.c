@@ -153,18 +153,13 @@ static int meet(training *r, boundary *b) {
     return mige_max(r->c, (double *)b, 3);
 }
 
-/* Before the metrics are written; there is nothing to tell of where no step was done. */
 static int record_interval(training *r) {
-    if (!r->t.step) return MIGE_OK;
     MIGE_TRY(interval_measure(&r->t, &r->interval));
     return record(r, INTERVAL, r->interval.values);
 }
 
 static int last_checkpoint(training *r, int periodic) {
-    if (r->saved != r->step) {
-        MIGE_TRY(record_interval(r));
-        checkpoint(r, periodic);
-    }
+    if (r->saved != r->step) checkpoint(r, periodic);
     return finish_saving(r);
 }
 
@@ -216,12 +211,13 @@ static int loop(training *r) {
         MIGE_TRY(trainer_step(&r->t, r->step + 1));
         r->step++;
         MIGE_TRY(record(r, TRAIN, r->t.values));
-        MIGE_TRY(test_if_due(r));
-        show(r);
         MIGE_TRY(meet(r, &b));
         int periodic = b.checkpoint > 0 || (r->every_steps && r->step % r->every_steps == 0);
+        if (periodic || b.flush > 0 || b.stop > 0 || r->step == r->last)
+            MIGE_TRY(record_interval(r)); /* a test would leave its own codes */
+        MIGE_TRY(test_if_due(r));
+        show(r);
         if (r->step < r->last && b.stop > 0) return stop(r, (int)b.stop, periodic);
-        if (periodic || b.flush > 0) MIGE_TRY(record_interval(r));
         if (periodic)
             checkpoint(r, 1);
         else if (b.flush > 0)
