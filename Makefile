@@ -172,12 +172,17 @@ $(B)/obj/io/provenance.o: private override CPPFLAGS += -DMIGE_REVISION='"$(shell
 $(B)/obj/io/provenance.o: $(B)/revision
 
 install: $(B)/mige $(B)/libmige.a ## PREFIX=/usr/local, DESTDIR=
-	install -d $(addprefix '$(DESTDIR)$(PREFIX)'/,bin lib/pkgconfig include/mige share/mige/analysis share/mige/jobs)
+	install -d $(addprefix '$(DESTDIR)$(PREFIX)'/,bin lib/pkgconfig include/mige share/mige/analysis share/mige/jobs \
+		share/mige/examples share/man/man1 share/bash-completion/completions)
 	install -m 755 $(B)/mige '$(DESTDIR)$(PREFIX)/bin'
 	install -m 644 $(B)/libmige.a '$(DESTDIR)$(PREFIX)/lib'
 	$(file >$(B)/mige.pc,$(PKGCONFIG))
 	install -m 644 $(B)/mige.pc '$(DESTDIR)$(PREFIX)/lib/pkgconfig'
 	install -m 644 include/mige/*.h '$(DESTDIR)$(PREFIX)/include/mige'
+	install -m 644 include/mige.h '$(DESTDIR)$(PREFIX)/include'
+	install -m 644 examples/* '$(DESTDIR)$(PREFIX)/share/mige/examples'
+	scripts/manual man $(B)/mige >'$(DESTDIR)$(PREFIX)/share/man/man1/mige.1'
+	scripts/manual bash $(B)/mige >'$(DESTDIR)$(PREFIX)/share/bash-completion/completions/mige'
 	install -m 644 README.md LICENSE '$(DESTDIR)$(PREFIX)/share/mige'
 	install -m 644 analysis/*.py '$(DESTDIR)$(PREFIX)/share/mige/analysis'
 	install -m 644 jobs/* '$(DESTDIR)$(PREFIX)/share/mige/jobs'
