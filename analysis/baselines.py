@@ -1,8 +1,7 @@
-#!/usr/bin/env python3
 """What needs no encoder: pixels, 64 principal components, a random projection to 64 numbers, probed as features are, and kept beside
 Table 1's runs as RESULTS/table1/DATA-KIND-1.
 
-  baselines.py cifar10.h5 [cifar100.h5...]"""
+  python3 -m analysis baselines cifar10.h5 [cifar100.h5...]"""
 import argparse
 import json
 import os
@@ -68,7 +67,3 @@ def main():
             with open(os.path.join(kept, "study.json"), "w") as f:
                 json.dump({"options": {"data": os.path.basename(source), "more": "", "probe": options}, "stages": {"0": {}}}, f, indent=1)
             print(f"baselines: {kept}", flush=True)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,7 +1,6 @@
-#!/usr/bin/env python3
 """Pictures of what was learnt: accuracy against epoch, codes by class, nearest neighbours of images, spectrum of the codes.
 
-  pictures.py RESULTS/table1 [--runs RUNS/table1] [--data cifar10.h5] -o FOLDER
+  python3 -m analysis pictures RESULTS/table1 [--runs RUNS/table1] [--data cifar10.h5] -o FOLDER
 
 accuracy.png from what jobs/study.py has kept. With --runs, of each run there that has a checkpoint and --data's classes,
 RUN-codes.png, RUN-neighbours.png and spectrum.png, from features that `mige encode` writes to FOLDER/RUN.h5."""
@@ -129,7 +128,3 @@ def main():
     if not spectra:
         sys.exit(f"pictures: no checkpoints of {same} in {o.runs}")
     draw_spectra(spectra, os.path.join(o.output, "spectrum.png"))
-
-
-if __name__ == "__main__":
-    main()

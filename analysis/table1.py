@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Table 1, and past it: accuracy of classifiers on frozen features, from what jobs/study.py has kept, beside the published."""
 import argparse
 import os
@@ -98,7 +97,3 @@ def main():
     name = "table1-tune" if o.tune else "table1"
     rows = load(os.path.join(o.results, name))
     write(tuning(rows) if o.tune else report(rows), o.output or os.path.join(o.results, f"{name}.md"))
-
-
-if __name__ == "__main__":
-    main()

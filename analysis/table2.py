@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Table 2: test errors of bottlenecks on permutation-invariant MNIST, from what jobs/study.py has kept, beside the published."""
 import argparse
 import os
@@ -89,7 +88,3 @@ def main():
     rows = load(os.path.join(o.results, name))
     lines = tuning(rows) if o.tune else report(rows, load(os.path.join(o.results, "table2-plane")))
     write(lines, o.output or os.path.join(o.results, f"{name}.md"))
-
-
-if __name__ == "__main__":
-    main()

@@ -22,7 +22,7 @@
 typedef struct {
     char config[MIGE_OPT_TEXT_SIZE];
     int64_t seed, threads;
-    double watch;
+    double watch, every;
     int quiet, progress, log_view, dump_config, dry_run;
     /* score estimation */
     int estimator, solver, calibrate;

@@ -28,6 +28,8 @@ enum {
         "Time per phase and error of the gradient of mutual information against the number of samples.") \
     ROW(CONVERT, convert, 0, "from", "output", "--format NAME --from DIR --output F.h5", \
         "Makes a data file from the official files of MNIST, CIFAR or STL-10, or from folders of pictures.") \
+    ROW(WATCH, watch, FILES, "", "", "RUN [--every SECONDS]", \
+        "Draws the curves of a run, while it trains as well, in the terminal.") \
     ROW(INFO, info, 0, "", "", "", \
         "Tells versions, ranks, threads and BLAS kernels, and warns of what is slow.") \
     ROW(VERIFY, verify, FILES, "", "", "F.h5...", \

@@ -186,6 +186,7 @@ static const mige_option options[] = {
     REAL("ssm-rate", ssm_rate, "1e-3", 1e-9, 10, ESTIMATE, 0, "X", "its learning rate"),
     REAL("memory", memory, "0", 0, 1e6, ESTIMATE, ALL, "GB",
          "memory that all ranks of a node may take for scores; 0: what is free"),
+    REAL("every", every, "0", 0, 1e6, WATCH, ALL, "seconds", "draw anew each so many, until the run ends; 0: once"),
     TEXT("config", config, "", ALL, 0, "FILE", "read options from an INI file"),
     INT("seed", seed, "1", 0, 9e15, ALL, 0, "N", "of all random numbers"),
     INT("threads", threads, "1", 1, 1024, ALL, TRAIN | TOY, "N", "BLAS threads a rank"),
