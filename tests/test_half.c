@@ -17,7 +17,7 @@
 
 /* AMX-BF16 as compiled, on processors without it: the illegal instruction's signal plays each in plain C, after
  * Intel's description. A tile that is not set up is illegal there too. */
-#if defined(__x86_64__) && defined(__linux__)
+#if defined(__x86_64__) && defined(__linux__) && (defined(__clang__) || __GNUC__ >= 11)
 #include <cpuid.h>
 #include <signal.h>
 #include <ucontext.h>
@@ -175,7 +175,7 @@ static void check_kernel(const half_kernel *kernel) {
 
 static void test_kernels(void **state) {
     (void)state;
-#if defined(__x86_64__) && defined(__linux__)
+#if defined(__x86_64__) && defined(__linux__) && (defined(__clang__) || __GNUC__ >= 11)
     if (without_tiles()) {
         struct sigaction old, new = {.sa_sigaction = play, .sa_flags = SA_SIGINFO};
         assert_int_equal(sigaction(SIGILL, &new, &old), 0);
