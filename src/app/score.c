@@ -2,6 +2,7 @@
 #include "app/app.h"
 #include "mige/array.h"
 #include "mige/error.h"
+#include "mige/finite.h"
 #include "mige/io.h"
 #include "mige/log.h"
 #include "train/memory.h"
@@ -38,12 +39,20 @@ static int look(const config *c, samples *s) {
     return MIGE_OK;
 }
 
+static int read_rows(const mige_array *a, int n, int D, double *x) {
+    MIGE_TRY(mige_array_read(a, 0, n, x));
+    for (int i = 0; i < n; i++)
+        MIGE_CHECK(!mige_not_finite((size_t)D, x + (size_t)i * (size_t)D), MIGE_EINPUT,
+                   "%s: row %d is not finite (remove it or mend it)", mige_array_what(a), i);
+    return MIGE_OK;
+}
+
 static int load(samples *s) {
     size_t n = (size_t)s->M * (size_t)s->D, q = (size_t)s->Q * (size_t)s->D;
     MIGE_TRY(
         MIGE_TAKE(&s->memory, MIGE_BLOCK(s->X, n), MIGE_BLOCK(s->S, n), MIGE_BLOCK(s->P, q), MIGE_BLOCK(s->SP, q)));
-    MIGE_TRY(mige_array_read(s->in, 0, s->M, s->X));
-    return s->Q ? mige_array_read(s->at, 0, s->Q, s->P) : MIGE_OK;
+    MIGE_TRY(read_rows(s->in, s->M, s->D, s->X));
+    return s->Q ? read_rows(s->at, s->Q, s->D, s->P) : MIGE_OK;
 }
 
 static int write_all(mige_file *f, const config *c, const samples *s, const mige_score_info *info) {
