@@ -51,7 +51,7 @@ ifeq ($(MAKELEVEL)$(filter -j%,$(MAKEFLAGS)),0)
 MAKEFLAGS += -j$(shell nproc 2>/dev/null || echo 2)
 endif
 MAKEFLAGS += --no-print-directory
-LONG := test-slurm test-kill test-faults test-hosts test-mutants test-mutations test-readme # each in a folder tests/NAME
+LONG := test-slurm test-kill test-faults test-hosts test-mutants test-mutations test-readme test-cpus # each in a folder tests/NAME
 ifneq ($(filter demo test $(LONG) fuzz bench lint sanitize valgrind setup clean install,$(MAKECMDGOALS)),)
 .NOTPARALLEL:
 endif
@@ -78,6 +78,7 @@ test-slurm: ## the scripts of jobs/ on a private SLURM (root; two minutes)
 test-kill: ## a training killed 100 times, gone on with on other numbers of ranks (10 minutes)
 test-faults: ## 200 ranks that fail alone (15 minutes)
 test-hosts: ## training on two hosts made of network namespaces (root; three minutes)
+test-cpus: ## the program on older processors, played by qemu (a minute)
 test-readme: ## the commands of README.md, as pasted (five minutes)
 test-mutants: ## 500 damaged HDF5 files (ten minutes)
 test-mutations: ## errors put into a copy of the source, each of which a test must notice (fifteen minutes)

@@ -21,7 +21,7 @@ SCRATCH = os.environ.get("SCRATCH") or tempfile.mkdtemp(prefix="mige-test-")
 CLASSES, SIDE = 10, 32
 DATA = os.path.join(SCRATCH, "data.h5")
 RUN = os.path.join(SCRATCH, "run")  # two steps, a checkpoint each; kept as it is
-SHORT = ("--batch", 16, "--code", 4, "--projection", 4, "--quiet")
+SHORT = ("--batch", 16, "--code", 4, "--projection", 4, "--precision", "float", "--quiet")
 
 
 class Skip(Exception):

@@ -11,7 +11,7 @@ from program import CLASSES, Cases, Program, good, path, pictures, write_cifar
 
 DATA = path("data.h5")
 STEPS = 20
-SHORT = ("--data", DATA, "--batch", 64, "--quiet")
+SHORT = ("--data", DATA, "--batch", 64, "--precision", "float", "--quiet")
 
 
 def prepare():
@@ -91,7 +91,7 @@ def variant(name, batch, *options):
     runs = []
     for ranks in 1, 3:
         runs.append(path(f"{name}-{ranks}"))
-        good("train", "--data", DATA, "--quiet", "--batch", batch, "--steps", 6, "--out", runs[-1], *options,
+        good("train", "--data", DATA, "--quiet", "--precision", "float", "--batch", batch, "--steps", 6, "--out", runs[-1], *options,
              ranks=ranks)
     a, b = series(runs[1]), series(runs[0])
     same_series(a, b)

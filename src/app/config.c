@@ -57,6 +57,9 @@ static const mige_option options[] = {
          "of images, among crop, flip, colour, grey, each with :STRENGTH if wanted (views: all of them if not "
          "given); none"),
     TEXT("encoder", train.encoder, "dim", TRAIN, 0, "NAME", "dim, or mlp[:1024,1024]"),
+    CHOICE("precision", train.precision, "auto", "auto|float|bfloat16", TRAIN | PROBE | ENCODE, 0,
+           "of the networks' activations and products; auto: bfloat16 where the processor has instructions "
+           "for it and ranks have one thread"),
     CHOICE("critic", train.critic, "dot", "dot|concat", TRAIN, 0,
            "of jsd, infonce, dv: products of two networks' outputs, or one network of both inputs (dear)"),
     REAL("temperature", train.temperature, "0.2", 1e-6, 1e6, TRAIN, 0, "X", "of infonce with views"),

@@ -56,7 +56,7 @@ static int create_encoder(const app *a, const mige_data *d, int max_batch, layer
     int err = run_config(a->cfg.run, trained);
     trained->train.draws = 1;
     if (!err) err = train_encoder(&trained->train, in, &e);
-    if (!err) err = mige_net_create(in, e.layers, e.n, max_batch, 0, net);
+    if (!err) err = mige_net_create(in, e.layers, e.n, max_batch, train_net_flags(&a->cfg.train), net);
     if (!err) err = mige_net_init(*net, (uint64_t)trained->seed, MIGE_RNG_INIT, 0);
     if (!err) err = parse_layers(a->cfg.layers, &e, *net, l);
     free(trained);

@@ -6,6 +6,7 @@
 #include "mige/io.h"
 #include "mige/log.h"
 #include "train/model.h"
+#include "train/run.h"
 #include "train/stop.h"
 #include "train/train.h"
 #include <fcntl.h>
@@ -208,6 +209,7 @@ static int run_command(app *a, int argc, char **argv) {
     mige_log_setup(a->comm.rank == 0, a->cfg.quiet, (enum mige_progress)a->cfg.progress);
     mige_blas_threads((int)a->cfg.threads);
     MIGE_TRY(mige_agree(&a->comm, record_provenance(a, argc, argv)));
+    MIGE_TRY(train_precision(&a->comm, (int)a->cfg.threads, &a->cfg.train.precision));
     MIGE_TRY(mige_watch_start(&a->comm, a->cfg.watch));
     MIGE_TRY(mige_agree(&a->comm, a->comm.rank == 0 ? check_files(a) : MIGE_OK));
     MIGE_TRY(commands[place(a)].run(a));

@@ -5,6 +5,7 @@
 #include "mige/io.h"
 #include "mige/log.h"
 #include "mige/rng.h"
+#include "train/train.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,7 +45,8 @@ static int classifier_create(const config *c, const mige_data *d, int width, cla
     };
     size_t B = (size_t)(c->probe_batch > BATCH ? c->probe_batch : BATCH);
     *k = (classifier){0};
-    MIGE_TRY(mige_net_create((mige_shape){1, 1, width}, spec, sizeof spec / sizeof *spec, (int)B, 0, &k->net));
+    MIGE_TRY(mige_net_create((mige_shape){1, 1, width}, spec, sizeof spec / sizeof *spec, (int)B,
+                             train_net_flags(&c->train), &k->net));
     MIGE_TRY(mige_net_init(k->net, (uint64_t)c->seed, MIGE_RNG_PROBE, 0));
     size_t params = mige_net_num_params(k->net);
     return MIGE_TAKE(&k->memory, MIGE_BLOCK(k->m, params), MIGE_BLOCK(k->v, params),

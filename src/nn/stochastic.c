@@ -128,5 +128,5 @@ static int noise_backward(mige_net *net, layer *l, const float *x, float *dy, fl
     return MIGE_OK;
 }
 
-const layer_ops mige_gaussian_ops = {0, gaussian_plan, gaussian_forward, gaussian_backward};
-const layer_ops mige_noise_ops = {0, noise_plan, noise_forward, noise_backward};
+const layer_ops mige_gaussian_ops = {0, gaussian_plan, gaussian_forward, gaussian_backward, NULL};
+const layer_ops mige_noise_ops = {0, noise_plan, noise_forward, noise_backward, NULL};

@@ -303,9 +303,12 @@ static int say_plan(training *r) {
         snprintf(where, sizeof where, " of two views (%.200s)", *o->augment ? o->augment : "not augmented");
     else if (o->task == TASK_INFOMAX)
         snprintf(where, sizeof where, ", circumstance %.20s", circumstance);
-    mige_say("train: %lld images of %d x %d x %d, %lld steps of %lld images (%.4g epochs), %d ranks x %d threads",
+    mige_say("train: %lld images of %d x %d x %d, %lld steps of %lld images (%.4g epochs), %d ranks x %d threads, "
+             "%s%s",
              (long long)d->train.n, d->c, d->h, d->w, (long long)r->last, (long long)o->batch,
-             (double)r->last / (double)per_epoch, r->c->size, r->q->threads);
+             (double)r->last / (double)per_epoch, r->c->size, r->q->threads,
+             o->precision == PRECISION_BFLOAT16 ? "bfloat16 by " : "float",
+             o->precision == PRECISION_BFLOAT16 ? mige_bfloat16_kernel() : "");
     mige_say("train: objective %s%s, encoder %s, code %lld, about %.3g MB a rank, into %s", r->plan.objective->name,
              where, o->encoder, (long long)o->code, train_plan_bytes(&r->plan, (int)o->batch) / 1e6,
              *o->out ? o->out : "(nowhere)");

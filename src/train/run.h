@@ -29,6 +29,10 @@ void train_data_text(const mige_data *d, char text[TRAIN_DATA_TEXT]);
 int train_data_same(const mige_data *d, const char *data, const char *trained, const char *text, int allowed,
                     const char *advice);
 
+/* PRECISION_AUTO becomes bfloat16 where every rank's processor has instructions for it and ranks have one
+ * thread, else float; warns where bfloat16 is asked for and will be slow. Collective. */
+int train_precision(const mige_comm *c, int threads, int *precision);
+
 /* Collective. Errors, agreed: MIGE_EUSAGE, MIGE_EINPUT, MIGE_ENUMERIC (the last good checkpoint is kept),
  * MIGE_EOUTPUT, MIGE_ESTOPPED. */
 int train_run(const train_request *q);
