@@ -83,6 +83,8 @@ int check_not_written(const config *c, const char *file);
 int check_run_folder(const config *c);
 /* A data set of samples, by `usual` if none is named, which is not to be the output. On any rank. */
 int open_samples(const config *c, const char *path, const char *name, const char *usual, mige_array **a);
+/* All n rows of D values; MIGE_EINPUT for a row that is not finite. */
+int read_samples(const mige_array *a, int n, int D, double *x);
 
 /* The commands. Collective. */
 #define COMMAND_FUNCTION(BIT, NAME, ...) int cmd_##NAME(app *a);

@@ -29,7 +29,7 @@ static int read_array(const config *c, const mige_array *a, const char *name, pa
     p->M = rows;
     *type = mige_array_layout(a).type;
     MIGE_TRY(mige_pool_alloc(&p->memory, (size_t)rows * (size_t)p->dims[part], sizeof **x, x));
-    return mige_array_read(a, 0, rows, *x);
+    return read_samples(a, rows, p->dims[part], *x);
 }
 
 static int read_part(const config *c, const char *name, pairs *p, int part, double **x, enum mige_type *type) {

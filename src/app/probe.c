@@ -173,14 +173,20 @@ static int widest_first(const void *x, const void *y) {
 static int probe(app *a, const mige_data *d, probing *p) {
     config *c = &a->cfg;
     int64_t step = 0, zero;
+    mige_net *net;
     MIGE_TRY(mige_list_names("--classifier", c->classifier, PROBE_CLASSIFIERS, &p->nclassifiers, &p->classifier));
     mige_say("probe: layers %s of %s%s, %lld + %lld images, %lld epochs", *c->layers ? c->layers : "(all)",
              *c->input ? c->input : c->run, c->untrained ? ", and untrained" : "", (long long)d->train.n,
              (long long)d->test.n, (long long)c->probe.epochs);
     MIGE_CHECK(d->train.labels && d->test.labels, MIGE_EINPUT, "%s: classifiers want labels of %s images",
                c->train.data, d->train.labels ? "test" : "training");
-    if (c->dry_run) return MIGE_OK;
     MIGE_TRY(mige_agree(&a->comm, a->comm.rank == 0 ? check_results(c) : MIGE_OK));
+    if (c->dry_run && *c->input) return MIGE_OK;
+    if (c->dry_run) {
+        MIGE_TRY(run_open(a, d, 0, BATCH, &p->layers, &net, &step));
+        mige_net_destroy(&net);
+        return MIGE_OK;
+    }
     MIGE_TRY(extract(a, d, p, TRAINED, &step));
     if (c->untrained) MIGE_TRY(extract(a, d, p, UNTRAINED, &zero));
     qsort(p->jobs, (size_t)p->n, sizeof *p->jobs, widest_first);

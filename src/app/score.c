@@ -1,6 +1,7 @@
 /* mige score: the estimator as a tool. */
 #include "app/app.h"
 #include "mige/error.h"
+#include "mige/finite.h"
 #include "mige/io.h"
 #include "mige/log.h"
 #include "train/memory.h"
@@ -37,13 +38,21 @@ static int look(const config *c, samples *s) {
     return MIGE_OK;
 }
 
+int read_samples(const mige_array *a, int n, int D, double *x) {
+    MIGE_TRY(mige_array_read(a, 0, n, x));
+    for (int i = 0; i < n; i++)
+        MIGE_CHECK(!mige_not_finite((size_t)D, x + (size_t)i * (size_t)D), MIGE_EINPUT,
+                   "%s: row %d is not finite (remove it or mend it)", mige_array_what(a), i);
+    return MIGE_OK;
+}
+
 static int load(samples *s, int hessian) {
     size_t n = (size_t)s->M * (size_t)s->D, q = (size_t)s->Q * (size_t)s->D;
     MIGE_TRY(
         MIGE_TAKE(&s->memory, MIGE_BLOCK(s->X, n), MIGE_BLOCK(s->S, n), MIGE_BLOCK(s->P, q), MIGE_BLOCK(s->SP, q)));
     if (hessian) MIGE_TRY(MIGE_TAKE(&s->memory, MIGE_BLOCK(s->H, n), MIGE_BLOCK(s->HP, q)));
-    MIGE_TRY(mige_array_read(s->in, 0, s->M, s->X));
-    return s->Q ? mige_array_read(s->at, 0, s->Q, s->P) : MIGE_OK;
+    MIGE_TRY(read_samples(s->in, s->M, s->D, s->X));
+    return s->Q ? read_samples(s->at, s->Q, s->D, s->P) : MIGE_OK;
 }
 
 static int write_hessian(mige_file *f, const samples *s) {
