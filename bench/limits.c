@@ -4,20 +4,16 @@
 #include "mige/clock.h"
 #include "mige/comm.h"
 #include "mige/error.h"
+#include "mige/nn.h"
 #include <stdio.h>
 #include <stdlib.h>
 
+static const double SECONDS = 0.5;
 enum { N = 1024, MATRIX = N * N, ARRAY = 1 << 24, ROOM = 3 * ARRAY };
 
 /* Each does a piece of work in x [ROOM], and returns how much it was, in GFLOP or GB. */
 static double sgemm(float *x) {
     cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, N, N, N, 1, x, N, x + MATRIX, N, 0, x + 2 * MATRIX, N);
-    return 2e-9 * N * MATRIX;
-}
-
-static double dgemm(float *x) {
-    double *y = (double *)(void *)x;
-    cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, N, N, N, 1, y, N, y + MATRIX, N, 0, y + 2 * MATRIX, N);
     return 2e-9 * N * MATRIX;
 }
 
@@ -32,7 +28,11 @@ static double memory(float *x) {
 static const struct {
     const char *name;
     double (*work)(float *x);
-} limits[] = {{"sgemm", sgemm}, {"dgemm", dgemm}, {"memory", memory}};
+    double (*rate)(double seconds); /* without work */
+} limits[] = {{"sgemm", sgemm, NULL},
+              {"dgemm", NULL, mige_blas_rate},
+              {"bfloat16", NULL, mige_bfloat16_rate},
+              {"memory", memory, NULL}};
 
 static double rate_of(double (*work)(float *), float *x) {
     double done = 0;
@@ -41,7 +41,7 @@ static double rate_of(double (*work)(float *), float *x) {
     do {
         done += work(x);
         spent = mige_now() - began;
-    } while (spent < 0.5);
+    } while (spent < SECONDS);
     return done / spent;
 }
 
@@ -51,7 +51,7 @@ static int run(const mige_comm *c) {
     MIGE_TRY_GOTO(mige_agree(c, err), done);
     for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
         MPI_Barrier(c->mpi);
-        double rate = rate_of(limits[i].work, x);
+        double rate = limits[i].work ? rate_of(limits[i].work, x) : limits[i].rate(SECONDS);
         MIGE_TRY_GOTO(mige_sum(c, &rate, 1), done);
         if (c->rank == 0) printf("%s %.3f\n", limits[i].name, rate);
     }
