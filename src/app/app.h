@@ -67,6 +67,7 @@ mige_memory memory_of(const app *a);
 int config_score(const config *c, mige_score_options *o);
 /* --check, as a sum of CHECK_... of train/model.h. Errors: MIGE_EUSAGE (an unknown name). */
 int config_checks(const config *c, int *checks);
+#define MI_PRESET "estimator=stein eta=0.1 width-scale=0.5 calibrate=stein precondition=normal-scores"
 /* The defaults that the objective asked for, or mi, prefers, then once more what was given. */
 int config_presets(const app *a, config *c);
 /* A matrix of samples [M,D], or a vector as one column, as doubles in the pool, and its type in the file. Every
