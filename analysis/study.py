@@ -170,6 +170,10 @@ def main():
     for i, (case, setting, samples, dims) in enumerate(work if not asked.table else []):
         print(f"study {i + 1}/{len(work)}: {case}, {setting}, M {samples}, d {dims}", flush=True)
         run(shlex.split(asked.mige), file_of(asked.folder, case, setting, samples, dims), case, setting, samples, dims)
+    others = ""  # of other studies, from the second heading on
+    if os.path.exists(asked.output):
+        with open(asked.output) as f:
+            others = "".join(f.read().partition("\n# ")[1:])
     with open(asked.output, "w") as f:
-        f.write(report(asked.folder, list(PARTS)))
+        f.write(report(asked.folder, list(PARTS)) + others)
     print(f"study: written to {asked.output}")

@@ -89,7 +89,7 @@ typedef struct {
 
 /* I(part 0; part 1), given part 2 where nparts is 3: part i has dims[i] columns of v [M][sum of dims], in the order
  * part 0, part 2, part 1. shuffled [o->shuffles]: I of part 0 and the shuffled part 1, by one draw of the noise and
- * blocks of at most 2,048; not with three parts. Collective; v the same on every rank, as the results are. Errors,
+ * blocks of at most 1,024; not with three parts. Collective; v the same on every rank, as the results are. Errors,
  * agreed: MIGE_EINPUT (too few samples, or not finite), MIGE_ENUMERIC (a part, or all, is in fewer dimensions than
  * it has: constant, repeated, or y a function of x), and as mige_score_*. */
 int mige_mi_value(const mige_comm *c, int M, int nparts, const int *dims, const double *v,

@@ -69,6 +69,7 @@ mige_memory memory_of(const app *a);
 int config_score(const config *c, mige_score_options *o);
 /* --check, as a sum of CHECK_... of train/model.h. Errors: MIGE_EUSAGE (an unknown name). */
 int config_checks(const config *c, int *checks);
+#define MI_PRESET "estimator=stein eta=0.1 width-scale=0.5 calibrate=stein precondition=normal-scores"
 /* The defaults that the objective asked for, or mi, prefers, then once more what was given. */
 int config_presets(const app *a, config *c);
 /* Warns of options that were given and that nothing reads. Errors: MIGE_EUSAGE, what belongs to eigenvalues where

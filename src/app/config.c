@@ -280,8 +280,7 @@ int config_presets(const app *a, config *c) {
     const train_options *o = &a->cfg.train;
     if (a->command->bit == MI) {
         MIGE_TRY(mige_options_defaults(&option_table, c));
-        return apply_preset(a, c,
-                            "estimator=stein eta=0.1 width-scale=0.5 calibrate=stein precondition=normal-scores");
+        return apply_preset(a, c, MI_PRESET);
     }
     const objective *j = objective_find(o->task, o->objective);
     if (!j) return MIGE_EUSAGE;

@@ -124,6 +124,7 @@ static int print_options(const app *a, int help) {
     MIGE_TRY(help ? mige_options_help(&option_table, a->command, "mige", &text)
                   : mige_options_config(&option_table, a->command, &a->cfg, &text));
     print_text(text);
+    if (help && a->command->bit == MI) mige_print("\ndefaults of mi: %s", MI_PRESET);
     if (!help || a->command->bit != TRAIN) return MIGE_OK;
     mige_print("\nobjectives (task, name):");
     MIGE_TRY(objective_list(&text));

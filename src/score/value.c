@@ -12,7 +12,7 @@
 
 enum { T = MIGE_MI_TIMES };
 /* Of the test by shuffles: most samples of a score problem. */
-enum { TEST_BLOCK = 2048 };
+enum { TEST_BLOCK = 1024 };
 /* Enough noise that the samples themselves are what limits: so many samples times draws, within reason. */
 enum { ENOUGH = 2048, MOST_DRAWS = 64 };
 
