@@ -6,7 +6,8 @@ usage: rival.py --threads N [--problem M,D]... [--published M,D]... [--pair M]..
   --published  one score problem by the published formula: arrays of M x M x D, single precision, eigh
   --problem    the same in two matrix products (GEMM form) and eigh, double precision
   --pair       a MIGE step's two problems, 64 and 128 dimensions, one after the other, GEMM form, double
-  --tikhonov   the same two by iterated Tikhonov and one Cholesky factorisation each
+  --tikhonov   the same two by iterated Tikhonov and one Cholesky factorisation each; and tikhonov-step: of the second,
+               the scores of 64 columns, which are all that a step needs
   --keops      one problem by iterated Tikhonov, the matrix never stored: pykeops, once, given up after S whole seconds (>S)
 
 Prints one line `NAME seconds` each: the median over repetitions that fill S seconds, after one to warm up.
@@ -82,14 +83,16 @@ def gemm_form(x, threshold=0.99):
     return -(u / lam) @ (u.T @ b)
 
 
-def tikhonov(x, eta=0.01, iterations=3):
+def tikhonov(x, first=0, eta=0.01, iterations=3):
+    """Scores, of the columns from `first` on."""
     distances = torch.cdist(x, x, compute_mode="use_mm_for_euclid_dist")
     width = width_of(distances)
     kernel = torch.exp(-distances.square() / (2 * width**2))
-    z = (kernel.sum(1, keepdim=True) * x - kernel @ x) / width**2
+    wanted = x[:, first:]
+    z = (kernel.sum(1, keepdim=True) * wanted - kernel @ wanted) / width**2
     kernel.diagonal().add_(eta)
     factor = torch.linalg.cholesky(kernel)
-    scores = torch.zeros_like(x)
+    scores = torch.zeros_like(wanted)
     for _ in range(iterations):
         z = torch.cholesky_solve(z, factor)
         scores -= z
@@ -140,10 +143,12 @@ def main():
             m, d = map(int, size.split(","))
             x = torch.randn(m, d, dtype=kind)
             print(f"{name}-{m}-{d} {median_time(lambda: work(x), asked.seconds):.6f}", flush=True)
-    for name, work in (("pair", gemm_form), ("tikhonov", tikhonov)):
-        for m in getattr(asked, name):
+    for name, asked_for, work in (("pair", asked.pair, lambda x, y: (gemm_form(x), gemm_form(y))),
+                                  ("tikhonov", asked.tikhonov, lambda x, y: (tikhonov(x), tikhonov(y))),
+                                  ("tikhonov-step", asked.tikhonov, lambda x, y: (tikhonov(x), tikhonov(y, 64)))):
+        for m in asked_for:
             x, y = torch.randn(m, 64, dtype=torch.float64), torch.randn(m, 128, dtype=torch.float64)
-            print(f"{name}-{m} {median_time(lambda: (work(x), work(y)), asked.seconds):.6f}", flush=True)
+            print(f"{name}-{m} {median_time(lambda: work(x, y), asked.seconds):.6f}", flush=True)
     for size in asked.keops:
         m, d = map(int, size.split(","))
         keops(torch.randn(256, d, dtype=torch.float64))()  # compiles, which is not counted
