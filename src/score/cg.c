@@ -14,11 +14,11 @@ struct cg {
     int M, D;
     mige_rows own; /* this rank's */
     nystroem P;
-    double scale, eta, loss; /* of a residual by single precision, against the size of what was multiplied */
-    int precise;             /* products in double: single precision gets no further */
-    double *B, *X, *R, *Z, *S,
-        *Q;                      /* own rows [D]: right-hand side, solution, residual, preconditioned, direction, */
-    double *all, *image;         /* and its product; [M][D] */
+    double scale, eta, loss;     /* of a residual by single precision, against the size of what was multiplied */
+    int precise;                 /* products in double: single precision gets no further */
+    double *B, *X, *R, *Z;       /* own rows [D]: right-hand side, solution, residual, preconditioned residual, */
+    double *S, *Q;               /* direction, its product */
+    double *all, *image;         /* [M][D]: what is multiplied in double, its product */
     double *dots;                /* [5][D] */
     const mige_matrix *K;        /* the panels' places, on a grid of one row */
     float *x, *x_norms, *u;      /* [M][D], [M], [M]: samples in single precision, their norms, exp(-scale |x|^2) */
