@@ -12,7 +12,7 @@ import make_score
 from program import (CLASSES, DATA, RUN, Cases, contents, copy_of_run, fails, fresh, good, mount, path, pictures,
                      prepare_run, train, unmount, write_data, write_records)
 
-COMMANDS = ("train", "probe", "encode", "score", "toy", "scale", "convert", "info", "verify")
+COMMANDS = ("train", "probe", "encode", "score", "toy", "scale", "convert", "watch", "info", "verify")
 
 
 def score(output, *more):

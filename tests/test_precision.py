@@ -1,6 +1,7 @@
 """Training with bfloat16 against float, on this processor's kernels or emulated: the first step's gradient, any number of
 ranks, and a stop in between. What each layer computes is test_half's."""
 import os
+import re
 
 import h5py
 import numpy as np
@@ -57,6 +58,48 @@ def stopped():
     assert np.array_equal(series(path("stopped")), series(whole))
 
 
+def precision_of(folder):
+    with open(os.path.join(folder, "config.ini"), encoding="utf-8") as f:
+        return next((line.split()[-1] for line in f if line.startswith("precision")), None)
+
+
+def forget(folder):
+    """As runs of earlier versions are, which do not name their precision."""
+    with open(os.path.join(folder, "config.ini"), encoding="utf-8") as f:
+        lines = [line for line in f if not line.startswith("precision")]
+    with open(os.path.join(folder, "config.ini"), "w", encoding="utf-8") as f:
+        f.writelines(lines)
+    with h5py.File(os.path.join(folder, "checkpoint-2.h5"), "r+") as f:
+        del f.attrs["sealed"]
+        text = f.attrs["trajectory"]
+        text = text.decode() if isinstance(text, bytes) else text
+        f.attrs["trajectory"] = np.bytes_("".join(line + "\n" for line in text.splitlines() if not line.startswith("precision")))
+
+
+def goes_on():
+    """auto is what the run began with, whatever the processor and the threads; another one is refused."""
+    for precision, other in (("bfloat16", "float"), ("float", "bfloat16")):
+        run = train(f"on-{precision}", "--precision", precision, "--steps", 2)
+        fails(3, f'--precision: .*"{precision}", this command "{other}"', *TRAIN, "--out", run, "--precision", other, "--steps", 3, "--resume")
+        for steps, threads in ((3, 1), (4, 2)):
+            r = mige(*TRAIN, "--out", run, "--steps", steps, "--resume", "--threads", threads)
+            assert r.status == 0, str(r)
+            assert precision_of(run) == precision and len(series(run)) == steps
+    old = train("old", "--precision", "float", "--steps", 2)
+    forget(old)
+    good(*TRAIN, "--out", old, "--steps", 3, "--resume")
+    assert precision_of(old) == "float"
+
+
+def recorded():
+    """A file tells the precision that it was made with, not that it was chosen."""
+    features = path("recorded.h5")
+    good("encode", "--run", train("recorded", "--precision", "float", "--steps", 1), "--data", DATA, "--layers", "y", "--quiet", "--output", features)
+    with h5py.File(features) as f:
+        words = " ".join(str(value) for value in f.attrs.values())
+    assert "precision = auto" not in words and re.search("precision = (float|bfloat16)", words), words
+
+
 def said():
     """What runs is said, and what is not there is not passed off as fast."""
     kernel = next(line.split(None, 1)[1].split(",")[0] for line in good("info").out.splitlines() if line.startswith("bfloat16"))
@@ -89,6 +132,8 @@ cases.run("first gradient dvb", against_float, "dvb", 0.995, *IB)
 cases.run("ranks I", any_ranks, "ranks")
 cases.run("ranks dvb", any_ranks, "ranks-dvb", *IB)
 cases.run("stopped", stopped)
+cases.run("goes on", goes_on)
+cases.run("recorded", recorded)
 cases.run("said", said)
 cases.run("encoded", encoded)
 cases.end()

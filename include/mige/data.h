@@ -29,6 +29,11 @@ typedef struct {
 int mige_data_open(const mige_comm *c, const char *path, mige_data *d);
 void mige_data_close(mige_data *d);
 
+/* Validation: from now on n of the training images, the same whatever the run and its seed, are d->test in place of
+ * the test set, and not in d->train; both stay in the file's order. n = 0: nothing is held out. Collective on c,
+ * once; errors agreed: MIGE_EUSAGE (nothing would be left), MIGE_EFAIL. */
+int mige_data_hold_out(const mige_comm *c, int64_t n, mige_data *d);
+
 /* x[i] = image index[i] as floats in [-1, 1] (2 v / 255 - 1), channels last [n][h][w][c]; labels[i] too unless
  * NULL. Not collective. */
 void mige_data_load(const mige_data *d, const mige_split *s, const int64_t *index, int n, float *x,

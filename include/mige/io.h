@@ -102,6 +102,9 @@ int mige_file_read(const mige_file *f, const char *name, enum mige_type type, in
 int mige_file_write_names(mige_file *f, const char *name, int n, const char *const *names, const char *long_name);
 int mige_file_read_names(const mige_file *f, const char *name, int *n, char ***names);
 
+/* Names in a group, in their alphabetical order, cut at 127 bytes: *names = n pointers in one block, free() it. */
+int mige_file_list(const mige_file *f, const char *group, int *n, char ***names);
+
 /* Reads every data set of `f` and compares its CRC-32; *sums = how many have one. A data set without one is an
  * error where sums is NULL, or where the file has a seal, so that this program wrote it. */
 int mige_file_verify(const mige_file *f, int *sums);
@@ -119,6 +122,8 @@ int mige_make_folder(const char *path);
  * Errors: MIGE_EOUTPUT, another has it. */
 int mige_lock_folder(const char *path, int *lock);
 void mige_unlock_folder(int lock);
+/* Whether a process, of this host or another, has that lock: asked without taking it. */
+int mige_folder_locked(const char *path);
 
 #define MIGE_VERSION "0.1.0"
 

@@ -26,4 +26,9 @@ void mige_progress_update(long done, const char *text);
 int mige_progress_due(long done);
 void mige_progress_end(void);
 
+/* "1:05" or "2:03:04". */
+void mige_time_text(double seconds, char text[32]);
+/* Width of the terminal that standard output goes to, 100 where it does not tell; 0: it goes elsewhere. */
+int mige_columns(void);
+
 #endif

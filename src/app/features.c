@@ -1,6 +1,7 @@
 #include "app/app.h"
 #include "mige/checkpoint.h"
 #include "mige/error.h"
+#include "mige/finite.h"
 #include "mige/io.h"
 #include "mige/rng.h"
 #include "train/run.h"
@@ -90,6 +91,8 @@ static int encode_split(const mige_comm *c, const mige_data *d, const mige_split
         for (int k = 0; !err && k < l->n; k++) {
             size_t w = (size_t)l->width[k];
             memcpy(to[k] + (size_t)at * w, mige_net_output(net, l->layer[k]), (size_t)n * w * sizeof(float));
+            if (mige_not_finite_float((size_t)n * w, to[k] + (size_t)at * w))
+                err = mige_raise(MIGE_ENUMERIC, "encoder: layer %s is not finite (train anew)", l->name[k]);
         }
     }
     mige_pool_free(&memory);
@@ -145,7 +148,8 @@ static int check_data(const app *a, const mige_data *d, int given) {
     return k.foreign ? err : MIGE_OK;
 }
 
-static int name_data(app *a) {
+/* The run's data file, if none is given; and what it holds out of that file. */
+static int name_data(app *a, int given) {
     static config trained;
     char folder[MIGE_RUN_PATH];
     struct stat st;
@@ -153,7 +157,9 @@ static int name_data(app *a) {
     MIGE_CHECK(stat(folder, &st) == 0, MIGE_EINPUT, "%s: is not the folder of a run: it has no config.ini",
                a->cfg.run);
     MIGE_TRY(run_config(a->cfg.run, &trained));
-    strcpy(a->cfg.train.data, trained.train.data);
+    if (!given) strcpy(a->cfg.train.data, trained.train.data);
+    if (!a->cfg.train.validation && !strcmp(a->cfg.train.data, trained.train.data))
+        a->cfg.train.validation = trained.train.validation;
     MIGE_CHECK(stat(a->cfg.train.data, &st) == 0, MIGE_EINPUT,
                "%s: the data file that %s names is not here: %s (name it with --data)", a->cfg.train.data, folder,
                strerror(errno));
@@ -162,9 +168,10 @@ static int name_data(app *a) {
 
 int data_of_run(app *a, mige_data *d) {
     int given = *a->cfg.train.data != 0;
-    MIGE_TRY(mige_agree(&a->comm, given ? MIGE_OK : name_data(a)));
+    MIGE_TRY(mige_agree(&a->comm, name_data(a, given)));
     MIGE_TRY(mige_data_open(&a->comm, a->cfg.train.data, d));
-    int err = mige_agree(&a->comm, a->comm.rank == 0 ? check_data(a, d, given) : MIGE_OK);
+    int err = mige_data_hold_out(&a->comm, a->cfg.train.validation, d);
+    if (!err) err = mige_agree(&a->comm, a->comm.rank == 0 ? check_data(a, d, given) : MIGE_OK);
     if (err) mige_data_close(d);
     return err;
 }

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define COMMAND(BIT, NAME, FLAGS, NEEDS, WRITES, USAGE, HELP) {cmd_##NAME, FLAGS, NEEDS, WRITES},
 static const struct {
@@ -123,6 +124,7 @@ static int print_options(const app *a, int help) {
     MIGE_TRY(help ? mige_options_help(&option_table, a->command, "mige", &text)
                   : mige_options_config(&option_table, a->command, &a->cfg, &text));
     print_text(text);
+    if (help && a->command->bit == MI) mige_print("\ndefaults of mi: %s", MI_PRESET);
     if (!help || a->command->bit != TRAIN) return MIGE_OK;
     mige_print("\nobjectives (task, name):");
     MIGE_TRY(objective_list(&text));
@@ -154,11 +156,11 @@ static int check_files(const app *a) {
     return check_output(&a->cfg, a->cfg.output, 0);
 }
 
-/* Defaults of train depend on what is trained: its options are read twice. */
+/* Defaults of train depend on what is trained, and mi has its own: their options are read twice. */
 static int parse(app *a, int count, char **words, int *help) {
     MIGE_TRY(mige_options_defaults(&option_table, &a->cfg));
     MIGE_TRY(mige_options_parse(&option_table, a->command, &a->cfg, count, words, help));
-    if (*help || a->command->bit != TRAIN) return MIGE_OK;
+    if (*help || !(a->command->bit & (TRAIN | MI))) return MIGE_OK;
     static config preset;
     MIGE_TRY(config_presets(a, &preset));
     a->cfg = preset;
@@ -194,6 +196,30 @@ static int print_phases(const mige_comm *c) {
     return MIGE_OK;
 }
 
+/* That of a run that was begun; those of earlier versions do not name theirs, float. PRECISION_AUTO: there is none,
+ * or it cannot be read, which the checkpoint will tell. */
+static int begun_precision(const char *run) {
+    char path[MIGE_OPT_TEXT_SIZE];
+    config *begun;
+    int precision = PRECISION_AUTO;
+    if (mige_run_path(run, "config.ini", path) || access(path, R_OK) || mige_alloc(1, sizeof *begun, &begun))
+        return PRECISION_AUTO;
+    if (run_config(run, begun) == MIGE_OK)
+        precision = begun->train.precision == PRECISION_AUTO ? PRECISION_FLOAT : begun->train.precision;
+    free(begun);
+    return precision;
+}
+
+/* A run goes on with the precision that it began with, wherever it goes on, unless another is asked for. */
+static int settle_precision(app *a) {
+    int *precision = &a->cfg.train.precision;
+    if (commands[place(a)].run == cmd_train && a->cfg.resume && *precision == PRECISION_AUTO) {
+        if (a->comm.rank == 0) *precision = begun_precision(a->cfg.train.out);
+        MIGE_TRY(mige_bcast(&a->comm, 0, precision, sizeof *precision));
+    }
+    return train_precision(&a->comm, (int)a->cfg.threads, precision);
+}
+
 static int run_command(app *a, int argc, char **argv) {
     char **words = NULL;
     int help = 0, count = argc - 2;
@@ -208,8 +234,8 @@ static int run_command(app *a, int argc, char **argv) {
     MIGE_TRY(check_options(a));
     mige_log_setup(a->comm.rank == 0, a->cfg.quiet, (enum mige_progress)a->cfg.progress);
     mige_blas_threads((int)a->cfg.threads);
+    MIGE_TRY(settle_precision(a));
     MIGE_TRY(mige_agree(&a->comm, record_provenance(a, argc, argv)));
-    MIGE_TRY(train_precision(&a->comm, (int)a->cfg.threads, &a->cfg.train.precision));
     MIGE_TRY(mige_watch_start(&a->comm, a->cfg.watch));
     MIGE_TRY(mige_agree(&a->comm, a->comm.rank == 0 ? check_files(a) : MIGE_OK));
     MIGE_TRY(commands[place(a)].run(a));

@@ -27,7 +27,8 @@ int cmd_train(app *a) {
     MIGE_TRY(config_checks(c, &q.checks));
     MIGE_TRY(mige_stop_listen(&a->comm, c->max_hours, c->stop_file));
     MIGE_TRY(mige_data_open(&a->comm, c->train.data, &d));
-    int err = train_run(&q);
+    int err = mige_data_hold_out(&a->comm, c->train.validation, &d);
+    if (!err) err = train_run(&q);
     mige_data_close(&d);
     return err;
 }

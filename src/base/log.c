@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 static struct {
@@ -94,7 +95,13 @@ int mige_progress_due(long done) {
     return since > 2 && (done - bar.shown >= bar.total / 10 || since > 30);
 }
 
-static void clock_text(double seconds, char text[32]) {
+int mige_columns(void) {
+    struct winsize w;
+    if (!on_terminal()) return 0;
+    return ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) == 0 && w.ws_col > 20 ? w.ws_col : 100;
+}
+
+void mige_time_text(double seconds, char text[32]) {
     long s = (long)(seconds + 0.5);
     if (s < 3600)
         snprintf(text, 32, "%ld:%02ld", s / 60, s % 60);
@@ -108,14 +115,17 @@ void mige_progress_update(long done, const char *text) {
     bar.shown = done;
     double used = bar.last - bar.began;
     char left[32];
-    clock_text(used * (double)(bar.total - done) / (double)(done - bar.first), left);
+    mige_time_text(used * (double)(bar.total - done) / (double)(done - bar.first), left);
     if (out.mode == MIGE_PROGRESS_BAR) {
-        int full = (int)(30 * done / bar.total);
-        printf("\r\033[K%s [%.*s%*s] %ld/%ld  %s  %s left", bar.label, full,
-               "==============================", 30 - full, "", done, bar.total, text, left);
+        char line[640];
+        int full = (int)(20 * done / bar.total);
+        snprintf(line, sizeof line, "%s [%.*s%*s] %ld/%ld  %s left  %s", bar.label, full,
+                 "====================", 20 - full, "", done, bar.total, left, text);
+        int columns = mige_columns(); /* a longer bar would not be wiped whole */
+        printf("\r\033[K%.*s", columns ? columns - 1 : 99, line);
         bar.drawn = 1;
     } else {
-        printf("%s %ld/%ld  %s  %s left\n", bar.label, done, bar.total, text, left);
+        printf("%s %ld/%ld  %s left  %s\n", bar.label, done, bar.total, left, text);
     }
     flush();
 }

@@ -1,6 +1,7 @@
 /* The data file in memory shared by each node's ranks. */
 #include "data/source.h"
 #include "mige/error.h"
+#include "mige/rng.h"
 #include <libdeflate.h>
 #include <stdlib.h>
 #include <string.h>
@@ -108,6 +109,43 @@ void mige_data_close(mige_data *d) {
     if (d->memory.base) mige_shared_destroy(&d->memory);
     free(d->class_names);
     memset(d, 0, sizeof *d);
+}
+
+/* The last n of a permutation go behind the others. */
+static int move_behind(mige_split *s, int64_t n, size_t image) {
+    uint8_t *x = (uint8_t *)(uintptr_t)s->images, *images, *out;
+    int32_t *y = (int32_t *)(uintptr_t)s->labels, *labels;
+    int64_t *order, kept = 0, held = 0;
+    mige_pool pool = {0};
+    int err = MIGE_TAKE(&pool, MIGE_BLOCK(order, s->n), MIGE_BLOCK(out, s->n), MIGE_BLOCK(labels, n),
+                        MIGE_BLOCK(images, (size_t)n * image));
+    if (!err) mige_rng_permutation(0, MIGE_RNG_SUBSET, 1, s->n, order);
+    for (int64_t i = s->n - n; !err && i < s->n; i++) out[order[i]] = 1;
+    for (int64_t i = 0; !err && i < s->n; i++) {
+        int64_t *to = out[i] ? &held : &kept;
+        memmove((out[i] ? images : x) + (size_t)*to * image, x + (size_t)i * image, image);
+        if (y) (out[i] ? labels : y)[*to] = y[i];
+        ++*to;
+    }
+    if (!err) {
+        memcpy(x + (size_t)kept * image, images, (size_t)n * image);
+        if (y) memcpy(y + kept, labels, (size_t)n * sizeof *y);
+    }
+    mige_pool_free(&pool);
+    return err;
+}
+
+int mige_data_hold_out(const mige_comm *c, int64_t n, mige_data *d) {
+    size_t image = (size_t)d->c * (size_t)d->h * (size_t)d->w;
+    if (n == 0) return MIGE_OK;
+    MIGE_CHECK(n < d->train.n, MIGE_EUSAGE,
+               "validation: %lld images are not fewer than the %lld of the training set", (long long)n,
+               (long long)d->train.n);
+    MIGE_TRY(mige_agree(c, c->node_rank == 0 ? move_behind(&d->train, n, image) : MIGE_OK));
+    d->train.n -= n;
+    d->test = (mige_split){n, d->train.images + (size_t)d->train.n * image,
+                           d->train.labels ? d->train.labels + d->train.n : NULL};
+    return mige_shared_sync(c, &d->memory);
 }
 
 static void load_image(const uint8_t *in, int c, int pixels, const float *value, float *x) {

@@ -60,6 +60,26 @@ done:
     return err;
 }
 
+/* Pointers and texts of all in one block, as above. */
+int mige_file_list(const mige_file *f, const char *group, int *n, char ***names) {
+    enum { WIDTH = 128 };
+    H5G_info_t info;
+    *names = NULL;
+    *n = 0;
+    hid_t id = H5Gopen2(f->id, group, H5P_DEFAULT);
+    if (id < 0) return mige_io_unread(f, group);
+    int bad = H5Gget_info(id, &info) < 0 || info.nlinks > MAX_NAMES;
+    int err = bad ? mige_io_unread(f, group) : mige_alloc(info.nlinks, sizeof **names + WIDTH, names);
+    for (hsize_t i = 0; !err && i < info.nlinks; i++) {
+        (*names)[i] = (char *)(*names + info.nlinks) + i * WIDTH;
+        if (H5Lget_name_by_idx(id, ".", H5_INDEX_NAME, H5_ITER_INC, i, (*names)[i], WIDTH, H5P_DEFAULT) < 0)
+            err = mige_io_unread(f, group);
+    }
+    H5Gclose(id);
+    if (!err) *n = (int)info.nlinks;
+    return err;
+}
+
 static int sum_set(const mige_file *f, const mige_set *s, const char *name, uint32_t *crc) {
     char *block = NULL;
     int64_t rows = s->row_bytes < BLOCK ? BLOCK / s->row_bytes : 1;

@@ -128,6 +128,12 @@ void mige_half_pack_rows(int n, int k, const uint16_t *const *row, size_t col, u
 /* Sixteen words, a vector register where they are that long. */
 typedef uint32_t words __attribute__((vector_size(64)));
 
+#if defined(__clang__)
+#define PICK(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else /* gcc has the other from 12 on */
+#define PICK(a, b, ...) __builtin_shuffle(a, b, (words){__VA_ARGS__})
+#endif
+
 /* Rows i and i + s exchange blocks of s x s words off the diagonal. */
 #define ALL(f, s)                                                                                                  \
     f(s, 0), f(s, 1), f(s, 2), f(s, 3), f(s, 4), f(s, 5), f(s, 6), f(s, 7), f(s, 8), f(s, 9), f(s, 10), f(s, 11),  \
@@ -138,8 +144,8 @@ typedef uint32_t words __attribute__((vector_size(64)));
     for (int i = 0; i < 16; i++)                                                                                   \
         if (!(i & (s))) {                                                                                          \
             words a = x[i], b = x[i + (s)];                                                                        \
-            x[i] = __builtin_shufflevector(a, b, ALL(KEEP, s));                                                    \
-            x[i + (s)] = __builtin_shufflevector(a, b, ALL(MOVE, s));                                              \
+            x[i] = PICK(a, b, ALL(KEEP, s));                                                                       \
+            x[i + (s)] = PICK(a, b, ALL(MOVE, s));                                                                 \
         }
 
 static inline void turn_square(words x[16]){EXCHANGE(8) EXCHANGE(4) EXCHANGE(2) EXCHANGE(1)}

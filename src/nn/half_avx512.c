@@ -1,7 +1,7 @@
 /* A block by the bfloat16 dot products of AVX-512 (vdpbf16ps: two products a lane, 64 flops an instruction). */
 #include "nn/half.h"
 
-#if defined(__x86_64__) && defined(__GNUC__)
+#if defined(__x86_64__) && (defined(__clang__) || (defined(__GNUC__) && __GNUC__ >= 10))
 #include <cpuid.h>
 #include <immintrin.h>
 #include <string.h>

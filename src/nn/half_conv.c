@@ -69,12 +69,28 @@ static void *take(char *base, size_t *used, size_t bytes) {
     return piece;
 }
 
-static int chunk_of(const layer *l, int max_batch) {
-    size_t bytes = (size_t)l->out.h * (size_t)l->out.w * half_stride(l->fan_in) * sizeof(uint16_t);
-    int images = (int)(PATCH_BYTES / bytes), side = HALF_SIDE;
-    while (side > 1 && l->out.h * l->out.w * (side / 2) % HALF_SIDE == 0) side /= 2; /* images of whole blocks */
+/* Images of `area` patches of k values each that are taken at once. */
+static int images_of(int area, size_t k, int max_batch) {
+    size_t bytes = (size_t)area * half_stride(k) * sizeof(uint16_t);
+    int images = bytes ? (int)(PATCH_BYTES / bytes) : 1, side = HALF_SIDE;
+    while (side > 1 && area * (side / 2) % HALF_SIDE == 0) side /= 2; /* images of whole blocks */
     images = images / side * side;
     return images < 1 ? 1 : images > max_batch ? max_batch : images;
+}
+
+static int chunk_of(const layer *l, int max_batch) {
+    return images_of(l->out.h * l->out.w, l->fan_in, max_batch);
+}
+
+static size_t inner_of(const layer *l, const phase *f) {
+    return (size_t)f->kh * (size_t)f->kw * (size_t)l->out.c;
+}
+
+/* Lines of a phase's pixels that are taken at once: all, but of large images and filters. */
+static int lines_of(const layer *l, const phase *f) {
+    size_t bytes = (size_t)f->cols * half_stride(inner_of(l, f)) * sizeof(uint16_t);
+    size_t lines = bytes ? PATCH_BYTES / bytes : 1;
+    return lines < 1 ? 1 : lines > (size_t)f->rows ? f->rows : (int)lines;
 }
 
 static size_t lay_out(const layer *l, int max_batch, char *base, pool *p) {
@@ -87,7 +103,8 @@ static size_t lay_out(const layer *l, int max_batch, char *base, pool *p) {
     for (int a = 0; a < l->spec.stride; a++)
         for (int b = 0; b < l->spec.stride; b++) {
             phase f = phase_of(l, a, b);
-            size_t k = (size_t)f.kh * (size_t)f.kw * out, pixels = chunk * (size_t)f.rows * (size_t)f.cols;
+            size_t k = inner_of(l, &f), images = (size_t)images_of(f.rows * f.cols, k, max_batch);
+            size_t pixels = images * (size_t)lines_of(l, &f) * (size_t)f.cols;
             rows = most(rows, half_padded(pixels) * half_stride(k));
             panels = most(panels, half_padded(in) / HALF_SIDE * half_panel(k));
             most_rows = most(most_rows, pixels);
@@ -123,19 +140,18 @@ static int conv_forward(mige_net *net, layer *l, const uint16_t *x, int n, const
     for (int j = 0; n > 0 && j < out; j += HALF_SIDE)
         mige_half_pack_turned(out - j < HALF_SIDE ? out - j : HALF_SIDE, (int)patch, weight + (size_t)j * patch,
                               patch, p.panels + (size_t)j / HALF_SIDE * half_panel(patch));
-    half_target to = {
-        .to = l->y16, .half = 1, .ld = (size_t)out, .bias = l->spec.bias ? weight + (size_t)out * patch : NULL};
+    half_target to = {.half = 1, .ld = (size_t)out, .bias = l->spec.bias ? weight + (size_t)out * patch : NULL};
     for (int done = 0, images; done < n; done += images) {
         images = n - done < chunk ? n - done : chunk;
         gather(mige_conv_window(l, sizeof *x), x + (size_t)done * l->in_size, l->in_size, images, patch, p.rows);
+        to.to = l->y16 + (size_t)done * l->out_size;
         mige_half_multiply(mige_half_best(),
                            &(half_product){.rows = images * (int)area,
                                            .cols = out,
                                            .k = patch,
                                            .a = p.rows,
                                            .lda = half_stride(patch),
-                                           .panels = p.panels,
-                                           .first_row = done * (int)area},
+                                           .panels = p.panels},
                            &to);
     }
     return MIGE_OK;
@@ -193,7 +209,7 @@ static void sum_filters(const layer *l, const pool *p, const uint16_t *x, const 
 /* The filters' taps of a phase, as panels of B [taps, last first][out] x [in]. */
 static void pack_phase(const layer *l, const phase *f, const float *weight, uint32_t *panels) {
     const int out = l->out.c, c = l->in.c, k = l->spec.kernel, s = l->spec.stride;
-    const size_t inner = (size_t)f->kh * (size_t)f->kw * (size_t)out, panel = half_panel(inner);
+    const size_t inner = inner_of(l, f), panel = half_panel(inner);
     const size_t used = inner / 2 * HALF_SIDE;
     for (size_t j = 0; j < half_padded((size_t)c) / HALF_SIDE; j++)
         memset(panels + j * panel + used, 0, (panel - used) * sizeof *panels);
@@ -213,24 +229,35 @@ static void locate(const layer *l, const phase *f, int images, size_t *at) {
             }
 }
 
+/* `lines` of a phase's lines of pixels, from one on. */
+static phase part_of(const layer *l, phase f, int from, int lines) {
+    f.h += from * l->spec.stride;
+    f.window.top += from;
+    f.rows = f.window.rows = lines < f.rows - from ? lines : f.rows - from;
+    return f;
+}
+
 static void phase_gradient(const mige_net *net, const layer *l, const pool *p, const phase *f, const uint16_t *dy,
                            uint16_t *dx, int n) {
-    const int chunk = chunk_of(l, net->max_batch);
-    const size_t k = (size_t)f->kh * (size_t)f->kw * (size_t)l->out.c;
+    const size_t k = inner_of(l, f);
+    const int chunk = images_of(f->rows * f->cols, k, net->max_batch), lines = lines_of(l, f);
     pack_phase(l, f, net->params + l->param, p->panels);
     for (int done = 0, images; done < n; done += images) {
         images = n - done < chunk ? n - done : chunk;
-        gather(f->window, dy + (size_t)done * l->out_size, l->out_size, images, k, p->rows);
-        locate(l, f, images, p->at);
-        half_target to = {.to = dx + (size_t)done * l->in_size, .half = 1, .at = p->at};
-        mige_half_multiply(mige_half_best(),
-                           &(half_product){.rows = images * f->rows * f->cols,
-                                           .cols = l->in.c,
-                                           .k = k,
-                                           .a = p->rows,
-                                           .lda = half_stride(k),
-                                           .panels = p->panels},
-                           &to);
+        for (int from = 0; from < f->rows; from += lines) {
+            phase part = part_of(l, *f, from, lines);
+            gather(part.window, dy + (size_t)done * l->out_size, l->out_size, images, k, p->rows);
+            locate(l, &part, images, p->at);
+            half_target to = {.to = dx + (size_t)done * l->in_size, .half = 1, .at = p->at};
+            mige_half_multiply(mige_half_best(),
+                               &(half_product){.rows = images * part.rows * part.cols,
+                                               .cols = l->in.c,
+                                               .k = k,
+                                               .a = p->rows,
+                                               .lda = half_stride(k),
+                                               .panels = p->panels},
+                               &to);
+        }
     }
 }
 

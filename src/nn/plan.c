@@ -85,13 +85,19 @@ static int plan_layer(mige_net *net, layer *l, const mige_layer_spec *spec) {
     return MIGE_OK;
 }
 
+/* Whether its outputs go in pairs, and the inner dimensions of its products are counted in an int. */
+static int suits_half(const layer *l) {
+    size_t kernel = (size_t)l->spec.kernel, back = kernel * kernel * (size_t)l->out.c;
+    return l->out.c % 2 == 0 && l->fan_in <= MAX_SAMPLE && back <= MAX_SAMPLE;
+}
+
 /* Which layers compute with bfloat16, and which of them give it: all that can, but for the code at the network's
- * end and what a density is made of, whose values are used as they are. A convolution's outputs go in pairs. */
+ * end and what a density is made of, whose values are used as they are. */
 static void plan_half(mige_net *net) {
     for (int i = 0; i < net->num_layers; i++) {
         layer *l = &net->layers[i];
         enum mige_layer_kind kind = l->spec.kind, next = i + 1 < net->num_layers ? l[1].spec.kind : MIGE_GAUSSIAN;
-        int weighs = kind == MIGE_LINEAR || (kind == MIGE_CONV && l->out.c % 2 == 0);
+        int weighs = kind == MIGE_LINEAR || (kind == MIGE_CONV && suits_half(l));
         l->half = weighs || (mige_layer_ops(l)->half && kind != MIGE_CONV && i && l[-1].half_out);
         l->half_out = l->half && !(kind == MIGE_LINEAR && next == MIGE_GAUSSIAN);
         if (kind == MIGE_CONV && l->half) l->winograd = 0;

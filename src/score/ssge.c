@@ -36,7 +36,7 @@ static void destroy(void *self) {
 static int samples(mige_score *s, const double *X, double *S) {
     ssge *e = s->self;
     mige_eigenpairs *pairs = &s->info.pairs;
-    double M = s->M, D = s->D;
+    double M = s->M;
     (void)X;
     e->has_C = 0;
     MIGE_TRY(gram_make(s, &e->gram));
@@ -45,21 +45,32 @@ static int samples(mige_score *s, const double *X, double *S) {
     mige_clock_stop(MIGE_PHASE_EIGEN, pairs->flops / s->c->size);
     mige_options_choice(MIGE_SOLVERS, (int)pairs->solver, s->info.solver, sizeof s->info.solver);
     mige_clock_start(MIGE_PHASE_APPLY);
-    MIGE_TRY(mige_eigen_apply(e->eigen, 1, s->D, e->gram.B, S));
+    score_take_wanted(s, e->gram.B);
+    MIGE_TRY(mige_eigen_apply(e->eigen, 1, s->wanted, e->gram.B, S));
     double J = pairs->U ? pairs->J : M; /* the filter's products are with all of Q */
-    mige_clock_stop(MIGE_PHASE_APPLY, 4 * M * D * J / s->c->size);
-    for (size_t i = 0; i < (size_t)s->M * (size_t)s->D; i++) S[i] = -S[i];
+    mige_clock_stop(MIGE_PHASE_APPLY, 4 * M * s->wanted * J / s->c->size);
+    for (size_t i = 0; i < (size_t)s->M * (size_t)s->wanted; i++) S[i] = -S[i];
     return MIGE_OK;
 }
 
-static int points(mige_score *s, int Q, const double *P, double *S) {
+static int make_C(mige_score *s) {
     ssge *e = s->self;
     gram *g = &e->gram;
     int err = g->C ? MIGE_OK : MIGE_TAKE(&s->pool, MIGE_BLOCK(g->C, (size_t)s->M * (size_t)s->D));
     MIGE_TRY(mige_agree(s->c, err));
     if (!e->has_C) MIGE_TRY(mige_eigen_apply(e->eigen, 2, s->D, g->B, g->C));
     e->has_C = 1;
-    return gram_points(s, g, NULL, Q, P, S);
+    return MIGE_OK;
+}
+
+static int points(mige_score *s, int Q, const double *P, double *S) {
+    MIGE_TRY(make_C(s));
+    return gram_points(s, &((const ssge *)s->self)->gram, NULL, Q, P, S);
+}
+
+static int hessian(mige_score *s, int Q, const double *P, double *H) {
+    MIGE_TRY(make_C(s));
+    return gram_hessian(s, &((const ssge *)s->self)->gram, -1, 0, Q, P, H);
 }
 
 const estimator_ops ssge_ops = {{"ssge", MIGE_SOLVERS, 1, "stein", "cg"},
@@ -70,4 +81,5 @@ const estimator_ops ssge_ops = {{"ssge", MIGE_SOLVERS, 1, "stein", "cg"},
                                 create,
                                 destroy,
                                 samples,
-                                points};
+                                points,
+                                hessian};

@@ -77,7 +77,7 @@ static int use_mige(work *w, int d) {
     if (w->mige.mi && w->mige_of == d) return MIGE_OK;
     truth_estimator_destroy(&w->mige);
     w->mige_of = d;
-    return truth_estimator_create(w->c, w->t.M, (int)w->t.dims[d], &w->t.study->score, &w->mige);
+    return truth_estimator_create(w->c, w->t.o->problem, w->t.M, (int)w->t.dims[d], &w->t.study->score, &w->mige);
 }
 
 static int work_mige(work *w, cell k, double *values) {
@@ -247,8 +247,9 @@ static double memory(const void *ctx, int M) {
         int D = (int)t.dims[d];
         for (int m = 0; m < t.nmethods; m++) {
             baseline_options o = options_of(&t, d, m);
-            double bytes = t.methods[m] == METHOD_MIGE ? truth_estimator_bytes(M, D, ranks, &w->t.study->score)
-                                                       : baseline_bytes(&o);
+            double bytes = t.methods[m] == METHOD_MIGE
+                               ? truth_estimator_bytes(t.o->problem, M, D, ranks, &w->t.study->score)
+                               : baseline_bytes(&o);
             most = bytes > most ? bytes : most;
         }
     }
@@ -274,6 +275,10 @@ static int parse(toy *t) {
     MIGE_TRY(mige_list_integers("--dims", o->dims, 1, 4096, &t->ndims, &t->dims));
     MIGE_TRY(mige_list_names("--methods", o->methods, METHODS, &t->nmethods, &t->methods));
     MIGE_TRY(truth_grid(o->rho, "-0.8:0.8:32", &t->nrho, &t->rho));
+    for (int d = 0; d < t->ndims; d++) MIGE_TRY(truth_check(o->problem, (int)t->dims[d], t->nrho, t->rho));
+    for (int m = 0; m < t->nmethods; m++)
+        MIGE_CHECK(t->methods[m] == METHOD_MIGE || !truth_moves_x(o->problem), MIGE_EUSAGE,
+                   "--methods: critics follow y only, and in this problem x moves, too (mige)");
     MIGE_TRY(mige_list_integers("--samples", *o->samples ? o->samples : "256", 2, 1 << 24, &n, &samples));
     t->M = (int)samples[0];
     free(samples);

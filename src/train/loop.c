@@ -3,6 +3,7 @@
 #include "mige/error.h"
 #include "mige/io.h"
 #include "mige/log.h"
+#include "train/interval.h"
 #include "train/run.h"
 #include "train/saver.h"
 #include "train/stop.h"
@@ -15,7 +16,7 @@
 #include <unistd.h>
 
 enum { METRICS_EVERY_SECONDS = 10 };
-enum { TRAIN, TEST, TABLES }; /* of the metrics */
+enum { TRAIN, INTERVAL, TEST, TABLES }; /* of the metrics */
 
 static const mige_series test_series[] = {
     {"error", "percent", "test images whose class is not the likeliest; averaged weights, mean over draws"}};
@@ -26,6 +27,7 @@ typedef struct {
     const train_options *o;
     train_plan plan;
     trainer t;
+    interval interval;
     mige_metrics *metrics; /* rank 0 */
     saver *saver;          /* rank 0 */
     int lock;              /* rank 0: of the folder */
@@ -60,7 +62,13 @@ static int check_trajectory(void *ctx, const char *path, const char *trajectory)
     MIGE_CHECK(!strcmp(theirs, ours), MIGE_EINPUT, "data: %s has %s training images, this command's %s (%s)", path,
                theirs, ours, r->q->other_run);
     MIGE_TRY(train_data_same(r->q->data, r->o->data, path, trajectory, r->o->other_data, r->q->other_data));
-    return mige_options_same(&r->q->given, path, trajectory, r->q->other_run) ? MIGE_EINPUT : MIGE_OK;
+    char *whole; /* runs of earlier versions do not name their precision */
+    mige_options_find(trajectory, "precision", theirs);
+    int n = asprintf(&whole, "%s%s", trajectory, *theirs ? "" : "precision = float\n");
+    MIGE_CHECK(n >= 0, MIGE_EFAIL, "memory: no room for the configuration");
+    int err = mige_options_same(&r->q->given, path, whole, r->q->other_run) ? MIGE_EINPUT : MIGE_OK;
+    free(whole);
+    return err;
 }
 
 static mige_checkpoint checkpoint_of(training *r) {
@@ -153,6 +161,11 @@ static int meet(training *r, boundary *b) {
     return mige_max(r->c, (double *)b, 3);
 }
 
+static int record_interval(training *r) {
+    MIGE_TRY(interval_measure(&r->t, &r->interval));
+    return record(r, INTERVAL, r->interval.values);
+}
+
 static int last_checkpoint(training *r, int periodic) {
     if (r->saved != r->step) checkpoint(r, periodic);
     return finish_saving(r);
@@ -165,12 +178,30 @@ static int stop(training *r, int reason, int periodic) {
     return mige_agree(r->c, MIGE_ESTOPPED);
 }
 
+/* The terms' values, by their series: "z J 52 w 3.1" of a score, "bound 0.53" of others. */
+static void describe_terms(const trainer *t, FILE *f) {
+    for (int i = FIXED; i < t->nseries; i++) {
+        const char *name = t->series[i].name, *of = strrchr(name, '_');
+        double v = t->values[i];
+        if (of && !strcmp(of, "_eigen"))
+            fprintf(f, v > 0 ? "  %.*s J %.0f" : "  %.*s", (int)(of - name), name, v);
+        else if (of && !strcmp(of, "_width"))
+            fprintf(f, " w %.3g", v);
+        else if (!of || (strcmp(of, "_stein") != 0 && strcmp(of, "_score") != 0))
+            fprintf(f, "  %s %.3g%s", name, v, !strcmp(t->series[i].units, "percent") ? " %" : "");
+    }
+}
+
 static void show(const training *r) {
-    char text[128], test[32] = "";
+    char text[512] = "";
     const double *v = r->t.values;
     if (!mige_progress_due((long)r->step)) return;
-    if (!isnan(r->error)) snprintf(test, sizeof test, "  test error %.2f %%", r->error);
-    snprintf(text, sizeof text, "loss %.4g  |g| %.3g  %.0f images/s%s", v[LOSS], v[GRADIENT_NORM], v[SPEED], test);
+    FILE *f = fmemopen(text, sizeof text, "w");
+    if (!f) return;
+    fprintf(f, "epoch %.3g  loss %.4g  |g| %.3g  %.0f images/s", v[EPOCH], v[LOSS], v[GRADIENT_NORM], v[SPEED]);
+    if (!isnan(r->error)) fprintf(f, "  test error %.2f %%", r->error);
+    describe_terms(&r->t, f);
+    fclose(f);
     mige_progress_update((long)r->step, text);
 }
 
@@ -189,10 +220,12 @@ static int loop(training *r) {
         MIGE_TRY(trainer_step(&r->t, r->step + 1));
         r->step++;
         MIGE_TRY(record(r, TRAIN, r->t.values));
-        MIGE_TRY(test_if_due(r));
-        show(r);
         MIGE_TRY(meet(r, &b));
         int periodic = b.checkpoint > 0 || (r->every_steps && r->step % r->every_steps == 0);
+        if (periodic || b.flush > 0 || b.stop > 0 || r->step == r->last)
+            MIGE_TRY(record_interval(r)); /* a test would leave its own codes */
+        MIGE_TRY(test_if_due(r));
+        show(r);
         if (r->step < r->last && b.stop > 0) return stop(r, (int)b.stop, periodic);
         if (periodic)
             checkpoint(r, 1);
@@ -258,11 +291,12 @@ static int write_config(const training *r) {
 /* On rank 0. */
 static int create_writers(training *r) {
     char path[MIGE_OPT_TEXT_SIZE];
-    const mige_metrics_table tables[TABLES] = {
-        [TRAIN] = {"train", r->t.nseries, r->t.series}, [TEST] = {"test", 1, test_series}};
+    const mige_metrics_table tables[TABLES] = {[TRAIN] = {"train", r->t.nseries, r->t.series},
+                                               [INTERVAL] = {"interval", r->interval.n, r->interval.series},
+                                               [TEST] = {"test", 1, test_series}};
     mige_checkpoint like = checkpoint_of(r);
     MIGE_TRY(mige_run_path(r->o->out, "metrics.h5", path));
-    MIGE_TRY(mige_metrics_create(path, r->o->task == TASK_IB ? TABLES : 1, tables, &r->metrics));
+    MIGE_TRY(mige_metrics_create(path, r->o->task == TASK_IB ? TABLES : TEST, tables, &r->metrics));
     return saver_create(r->o->out, r->metrics, &like, &r->saver);
 }
 
@@ -350,9 +384,11 @@ int train_run(const train_request *q) {
     if (!err) err = say_plan(&r);
     if (!err && !q->memory.dry_run) {
         err = trainer_create(q->c, &r.plan, q->checks, &r.t);
+        if (!err) err = mige_agree(q->c, interval_create(&r.plan, &r.interval));
         if (!err) err = train(&r);
         saver_destroy(&r.saver);
         mige_metrics_destroy(&r.metrics);
+        interval_destroy(&r.interval);
         trainer_destroy(&r.t);
         free(r.trajectory);
         mige_unlock_folder(r.lock);

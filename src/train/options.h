@@ -21,7 +21,7 @@ typedef struct {
     char data[MIGE_OPT_TEXT_SIZE], out[MIGE_OPT_TEXT_SIZE];
     char sigma_range[MIGE_OPT_TEXT_SIZE], checkpoint_every[MIGE_OPT_TEXT_SIZE];
     int64_t batch, epochs, steps, code, projection, draws, marginal_draws;
-    int64_t warmup, keep_every, test_every;
+    int64_t warmup, keep_every, test_every, validation;
     double rate, beta1, beta2, weight_decay, clip, decay, decay_every, average;
     double temperature, prior_matching, beta, scale_penalty, dropout, smoothing, confidence;
 } train_options;

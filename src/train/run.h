@@ -21,6 +21,10 @@ typedef struct {
     const char *go_on, *holds_run, *other_run, *other_data, *batch_option;
 } train_request;
 
+/* PRECISION_AUTO becomes bfloat16 where every rank's processor has instructions for it and ranks have one
+ * thread, else float; warns where bfloat16 is asked for and will be slow. Collective. */
+int train_precision(const mige_comm *c, int threads, int *precision);
+
 /* What is kept of the data with a checkpoint, as INI text; and whether such a text is of these data, from the file
  * `data`. MIGE_EINPUT, with the advice, if not; where it is `allowed`, that is said, but for images of another
  * size. Not collective. */
@@ -28,10 +32,6 @@ enum { TRAIN_DATA_TEXT = 256 };
 void train_data_text(const mige_data *d, char text[TRAIN_DATA_TEXT]);
 int train_data_same(const mige_data *d, const char *data, const char *trained, const char *text, int allowed,
                     const char *advice);
-
-/* PRECISION_AUTO becomes bfloat16 where every rank's processor has instructions for it and ranks have one
- * thread, else float; warns where bfloat16 is asked for and will be slow. Collective. */
-int train_precision(const mige_comm *c, int threads, int *precision);
 
 /* Collective. Errors, agreed: MIGE_EUSAGE, MIGE_EINPUT, MIGE_ENUMERIC (the last good checkpoint is kept),
  * MIGE_EOUTPUT, MIGE_ESTOPPED. */

@@ -7,6 +7,7 @@
 #include "mige/augment.h"
 #include "mige/comm.h"
 #include "mige/data.h"
+#include "mige/error.h"
 #include "mige/metrics.h"
 #include "mige/mi.h"
 #include "train/model.h"
