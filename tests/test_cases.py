@@ -135,6 +135,8 @@ def run_reads_itself():
     shutil.copy(DATA, os.path.join(folder, "metrics.h5"))
     fails(2, "--out.*metrics.h5 is read", *train(folder, "--steps", 1, data=os.path.join(folder, "metrics.h5")))
     fails(2, "--out.*metrics.h5 is read", *train(folder, "--steps", 1, "--resume", data=os.path.join(folder, "metrics.h5")))
+    os.symlink(os.path.join("own-run", "metrics.h5"), path("to-metrics.h5"))
+    fails(2, "--out.*to-metrics.h5 is read", *train(folder, "--steps", 1, "--resume", data=path("to-metrics.h5")))
     with open(os.path.join(folder, "config.ini"), "w") as f:
         f.write("batch = 16 ; mine\n")
     fails(2, "--out.*config.ini is read", "train", "--data", DATA, "--out", folder, "--config", os.path.join(folder, "config.ini"))
@@ -336,7 +338,7 @@ def images():
     wanted = features(name)
     for other in (x / 255).astype("f4"), x.astype("f8"), x.astype(">i8"):
         r = good("train", "--data", images_of("images.h5", train_images=other), "--out", path("no"), "--batch", 8, "--dry-run")
-        assert other.dtype.kind != "f" or "pixels are floats within 0 to" in r.out, str(r)
+        assert f"pixels are {'floats' if other.dtype.kind == 'f' else 'integers'} within 0 to" in r.out, str(r)
         same(features(path("images.h5")), wanted, 1e-6)
     np.save(path("images.npy"), x)
     same(features(path("images.npy")), wanted, 1e-6)

@@ -4,6 +4,7 @@
 #include "mige/io.h"
 #include <fnmatch.h>
 #include <libgen.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,15 +17,17 @@ static int same_file(const char *a, const char *b) {
 
 /* Whether a path has the name of a run's own file and lies in its folder; folder NULL: of any that holds a run. */
 static int is_of_run(const char *path, const char *folder) {
-    static const char *const names[] = {"metrics.h5", "probe.h5", "config.ini", ".lock", "checkpoint-*.h5"};
-    char whole[MIGE_OPT_TEXT_SIZE], mark[MIGE_OPT_TEXT_SIZE + 16];
+    static const char *const names[] = {"metrics.h5*", "probe.h5*", "config.ini*", ".lock", "checkpoint-*.h5*"};
+    char whole[PATH_MAX], copy[PATH_MAX], mark[PATH_MAX + 16];
     int named = 0;
     struct stat st;
-    snprintf(whole, sizeof whole, "%s", path);
+    char *real = realpath(path, NULL);
+    snprintf(whole, sizeof whole, "%s", real ? real : path);
+    free(real);
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        named = named || !fnmatch(names[i], basename(strcpy(whole, path)), 0);
+        named = named || !fnmatch(names[i], basename(strcpy(copy, whole)), 0);
     if (!named) return 0;
-    const char *in = dirname(strcpy(whole, path));
+    const char *in = dirname(strcpy(copy, whole));
     if (folder) return same_file(in, folder);
     snprintf(mark, sizeof mark, "%s/config.ini", in);
     return !stat(mark, &st);

@@ -123,9 +123,11 @@ static int find_scale(const mige_source *s, mige_header *h) {
                    is_real(s, MIGE_TRAIN) != is_real(s, MIGE_TEST),
                MIGE_EINPUT, "%s: pixels of one split are within 0 to 1, of the other not (scale them alike)",
                path_of(s));
-    if (is_real(s, MIGE_TRAIN))
-        mige_say("%s: pixels are floats %s", path_of(s),
-                 h->factor[MIGE_TRAIN] > 1 ? "within 0 to 1: times 255, and rounded" : "within 0 to 255: rounded");
+    if (s->images[MIGE_TRAIN].type != MIGE_U8)
+        mige_say("%s: pixels are %s", path_of(s),
+                 !is_real(s, MIGE_TRAIN)     ? "integers within 0 to 255"
+                 : h->factor[MIGE_TRAIN] > 1 ? "floats within 0 to 1: times 255, and rounded"
+                                             : "floats within 0 to 255: rounded");
     return MIGE_OK;
 }
 
