@@ -4,7 +4,7 @@
  *   score M D SOLVER [THRESHOLD]      one problem on all ranks
  *   score pair M SOLVER [THRESHOLD]   a step's two problems, 64 and 128 dimensions, as mige_problems deals them out
  *   score step M SOLVER [THRESHOLD]   the same two of 64 + 64 dimensions, with the scores that a step needs: those
- * of z score dgemm - -                   GFLOP/s of the slowest rank while all multiply
+ * of z
  */
 #include "mige/blas.h"
 #include "mige/clock.h"
@@ -72,14 +72,6 @@ static double rate(enum mige_phase p) {
     return mige_clock_get(p).seconds > 0 ? 1e-9 * mige_clock_get(p).flops / mige_clock_get(p).seconds : 0;
 }
 
-/* GFLOP/s of the slowest rank while all multiply. */
-static int dgemm(const mige_comm *c) {
-    double slowest = -mige_blas_rate(0.5);
-    MIGE_TRY(mige_max(c, &slowest, 1));
-    if (c->rank == 0) printf("dgemm-%d 0 rate %.3f\n", c->size, -slowest);
-    return MIGE_OK;
-}
-
 enum { DIM = 64 };
 
 static int create_pair(const mige_comm *c, int M, const mige_score_options *o, work *w) {
@@ -117,7 +109,6 @@ static int eigenpairs(const work *w) {
 }
 
 static int run(const mige_comm *c, int argc, char **argv) {
-    if (!strcmp(argv[1], "dgemm")) return dgemm(c);
     work w = {0};
     double median;
     const char *what = !strcmp(argv[1], "pair") || !strcmp(argv[1], "step") ? argv[1] : "score";

@@ -12,7 +12,7 @@ import make_score
 from program import (CLASSES, DATA, RUN, Cases, contents, copy_of_run, fails, fresh, good, mount, path, pictures,
                      prepare_run, train, unmount, write_data, write_records)
 
-COMMANDS = ("train", "probe", "encode", "score", "toy", "scale", "convert", "info", "verify")
+COMMANDS = ("train", "probe", "encode", "score", "toy", "scale", "convert", "watch", "info", "verify")
 
 
 def score(output, *more):
@@ -27,7 +27,7 @@ def prepare():
         f["samples"] = x
         f["crooked"] = np.c_[x[:, 0], x[:, 1] + x[:, 0] ** 2, np.exp(x[:, 2])].astype(np.float32)
         f["points"] = rng.normal(size=(9, 4))
-        f["line"] = np.arange(5.0)
+        f["cube"] = np.ones((5, 2, 2))
         f["same"] = np.ones((40, 3))
         x = x.copy()
         x[17, 2] = np.nan
@@ -176,7 +176,7 @@ def bad_samples(ranks):
         fails(status, part, *score(path("x.h5"), *more), ranks=ranks)
 
     bad(3, r"/none", "--dataset", "/none")
-    bad(3, r"/line.*\[M,D\]", "--dataset", "/line")
+    bad(3, r"/cube.*\[M,D\]", "--dataset", "/cube")
     bad(3, "row 17 ", "--dataset", "/nan")
     bad(4, "distance", "--dataset", "/same")
     bad(3, "row 17 ", "--points", path("samples.h5"), "--points-dataset", "/nan")

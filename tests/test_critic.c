@@ -111,23 +111,24 @@ static void far_apart(void **state) {
 
 /* ---- problems with known mutual information */
 
-enum { KINDS = 6, SAMPLES = 5, DIM = 7 };
+enum { KINDS = 14, MAPS = 6, SPARSE = 9, DENSE = 10, STUDENT2 = 11, ADDITIVE = 13, SAMPLES = 5, DIM = 7 };
 
-/* dy against differences of y, for every map, rotated or not. */
+/* dx and dy against differences of x and y, for every problem, rotated or not. */
 static void derivatives(void **state) {
     (void)state;
     enum { N = SAMPLES * DIM };
     const double h = 1e-5, rho = 0.6;
-    double x[N], y[N], dy[N], low[N], high[N], other[N];
+    double x[N], y[N], dx[N], dy[N], xlow[N], xhigh[N], low[N], high[N], other[N];
     for (int kind = 0; kind < KINDS; kind++)
         for (int rotate = 0; rotate < 2; rotate++) {
             truth_problem k;
             assert_int_equal(truth_create(kind, rotate, DIM, 3, &k), MIGE_OK);
-            assert_int_equal(truth_draw(&k, SAMPLES, rho, 9, 2, x, y, dy), MIGE_OK);
-            assert_int_equal(truth_draw(&k, SAMPLES, rho - h, 9, 2, x, low, other), MIGE_OK);
-            assert_int_equal(truth_draw(&k, SAMPLES, rho + h, 9, 2, x, high, other), MIGE_OK);
+            assert_int_equal(truth_draw(&k, SAMPLES, rho, 9, 2, x, y, dx, dy), MIGE_OK);
+            assert_int_equal(truth_draw(&k, SAMPLES, rho - h, 9, 2, xlow, low, NULL, other), MIGE_OK);
+            assert_int_equal(truth_draw(&k, SAMPLES, rho + h, 9, 2, xhigh, high, NULL, other), MIGE_OK);
             for (int i = 0; i < N; i++) {
-                double error = fabs((high[i] - low[i]) / (2 * h) - dy[i]);
+                double error =
+                    fmax(fabs((high[i] - low[i]) / (2 * h) - dy[i]), fabs((xhigh[i] - xlow[i]) / (2 * h) - dx[i]));
                 if (!(error < 1e-6 * (1 + fabs(dy[i])))) fail_msg("kind %d, %d: %g", kind, i, error);
             }
             truth_destroy(&k);
@@ -156,7 +157,7 @@ static void samples_are_as_said(void **state) {
     static double x[N * d], y[N * d], z[N * d], dy[N * d];
     truth_problem plain, mapped;
     assert_int_equal(truth_create(0, 0, d, 1, &plain), MIGE_OK);
-    assert_int_equal(truth_draw(&plain, N, -0.7, 4, 0, x, y, dy), MIGE_OK);
+    assert_int_equal(truth_draw(&plain, N, -0.7, 4, 0, x, y, NULL, dy), MIGE_OK);
     for (int i = 0; i < d; i++)
         for (int j = 0; j < d; j++) {
             double xy = 0, xx = 0, yy = 0;
@@ -168,18 +169,66 @@ static void samples_are_as_said(void **state) {
             assert_true(fabs(xy - (i == j ? -0.7 : 0)) < 0.03);
             assert_true(fabs(xx - (i == j)) < 0.05 && fabs(yy - (i == j)) < 0.05);
         }
-    for (int kind = 1; kind < KINDS; kind++) {
+    for (int kind = 1; kind < MAPS; kind++) {
         assert_int_equal(truth_create(kind, 0, d, 1, &mapped), MIGE_OK);
-        assert_int_equal(truth_draw(&mapped, 100, -0.7, 4, 0, x, z, dy), MIGE_OK);
+        assert_int_equal(truth_draw(&mapped, 100, -0.7, 4, 0, x, z, NULL, dy), MIGE_OK);
         for (int i = 0; i < 100 * d; i++) {
             const double *u = y + i / d * d, scale[d] = {0.1, 1, 10};
             double square = (u[0] * u[0] + u[1] * u[1] + u[2] * u[2]) / d, v = y[i];
-            double expected[KINDS] = {
+            double expected[MAPS] = {
                 v, v * v * v, asinh(v), v + 0.4 * sin(2 * v), v / (1 + square), v * scale[i % d]};
             assert_true(fabs(z[i] - expected[kind]) < 1e-12 * (1 + fabs(v * v * v)));
         }
     }
-    assert_true(fabs(truth_mi(8, 0.8) - 4.0866) < 1e-4 && fabs(truth_gradient(8, -0.8) + 17.7778) < 1e-4);
+}
+
+/* All 2 d correlations of dense; variances and correlations of the others that have them. */
+static void covariances(void **state) {
+    (void)state;
+    enum { N = 40000, d = 3, BOTH = 2 * d };
+    static double x[N * d], y[N * d], dy[N * d];
+    for (int kind = SPARSE; kind <= DENSE; kind++) {
+        truth_problem k;
+        assert_int_equal(truth_create(kind, 0, d, 1, &k), MIGE_OK);
+        assert_int_equal(truth_draw(&k, N, 0.4, 4, 0, x, y, NULL, dy), MIGE_OK);
+        for (int i = 0; i < BOTH; i++)
+            for (int j = 0; j < BOTH; j++) {
+                double sum = 0, paired = i % d == j % d && i % d < 2 ? 0.4 : 0;
+                for (int m = 0; m < N; m++)
+                    sum += (i < d ? x : y - d)[m * d + i] * (j < d ? x : y - d)[m * d + j] / N;
+                assert_true(fabs(sum - (i == j ? 1 : kind == DENSE ? 0.4 : paired)) < 0.03);
+            }
+    }
+}
+
+/* Against values of the benchmark of Czyz et al. 2023, and derivatives against differences. */
+static void truths(void **state) {
+    (void)state;
+    const struct {
+        int kind, D;
+        double rho, I;
+    } known[] = {{0, 8, 0.8, 4.086604990127926},
+                 {SPARSE, 25, 0.8, 1.0216512475319814},
+                 {DENSE, 5, 0.5, 0.5928118328288701},
+                 {DENSE, 25, 0.5, 1.2921837216593204},
+                 {STUDENT2, 2, 0, 0.1931471805599454},
+                 {STUDENT2, 5, 0, 0.44815067691532917},
+                 {STUDENT2 + 1, 3, 0, 0.17871185309236282},
+                 {ADDITIVE, 1, 0.1, 1.7094379124341003},
+                 {ADDITIVE, 2, 0.75, 2. / 3}};
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (!(fabs(truth_mi(known[i].kind, known[i].D, known[i].rho) - known[i].I) < 1e-12))
+            fail_msg("%zu: %.15g", i, truth_mi(known[i].kind, known[i].D, known[i].rho));
+    for (int kind = 0; kind < KINDS; kind++)
+        for (double rho = 0.15; rho < 0.9; rho += 0.2) {
+            double slope = (truth_mi(kind, 4, rho + 1e-5) - truth_mi(kind, 4, rho - 1e-5)) / 2e-5;
+            assert_true(fabs(truth_gradient(kind, 4, rho) - slope) < 1e-6 * (1 + fabs(slope)));
+        }
+    const double half = 0.5, low = -0.2;
+    assert_int_equal(truth_check(DENSE, 3, 1, &half), MIGE_OK);
+    assert_int_equal(truth_check(DENSE, 3, 1, &low), MIGE_EUSAGE);
+    assert_int_equal(truth_check(ADDITIVE, 3, 1, &low), MIGE_EUSAGE);
+    assert_int_equal(truth_check(8, 1, 1, &half), MIGE_EUSAGE);
 }
 
 /* ---- lists */
@@ -189,13 +238,13 @@ static void lists(void **state) {
     int64_t *v;
     int n;
     int64_t *k;
-    assert_int_equal(mige_list_integers("--dims", "5, 10,20", 1, 99, &n, &v), MIGE_OK);
+    assert_int_equal(mige_list_integers("--dims", "5, 1e1,20", 1, 99, &n, &v), MIGE_OK);
     assert_true(n == 3 && v[0] == 5 && v[1] == 10 && v[2] == 20);
     free(v);
     assert_int_equal(mige_list_names("--methods", "c,a", "a|b|c", &n, &k), MIGE_OK);
     assert_true(n == 2 && k[0] == 2 && k[1] == 0);
     free(k);
-    const char *bad[] = {"", "5,", ",5", "5,x", "0", "100", "5,5", "5 6", "1e1", "+5", "99999999999999999999"};
+    const char *bad[] = {"", "5,", ",5", "5,x", "0", "100", "5,5", "5 6", "15e-1", "+5", "99999999999999999999"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         assert_int_equal(mige_list_integers("--dims", bad[i], 1, 99, &n, &v), MIGE_EUSAGE);
         assert_non_null(strstr(mige_error(), "--dims: "));
@@ -231,6 +280,8 @@ int main(void) {
         cmocka_unit_test(grids),
         cmocka_unit_test(rotation_is_orthogonal),
         cmocka_unit_test(samples_are_as_said),
+        cmocka_unit_test(covariances),
+        cmocka_unit_test(truths),
     };
     ref = ref_load("tests/ref/critic.txt");
     int failed = ref.n ? cmocka_run_group_tests(tests, NULL, NULL) : 1;

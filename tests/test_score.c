@@ -431,6 +431,56 @@ static void solvers(void **state) {
     }
 }
 
+typedef struct {
+    int M, D;
+    double apart, power, width, eta;
+} hard_case;
+
+static void tikhonov_scores(const hard_case *h, int solver, double tolerance, const double *x, double *s) {
+    mige_score_options o = with_solver(solver);
+    mige_score *e;
+    o.stein.tolerance = tolerance;
+    o.stein.eta = h->eta;
+    o.width = h->width;
+    assert_ok(mige_score_create(&world, h->M, h->D, &o, &e));
+    assert_ok(mige_score_samples(e, x, s));
+    mige_score_destroy(&e);
+}
+
+/* Conjugate gradients against the stored matrix, where they have a hard time: many eigenvalues about the ridge, one
+ * dimension, clusters far apart, so far that single precision tells no distance inside them, heavy tails and a
+ * small ridge. */
+static void without_matrix(void **state) {
+    static const hard_case hard[] = {{600, 24, 0, 1, 0, 0.01},   {1100, 1, 0, 0.25, 0, 0.01},
+                                     {301, 4, 20, 1, 0, 0.01},   {301, 4, 100, 1, 0, 0.01},
+                                     {300, 3, 1000, 1, 3, 0.01}, {300, 3, 0, 3, 0, 1e-6},
+                                     {700, 3, 0, 1.5, 0, 1e-4}};
+    const double tolerances[] = {mige_score_defaults().stein.tolerance, 1e-8};
+    (void)state;
+    for (size_t i = 0; i < sizeof hard / sizeof *hard; i++) {
+        const hard_case *h = &hard[i];
+        size_t n = (size_t)(h->M * h->D);
+        double *x = malloc(n * sizeof *x), *s = malloc(n * sizeof *s), *stored = malloc(n * sizeof *s);
+        for (size_t j = 0; j < n; j++) {
+            double g = ref_gauss(j, 91);
+            x[j] = copysign(pow(fabs(g), h->power), g) + (double)(j / (size_t)h->D % 2) * h->apart;
+        }
+        tikhonov_scores(h, CHOLESKY, 1, x, stored);
+        for (int t = 0; t < 2; t++) {
+            double d2 = 0, s2 = 0;
+            tikhonov_scores(h, CG, tolerances[t], x, s);
+            for (size_t j = 0; j < n; j++) {
+                d2 += (s[j] - stored[j]) * (s[j] - stored[j]);
+                s2 += stored[j] * stored[j];
+            }
+            assert_small(sqrt(d2 / s2), 2 * tolerances[t]);
+        }
+        free(x);
+        free(s);
+        free(stored);
+    }
+}
+
 static void bad_options(void **state) {
     mige_score_options good = mige_score_defaults(), o;
     mige_score *e;
@@ -525,14 +575,23 @@ static void problem_fails(void **state) {
 
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(against_definition), cmocka_unit_test(exact_median),
-        cmocka_unit_test(symmetries),         cmocka_unit_test(points_are_samples),
-        cmocka_unit_test(used_again),         cmocka_unit_test(one_sample),
-        cmocka_unit_test(bad_samples),        cmocka_unit_test(bad_options),
-        cmocka_unit_test(problems),           cmocka_unit_test(problems_in_turn),
-        cmocka_unit_test(problem_fails),      cmocka_unit_test(tikhonov_distributed),
-        cmocka_unit_test(tikhonov_refined),   cmocka_unit_test(stein_identity),
-        cmocka_unit_test(identity_singular),  cmocka_unit_test(solvers),
+        cmocka_unit_test(against_definition),
+        cmocka_unit_test(exact_median),
+        cmocka_unit_test(symmetries),
+        cmocka_unit_test(points_are_samples),
+        cmocka_unit_test(used_again),
+        cmocka_unit_test(one_sample),
+        cmocka_unit_test(bad_samples),
+        cmocka_unit_test(without_matrix),
+        cmocka_unit_test(bad_options),
+        cmocka_unit_test(problems),
+        cmocka_unit_test(problems_in_turn),
+        cmocka_unit_test(problem_fails),
+        cmocka_unit_test(tikhonov_distributed),
+        cmocka_unit_test(tikhonov_refined),
+        cmocka_unit_test(stein_identity),
+        cmocka_unit_test(identity_singular),
+        cmocka_unit_test(solvers),
     };
     refs = ref_load("tests/ref/score.txt");
     ranks_begin(&argc, &argv);

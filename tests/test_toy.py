@@ -224,12 +224,28 @@ def options():
         seen.append(numbers["d3/mige/gradient"])
 
 
+def shapes():
+    """Problems of other shapes have their own truths, which scores meet."""
+    for problem, bound, rho in (("sparse", 0.1, "0.2:0.8:3"), ("dense", 0.12, "0.2:0.7:3"), ("student2", 0.15, "0.2:0.8:3"),
+                                ("cdf", 0.08, "0.2:0.8:3"), ("half-cube", 0.1, "0.2:0.8:3"), ("spiral", 0.3, "0.2:0.8:3"),
+                                ("additive", 0.1, "0.2:0.8:3")):
+        good("toy", "--dims", 3, "--methods", "mige", "--samples", 256, f"--rho={rho}", "--repeats", 4, "--problem", problem,
+             "--estimator", "stein", "--calibrate", "stein", "--precondition", "normal-scores", "--output", path("s.h5"),
+             "--quiet")
+        numbers = contents(path("s.h5"))
+        truth = numbers["d3/true_gradient"]
+        error = np.sqrt(((numbers["d3/mige/gradient"].mean(0) - truth) ** 2).mean() / (truth**2).mean())
+        assert error < bound, f"{problem}: {error}"
+    fails(2, "--methods", *toy(path("x.h5"), "--problem", "dense", "--rho=0.1:0.5:2", methods="mine"))
+    fails(2, "--rho", *toy(path("x.h5"), "--problem", "additive", methods="mige"))
+
+
 def main():
     cases = Cases()
     cases.run("file", file)
     rest = [(seeds,), (any_number_of_ranks, 2), (any_number_of_ranks, 3), (together, 1), (together, 3), (known_values,),
             (critics_learn,), (killed_and_resumed, 1), (killed_and_resumed, 3), (stopped, 1), (stopped, 3),
-            (out_of_time,), (other_options,), (usage, 1), (usage, 3), (dry_run,), (options,)]
+            (out_of_time,), (other_options,), (usage, 1), (usage, 3), (dry_run,), (options,), (shapes,)]
     wanted = [a for a in sys.argv[1:] if a != "-v"]
     for case, *ranks in rest:
         if not wanted or case.__name__ in wanted:

@@ -57,4 +57,53 @@ mige_mi_problem mige_mi_get_problem(const mige_mi *m, int i);
 double mige_mi_bytes(int M, int nvars, const mige_mi_variable *vars, int npairs, const mige_mi_pair *pairs,
                      int ranks, const mige_score_options *o);
 
+/* The value of mutual information, along noise. Variables are mapped (score.precondition), then whitened, each by
+ * itself, and noised together: v_t = e^-t v + b n, b^2 = 1 - e^-2t, n ~ N(0, I). With J_v(t) the Fisher information
+ * of v_t, entropies rise as dH/dt = dim - J (de Bruijn's identity), and I vanishes as t grows, so that
+ *
+ *   I(x;y)   = integral of J_xy - J_x - J_y dt
+ *   I(x;y|z) = integral of J_xyz - J_xz - J_yz + J_z dt
+ *   I(x;c)   = integral of sum_k p_k J_(x|k) - J_x dt, classes k of share p_k
+ *
+ * J is that of a normal distribution of the same covariance C_t, whose integral is known (a log-determinant, its
+ * bias with so many samples taken off), plus the rest J' = -E[(s + C_t^-1 (v_t - mean))' n] / b, from estimated
+ * scores s at the noised samples themselves, linear in s so that their errors average out. */
+typedef struct {
+    mige_score_options score; /* the maps among them */
+    uint64_t seed;            /* of the noise, of blocks and of shuffles */
+    int block;                /* most samples of a score problem: larger sets are split at random */
+    int draws;                /* of the noise, each with its opposite; 0: more where there are few samples */
+    int shuffles;             /* of y, or of the classes: draws of I where it is 0 */
+} mige_mi_value_options;
+/* Iterated Tikhonov, eta 0.1, half the median width, full calibration, normal scores; no shuffles. The factor on
+ * the median is that of 1,000 samples: for n in D dimensions it is (1000 / n)^(1 / (D + 4)) times as large. */
+mige_mi_value_options mige_mi_value_defaults(void);
+
+enum { MIGE_MI_TIMES = 7, MIGE_MI_PARTS = 3 };
+typedef struct {
+    double value;          /* nats: normal + rest^3 / (rest^2 + e^2), e the standard error of rest */
+    double normal, rest;   /* that of normal variables of the same covariance; the rest as it is estimated */
+    double standard_error; /* of the value, from the samples' own contributions */
+    double p_value;        /* share of shuffles, and the value as one of them, that are not below it; NaN: none */
+    double time[MIGE_MI_TIMES], integrand[MIGE_MI_TIMES]; /* both parts; 1 and nats */
+} mige_mi_estimate;
+
+/* I(part 0; part 1), given part 2 where nparts is 3: part i has dims[i] columns of v [M][sum of dims], in the order
+ * part 0, part 2, part 1. shuffled [o->shuffles]: I of part 0 and the shuffled part 1, by one draw of the noise and
+ * blocks of at most 1,024; not with three parts. Collective; v the same on every rank, as the results are. Errors,
+ * agreed: MIGE_EINPUT (too few samples, or not finite), MIGE_ENUMERIC (a part, or all, is in fewer dimensions than
+ * it has: constant, repeated, or y a function of x), and as mige_score_*. */
+int mige_mi_value(const mige_comm *c, int M, int nparts, const int *dims, const double *v,
+                  const mige_mi_value_options *o, double *shuffled, mige_mi_estimate *e);
+/* I(v; label), v [M][D], label [M] in [0, classes). Each class and, for J_v, random parts of the same sizes are
+ * score problems: what samples are too few for cancels. Errors as above; a class too small is named. */
+int mige_mi_of_labels(const mige_comm *c, int M, int D, const double *v, int classes, const int *label,
+                      const mige_mi_value_options *o, double *shuffled, mige_mi_estimate *e);
+/* Fewest samples that D dimensions, of all parts or of a class, can do with. */
+int mige_mi_least(int D);
+/* Derivative of lgamma, x > 0. Not collective. */
+double mige_digamma(double x);
+/* Bytes a rank takes for M samples in D dimensions of all parts. Not collective. */
+double mige_mi_value_bytes(int M, int D, const mige_mi_value_options *o);
+
 #endif

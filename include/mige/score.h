@@ -117,6 +117,16 @@ int mige_score_samples(mige_score *s, const double *X, double *S);
  * the same on every rank. Errors as above, and MIGE_EUSAGE where that did not succeed or was not called. */
 int mige_score_points(mige_score *s, int Q, const double *P, double *S);
 
+/* H [Q][D] = the diagonal of the Hessian of the log density at points P [Q][D], the samples themselves among them:
+ * the derivative of the scores that mige_score_points gives, calibration included. (Stein's second-order identity
+ * gives -s^2 + (K + eta I)^-1 sum of d^2 k, Rolland et al. 2022: two to ten times further from the truth of normal
+ * samples, since s^2 is not shrunk as the rest is.) Derivatives want a smoother estimate than scores: a wider
+ * kernel, or a larger ridge. Collective; errors as mige_score_points, and MIGE_EUSAGE
+ * for ssm. */
+int mige_score_hessian(mige_score *s, int Q, const double *P, double *H);
+/* Bytes that it takes beside. Not collective. */
+double mige_score_hessian_bytes(int M, int D, int Q, int ranks);
+
 /* What the last call found. */
 typedef struct {
     double width; /* the upper median: sorted[floor(M^2/2)] of all M^2 distances, the M zeros and both triangles

@@ -75,8 +75,9 @@ void kernel_between(int n, const double *q, const double *q_norms, int M, const 
 
 /* x[i] = exp(-x[i] * scale), vectorised. */
 void kernel_exp(size_t n, double scale, double *x);
-/* x[i] = exp(-scale d2), d2 = x[i] + rows[i] + col not below 0: a column of -2 x'y to one of a Gram matrix. */
-void kernel_exp_single(int n, float scale, const float *rows, float col, float *x);
+/* x[i] = exp(-scale d2) - u[i] ucol, d2 = x[i] + rows[i] + col not below 0: a column of -2 x'y to one of a Gram
+ * matrix, without a part of rank one. */
+void kernel_exp_single(int n, float scale, const float *rows, float col, const float *u, float ucol, float *x);
 /* norms[i] = |x_i|^2, x [n][D]. */
 void kernel_norms(int n, int D, const double *x, double *norms);
 /* Rows are far whose squared norm is above this. */

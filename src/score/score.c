@@ -18,7 +18,7 @@ const mige_estimator_facts *mige_estimator_get(enum mige_estimator e) {
 
 mige_score_options mige_score_defaults(void) {
     return (mige_score_options){.eigen = mige_eigen_defaults(),
-                                .stein = {.eta = 0.01, .iterations = 3, .tolerance = 1e-8},
+                                .stein = {.eta = 0.01, .iterations = 3, .tolerance = 1e-4},
                                 .ssm = {2000, 256, 1e-3},
                                 .width_scale = 1,
                                 .seed = 1};
@@ -181,6 +181,15 @@ int mige_score_points(mige_score *s, int Q, const double *P, double *S) {
     for (int from = 0; s->o.calibrate && s->M > 1 && from < Q; from += s->M)
         calibrate_apply(Q - from < s->M ? Q - from : s->M, s->D, s->A, S + (size_t)from * (size_t)s->D, s->work);
     return mige_agree(s->c, check_scores(s, (size_t)Q * (size_t)s->D, S));
+}
+
+int mige_score_hessian(mige_score *s, int Q, const double *P, double *H) {
+    MIGE_CHECK(s->ops->hessian, MIGE_EUSAGE, "score: estimator %s has no second derivatives (another)",
+               s->ops->facts.name);
+    MIGE_CHECK(s->solved, MIGE_EUSAGE, "score: second derivatives come after scores of samples");
+    MIGE_TRY(mige_agree(s->c, score_check_rows(Q, s->D, P, "point")));
+    MIGE_TRY(s->ops->hessian(s, Q, P, H));
+    return mige_agree(s->c, check_scores(s, (size_t)Q, H));
 }
 
 const mige_score_info *mige_score_last(const mige_score *s) {

@@ -35,6 +35,7 @@ typedef struct estimator_ops {
     /* Before calibration; X [M][D] as they came, S [M][wanted], with room for [M][D]. May fill in s->info. */
     int (*samples)(mige_score *s, const double *X, double *S);
     int (*points)(mige_score *s, int Q, const double *P, double *S);
+    int (*hessian)(mige_score *s, int Q, const double *P, double *H); /* calibrated; NULL: has none */
 } estimator_ops;
 
 #define ESTIMATOR_OPS(NAME, name) extern const estimator_ops name##_ops;
@@ -85,23 +86,27 @@ int gram_make(mige_score *s, gram *g);
  * q [n][D] and scores. Collective; errors agreed. */
 typedef void (*gram_add_fn)(const mige_score *s, int n, double *k, const double *q, double *S);
 int gram_points(mige_score *s, const gram *g, gram_add_fn add, int Q, const double *P, double *S);
+/* H [Q][D] = the d-th derivatives of the d-th scores (alpha k(q,X) C - beta b(q)) A, A the calibration, beta >= 0.
+ * Collective; errors agreed. */
+int gram_hessian(const mige_score *s, const gram *g, double alpha, double beta, int Q, const double *P, double *H);
 
-/* (K + eta I)^-1 for several right-hand sides by conjugate gradients, K made again in each product and never
- * stored. The preconditioner is Nystroem's: K ~ k(X,L) k(L,L)^-1 k(L,X) of r landmarks L among the samples, plus
- * eta I, inverted by Woodbury's formula (Rudi, Carratino, Rosasco 2017). */
+/* (K + eta I)^-1 for several right-hand sides by conjugate gradients, K made again in each product, in single
+ * precision, and never stored; residuals that decide are made in double, and where single precision gets no further
+ * all is. The preconditioner is Nystroem's (score/nystroem.h). */
 typedef struct cg cg;
 
-/* Memory for samples in D dimensions and as many right-hand sides; K gives the panels' places. Not collective.
- * Errors: MIGE_EFAIL (memory). */
+/* Memory for samples in D dimensions and as many right-hand sides, from the pool; K gives the panels' places.
+ * Collective on c. Errors, agreed: MIGE_EFAIL (memory). */
 int cg_create(const mige_comm *c, const mige_matrix *K, int D, mige_pool *pool, cg **s);
+void cg_destroy(cg *s);
 double cg_bytes(int M, int D, int ranks);
-double cg_flops(int M, int D); /* of cg_prepare, over all ranks */
 /* The preconditioner for samples X [M][D], kernel exp(-scale |x - y|^2). Collective. Errors, agreed: MIGE_ENUMERIC.
  */
 int cg_prepare(cg *s, const double *X, double scale, double eta);
-/* B [M][D], the same on every rank <- (K + eta I)^-1 B. Stops when the preconditioned residual, which is about the
- * error, is below tolerance times the solution, column by column, of this solve or, unless `first`, of the last
- * first one. Collective. Errors, agreed: MIGE_ENUMERIC when it does not converge. */
+/* B [M][D], the same on every rank <- (K + eta I)^-1 B. Unless `first`, B must be eta times what the last call
+ * gave. Stops when the error, as the preconditioned residual tells it, is below tolerance times the solution,
+ * column by column, of the last first one. An error that stays above that, but small, is warned of. Collective.
+ * Errors, agreed: MIGE_ENUMERIC when it does not converge. */
 int cg_solve(cg *s, kernel *k, double tolerance, int first, double *B);
 
 #endif

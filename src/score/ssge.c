@@ -53,14 +53,24 @@ static int samples(mige_score *s, const double *X, double *S) {
     return MIGE_OK;
 }
 
-static int points(mige_score *s, int Q, const double *P, double *S) {
+static int make_C(mige_score *s) {
     ssge *e = s->self;
     gram *g = &e->gram;
     int err = g->C ? MIGE_OK : MIGE_TAKE(&s->pool, MIGE_BLOCK(g->C, (size_t)s->M * (size_t)s->D));
     MIGE_TRY(mige_agree(s->c, err));
     if (!e->has_C) MIGE_TRY(mige_eigen_apply(e->eigen, 2, s->D, g->B, g->C));
     e->has_C = 1;
-    return gram_points(s, g, NULL, Q, P, S);
+    return MIGE_OK;
+}
+
+static int points(mige_score *s, int Q, const double *P, double *S) {
+    MIGE_TRY(make_C(s));
+    return gram_points(s, &((const ssge *)s->self)->gram, NULL, Q, P, S);
+}
+
+static int hessian(mige_score *s, int Q, const double *P, double *H) {
+    MIGE_TRY(make_C(s));
+    return gram_hessian(s, &((const ssge *)s->self)->gram, -1, 0, Q, P, H);
 }
 
 const estimator_ops ssge_ops = {{"ssge", MIGE_SOLVERS, 1, "stein", "cg"},
@@ -71,4 +81,5 @@ const estimator_ops ssge_ops = {{"ssge", MIGE_SOLVERS, 1, "stein", "cg"},
                                 create,
                                 destroy,
                                 samples,
-                                points};
+                                points,
+                                hessian};

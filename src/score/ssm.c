@@ -413,4 +413,4 @@ static int points(mige_score *score, int Q, const double *P, double *S) {
 }
 
 const estimator_ops ssm_ops = {
-    {"ssm", "auto", 0, NULL, NULL}, sizeof(ssm), 0, check, plan, create, NULL, samples, points};
+    {"ssm", "auto", 0, NULL, NULL}, sizeof(ssm), 0, check, plan, create, NULL, samples, points, NULL};

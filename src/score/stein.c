@@ -3,6 +3,7 @@
 #include "mige/clock.h"
 #include "mige/error.h"
 #include "mige/options.h"
+#include "score/nystroem.h"
 #include "score/score.h"
 #include <cblas.h>
 #include <math.h>
@@ -26,7 +27,7 @@ enum { WORTH_REFINING = 2048, COLUMNS_REFINED = 48 };
 /* Error of all iterations together, relative to the first. */
 static const double REFINED = 1e-8;
 /* A solve by conjugate gradients takes about this many products. */
-enum { CG_PRODUCTS = 25 };
+enum { CG_PRODUCTS = 15 };
 
 static int worth_refining(int M, int columns) {
     return M >= WORTH_REFINING && M / COLUMNS_REFINED >= columns;
@@ -63,7 +64,7 @@ static mige_score_plan plan(int M, int D, int ranks, const mige_score_options *o
     if (stored && worth_refining(M, D / 2)) matrix += mige_refined_bytes(M, D, entries);
     mige_score_plan p = {.bytes = 8. * M * D + matrix + gram_bytes(M, D, 0, columns, stored),
                          .gram = 3 * square,
-                         .eigen = stored ? m * m * m / 3 : cg_flops(M, D),
+                         .eigen = stored ? m * m * m / 3 : nystroem_flops(M, D),
                          .apply = stored ? 2 * square * k : 3 * square * CG_PRODUCTS * k};
     mige_grid_shape(M, P, &nb, &p.rows, &p.cols);
     return p;
@@ -74,7 +75,6 @@ static int take_memory(mige_score *s) {
     int stored = s->o.stein.solver != MIGE_STEIN_CG;
     MIGE_TRY(mige_symmetric_create(&e->grid, s->M, stored, &e->K));
     MIGE_TRY(MIGE_TAKE(&s->pool, MIGE_BLOCK(e->gram.C, (size_t)s->M * (size_t)s->D)));
-    if (!stored) MIGE_TRY(cg_create(s->c, &e->K, s->D, &s->pool, &e->cg));
     if (stored && worth_refining(s->M, s->D / 2))
         MIGE_TRY(mige_refined_create(s->c, &e->K, s->D, &s->pool, &e->refined));
     return gram_create(s, &e->K, &e->gram);
@@ -83,11 +83,13 @@ static int take_memory(mige_score *s) {
 static int create(mige_score *s) {
     stein *e = s->self;
     MIGE_TRY(mige_grid_create(s->c, s->M, ranks_for(s->M, s->c->size), nb_for(s->M), &e->grid));
-    return mige_agree(s->c, take_memory(s));
+    MIGE_TRY(mige_agree(s->c, take_memory(s)));
+    return s->o.stein.solver == MIGE_STEIN_CG ? cg_create(s->c, &e->K, s->D, &s->pool, &e->cg) : MIGE_OK;
 }
 
 static void destroy(void *self) {
     stein *e = self;
+    cg_destroy(e->cg);
     mige_matrix_destroy(&e->K);
     mige_grid_destroy(&e->grid);
 }
@@ -238,6 +240,11 @@ static int points(mige_score *s, int Q, const double *P, double *S) {
     return gram_points(s, &e->gram, add_prior, Q, P, S);
 }
 
+static int hessian(mige_score *s, int Q, const double *P, double *H) {
+    const stein *e = s->self;
+    return gram_hessian(s, &e->gram, 1 / s->o.stein.eta, s->o.stein.iterations / s->o.stein.eta, Q, P, H);
+}
+
 const estimator_ops stein_ops = {{"stein", MIGE_STEIN_SOLVERS, 0, "stein", "cg"},
                                  sizeof(stein),
                                  offsetof(mige_score_options, stein.solver),
@@ -246,4 +253,5 @@ const estimator_ops stein_ops = {{"stein", MIGE_STEIN_SOLVERS, 0, "stein", "cg"}
                                  create,
                                  destroy,
                                  samples,
-                                 points};
+                                 points,
+                                 hessian};

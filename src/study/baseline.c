@@ -81,7 +81,7 @@ static int pass(baseline *b, const truth_problem *k, double rho, uint64_t seed, 
     int M = b->o.shape.M;
     uint32_t bits;
     mige_rng_bits(seed, MIGE_RNG_SHUFFLE, (uint64_t)t, 0, 1, &bits);
-    MIGE_TRY(truth_draw(k, M, rho, seed, (uint64_t)t, b->x, b->y, b->dy));
+    MIGE_TRY(truth_draw(k, M, rho, seed, (uint64_t)t, b->x, b->y, NULL, b->dy));
     return critic_forward(b->critic, b->x, b->y, 1 + bits % (uint32_t)(M - 1), v);
 }
 

@@ -3,7 +3,6 @@
 #include "mige/blas.h"
 #include "mige/clock.h"
 #include "mige/error.h"
-#include "mige/io.h"
 #include "mige/log.h"
 #include "mige/mi.h"
 #include "study/truth.h"
@@ -154,7 +153,7 @@ static int run_case(work *w) {
     mige_memory_peak_reset();
     w->base = mige_memory_resident();
     w->peak = mige_memory_peak();
-    int err = truth_estimator_create(c, (int)k->M, s->D, &s->study->score, &w->e);
+    int err = truth_estimator_create(c, s->o->problem, (int)k->M, s->D, &s->study->score, &w->e);
     if (!err) err = draw_all(w);
     mige_progress_end();
     truth_estimator_destroy(&w->e);
@@ -180,7 +179,7 @@ static int restore(scale *s) {
     const mige_comm *c = s->study->c;
     const char *output = s->study->output;
     int resume = s->study->resume, err = MIGE_OK;
-    if (c->rank == 0) err = resume ? scale_restore(s) : mige_file_try(output);
+    if (c->rank == 0 && resume) err = scale_restore(s);
     MIGE_TRY(mige_agree(c, err));
     MIGE_TRY(mige_bcast(c, 0, &s->ncases, sizeof s->ncases));
     if (!s->cases) err = scale_take_room(s);
@@ -243,6 +242,7 @@ static int parse(scale *s) {
     const study_options *o = s->o;
     s->D = (int)o->dim;
     MIGE_TRY(truth_grid(o->rho, "-0.8:0.8:4", &s->nrho, &s->rho));
+    MIGE_TRY(truth_check(o->problem, s->D, s->nrho, s->rho));
     MIGE_TRY(mige_list_integers("--samples", *o->samples ? o->samples : "256,1024,4096", 2, 1 << 24, &s->nsamples,
                                 &s->samples));
     for (int i = 0; i < s->nsamples; i++)

@@ -75,7 +75,7 @@ static void derive(scale *s, int i) {
     for (int64_t r = 0; r * s->nrho < done; r++) {
         double error2 = 0, truth2 = 0;
         for (int64_t n = r * s->nrho; n < (r + 1) * s->nrho && n < done; n++) {
-            double truth = truth_gradient(s->D, s->rho[n % s->nrho]);
+            double truth = truth_gradient(s->o->problem, s->D, s->rho[n % s->nrho]);
             error2 += (g[n] - truth) * (g[n] - truth);
             truth2 += truth * truth;
             product += g[n] * truth;
@@ -114,7 +114,7 @@ static int write_columns(scale *s, mige_file *f, double *v) {
 static int write_draws(const scale *s, mige_file *f, double *v) {
     mige_layout along = {MIGE_F64, 1, {s->nrho}}, all = {MIGE_F64, 3, {s->ncases, s->o->repeats, s->nrho}};
     MIGE_TRY(mige_file_write(f, "/rho", along, s->rho, "1", "correlation of x_i and y_i", 0));
-    for (int i = 0; i < s->nrho; i++) v[i] = truth_gradient(s->D, s->rho[i]);
+    for (int i = 0; i < s->nrho; i++) v[i] = truth_gradient(s->o->problem, s->D, s->rho[i]);
     MIGE_TRY(
         mige_file_write(f, "/true_gradient", along, v, "nat", "derivative of the mutual information by rho", 0));
     return mige_file_write(f, "/gradient", all, s->gradient, "nat", "its estimates; NaN: not done", 0);
@@ -221,7 +221,7 @@ void scale_print(scale *s, int i) {
 
 double scale_bytes(const void *of, int M) {
     const scale *s = of;
-    return truth_estimator_bytes(M, s->D, s->study->c->size, &s->study->score);
+    return truth_estimator_bytes(s->o->problem, M, s->D, s->study->c->size, &s->study->score);
 }
 
 void scale_print_plan(const scale *s, int M) {

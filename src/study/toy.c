@@ -2,7 +2,6 @@
 #include "study/toy.h"
 #include "mige/clock.h"
 #include "mige/error.h"
-#include "mige/io.h"
 #include "mige/log.h"
 #include "mige/rng.h"
 #include "study/study.h"
@@ -78,7 +77,7 @@ static int use_mige(work *w, int d) {
     if (w->mige.mi && w->mige_of == d) return MIGE_OK;
     truth_estimator_destroy(&w->mige);
     w->mige_of = d;
-    return truth_estimator_create(w->c, w->t.M, (int)w->t.dims[d], &w->t.study->score, &w->mige);
+    return truth_estimator_create(w->c, w->t.o->problem, w->t.M, (int)w->t.dims[d], &w->t.study->score, &w->mige);
 }
 
 static int work_mige(work *w, cell k, double *values) {
@@ -190,11 +189,7 @@ static int restore(work *w) {
     const mige_comm *c = w->t.study->c;
     const char *output = w->t.study->output;
     int found = 0, err = MIGE_OK;
-    if (w->t.study->resume) {
-        if (c->rank == 0) err = toy_restore(&w->t, &found);
-    } else if (c->rank == 0) {
-        err = mige_file_try(output);
-    }
+    if (w->t.study->resume && c->rank == 0) err = toy_restore(&w->t, &found);
     MIGE_TRY(mige_agree(c, err));
     MIGE_TRY(mige_bcast(c, 0, w->t.values[0], VALUES * (size_t)w->t.ncells * sizeof(double)));
     int64_t done = 0;
@@ -252,8 +247,9 @@ static double memory(const void *ctx, int M) {
         int D = (int)t.dims[d];
         for (int m = 0; m < t.nmethods; m++) {
             baseline_options o = options_of(&t, d, m);
-            double bytes = t.methods[m] == METHOD_MIGE ? truth_estimator_bytes(M, D, ranks, &w->t.study->score)
-                                                       : baseline_bytes(&o);
+            double bytes = t.methods[m] == METHOD_MIGE
+                               ? truth_estimator_bytes(t.o->problem, M, D, ranks, &w->t.study->score)
+                               : baseline_bytes(&o);
             most = bytes > most ? bytes : most;
         }
     }
@@ -279,6 +275,10 @@ static int parse(toy *t) {
     MIGE_TRY(mige_list_integers("--dims", o->dims, 1, 4096, &t->ndims, &t->dims));
     MIGE_TRY(mige_list_names("--methods", o->methods, METHODS, &t->nmethods, &t->methods));
     MIGE_TRY(truth_grid(o->rho, "-0.8:0.8:32", &t->nrho, &t->rho));
+    for (int d = 0; d < t->ndims; d++) MIGE_TRY(truth_check(o->problem, (int)t->dims[d], t->nrho, t->rho));
+    for (int m = 0; m < t->nmethods; m++)
+        MIGE_CHECK(t->methods[m] == METHOD_MIGE || !truth_moves_x(o->problem), MIGE_EUSAGE,
+                   "--methods: critics follow y only, and in this problem x moves, too (mige)");
     MIGE_TRY(mige_list_integers("--samples", *o->samples ? o->samples : "256", 2, 1 << 24, &n, &samples));
     t->M = (int)samples[0];
     free(samples);

@@ -37,10 +37,10 @@ static void data_name(const toy *t, int d, int m, const char *what, char name[NA
 static int write_truth(const toy *t, mige_file *f, int d, double *numbers) {
     char name[NAME_SIZE];
     mige_layout layout = {MIGE_F64, 1, {t->nrho}};
-    for (int i = 0; i < t->nrho; i++) numbers[i] = truth_mi((int)t->dims[d], t->rho[i]);
+    for (int i = 0; i < t->nrho; i++) numbers[i] = truth_mi(t->o->problem, (int)t->dims[d], t->rho[i]);
     data_name(t, d, -1, "true_mi", name);
     MIGE_TRY(mige_file_write(f, name, layout, numbers, "nat", "mutual information of x and y", 0));
-    for (int i = 0; i < t->nrho; i++) numbers[i] = truth_gradient((int)t->dims[d], t->rho[i]);
+    for (int i = 0; i < t->nrho; i++) numbers[i] = truth_gradient(t->o->problem, (int)t->dims[d], t->rho[i]);
     data_name(t, d, -1, "true_gradient", name);
     return mige_file_write(f, name, layout, numbers, "nat", "derivative of the mutual information by rho", 0);
 }
@@ -133,7 +133,7 @@ static double deviation(const moments *m) {
 static double relative_error(const toy *t, int D, const double *gradient) {
     double error = 0, truth = 0;
     for (int i = 0; i < t->nrho; i++) {
-        double g = truth_gradient(D, t->rho[i]);
+        double g = truth_gradient(t->o->problem, D, t->rho[i]);
         error += (gradient[i] - g) * (gradient[i] - g);
         truth += g * g;
     }
@@ -153,7 +153,8 @@ static void at_ends(const toy *t, int D, int64_t repeats, const double *gradient
     for (int i = 0; i < t->nrho; i++) {
         if (most <= 0 || fabs(t->rho[i]) < most - 1e-9) continue;
         moments m = {0};
-        for (int64_t r = 0; r < repeats; r++) add(&m, gradient[r * t->nrho + i] / truth_gradient(D, t->rho[i]) - 1);
+        for (int64_t r = 0; r < repeats; r++)
+            add(&m, gradient[r * t->nrho + i] / truth_gradient(t->o->problem, D, t->rho[i]) - 1);
         add(&biases, mean(&m));
         add(&variances, deviation(&m) * deviation(&m));
     }

@@ -1,0 +1,359 @@
+/* Values of mutual information: the sum over sets of variables and over times of what along.h says of each. */
+#include "mige/error.h"
+#include "mige/log.h"
+#include "mige/mi.h"
+#include "mige/rng.h"
+#include "score/along.h"
+#include "score/score.h"
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { T = MIGE_MI_TIMES };
+/* Of the test by shuffles: most samples of a score problem. */
+enum { TEST_BLOCK = 1024 };
+/* Enough noise that the samples themselves are what limits: so many samples times draws, within reason. */
+enum { ENOUGH = 2048, MOST_DRAWS = 64 };
+
+/* A set of variables of some of the samples. */
+typedef struct {
+    int from, dim; /* columns */
+    int n;
+    const int *rows;  /* [n] */
+    int sign;         /* of its J in the integrand */
+    int moves;        /* with a shuffle */
+    const char *name; /* of the variables, with "is" or "are"; NULL: of the class, which is its */
+    int label;
+} group;
+
+/* What a run over all groups finds, of one shuffle. */
+typedef struct {
+    double rest[T], fisher[T]; /* of J, means over samples */
+    double normal;             /* integral of the latter */
+} sums;
+
+typedef struct {
+    const mige_comm *c;
+    const mige_mi_value_options *o;
+    mige_comm self;  /* each score problem is one rank's, so that results are the same on any number of them */
+    int M, D, moved; /* columns from `moved` on are shuffled */
+    double *v;       /* [M][D], white */
+    int ngroups;
+    group *groups;
+    int *order, *by_class; /* [M] rows */
+    int64_t *perm;         /* [M] the shuffle */
+    mige_score *score;
+    int score_n, score_dim;
+    double *Z, *work;                  /* [M][D] */
+    double *N, *S;                     /* [block][D] noise and scores */
+    double *C, *lambda, *noise, *part; /* [D][D], [D], [D], [M] */
+    double *each, *each_rest;          /* [M] samples' contributions to the value: normal, rest */
+    sums *sums;                        /* [runs] */
+    int64_t items, total;              /* of work, dealt to the ranks; total 0: being counted */
+    mige_pool pool;
+} job;
+
+mige_mi_value_options mige_mi_value_defaults(void) {
+    mige_mi_value_options o = {.score = mige_score_defaults(), .seed = 1, .block = 5120};
+    o.score.estimator = MIGE_ESTIMATOR_STEIN;
+    o.score.stein.eta = 0.1;
+    o.score.width_scale = 0.5;
+    o.score.calibrate = MIGE_CALIBRATE_STEIN;
+    o.score.precondition = MIGE_PRECONDITION_NORMAL_SCORES;
+    return o;
+}
+
+int mige_mi_least(int D) {
+    return 3 * (D + 1);
+}
+
+double mige_mi_value_bytes(int M, int D, const mige_mi_value_options *o) {
+    double block = fmin(M, o->block), all = 8. * M * D,
+           maps = mige_map_bytes(o->score.precondition, M, D) + 2 * all;
+    double score = mige_score_forecast((int)block, D, 1, &o->score).bytes;
+    return 3 * all + 8. * (4. * M + 2 * block * D + (double)D * D) + fmax(maps, score);
+}
+
+/* ---- one item of work */
+
+static int row_of(const job *w, const int64_t *perm, int row, int column) {
+    return perm && column >= w->moved ? (int)perm[row] : row;
+}
+
+/* Z = columns of the group's rows from `first` on; the part after `moved` is another row's when shuffled. */
+static void gather(const job *w, const group *g, const int64_t *perm, int first, int n) {
+    for (int i = 0; i < n; i++)
+        for (int k = 0; k < g->dim; k++) {
+            size_t row = (size_t)row_of(w, perm, g->rows[first + i], g->from + k);
+            w->Z[(size_t)i * (size_t)g->dim + (size_t)k] = w->v[row * (size_t)w->D + (size_t)(g->from + k)];
+        }
+}
+
+/* Z = a Z + b n; noise belongs to the variable of a sample, and moves with it. */
+static void add_noise(const job *w, const group *g, const int64_t *perm, int first, int n, uint64_t step, double t,
+                      double sign) {
+    double a = exp(-t), b = sqrt(-expm1(-2 * t));
+    for (int i = 0; i < n; i++) {
+        size_t at = (size_t)i * (size_t)g->dim;
+        int last = -1;
+        for (int k = 0; k < g->dim; k++) {
+            int row = row_of(w, perm, g->rows[first + i], g->from + k);
+            if (row != last)
+                mige_rng_normal(w->o->seed, MIGE_RNG_NOISE, step, (uint64_t)row, (size_t)w->D, w->noise);
+            last = row;
+            w->N[at + (size_t)k] = sign * w->noise[g->from + k];
+            w->Z[at + (size_t)k] = a * w->Z[at + (size_t)k] + b * w->N[at + (size_t)k];
+        }
+    }
+}
+
+/* The rank that works on the next item. */
+static int mine(job *w) {
+    int64_t item = w->items++;
+    if (w->total) mige_progress_update((long)item, "");
+    return w->total && item % w->c->size == w->c->rank;
+}
+
+/* The more samples the narrower the kernel, as Scott's rule for densities has it. */
+static int use_score(job *w, int n, int dim) {
+    mige_score_options o = w->o->score;
+    if (w->score && w->score_n == n && w->score_dim == dim) return MIGE_OK;
+    mige_score_destroy(&w->score);
+    w->score_n = n;
+    w->score_dim = dim;
+    o.width_scale *= pow(1000. / n, 1. / (dim + 4));
+    return mige_score_create(&w->self, n, dim, &o, &w->score);
+}
+
+/* keep: every rank finds it, so that all meet the same error, and the first counts it. */
+static int add_normal(job *w, const group *g, const int64_t *perm, int keep, sums *to) {
+    double half, fisher[T], share = keep && w->c->rank ? 0 : (double)g->sign * g->n / w->M;
+    char name[64];
+    snprintf(name, sizeof name, "class %d, from 0, is", g->label);
+    gather(w, g, perm, 0, g->n);
+    MIGE_TRY(along_normal(g->n, g->dim, w->Z, g->name ? g->name : name, w->C, w->lambda, w->work, &half, w->part,
+                          fisher));
+    to->normal -= share * half;
+    for (int t = 0; t < T; t++) to->fisher[t] += share * fisher[t];
+    for (int i = 0; keep && !w->c->rank && i < g->n; i++) w->each[g->rows[i]] -= g->sign * w->part[i];
+    return MIGE_OK;
+}
+
+/* A block of a group at one time, with one draw of the noise and its opposite. */
+static int add_rest(job *w, const group *g, const int64_t *perm, int keep, int first, int n, int t, uint64_t draw,
+                    double share, sums *to) {
+    double time[T], weight[T];
+    along_times(time, weight);
+    MIGE_TRY(use_score(w, n, g->dim));
+    for (int sign = -1; sign <= 1; sign += 2) {
+        gather(w, g, perm, first, n);
+        add_noise(w, g, perm, first, n, (uint64_t)t * MOST_DRAWS + draw, time[t], sign);
+        MIGE_TRY(mige_score_samples(w->score, w->Z, w->S));
+        MIGE_TRY(along_rest(n, g->dim, sqrt(-expm1(-2 * time[t])), w->Z, w->S, w->N, w->C, w->part));
+        for (int i = 0; i < n; i++) {
+            double value = g->sign * share / 2 * w->part[i];
+            to->rest[t] += value / w->M;
+            if (keep) w->each_rest[g->rows[first + i]] += weight[t] * value;
+        }
+    }
+    return MIGE_OK;
+}
+
+/* ---- all items */
+
+/* Groups that move with a shuffle, or that do not, or all; keep: samples' contributions too. */
+enum { FIXED = 1, MOVING = 2 };
+
+static int run(job *w, int which, const int64_t *perm, int keep, int most, int draws, sums *to) {
+    for (const group *g = w->groups; g < w->groups + w->ngroups; g++) {
+        if (!(which & (g->moves ? MOVING : FIXED))) continue;
+        const int64_t *by = g->moves ? perm : NULL;
+        int blocks = (g->n + most - 1) / most;
+        if (keep ? w->total > 0 : mine(w)) MIGE_TRY(add_normal(w, g, by, keep, to));
+        for (int b = 0; b < blocks; b++) {
+            int64_t first, count;
+            mige_share(g->n, blocks, b, &first, &count);
+            for (int i = 0; i < T * draws; i++)
+                if (mine(w))
+                    MIGE_TRY(add_rest(w, g, by, keep, (int)first, (int)count, i / draws, (uint64_t)(i % draws),
+                                      1. / draws, to));
+        }
+    }
+    return MIGE_OK;
+}
+
+/* The value, then the test: what does not move, the samples as they are and every shuffle. */
+static int run_all(job *w) {
+    const mige_mi_value_options *o = w->o;
+    int draws = o->draws ? o->draws : (ENOUGH + w->M - 1) / w->M, least = 2 * mige_mi_least(w->D),
+        test = least > TEST_BLOCK ? least : TEST_BLOCK;
+    if (test > o->block) test = o->block;
+    w->items = 0;
+    MIGE_TRY(run(w, FIXED | MOVING, NULL, 1, o->block, draws < MOST_DRAWS ? draws : MOST_DRAWS, w->sums));
+    if (!o->shuffles) return MIGE_OK;
+    MIGE_TRY(run(w, FIXED, NULL, 0, test, 1, w->sums + 1));
+    for (int k = 0; k <= o->shuffles; k++) {
+        if (k && w->total) mige_rng_permutation(o->seed, MIGE_RNG_SHUFFLE, (uint64_t)k, w->M, w->perm);
+        MIGE_TRY(run(w, MOVING, k ? w->perm : NULL, 0, test, 1, w->sums + 2 + k));
+    }
+    return MIGE_OK;
+}
+
+static double total(const sums *s) {
+    double time[T], weight[T], value = s->normal;
+    along_times(time, weight);
+    for (int t = 0; t < T; t++) value += weight[t] * s->rest[t];
+    return value;
+}
+
+/* Of the mean of x [M]. */
+static double standard_error(int M, const double *x) {
+    double mean = 0, variance = 0;
+    for (int m = 0; m < M; m++) mean += x[m] / M;
+    for (int m = 0; m < M; m++) variance += (x[m] - mean) * (x[m] - mean) / M;
+    return sqrt(variance / M);
+}
+
+/* The rest is drawn towards 0 where its own error does not tell it from 0. */
+static void conclude(const job *w, double *shuffled, mige_mi_estimate *e) {
+    double weight[T], rest = total(w->sums) - w->sums->normal, error = standard_error(w->M, w->each_rest);
+    *e = (mige_mi_estimate){.normal = w->sums->normal, .rest = rest, .p_value = NAN};
+    e->value = e->normal + (rest != 0 ? rest / (1 + error * error / (rest * rest)) : 0);
+    along_times(e->time, weight);
+    for (int t = 0; t < T; t++) e->integrand[t] = w->sums->fisher[t] + w->sums->rest[t];
+    for (int m = 0; m < w->M; m++) w->each[m] += w->each_rest[m];
+    e->standard_error = standard_error(w->M, w->each);
+    int N = w->o->shuffles, above = 1;
+    for (int k = 1; k <= N; k++) {
+        shuffled[k - 1] = total(&w->sums[1]) + total(&w->sums[2 + k]);
+        above += total(&w->sums[2 + k]) >= total(&w->sums[2]);
+    }
+    if (N) e->p_value = above / (N + 1.);
+}
+
+static int compute(job *w, double *shuffled, mige_mi_estimate *e) {
+    int runs = 1 + (w->o->shuffles ? w->o->shuffles + 2 : 0);
+    MIGE_TRY(run_all(w));
+    w->total = w->items;
+    mige_progress_begin("mi, score problems", (long)w->total);
+    int err = mige_agree(w->c, run_all(w));
+    mige_progress_end();
+    MIGE_TRY(err);
+    MIGE_TRY(mige_sum(w->c, w->each, (size_t)w->M));
+    MIGE_TRY(mige_sum(w->c, w->each_rest, (size_t)w->M));
+    MIGE_TRY(mige_sum(w->c, w->sums->rest, (size_t)runs * sizeof *w->sums / sizeof(double)));
+    conclude(w, shuffled, e);
+    return MIGE_OK;
+}
+
+/* ---- the variables and their groups */
+
+static int take_memory(job *w, int ngroups) {
+    size_t M = (size_t)w->M, D = (size_t)w->D, runs = (size_t)w->o->shuffles + 3,
+           block = w->M < w->o->block ? M : (size_t)w->o->block;
+    return MIGE_TAKE(&w->pool, MIGE_BLOCK(w->v, M * D), MIGE_BLOCK(w->groups, ngroups), MIGE_BLOCK(w->order, M),
+                     MIGE_BLOCK(w->by_class, M), MIGE_BLOCK(w->perm, M), MIGE_BLOCK(w->Z, M * D),
+                     MIGE_BLOCK(w->N, block * D), MIGE_BLOCK(w->S, block * D), MIGE_BLOCK(w->work, M * D),
+                     MIGE_BLOCK(w->C, D * D), MIGE_BLOCK(w->lambda, D), MIGE_BLOCK(w->noise, D),
+                     MIGE_BLOCK(w->part, M), MIGE_BLOCK(w->each, M), MIGE_BLOCK(w->each_rest, M),
+                     MIGE_BLOCK(w->sums, runs));
+}
+
+static int map_with(const job *w, enum mige_precondition kind, int dim, const double *X, double *out) {
+    mige_map *map;
+    MIGE_TRY(mige_map_create(w->c, kind, w->M, dim, &map));
+    int err = mige_map_fit(map, X, out);
+    mige_map_destroy(&map);
+    return err;
+}
+
+/* Columns [from, from + dim) of v, mapped and whitened by themselves. Z and work serve. */
+static int map_part(job *w, const double *v, int from, int dim) {
+    double *X = w->Z, *Y = w->work;
+    size_t M = (size_t)w->M, D = (size_t)w->D, d = (size_t)dim;
+    for (size_t m = 0; m < M; m++) memcpy(X + m * d, v + m * D + from, d * sizeof *X);
+    if (w->o->score.precondition != MIGE_PRECONDITION_NONE &&
+        w->o->score.precondition != MIGE_PRECONDITION_WHITEN) {
+        MIGE_TRY(map_with(w, w->o->score.precondition, dim, X, Y));
+        memcpy(X, Y, M * d * sizeof *X);
+    }
+    MIGE_TRY(map_with(w, MIGE_PRECONDITION_WHITEN, dim, X, Y));
+    /* Ranks on different processors may round differently. */
+    MIGE_TRY(mige_bcast(w->c, 0, Y, M * d * sizeof *Y));
+    for (size_t m = 0; m < M; m++) memcpy(w->v + m * D + from, Y + m * d, d * sizeof *Y);
+    return MIGE_OK;
+}
+
+static int check(int M, int D, const mige_mi_value_options *o) {
+    int least = mige_mi_least(D);
+    MIGE_CHECK(M >= least, MIGE_EINPUT, "mi: %d samples are too few for %d dimensions (%d at least)", M, D, least);
+    MIGE_CHECK(o->block >= 2 * least && o->shuffles >= 0 && o->draws >= 0, MIGE_EUSAGE,
+               "mi: blocks of %d samples, %d draws, %d shuffles are not possible in %d dimensions", o->block,
+               o->draws, o->shuffles, D);
+    return mige_score_check(M < o->block ? M : o->block, D, &o->score);
+}
+
+static int create(job *w, const mige_comm *c, int M, int D, int ngroups, const mige_mi_value_options *o) {
+    *w = (job){.c = c, .o = o, .M = M, .D = D, .ngroups = ngroups};
+    MIGE_TRY(mige_agree(c, check(M, D, o)));
+    MIGE_TRY(mige_comm_create(MPI_COMM_SELF, &w->self));
+    MIGE_TRY(mige_agree(c, take_memory(w, ngroups)));
+    mige_rng_permutation(o->seed, MIGE_RNG_SHUFFLE, 0, M, w->perm);
+    for (int m = 0; m < M; m++) w->order[m] = (int)w->perm[m];
+    return MIGE_OK;
+}
+
+static void destroy(job *w) {
+    mige_score_destroy(&w->score);
+    if (w->self.size) mige_comm_destroy(&w->self);
+    mige_pool_free(&w->pool);
+}
+
+int mige_mi_value(const mige_comm *c, int M, int nparts, const int *dims, const double *v,
+                  const mige_mi_value_options *o, double *shuffled, mige_mi_estimate *e) {
+    job w;
+    int given = nparts == MIGE_MI_PARTS, dx = dims[0], dz = given ? dims[2] : 0, dy = dims[1], D = dx + dy + dz;
+    MIGE_CHECK(!given || !o->shuffles, MIGE_EUSAGE, "mi: shuffles would break what is given, too (none)");
+    int err = create(&w, c, M, D, given ? 4 : 3, o);
+    if (!err) {
+        w.moved = dx + dz;
+        w.groups[0] = (group){0, dx + dz, M, w.order, -1, 0, given ? "x and what is given are" : "x is", 0};
+        w.groups[1] = (group){dx, dz + dy, M, w.order, -1, 0, given ? "y and what is given are" : "y is", 0};
+        w.groups[2] = (group){0, D, M, w.order, 1, 1, "all variables together are", 0};
+        if (given) w.groups[3] = (group){dx, dz, M, w.order, 1, 0, "what is given is", 0};
+        err = map_part(&w, v, 0, dx);
+    }
+    if (!err && given) err = map_part(&w, v, dx, dz);
+    if (!err) err = map_part(&w, v, dx + dz, dy);
+    if (!err) err = compute(&w, shuffled, e);
+    destroy(&w);
+    return err;
+}
+
+/* Rows class by class, in random order within each; and random parts of all of the same sizes. */
+static int group_classes(job *w, int classes, const int *label) {
+    for (int k = 0, first = 0; k < classes; k++) {
+        int n = 0;
+        for (int i = 0; i < w->M; i++)
+            if (label[w->order[i]] == k) w->by_class[first + n++] = w->order[i];
+        MIGE_CHECK(n >= mige_mi_least(w->D), MIGE_EINPUT,
+                   "mi: class %d has %d samples, too few for %d dimensions (%d at least; or leave it out)", k, n,
+                   w->D, mige_mi_least(w->D));
+        w->groups[k] = (group){0, w->D, n, w->order + first, -1, 0, "x is", 0};
+        w->groups[classes + k] = (group){0, w->D, n, w->by_class + first, 1, 1, NULL, k};
+        first += n;
+    }
+    return MIGE_OK;
+}
+
+int mige_mi_of_labels(const mige_comm *c, int M, int D, const double *v, int classes, const int *label,
+                      const mige_mi_value_options *o, double *shuffled, mige_mi_estimate *e) {
+    job w;
+    int err = create(&w, c, M, D, 2 * classes, o);
+    if (!err) err = mige_agree(c, group_classes(&w, classes, label));
+    if (!err) err = map_part(&w, v, 0, D);
+    if (!err) err = compute(&w, shuffled, e);
+    destroy(&w);
+    return err;
+}

@@ -1,0 +1,276 @@
+#!/usr/bin/env python3
+"""mige mi: values of mutual information against NumPy's, step by step, and against known truths; mige score --hessian."""
+import os
+import sys
+
+import h5py
+import numpy as np
+
+from program import Cases, fails, good, path
+
+sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "ref"))
+import philox
+
+NOISE, SHUFFLE, DRAWS = 6, 2, 64
+PLAIN = ("--precondition", "whiten")
+
+
+def write(name, **sets):
+    with h5py.File(path(name), "w") as f:
+        for key, value in sets.items():
+            f[key] = value
+
+
+def mi(name, *more, ranks=1):
+    good("mi", "--input", path(name), "--output", path("mi.h5"), "--quiet", *more, ranks=ranks)
+    with h5py.File(path("mi.h5")) as f:
+        a = f.attrs
+        assert a["complete"] == 1 and a["format"] == b"mige-mi"
+        assert all("units" in d.attrs and "long_name" in d.attrs for d in f.values())
+        return {**{n: float(a[n]) for n in ("mutual_information", "normal_part", "rest", "standard_error", "p_value")},
+                **{n: d[()] for n, d in f.items()}}
+
+
+# ---- the estimator, from its definition
+
+
+def digamma(x):
+    """From its series, with Euler's constant."""
+    n = np.arange(4_000_000)
+    return -0.5772156649015329 + np.sum((x - 1) / ((n + 1) * (n + x))) + (x - 1) / 4_000_000
+
+
+def white(x):
+    x = x - x.mean(0)
+    x /= x.std(0)
+    values, vectors = np.linalg.eigh(x.T @ x / len(x))
+    return x @ vectors @ np.diag(values**-0.5) @ vectors.T
+
+
+def score(z, eta=0.1, iterations=3):
+    M, D = z.shape
+    scale = 0.5 * (1000 / M) ** (1 / (D + 4))
+    d2 = ((z[:, None] - z[None]) ** 2).sum(-1)
+    w2 = (scale * np.sort(np.sqrt(d2).ravel())[M * M // 2]) ** 2
+    K = np.exp(-d2 / (2 * w2))
+    B = (K.sum(1)[:, None] * z - K @ z) / w2
+    Y = np.zeros_like(z)
+    for _ in range(iterations):
+        Y += np.linalg.solve(K + eta * np.eye(M), B - K @ Y)
+    return -Y @ np.linalg.inv((z - z.mean(0)).T @ Y / M)
+
+
+def rest(z, noise, t):
+    """-(s + C^-1 z)' n / b of each noised sample, with the noise and its opposite."""
+    b, total = np.sqrt(1 - np.exp(-2 * t)), 0
+    for n in noise, -noise:
+        zt = np.exp(-t) * z + b * n
+        c = zt - zt.mean(0)
+        total = total - ((score(zt) + c @ np.linalg.inv(c.T @ c / len(c))) * n).sum(1) / b / 2
+    return total
+
+
+def normal_part(z):
+    """(1/2) ln det C without bias, and samples' contributions."""
+    M, D = z.shape
+    c = z - z.mean(0)
+    C = c.T @ c / M
+    bias = sum(digamma((M - 1 - i) / 2) + np.log(2 / M) for i in range(D))
+    return 0.5 * (np.linalg.slogdet(C)[1] - bias), 0.5 * ((c @ np.linalg.inv(C) * c).sum(1) - D)
+
+
+def by_hand(z, sets, seed=1):
+    """Sets: columns, sign, rows."""
+    M = len(z)
+    draws = min(-(-2048 // M), DRAWS)
+    u, w = np.polynomial.legendre.leggauss(7)
+    u, w = 0.05 + 0.475 * (u + 1), 0.475 * w
+    weights = 2 * u * w
+    weights[0] += 0.05**2
+    normal, total, each, each_rest = 0.0, 0.0, np.zeros(M), np.zeros(M)
+    for columns, sign, rows in sets:
+        half, moves = normal_part(z[rows][:, columns])
+        normal -= sign * half * len(rows) / M
+        each[rows] -= sign * moves
+    for i, (t, weight) in enumerate(zip(u**2, weights)):
+        for draw in range(draws):
+            noise = philox.normal(seed, NOISE, i * DRAWS + draw, np.arange(M), z.shape[1])
+            for columns, sign, rows in sets:
+                r = sign * rest(z[rows][:, columns], noise[rows][:, columns], t) / draws
+                total += weight * r.sum() / M
+                each_rest[rows] += weight * r
+    value = normal + total / (1 + each_rest.var() / M / total**2)
+    return value, normal, (each + each_rest).std() / np.sqrt(M)
+
+
+def pair(M, seed, noise=0.7):
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal((M, 2))
+    return x, (x[:, :1] ** 2 - 1) * 0.8 + x[:, 1:] + noise * rng.standard_normal((M, 1))
+
+
+def definition():
+    M, every = 150, np.arange(150)
+    x, y = pair(M, 1)
+    write("definition.h5", x=x, y=y)
+    r = mi("definition.h5", *PLAIN)
+    value, normal, error = by_hand(np.hstack([white(x), white(y)]),
+                                   [([0, 1, 2], 1, every), ([0, 1], -1, every), ([2], -1, every)])
+    assert abs(r["normal_part"] - normal) < 1e-6, f"{r} {normal}"  # digamma's series
+    assert abs(r["mutual_information"] - value) < 2e-6, f"{r} {value}"
+    assert abs(r["standard_error"] - error) < 1e-6, f"{r} {error}"
+
+
+def definition_labels():
+    M, sizes = 160, (70, 90)
+    rng = np.random.default_rng(5)
+    label = rng.permutation(np.repeat([3, -2], sizes))
+    x = rng.standard_normal((M, 2)) * np.where(label == 3, 1, 2)[:, None] + label[:, None] / 4
+    write("labels.h5", x=x, y=label.astype(np.int16))
+    r = mi("labels.h5", *PLAIN)
+    order = philox.permutation(1, SHUFFLE, 0, M)
+    parts = [np.flatnonzero(label == -2), np.flatnonzero(label == 3), order[:90], order[90:]]
+    value, normal, error = by_hand(white(x), [([0, 1], s, p) for s, p in zip((1, 1, -1, -1), parts)])
+    assert abs(r["normal_part"] - normal) < 1e-6 and abs(r["mutual_information"] - value) < 2e-6, f"{r} {value} {normal}"
+    assert abs(r["standard_error"] - error) < 1e-6, f"{r} {error}"
+
+
+# ---- known truths
+
+
+def truth():
+    """Normal variables of any scale, and maps of them: -(1/2) ln(1 - rho^2) each dimension."""
+    rng = np.random.default_rng(2)
+    x = rng.standard_normal((400, 2))
+    y = 0.8 * x + 0.6 * rng.standard_normal((400, 2))
+    true = -np.log(1 - 0.64)
+    write("truth.h5", x=np.exp(x) * [1e-3, 1e6], y=y**3, z=y @ [[3, 1], [2, -5]] + 7)
+    for name in "y", "z":
+        r = mi("truth.h5", "--y", name, "--shuffles", 3)
+        assert abs(r["mutual_information"] - true) < 2.5 * r["standard_error"], f"{name}: {r}, true {true}"
+        assert 0.03 < r["standard_error"] < 0.12 and r["p_value"] == 0.25, f"{name}: {r}"
+        assert r["integrand"][0] > r["integrand"][3] > r["integrand"][6] > 0, r["integrand"]
+
+
+def truth_labels():
+    """Two normal classes two deviations apart; the mixture's entropy by quadrature."""
+    rng = np.random.default_rng(3)
+    label = np.arange(600) % 3 > 0
+    x = rng.standard_normal((600, 1)) + 2 * label[:, None]
+    g = np.linspace(-12, 14, 20001)
+    p = (np.exp(-g**2 / 2) + 2 * np.exp(-((g - 2) ** 2) / 2)) / 3 / np.sqrt(2 * np.pi)
+    true = -(p * np.log(p)).sum() * (g[1] - g[0]) - 0.5 * np.log(2 * np.pi * np.e)
+    write("classes.h5", x=x, y=label.astype(np.int32))
+    r = mi("classes.h5", "--shuffles", 3)
+    assert abs(r["mutual_information"] - true) < 0.04, f"{r}, true {true}"
+    assert r["p_value"] == 0.25 and abs(r["shuffled"]).max() < 0.03, f"{r}"
+
+
+def given():
+    """x - z - y is a chain: I(x;y) > 0 = I(x;y|z)."""
+    rng = np.random.default_rng(4)
+    z = rng.standard_normal((400, 1))
+    write("given.h5", x=z + 0.5 * rng.standard_normal((400, 1)), y=z + 0.5 * rng.standard_normal((400, 1)), z=z)
+    assert abs(mi("given.h5", "--shuffles", 0)["mutual_information"] - 0.511) < 0.1  # -(1/2) ln(1 - 0.8^2)
+    r = mi("given.h5", "--given", "/z", "--shuffles", 0)
+    assert abs(r["mutual_information"]) < 0.05 and np.isnan(r["p_value"]), f"{r}"
+    fails(2, "--shuffles", "mi", "--input", path("given.h5"), "--given", "/z")
+
+
+def independent():
+    """p-values are no smaller than they should be."""
+    rng = np.random.default_rng(6)
+    p = []
+    for _ in range(8):
+        write("null.h5", x=rng.standard_t(3, (60, 2)), y=rng.standard_normal((60, 1)))
+        r = mi("null.h5", "--shuffles", 9)
+        p.append(r["p_value"])
+    assert np.allclose(np.array(p) * 10, np.round(np.array(p) * 10)) and 0.25 < np.mean(p) < 0.85, p
+
+
+def ranks_agree():
+    """With more blocks than one, and shuffles."""
+    rng = np.random.default_rng(7)
+    x = rng.standard_normal((300, 2))
+    write("ranks.h5", x=x, y=x[:, :1] + rng.standard_normal((300, 1)))
+    one = mi("ranks.h5", "--block", 120, "--shuffles", 3)
+    for ranks in 2, 3:
+        other = mi("ranks.h5", "--block", 120, "--shuffles", 3, ranks=ranks)
+        assert all(np.allclose(one[k], other[k], rtol=0, atol=1e-10) for k in one), f"{ranks}: {one} {other}"
+
+
+def refused():
+    rng = np.random.default_rng(8)
+    x, y = pair(60, 9)
+    write("bad.h5", x=x, y=y, short=y[:50], twice=np.hstack([x, x[:, :1]]), few=np.r_[np.zeros(55, int), np.ones(5, int)],
+          one=np.zeros(60, int), many=np.arange(60), nan=np.where(np.arange(60)[:, None] == 7, np.nan, y),
+          constant=np.ones((60, 1)), little=x[:8], little_y=y[:8], linear=x @ [[2.0], [1.0]])
+    for ranks in 1, 2:
+        skip = 4 if ranks > 1 else 1
+        for status, part, *more in ((3, "50 rows", "--y", "short"), (4, "x is in fewer than 3", "--x", "twice"),
+                                    (3, "class 1 of few has 5 samples", "--y", "few"), (3, "single class", "--y", "one"),
+                                    (3, "more of them than", "--y", "many"), (3, "row 7 is not finite", "--y", "nan"),
+                                    (4, "y is in fewer than 1", "--y", "constant"), (3, "none.h5", "--input", path("none.h5")),
+                                    (3, "8 samples are too few", "--x", "little", "--y", "little_y"),
+                                    (4, "all variables together", "--y", "linear", *PLAIN), (2, "--memory|bad.h5", "--memory", "1e-5"),
+                                    (2, "bad.h5", "--output", path("bad.h5")))[::skip]:
+            fails(status, part, "mi", "--input", path("bad.h5"), "--quiet", "--shuffles", 0, *more, ranks=ranks)
+
+
+# ---- second derivatives
+
+
+def hessian(ranks):
+    """In and out of sample the derivative of the scores that are given, by any estimator and calibration."""
+    rng = np.random.default_rng(10)
+    D, e = 3, 1e-4
+    X, P = rng.standard_normal((300, D)) * [1, 2, 3] + 5, rng.standard_normal((10, D)) + 5
+    P[:5] = X[:5]
+    steps = np.concatenate([P] + [P + s * e * np.eye(D)[d] for d in range(D) for s in (1, -1)])
+    write("hessian.h5", samples=X, points=steps)
+    for more in (("ssge",), ("ssge", "--calibrate", "scale"), ("stein",), ("stein", "--calibrate", "stein"),
+                 ("stein", "--solver", "cg", "--eta", "1", "--calibrate", "stein", "--tolerance", "1e-10")):
+        good("score", "--input", path("hessian.h5"), "--points", path("hessian.h5"), "--hessian", "--output",
+             path("hessian-out.h5"), "--quiet", "--estimator", *more, ranks=ranks)
+        with h5py.File(path("hessian-out.h5")) as f:
+            s, H, at = f["score_points"][()], f["hessian_diagonal_points"][:10], f["hessian_diagonal"][()]
+        s = s[10:].reshape(D, 2, 10, D)
+        want = np.stack([(s[d, 0, :, d] - s[d, 1, :, d]) / (2 * e) for d in range(D)], 1)
+        assert abs(H - want).max() < 1e-5 * abs(want).max(), f"{more}: {abs(H - want).max()} of {abs(want).max()}"
+        assert np.allclose(at[:5], H[:5], rtol=1e-8) and at.shape == X.shape
+    fails(2, "--hessian", "score", "--input", path("hessian.h5"), "--hessian", "--output", path("none.h5"),
+          "--precondition", "whiten")
+
+
+def hessian_normal():
+    """2 % of -1/variance with a wide kernel: of the samples' own, to which the scores are calibrated."""
+    rng = np.random.default_rng(11)
+    X = rng.standard_normal((2000, 10)) * np.linspace(0.5, 3, 10)
+    write("normal.h5", samples=X)
+    good("score", "--input", path("normal.h5"), "--hessian", "--output", path("normal-out.h5"), "--quiet", "--estimator",
+         "stein", "--calibrate", "stein", "--width-scale", 5, "--eta", 10)
+    with h5py.File(path("normal-out.h5")) as f:
+        H = f["hessian_diagonal"][()]
+    own, true = np.diag(np.linalg.inv(np.cov(X.T))), np.linspace(0.5, 3, 10) ** -2.0
+    assert np.sqrt(((H / own + 1) ** 2).mean()) < 0.02, np.sqrt(((H / own + 1) ** 2).mean())
+    assert abs((H / true + 1).mean()) < 0.02 and abs((H / true + 1).mean(0)).max() < 0.1, (H / true + 1).mean(0)
+
+
+def main():
+    cases = Cases()
+    cases.run("definition", definition)
+    cases.run("definition with labels", definition_labels)
+    cases.run("truth", truth)
+    cases.run("truth with labels", truth_labels)
+    cases.run("given", given)
+    cases.run("independent", independent)
+    cases.run("the same on any number of ranks", ranks_agree)
+    cases.run("refused", refused)
+    for ranks in 1, 3:
+        cases.run(f"hessian on {ranks}", hessian, ranks)
+    cases.run("hessian of normal samples", hessian_normal)
+    cases.end()
+
+
+if __name__ == "__main__":
+    main()
