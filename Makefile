@@ -24,7 +24,7 @@ HDF5_LIBS ?= $(shell pkg-config --libs hdf5-serial 2>/dev/null || pkg-config --l
 endif
 BLAS_LIBS ?= -lopenblas
 SCALAPACK_LIBS ?= $(if $(findstring mpich,$(MPICC)),-lscalapack-mpich,-lscalapack-openmpi)
-LIBS = $(SCALAPACK_LIBS) $(BLAS_LIBS) $(HDF5_LIBS) -linih -ldeflate -lm
+LIBS = $(SCALAPACK_LIBS) $(BLAS_LIBS) $(HDF5_LIBS) -linih -ldeflate -lpng -ljpeg -lm
 
 WARN := -Wall -Wextra -Wstrict-prototypes -Wwrite-strings -Wshadow -Werror
 CFLAGS ?= $(OPT) -g
@@ -51,7 +51,7 @@ ifeq ($(MAKELEVEL)$(filter -j%,$(MAKEFLAGS)),0)
 MAKEFLAGS += -j$(shell nproc 2>/dev/null || echo 2)
 endif
 MAKEFLAGS += --no-print-directory
-LONG := test-slurm test-kill test-faults test-hosts test-mutants test-mutations test-readme # each in a folder tests/NAME
+LONG := test-slurm test-kill test-faults test-hosts test-mutants test-mutations test-readme test-cpus test-report # each in a folder tests/NAME
 ifneq ($(filter demo test $(LONG) fuzz bench lint sanitize valgrind setup clean install,$(MAKECMDGOALS)),)
 .NOTPARALLEL:
 endif
@@ -78,7 +78,9 @@ test-slurm: ## the scripts of jobs/ on a private SLURM (root; two minutes)
 test-kill: ## a training killed 100 times, gone on with on other numbers of ranks (10 minutes)
 test-faults: ## 200 ranks that fail alone (15 minutes)
 test-hosts: ## training on two hosts made of network namespaces (root; three minutes)
+test-cpus: ## the program on older processors, played by qemu (a minute)
 test-readme: ## the commands of README.md, as pasted (five minutes)
+test-report: ## reports of runs and files in a headless browser (a minute)
 test-mutants: ## 500 damaged HDF5 files (ten minutes)
 test-mutations: ## errors put into a copy of the source, each of which a test must notice (fifteen minutes)
 $(LONG):
@@ -99,11 +101,11 @@ $(B)/fuzz_%: tests/fuzz/fuzz_%.c $(B)/program.a $(B)/flags
 
 tests: $(TESTS) ## the test programs, not run
 
-bench: ## measurements
+bench: ## measurements; T="SECTION..." runs some
 	@$(setup) build demo
 	@$(MAKE) bench-run
 bench-run: $(B)/mige $(BENCHES)
-	@$(run) bench/run
+	@$(run) bench/run $(T)
 
 lint: ## clang-tidy, cppcheck, clang-format, order of the includes
 	@$(setup) build lint
@@ -165,20 +167,25 @@ $(B)/bench/%: bench/%.c $(B)/program.a $(B)/flags
 	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -o $@ $< $(B)/program.a $(LDFLAGS) $(LIBS)
 
 $(B)/obj/score/exp.o: private override CFLAGS += -ffast-math
-$(addprefix $(B)/obj/linalg/,fused.o sturm.o thin.o tridiagonal.o twisted.o): private override CFLAGS += -ffp-contract=fast
+$(addprefix $(B)/obj/linalg/,fused.o sturm.o thin.o thin_single.o tridiagonal.o twisted.o): private override CFLAGS += -ffp-contract=fast
 $(B)/obj/io/provenance.o: private override CPPFLAGS += -DMIGE_REVISION='"$(shell cat $(B)/revision)"'
 $(B)/obj/io/provenance.o: $(B)/revision
 
 install: $(B)/mige $(B)/libmige.a ## PREFIX=/usr/local, DESTDIR=
-	install -d $(addprefix '$(DESTDIR)$(PREFIX)'/,bin lib/pkgconfig include/mige share/mige/analysis share/mige/jobs)
+	install -d $(addprefix '$(DESTDIR)$(PREFIX)'/,bin lib/pkgconfig include/mige share/man/man1 share/bash-completion/completions \
+		$(addprefix share/mige/,analysis jobs/table1 jobs/table2 examples))
 	install -m 755 $(B)/mige '$(DESTDIR)$(PREFIX)/bin'
 	install -m 644 $(B)/libmige.a '$(DESTDIR)$(PREFIX)/lib'
 	$(file >$(B)/mige.pc,$(PKGCONFIG))
 	install -m 644 $(B)/mige.pc '$(DESTDIR)$(PREFIX)/lib/pkgconfig'
 	install -m 644 include/mige/*.h '$(DESTDIR)$(PREFIX)/include/mige'
+	install -m 644 include/mige.h '$(DESTDIR)$(PREFIX)/include'
+	install -m 644 examples/* '$(DESTDIR)$(PREFIX)/share/mige/examples'
+	scripts/manual man $(B)/mige >'$(DESTDIR)$(PREFIX)/share/man/man1/mige.1'
+	scripts/manual bash $(B)/mige >'$(DESTDIR)$(PREFIX)/share/bash-completion/completions/mige'
 	install -m 644 README.md LICENSE '$(DESTDIR)$(PREFIX)/share/mige'
-	install -m 755 analysis/*.py '$(DESTDIR)$(PREFIX)/share/mige/analysis'
-	install -m 644 jobs/* '$(DESTDIR)$(PREFIX)/share/mige/jobs'
+	install -m 644 analysis/*.py '$(DESTDIR)$(PREFIX)/share/mige/analysis'
+	for d in jobs jobs/table1 jobs/table2; do install -m 644 $$d/*.* '$(DESTDIR)$(PREFIX)/share/mige/'$$d || exit 1; done
 
 clean: ## removes build/
 	rm -rf $(B)

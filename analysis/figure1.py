@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Figure 1 of the MIGE paper, from files of `mige toy`: mutual information and its gradient by the correlation, the
 truth and each method, a column for each number of dimensions; and its table, as Markdown beside the picture.
 
@@ -7,38 +6,24 @@ their own. A method that is in two of them is taken from the first; MIGE by anot
 is left out."""
 import argparse
 import itertools
-import os
-import sys
 
 import h5py
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt  # noqa: E402
-import numpy as np  # noqa: E402
+import matplotlib.pyplot as plt
+import numpy as np
+from common import beside, guarded, options, save, text
 
 METHODS = {  # colour, name
-    "mige": ("C3", "MIGE"),
+    "mige": ("C1", "MIGE"),
     "mine": ("C0", "MINE"),
     "mine-f": ("C2", "MINE-f"),
-    "mine-joint": ("C9", "MINE, joint critic trained out"),
-    "mine-f-joint": ("C8", "MINE-f, joint critic trained out"),
+    "mine-joint": ("C5", "MINE, joint critic trained out"),
+    "mine-f-joint": ("C4", "MINE-f, joint critic trained out"),
 }
-MORE_COLOURS = itertools.cycle(("C1", "C4", "C5", "C6"))  # of MIGE by other estimators
+MORE_COLOURS = itertools.cycle(("C3", "C6", "C7"))  # of MIGE by other estimators
 # Relative RMSE of the authors' own result files, one draw; 256 samples, 32 correlations from -0.8 to 0.8.
 PUBLISHED = {(8, "mige"): 0.059, (8, "mine"): 0.152, (8, "mine-f"): 0.415, (16, "mige"): 0.116, (16, "mine"): 0.405,
              (16, "mine-f"): 0.589, (32, "mige"): 0.280, (32, "mine"): 0.752, (32, "mine-f"): 0.818}
 SHARED = ("samples", "problem", "rotate")  # what files that are put together must have alike
-
-
-def text(value):
-    return value.decode() if isinstance(value, bytes) else str(value)
-
-
-def options(config):
-    """{name: value} of the INI text kept in a file."""
-    lines = (line.split("=", 1) for line in config.splitlines() if "=" in line)
-    return {name.strip(): value.strip() for name, value in lines}
 
 
 def estimator(o):
@@ -109,7 +94,7 @@ def draw_rows(ax, rho, rows, method):
     ax.plot(rho[good], y, color=color, lw=1.8, label=name)
 
 
-def draw(fig1, output):
+def draw(fig1):
     n = len(fig1.dims)
     fig, axes = plt.subplots(2, n, figsize=(max(3.1 * n, 6.5), 6.6), layout="constrained", squeeze=False, sharex=True)
     for k, d in enumerate(fig1.dims):
@@ -142,7 +127,7 @@ def draw(fig1, output):
     fig.get_layout_engine().set(rect=(0, below, 1, 1 - below))  # the legend's place
     fig.legend([handles[label] for label in labels], labels, loc="lower center", ncol=columns, fontsize=10, frameon=False)
     fig.suptitle(fig1.settings() + "\nfaint: single repeats, strong: their mean", fontsize=11)
-    fig.savefig(output, dpi=120)
+    return fig
 
 
 def deviation(x):
@@ -194,7 +179,7 @@ def table(fig1):
             lines.append(f"{start} {s[0]} | {error} | {number(published)} | {s[3]:+.3f} | {number(s[4])} | {steps} |")
     if fig1.unfinished():
         lines += ["", f"{fig1.unfinished()} estimates are not done yet; the table has whole repeats only."]
-    return "\n".join(lines) + "\n"
+    return lines
 
 
 def main():
@@ -203,16 +188,11 @@ def main():
     p.add_argument("-o", "--output", default="figure1.png", metavar="PNG",
                    help="picture to write (or .pdf, .svg); the table goes beside it, as .md")
     o = p.parse_args()
-    try:
+
+    def command():
         fig1 = Figure(o.files)
-        draw(fig1, o.output)
-        text_of_table = table(fig1)
-        with open(os.path.splitext(o.output)[0] + ".md", "w", encoding="utf-8") as f:
-            f.write(text_of_table)
-        print(text_of_table, end="")
-    except (OSError, KeyError) as e:
-        sys.exit(f"figure1.py: {e} (is each F.h5 a file that `mige toy` wrote?)")
+        save(draw(fig1), o.output)
+        beside(o.output, table(fig1))
+        print("\n".join(table(fig1)))
 
-
-if __name__ == "__main__":
-    main()
+    guarded(command, "is each F.h5 a file that `mige toy` wrote?")

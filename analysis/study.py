@@ -1,7 +1,6 @@
-#!/usr/bin/env python3
 """Error of dI/drho for estimators, maps and calibrations where the truth is known: runs `mige toy`, writes RESULTS.md.
 
-usage: study.py [--folder FOLDER] [--output RESULTS.md] [--mige "mpirun -np 2 build/mige"] [--part NAME]... [--table]
+usage: analysis study [--folder FOLDER] [--output RESULTS.md] [--mige "mpirun -np 2 build/mige"] [--part NAME]... [--table]
 
 Each cell of a table is the mean over draws of the relative RMSE over the grid of correlations, with its standard error.
 What is in FOLDER already is not done again, what was begun goes on; --table only writes the tables. Parts, with CPU minutes:
@@ -140,7 +139,7 @@ def report(folder, parts):
              f"Relative RMSE over 8 correlations from -0.8 to 0.8 (over -0.8 and 0.8 where M is {LARGE} or more) of the gradient of mutual information of x and y = g(rho x + sqrt(1 - rho²) e),",
              f"mean over {REPEATS} draws ± standard error; the best of a row in bold; – where a setting was not run or refused. The radial warp",
              "y / (1 + |y|²/d) folds at |y| = √d, so that the truth in its row is too large: by 1.3 % at d = 32, by 2 to 5 % at 16 and 8. Made by", "",
-             "```", "make && $(scripts/python) analysis/study.py", "```", "",
+             "```", "make && $(scripts/python) -m analysis study", "```", "",
              "The settings are options of `mige toy` (and of `train`, `score`, `scale`):", "", "| name | options |", "| --- | --- |"]
     lines += [f"| {name} | `{' '.join(words) or '(defaults)'}` |" for name, words in SETTINGS.items()]
     lines += needed(folder, 32, BEST[-1])
@@ -178,6 +177,3 @@ def main():
     with open(asked.output, "w") as f:
         f.write(report(asked.folder, list(PARTS)) + others)
     print(f"study: written to {asked.output}")
-
-
-main()

@@ -1,21 +1,23 @@
 #!/usr/bin/env python3
 """The rival of `make bench`: the same work in PyTorch, at its best settings.
 
-usage: rival.py --threads N [--problem M,D]... [--published M,D]... [--pair M]... [--train BATCH] [--seconds S]
+usage: rival.py --threads N [--problem M,D]... [--published M,D]... [--pair M]... [--tikhonov M]... [--keops M,D]... [--limit S] [--seconds S]
 
   --published  one score problem by the published formula: arrays of M x M x D, single precision, eigh
   --problem    the same in two matrix products (GEMM form) and eigh, double precision
   --pair       a MIGE step's two problems, 64 and 128 dimensions, one after the other, GEMM form, double
-  --train      encoder, MIGE (GEMM form, double) and Adam on images of CIFAR-10's shape, channels last
+  --tikhonov   the same two by iterated Tikhonov and one Cholesky factorisation each; and tikhonov-step: of the second,
+               the scores of 64 columns, which are all that a step needs
+  --keops      one problem by iterated Tikhonov, the matrix never stored: pykeops, once, given up after S whole seconds (>S)
 
 Prints one line `NAME seconds` each: the median over repetitions that fill S seconds, after one to warm up.
 """
 import argparse
+import signal
 import statistics
 import time
 
 import torch
-from torch import nn
 
 
 def median_time(work, seconds):
@@ -26,6 +28,22 @@ def median_time(work, seconds):
         work()
         times.append(time.perf_counter() - start)
     return statistics.median(times)
+
+
+def time_within(work, limit):
+    """Seconds of one go, or that they were more than the limit."""
+    def stop(*_):
+        raise TimeoutError
+
+    signal.signal(signal.SIGALRM, stop)
+    signal.alarm(limit)
+    start = time.perf_counter()
+    try:
+        work()
+    except TimeoutError:
+        return f">{limit}"
+    signal.alarm(0)
+    return f"{time.perf_counter() - start:.6f}"
 
 
 def width_of(distances):
@@ -65,34 +83,46 @@ def gemm_form(x, threshold=0.99):
     return -(u / lam) @ (u.T @ b)
 
 
-def encoder():
-    layers, channels = [], 3
-    for out in (64, 128, 256):
-        layers += [nn.Conv2d(channels, out, 4, 2, 1, bias=False), nn.BatchNorm2d(out), nn.ReLU()]
-        channels = out
-    layers += [nn.Flatten(), nn.Linear(4096, 1024, bias=False), nn.BatchNorm1d(1024), nn.ReLU(), nn.Linear(1024, 64)]
-    return nn.Sequential(*layers).to(memory_format=torch.channels_last)
+def tikhonov(x, first=0, eta=0.01, iterations=3):
+    """Scores, of the columns from `first` on."""
+    distances = torch.cdist(x, x, compute_mode="use_mm_for_euclid_dist")
+    width = width_of(distances)
+    kernel = torch.exp(-distances.square() / (2 * width**2))
+    wanted = x[:, first:]
+    z = (kernel.sum(1, keepdim=True) * wanted - kernel @ wanted) / width**2
+    kernel.diagonal().add_(eta)
+    factor = torch.linalg.cholesky(kernel)
+    scores = torch.zeros_like(wanted)
+    for _ in range(iterations):
+        z = torch.cholesky_solve(z, factor)
+        scores -= z
+        z *= eta
+    return scores
 
 
-def training_step(batch):
-    net = encoder()
-    adam = torch.optim.Adam(net.parameters(), 1e-4, (0.5, 0.999), fused=True)
-    pixels = torch.randint(0, 256, (4 * batch, 3, 32, 32), dtype=torch.uint8)
-    projection = torch.randn(64, 3072)
-    projection /= projection.norm(dim=0)
+def keops(x, eta=0.01, tolerance=1e-8, iterations=3):
+    """Iterated Tikhonov without the matrix: KeOps' products of kernels and its conjugate gradients, double."""
+    from pykeops.torch import Genred, KernelSolve
+    count, dim = x.shape
+    sample = x[torch.randperm(count)[:4096]]
+    scale = (0.5 / width_of(torch.cdist(sample, sample)) ** 2).reshape(1)
+    variables = ["s = Pm(0, 1)", f"x = Vi(1, {dim})", f"y = Vj(2, {dim})", f"b = Vj(3, {dim})"]
+    formula = "Exp(-s * SqDist(x, y)) * b"
+    ones = Genred("Exp(-s * SqDist(x, y))", variables[:3], reduction_op="Sum", axis=1)
+    product = Genred(formula, variables, reduction_op="Sum", axis=1)
+    solve = KernelSolve(formula, variables, "b", axis=1)
 
-    def step():
-        x = pixels[torch.randperm(4 * batch)[:batch]].float().div(127.5).sub(1).contiguous(memory_format=torch.channels_last)
-        z = net(x)
-        with torch.no_grad():
-            zd = z.double()
-            xd = (x.flatten(1) @ projection.T).double()
-            upstream = (gemm_form(zd) - gemm_form(torch.cat([xd, zd], 1))[:, 64:]) / batch
-        adam.zero_grad(set_to_none=True)
-        z.backward(upstream.float())
-        adam.step()
+    def scores():
+        z = 2 * scale * (ones(scale, x, x) * x - product(scale, x, x, x))
+        total = torch.zeros_like(x)
+        for _ in range(iterations):
+            # It stops where the residual's root mean square is below eps.
+            z = solve(scale, x, x, z, alpha=eta, eps=tolerance * z.square().mean().sqrt().item())
+            total -= z
+            z = eta * z
+        return total
 
-    return step
+    return scores
 
 
 def main():
@@ -101,7 +131,9 @@ def main():
     parse.add_argument("--published", action="append", default=[])
     parse.add_argument("--problem", action="append", default=[])
     parse.add_argument("--pair", type=int, action="append", default=[])
-    parse.add_argument("--train", type=int)
+    parse.add_argument("--tikhonov", type=int, action="append", default=[])
+    parse.add_argument("--keops", action="append", default=[])
+    parse.add_argument("--limit", type=int, default=120)
     parse.add_argument("--seconds", type=float, default=3)
     asked = parse.parse_args()
     torch.set_num_threads(asked.threads)
@@ -111,11 +143,16 @@ def main():
             m, d = map(int, size.split(","))
             x = torch.randn(m, d, dtype=kind)
             print(f"{name}-{m}-{d} {median_time(lambda: work(x), asked.seconds):.6f}", flush=True)
-    for m in asked.pair:
-        x, y = torch.randn(m, 64, dtype=torch.float64), torch.randn(m, 128, dtype=torch.float64)
-        print(f"pair-{m} {median_time(lambda: (gemm_form(x), gemm_form(y)), asked.seconds):.6f}", flush=True)
-    if asked.train:
-        print(f"train-{asked.train} {median_time(training_step(asked.train), asked.seconds):.6f}", flush=True)
+    for name, asked_for, work in (("pair", asked.pair, lambda x, y: (gemm_form(x), gemm_form(y))),
+                                  ("tikhonov", asked.tikhonov, lambda x, y: (tikhonov(x), tikhonov(y))),
+                                  ("tikhonov-step", asked.tikhonov, lambda x, y: (tikhonov(x), tikhonov(y, 64)))):
+        for m in asked_for:
+            x, y = torch.randn(m, 64, dtype=torch.float64), torch.randn(m, 128, dtype=torch.float64)
+            print(f"{name}-{m} {median_time(lambda: work(x, y), asked.seconds):.6f}", flush=True)
+    for size in asked.keops:
+        m, d = map(int, size.split(","))
+        keops(torch.randn(256, d, dtype=torch.float64))()  # compiles, which is not counted
+        print(f"keops-{m}-{d} {time_within(keops(torch.randn(m, d, dtype=torch.float64)), asked.limit)}", flush=True)
 
 
 if __name__ == "__main__":

@@ -143,6 +143,24 @@ static void rng_layout(void **state) {
     }
 }
 
+/* Box-Muller by the C library; and to the last bit the same, however many are drawn. */
+static void rng_normal(void **state) {
+    enum { N = 100003, FEW = 70 };
+    static double u[N + 1], z[N];
+    double few[FEW];
+    (void)state;
+    mige_rng_uniform(2, MIGE_RNG_SAMPLE, 0, 0, N + 1, u);
+    mige_rng_normal(2, MIGE_RNG_SAMPLE, 0, 0, N, z);
+    for (int i = 0; i < N; i++) {
+        double r = sqrt(-2 * log(u[i & ~1])), a = 2 * acos(-1) * u[i | 1];
+        assert_true(fabs(z[i] - r * (i & 1 ? sin(a) : cos(a))) < 1e-14);
+    }
+    for (size_t n = 1; n <= FEW; n++) {
+        mige_rng_normal(2, MIGE_RNG_SAMPLE, 0, 0, n, few);
+        assert_memory_equal(few, z, n * sizeof *z);
+    }
+}
+
 /* Within five standard errors. */
 static void rng_moments(void **state) {
     enum { N = 200000 };
@@ -333,7 +351,7 @@ static void progress(void **state) {
     for (int k = 0; k < 2; k++) { /* standard output is a file here: auto means lines */
         mige_log_setup(1, 0, modes[k]);
         const char *text = captured(STDOUT_FILENO, work);
-        assert_non_null(strstr(text, "work 200000/200000  loss 1"));
+        assert_non_null(strstr(text, "work 200000/200000  0:00 left  loss 1"));
         assert_true(count(text, '\n') <= 5 && count(text, '\r') == 0);
         assert_non_null(strstr(text, "\nafter\n"));
     }
@@ -380,10 +398,18 @@ static void not_finite(void **state) {
 int main(void) {
     char folder[] = "/tmp/mige-test-base-XXXXXX";
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(messages),     cmocka_unit_test(memory),      cmocka_unit_test(rng_known_answers),
-        cmocka_unit_test(rng_layout),   cmocka_unit_test(rng_moments), cmocka_unit_test(rng_permutations),
-        cmocka_unit_test(blas_kernels), cmocka_unit_test(clocks),      cmocka_unit_test(lines),
-        cmocka_unit_test(progress),     cmocka_unit_test(not_finite),
+        cmocka_unit_test(messages),
+        cmocka_unit_test(memory),
+        cmocka_unit_test(rng_known_answers),
+        cmocka_unit_test(rng_layout),
+        cmocka_unit_test(rng_normal),
+        cmocka_unit_test(rng_moments),
+        cmocka_unit_test(rng_permutations),
+        cmocka_unit_test(blas_kernels),
+        cmocka_unit_test(clocks),
+        cmocka_unit_test(lines),
+        cmocka_unit_test(progress),
+        cmocka_unit_test(not_finite),
     };
     if (!mkdtemp(folder) || chdir(folder) != 0) return 1;
     int failed = cmocka_run_group_tests_name("base", tests, NULL, NULL);

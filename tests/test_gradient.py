@@ -55,7 +55,7 @@ def losses(folder):
 
 def train(case, ranks, data, *more, name=""):
     folder = path(f"{case}-{name or ranks}")
-    good("train", "--data", data, "--out", folder, "--quiet", *train_cases.words(case), *more, ranks=ranks)
+    good("train", "--data", data, "--out", folder, "--quiet", "--precision", "float", *train_cases.words(case), *more, ranks=ranks)
     return folder
 
 
@@ -124,7 +124,7 @@ def resumed(case, expected):
     words = train_cases.words(case)
     words[words.index("--steps") + 1] = 2
     folder = path(f"{case}-resumed")
-    good("train", "--data", path("few.h5"), "--out", folder, "--quiet", *words, ranks=2)
+    good("train", "--data", path("few.h5"), "--out", folder, "--quiet", "--precision", "float", *words, ranks=2)
     same_steps(f"{case} resumed", train(case, 3, path("few.h5"), "--resume", name="resumed"), expected)
 
 

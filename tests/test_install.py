@@ -1,42 +1,20 @@
 #!/usr/bin/env python3
-"""What `make install` puts in place serves another program, with the headers and the library alone; and the measurements begin
+"""What `make install` puts in place serves other programs, the examples, with the headers and the library alone; and the measurements begin
 where there is no PyTorch."""
 import importlib.machinery
 import importlib.util
 import os
+import re
 import shlex
+import shutil
 import subprocess
 
-from program import MPIRUN, Cases, path
+import h5py
+import numpy as np
+from program import MPIRUN, Cases, Skip, good, path
 
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..")
 BUILD, MPICC = os.environ.get("B", os.path.join(ROOT, "build")), os.environ.get("MPICC", "mpicc")
-
-# Of standard normal samples the score is -x: least squares slope of the estimates on it.
-SOURCE = r"""
-#include <mige/comm.h>
-#include <mige/rng.h>
-#include <mige/score.h>
-#include <stdio.h>
-enum { M = 400, D = 2 };
-int main(int argc, char **argv) {
-    static double x[M * D], s[M * D];
-    mige_comm c;
-    mige_score *score;
-    mige_score_options o = mige_score_defaults();
-    double product = 0, square = 0;
-    MPI_Init(&argc, &argv);
-    mige_rng_normal(1, MIGE_RNG_SAMPLE, 0, 0, M * D, x);
-    int err = mige_comm_create(MPI_COMM_WORLD, &c) || mige_score_create(&c, M, D, &o, &score) || mige_score_samples(score, x, s);
-    for (int i = 0; i < M * D; i++) product -= x[i] * s[i], square += x[i] * x[i];
-    if (!err && c.rank == 0) printf("slope %.3f\n", product / square);
-    mige_score_destroy(&score);
-    mige_comm_destroy(&c);
-    MPI_Finalize();
-    return err;
-}
-"""
-
 
 def text_of(command):
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
@@ -54,13 +32,66 @@ def installed():
     assert text_of([path("usr/bin/mige"), "--version"]) == f"mige {package('Version')[0]}\n"
 
 
-def another_program():
-    source, program = path("another.c"), path("another")
-    with open(source, "w") as f:
-        f.write(SOURCE)
-    text_of([MPICC, "-std=c11", "-Wall", "-Wextra", "-Werror", *package("Cflags"), source, "-o", program, *package("Libs")])
-    slopes = [float(text_of(MPIRUN + ["-np", str(n), program]).split()[1]) for n in (1, 2)]
-    assert 0.8 < slopes[0] < 1.2 and abs(slopes[0] - slopes[1]) < 2e-3, slopes
+def build(name, compiler=(MPICC, "-std=c11"), more=()):
+    """An example, by the installed headers and library alone."""
+    source = name if os.path.exists(name) else path("usr/share/mige/examples", f"{name}.c")
+    program = path(os.path.basename(name).split(".")[0])
+    text_of([*compiler, "-Wall", "-Wextra", "-Werror", *package("Cflags"), source, "-o", program, *package("Libs"), *more])
+    return program
+
+
+def example_score():
+    """The same as `mige score` gives."""
+    X = np.random.default_rng(1).normal(size=(300, 3))
+    X.tofile(path("x.bin"))
+    with h5py.File(path("x.h5"), "w") as f:
+        f["samples"] = X
+    program = build("score")
+    good("score", "--input", "x.h5", "--output", "s.h5", "--estimator", "stein", "--quiet", ranks=3)
+    with h5py.File(path("s.h5")) as f:
+        expected = f["score"][()]
+    for ranks in 1, 3:
+        found = np.array(text_of(MPIRUN + ["-np", str(ranks), program, path("x.bin"), "300", "3"]).split(), float).reshape(300, 3)
+        assert np.allclose(found, expected, rtol=0, atol=1e-9 * np.abs(expected).max()), ranks
+    done = subprocess.run(MPIRUN + ["-np", "3", program, path("none.bin"), "300", "3"], capture_output=True, text=True, timeout=60)
+    assert done.returncode and "none.bin: cannot be read" in done.stderr, done.stderr
+
+
+def example_gradient():
+    program = build("gradient")
+    slopes = [float(re.match(r"dI/dr (\S+), the truth 3.75", text_of(MPIRUN + ["-np", str(n), program]))[1]) for n in (1, 3)]
+    assert abs(slopes[0] / 3.75 - 1) < 0.1 and abs(slopes[0] - slopes[1]) < 2e-6, slopes
+
+
+def cplusplus():
+    """mige.h links from C++, and each header is complete by itself, in C."""
+    if not shutil.which("c++"):
+        raise Skip("no C++ compiler here")
+    flags = shlex.split(text_of([MPICC, "-show"]))[1:]
+    with open(path("cpp.cc"), "w") as f:
+        f.write('#include <mige.h>\nint main() { mige_score_options o = mige_score_defaults(); return mige_score_check(10, 2, &o) || *mige_error(); }\n')
+    text_of([build(path("cpp.cc"), ["c++", "-DOMPI_SKIP_MPICXX", "-DMPICH_SKIP_MPICXX"], [w.replace("-I", "-isystem") for w in flags])])
+    for header in sorted(os.listdir(path("usr/include/mige"))):
+        with open(path("header.c"), "w") as f:
+            f.write(f"#include <mige/{header}>\n#include <mige.h>\n")
+        text_of([MPICC, "-std=c11", "-fsyntax-only", "-Wall", "-Wextra", "-Werror", *package("Cflags"), path("header.c")])
+
+
+def manual():
+    """The man page and the completion have every option that the program tells of."""
+    with open(path("usr/share/man/man1/mige.1")) as f:
+        page = f.read().replace("\\-", "-")
+    with open(path("usr/share/bash-completion/completions/mige")) as f:
+        completion = f.read()
+    for command in "train", "score", "watch":
+        told = re.findall(r"^  (--\S+)", good(command, "--help").out, re.M)
+        offered = re.search(rf"^    {command}\) options=\"(.*)\" ;;", completion, re.M)[1].split()
+        assert len(told) > 8 and offered == [*told, "--help"] and not [o for o in told if f"\n\\fB{o}\\fR " not in page], command
+    assert "\\fB--precision\\fR auto|float|bfloat16\nof the networks'" in page
+    ask = 'source $1; COMP_WORDS=(mige train "$2" "$3"); COMP_CWORD=3; _mige; echo "${COMPREPLY[*]}"'
+    for words, answer in (("--task", ""), "infomax ib"), (("--seed", "--tas"), "--task"), (("--data", "x"), ""):
+        said = text_of(["bash", "-c", ask, "bash", path("usr/share/bash-completion/completions/mige"), *words])
+        assert said.strip() == answer, (words, said)
 
 
 def names():
@@ -88,7 +119,10 @@ def bench_alone():
 def main():
     cases = Cases()
     cases.run("installed", installed)
-    cases.run("another program", another_program)
+    cases.run("example of scores", example_score)
+    cases.run("example of a gradient", example_gradient)
+    cases.run("C++ and single headers", cplusplus)
+    cases.run("man page and completion", manual)
     cases.run("names", names)
     cases.run("bench without PyTorch", bench_alone)
     cases.end()

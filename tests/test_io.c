@@ -134,7 +134,7 @@ static void test_round_trip(void **state) {
     assert_raised(mige_file_read(f, "/y", MIGE_F64, ROWS - 1, 2, some), MIGE_EINPUT, "has 300 rows");
     assert_raised(mige_file_read(f, "/names", MIGE_U8, 0, 1, u), MIGE_EINPUT, "text");
     assert_raised(mige_file_read(f, "/b/x", MIGE_F32, 0, 1, x), MIGE_EINPUT, "/b/x");
-    assert_int_equal(mige_file_verify(f), 0);
+    assert_int_equal(mige_file_verify(f, NULL), 0);
     mige_file_close(&f);
     assert_null(f);
     mige_file_close(&f);
@@ -224,7 +224,7 @@ static void test_other_implementation(void **state) {
     char **names;
     mige_layout l;
     assert_int_equal(mige_file_open("tests/ref/io_h5py.h5", "mige-data", &f), 0);
-    assert_int_equal(mige_file_verify(f), 0);
+    assert_int_equal(mige_file_verify(f, NULL), 0);
     assert_int_equal(mige_file_read(f, "/group/x", MIGE_F64, 0, 3, x), 0);
     for (int i = 0; i < 6; i++) assert_true(x[i] == (float)(i / 8.0 - 0.25));
     assert_int_equal(mige_file_get_int(f, "/group/x", "crc32", &crc), 0);
@@ -238,7 +238,8 @@ static void test_other_implementation(void **state) {
     assert_string_equal(names[1], "two");
     free(names);
     char text[32];
-    assert_raised(mige_file_get_text(f, "/", "variable", text, sizeof text), MIGE_EINPUT, "variable length");
+    assert_int_equal(mige_file_get_text(f, "/", "variable", text, sizeof text), 0);
+    assert_string_equal(text, "of variable length");
     mige_file_close(&f);
 
     /* Our own sum of the same bytes. */
@@ -269,7 +270,7 @@ static void test_refused(void **state) {
     assert_int_equal(mige_file_open("tests/ref/io_foreign.h5", MIGE_ANY_HDF5, &f), 0);
     assert_int_equal(mige_file_read(f, "/x", MIGE_F64, 0, 2, x), 0);
     assert_true(x[0] == 258 && x[1] == -3); /* big-endian 16-bit integers */
-    assert_raised(mige_file_verify(f), MIGE_EINPUT, "crc32");
+    assert_raised(mige_file_verify(f, NULL), MIGE_EINPUT, "crc32");
     mige_file_close(&f);
 }
 
@@ -360,7 +361,7 @@ static void test_damage_unsealed(void **state) {
         bytes[i] = was;
         mige_file *f;
         int err = mige_file_open(path, "mige-data", &f);
-        if (!err) err = mige_file_verify(f);
+        if (!err) err = mige_file_verify(f, NULL);
         mige_file_close(&f);
         assert_true(err == 0 || err == MIGE_EINPUT);
         found += err != 0;
@@ -376,7 +377,7 @@ static void test_damage_unsealed(void **state) {
         mige_file *f;
         float x[6];
         assert_int_equal(mige_file_open(path, NULL, &f), 0);
-        assert_raised(mige_file_verify(f), MIGE_EINPUT, "/group/x is damaged");
+        assert_raised(mige_file_verify(f, NULL), MIGE_EINPUT, "/group/x is damaged");
         assert_raised(mige_file_read(f, "/group/x", MIGE_F32, 0, 3, x), MIGE_EINPUT, "/group/x is damaged");
         mige_file_close(&f);
         free(bytes);
@@ -401,7 +402,7 @@ static void test_replace(void **state) {
     assert_false(exists(in_folder("replaced.h5.part")));
     assert_int_equal(mige_file_create(path, "mige-run", &f), 0);
     assert_int_equal(mige_file_commit(&f, 0), 0);
-    assert_int_equal(mige_file_verify(g), 0);
+    assert_int_equal(mige_file_verify(g, NULL), 0);
     assert_int_equal(mige_file_get_int(g, "/", "step", &n), 0);
     mige_file_close(&g);
     assert_int_equal(mige_file_open(path, "mige-run", &f), 0);
@@ -467,7 +468,7 @@ static void test_full(void **state) {
     assert_int_equal(open_files(), before);
     mige_file *f; /* the one before is what it was */
     assert_raised(mige_file_open(path, NULL, &f), MIGE_OK, "");
-    assert_int_equal(mige_file_verify(f), 0);
+    assert_int_equal(mige_file_verify(f, NULL), 0);
     mige_file_close(&f);
 }
 
@@ -490,7 +491,7 @@ static void test_full_disk(void **state) {
         wrong += exists(part) || open_files() != before;
         mige_file *f;
         err = mige_file_open(path, NULL, &f);
-        if (!err) err = mige_file_verify(f);
+        if (!err) err = mige_file_verify(f, NULL);
         wrong += err != 0;
         mige_file_close(&f);
     }

@@ -439,6 +439,61 @@ static void multiply_by(const problem *p, double shift, int D, const double *X, 
         }
 }
 
+static void fill_panels(const problem *p, mige_matrix *A) {
+    for (int i = 0; i < mige_num_panels(A); i++) {
+        mige_panel q = mige_get_panel(A, i);
+        for (int j = 0; j < q.cols; j++)
+            for (int r = 0; r < q.rows; r++)
+                q.a[(size_t)j * (size_t)q.ld + (size_t)r] =
+                    p->K[(size_t)mige_col(A, q.jl + j) * (size_t)p->M + (size_t)mige_row(A, q.il + r)];
+    }
+}
+
+/* The same by a factor in single precision: of a matrix with a large part, e e', that is known; and of one of which
+ * single precision leaves nothing, which it must say. */
+static void refined(void **state) {
+    enum { M = 212, N = 5, SIZE = M * N };
+    static double X[SIZE], Y[SIZE], Z[SIZE], e[M];
+    problem p = gram(M, 4, 0.9, 30);
+    mige_grid g;
+    mige_matrix A;
+    mige_pool pool = {0};
+    mige_refined *f;
+    int good;
+    (void)state;
+    for (size_t i = 0; i < SIZE; i++) X[i] = (double)ref_value(i, 31);
+    for (size_t i = 0; i < M; i++) e[i] = 3 + (double)ref_value(i, 32);
+    for (size_t i = 0; i < M * M; i++) p.K[i] += e[i / M] * e[i % M];
+    assert_ok(mige_grid_create(&world, M, world.size, 16, &g));
+    assert_ok(mige_symmetric_create(&g, M, 1, &A));
+    assert_ok(mige_refined_create(&world, &A, N, &pool, &f));
+    fill_panels(&p, &A);
+    multiply_by(&p, 0.01, N, X, Y);
+    assert_ok(mige_refined_factor(f, 0.01, e));
+    for (int first = 1; first >= 0; first--) { /* the second, a hundredth of the first, may be as wrong */
+        for (int i = 0; i < SIZE; i++) Z[i] = Y[i] * (first ? 1 : 0.01);
+        assert_ok(mige_refined_solve(f, N, 1e-9, first, Z, &good));
+        for (int i = 0; i < SIZE; i++) Z[i] /= first ? 1 : 0.01;
+        assert_all(good);
+        assert_small(ref_distance(Z, X, SIZE), first ? 1e-9 : 1e-7);
+        assert_true(same_everywhere(Z, sizeof Z));
+    }
+    memset(e, 0, sizeof e);
+    memcpy(Z, Y, sizeof Z);
+    for (int i = 0; i < M * M; i++) p.K[i] = i % (M + 1) ? 1 : 1 + 3e-7;
+    fill_panels(&p, &A);
+    assert_ok(mige_refined_factor(f, 0, e));
+    assert_ok(mige_refined_solve(f, N, 1e-9, 1, Z, &good));
+    assert_all(!good && !memcmp(Z, Y, sizeof Z));
+    for (int i = 0; i < M * M; i++) p.K[i] = -1;
+    fill_panels(&p, &A);
+    assert_fails(mige_refined_factor(f, 0.01, e), MIGE_ENUMERIC, "positive definite");
+    mige_matrix_destroy(&A);
+    mige_grid_destroy(&g);
+    mige_pool_free(&pool);
+    forget(&p);
+}
+
 /* A right-hand side made from a known solution; columns fewer and more than a block. */
 static void cholesky(void **state) {
     static const int orders[] = {1, 2, 17, 131, 212}, widths[] = {1, 3, 40};
@@ -450,13 +505,7 @@ static void cholesky(void **state) {
         mige_matrix A;
         assert_ok(mige_grid_create(&world, M, world.size, 16, &g));
         assert_ok(mige_symmetric_create(&g, M, 1, &A));
-        for (int i = 0; i < mige_num_panels(&A); i++) {
-            mige_panel q = mige_get_panel(&A, i);
-            for (int j = 0; j < q.cols; j++)
-                for (int r = 0; r < q.rows; r++)
-                    q.a[(size_t)j * (size_t)q.ld + (size_t)r] =
-                        p.K[(size_t)mige_col(&A, q.jl + j) * (size_t)M + (size_t)mige_row(&A, q.il + r)];
-        }
+        fill_panels(&p, &A);
         assert_ok(mige_cholesky_factor(&world, &A, 0.01));
         for (int w = 0; w < 3; w++) {
             size_t n = (size_t)(M * widths[w]);
@@ -550,6 +599,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(threshold_rule),    cmocka_unit_test(warm_start),
         cmocka_unit_test(bad_matrices),      cmocka_unit_test(checks),
         cmocka_unit_test(bad_options),       cmocka_unit_test(cholesky),
+        cmocka_unit_test(refined),
     };
     ranks_begin(&argc, &argv);
     return ranks_end(cmocka_run_group_tests_name("linalg", tests, NULL, NULL));

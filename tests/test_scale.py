@@ -166,7 +166,7 @@ def stopped(ranks):
 
 def plotted():
     files = [path(f"rows-{ranks}.h5") for ranks in (1, 3)]
-    r = subprocess.run([sys.executable, os.path.join(ROOT, "analysis", "plot_scale.py"), *files, "--output",
+    r = subprocess.run([sys.executable, os.path.join(ROOT, "analysis"), "scaling", *files, "--output",
                         path("scale.png"), "--cluster", "16,48,192"], capture_output=True, text=True, timeout=60)
     assert r.returncode == 0, r.stderr[-400:]
     with open(path("scale.png"), "rb") as f:
@@ -174,7 +174,7 @@ def plotted():
     with open(path("scale.md")) as f:
         text = f.read()
     assert "| 256 | 3 |" in text and "1,000,000" in text, text[:400]
-    r = subprocess.run([sys.executable, os.path.join(ROOT, "analysis", "plot_scale.py"), path("none.h5"), "--output",
+    r = subprocess.run([sys.executable, os.path.join(ROOT, "analysis"), "scaling", path("none.h5"), "--output",
                         path("none.png")], capture_output=True, text=True, timeout=60)
     assert r.returncode != 0 and "none.h5" in r.stderr and "Traceback" not in r.stderr, r.stderr
 

@@ -18,6 +18,8 @@ static double *samples(const char *kind, int M, int D, uint32_t salt) {
             if (!strcmp(kind, "crooked") && d > 0) *v = *v * 0.5 + v[-1] * v[-1] * 0.25 * (d % 2 + 1);
             if (!strcmp(kind, "outlier") && m == M / 2) *v = 1e8;
             if (!strcmp(kind, "flat") && d == D / 2) *v = 3.25;
+            if (!strcmp(kind, "fill") && m % 7 == 0 && d == 0) *v = 1e20;
+            if (!strcmp(kind, "remote") && m % 7 == 0) *v += 1 << 28;
             if (!strcmp(kind, "twins") && m >= M / 2) *v = x[(m - M / 2) * D + d];
         }
     return x;
@@ -70,6 +72,10 @@ static const reference_case cases[] = {
     {"identity", "crooked", 47, 4, 3, 0.99, 0, 1, 0, 0, 0, MIGE_CALIBRATE_STEIN},
     {"few", "gauss", 13, 6, 3, 0.99, 0, 1, 0, 0, 0, MIGE_CALIBRATE_STEIN},
     {"both", "crooked", 43, 3, 3, 0.99, 0, 1, 0, 2, 0.02, MIGE_CALIBRATE_STEIN},
+    {"fill", "fill", 131, 4, 5, 0.99, 0, 1, 0, 0, 0, 0},
+    {"fill-tikhonov", "fill", 131, 4, 5, 0.99, 0, 1, 0, 3, 0.01, 0},
+    {"remote", "remote", 61, 3, 5, 0.99, 0, 1, 0, 0, 0, 0},
+    {"remote-tikhonov", "remote", 61, 3, 5, 0.99, 0, 1, 0, 3, 0.01, 0},
 };
 
 static mige_score_options options_of(const reference_case *t, int solver) {
@@ -86,6 +92,10 @@ static mige_score_options options_of(const reference_case *t, int solver) {
     return o;
 }
 
+static int is_far(const reference_case *t) {
+    return !strcmp(t->kind, "fill") || !strcmp(t->kind, "remote");
+}
+
 static void compare_case(const reference_case *t, uint32_t salt, int solver) {
     mige_score_options o = options_of(t, solver);
     size_t n = (size_t)(t->M * t->D), q = (size_t)(t->Q * t->D);
@@ -93,6 +103,7 @@ static void compare_case(const reference_case *t, uint32_t salt, int solver) {
     double *s = malloc(n * sizeof *s), *sp = malloc(q * sizeof *sp);
     mige_score *e;
     for (size_t i = 0; i < q; i++) p[i] *= 1.25;
+    for (int d = 0; d < t->D && is_far(t); d++) p[d] += x[d];
     assert_ok(mige_score_create(&world, t->M, t->D, &o, &e));
     assert_ok(mige_score_samples(e, x, s));
     const mige_score_info *info = mige_score_last(e);
@@ -117,7 +128,8 @@ static void against_definition(void **state) {
     assert_true(refs.n == 4 * sizeof cases / sizeof *cases);
     for (size_t k = 0; k < sizeof cases / sizeof *cases; k++)
         for (int solver = MIGE_SOLVER_AUTO; solver < SOLVERS; solver++)
-            if ((solver >= CHOLESKY) == (cases[k].iterations > 0)) compare_case(&cases[k], (uint32_t)k + 1, solver);
+            if ((solver >= CHOLESKY) == (cases[k].iterations > 0) && !(solver == CG && is_far(&cases[k])))
+                compare_case(&cases[k], (uint32_t)k + 1, solver);
 }
 
 /* Scores of x at its samples and, unless P is NULL, at Q points. */
@@ -278,6 +290,28 @@ static void tikhonov_distributed(void **state) {
     free(x);
 }
 
+/* So many samples a column that the factor is in single precision, and refined, against the same with columns of
+ * zeros beside them, too many for that. */
+static void tikhonov_refined(void **state) {
+    enum { M = 2063, D = 2, WIDE = 65, Q = 3 };
+    static double y[M * WIDE], s[M * D], t[M * WIDE], u[M * D], p[Q * WIDE], sp[Q * D], tp[Q * WIDE], w, v;
+    mige_score_options o = mige_score_defaults();
+    double *x = samples("crooked", M, D, 30);
+    (void)state;
+    o.estimator = MIGE_ESTIMATOR_STEIN;
+    for (int m = 0; m < M; m++) memcpy(y + m * WIDE, x + m * D, D * sizeof *y);
+    for (int m = 0; m < Q; m++) memcpy(p + m * WIDE, x + m * D, D * sizeof *p);
+    scores(&o, M, D, x, s, Q, x, sp, &w);
+    scores(&o, M, WIDE, y, t, Q, p, tp, &v);
+    for (int m = 0; m < M; m++) memcpy(u + m * D, t + m * WIDE, D * sizeof *u);
+    assert_small(ref_distance(s, u, M * D), 1e-8);
+    assert_small(fabs(w - v), 1e-13);
+    for (int m = 0; m < Q; m++) memcpy(u + m * D, tp + m * WIDE, D * sizeof *u);
+    assert_small(ref_distance(sp, u, Q * D), 1e-7);
+    assert_true(same_everywhere(s, sizeof s));
+    free(x);
+}
+
 /* What calibration is for: -Xc' S / M is the identity, or has its trace. */
 static void stein_identity(void **state) {
     enum { M = 131, D = 3 };
@@ -397,6 +431,56 @@ static void solvers(void **state) {
     }
 }
 
+typedef struct {
+    int M, D;
+    double apart, power, width, eta;
+} hard_case;
+
+static void tikhonov_scores(const hard_case *h, int solver, double tolerance, const double *x, double *s) {
+    mige_score_options o = with_solver(solver);
+    mige_score *e;
+    o.stein.tolerance = tolerance;
+    o.stein.eta = h->eta;
+    o.width = h->width;
+    assert_ok(mige_score_create(&world, h->M, h->D, &o, &e));
+    assert_ok(mige_score_samples(e, x, s));
+    mige_score_destroy(&e);
+}
+
+/* Conjugate gradients against the stored matrix, where they have a hard time: many eigenvalues about the ridge, one
+ * dimension, clusters far apart, so far that single precision tells no distance inside them, heavy tails and a
+ * small ridge. */
+static void without_matrix(void **state) {
+    static const hard_case hard[] = {{600, 24, 0, 1, 0, 0.01},   {1100, 1, 0, 0.25, 0, 0.01},
+                                     {301, 4, 20, 1, 0, 0.01},   {301, 4, 100, 1, 0, 0.01},
+                                     {300, 3, 1000, 1, 3, 0.01}, {300, 3, 0, 3, 0, 1e-6},
+                                     {700, 3, 0, 1.5, 0, 1e-4}};
+    const double tolerances[] = {mige_score_defaults().stein.tolerance, 1e-8};
+    (void)state;
+    for (size_t i = 0; i < sizeof hard / sizeof *hard; i++) {
+        const hard_case *h = &hard[i];
+        size_t n = (size_t)(h->M * h->D);
+        double *x = malloc(n * sizeof *x), *s = malloc(n * sizeof *s), *stored = malloc(n * sizeof *s);
+        for (size_t j = 0; j < n; j++) {
+            double g = ref_gauss(j, 91);
+            x[j] = copysign(pow(fabs(g), h->power), g) + (double)(j / (size_t)h->D % 2) * h->apart;
+        }
+        tikhonov_scores(h, CHOLESKY, 1, x, stored);
+        for (int t = 0; t < 2; t++) {
+            double d2 = 0, s2 = 0;
+            tikhonov_scores(h, CG, tolerances[t], x, s);
+            for (size_t j = 0; j < n; j++) {
+                d2 += (s[j] - stored[j]) * (s[j] - stored[j]);
+                s2 += stored[j] * stored[j];
+            }
+            assert_small(sqrt(d2 / s2), 2 * tolerances[t]);
+        }
+        free(x);
+        free(s);
+        free(stored);
+    }
+}
+
 static void bad_options(void **state) {
     mige_score_options good = mige_score_defaults(), o;
     mige_score *e;
@@ -498,11 +582,13 @@ int main(int argc, char **argv) {
         cmocka_unit_test(used_again),
         cmocka_unit_test(one_sample),
         cmocka_unit_test(bad_samples),
+        cmocka_unit_test(without_matrix),
         cmocka_unit_test(bad_options),
         cmocka_unit_test(problems),
         cmocka_unit_test(problems_in_turn),
         cmocka_unit_test(problem_fails),
         cmocka_unit_test(tikhonov_distributed),
+        cmocka_unit_test(tikhonov_refined),
         cmocka_unit_test(stein_identity),
         cmocka_unit_test(identity_singular),
         cmocka_unit_test(solvers),

@@ -11,7 +11,7 @@ from program import CLASSES, Cases, Program, good, path, pictures, write_cifar
 
 DATA = path("data.h5")
 STEPS = 20
-SHORT = ("--data", DATA, "--batch", 64, "--quiet")
+SHORT = ("--data", DATA, "--batch", 64, "--precision", "float", "--quiet")
 
 
 def prepare():
@@ -86,12 +86,28 @@ def first_step(ranks):
     same_series(series(run), series(path("whole")))
 
 
+def interval(ranks):
+    """One step on all images that moves nothing: the code's covariance there is that of its features."""
+    run, y = path(f"still-{ranks}"), path(f"still-{ranks}.h5")
+    good("train", "--data", DATA, "--quiet", "--precision", "float", "--task", "ib", "--objective", "ce", "--encoder", "mlp:16", "--code", 8,
+         "--batch", 640, "--steps", 1, "--learning-rate", 1e-12, "--out", run, ranks=ranks)
+    good("encode", "--run", run, "--layers", "y", "--output", y, "--precision", "float", "--quiet")
+    with h5py.File(y) as f, h5py.File(os.path.join(run, "metrics.h5")) as g:
+        values = np.linalg.eigvalsh(np.cov(f["train/y"][()].astype(float).T))[::-1]
+        found = {name: d[()] for name, d in g["interval"].items()}
+    for i in 1, 2, 4, 8:
+        assert np.allclose(found[f"code_eigenvalue_{i}"], [values[i - 1] / values.sum()], rtol=1e-4, atol=1e-7), i
+    assert np.allclose(found["code_dimensions"], [values.sum() ** 2 / (values**2).sum()], rtol=1e-4)
+    parts = sum(found[f"seconds_{n}"] for n in ("load", "forward", "gather", "score", "backward", "all-reduce", "update"))
+    assert list(found["step"]) == [1] and 0 < parts[0] < found["seconds_step"][0]
+
+
 def variant(name, batch, *options):
     """Other ways to train, a few steps, on one rank and on three."""
     runs = []
     for ranks in 1, 3:
         runs.append(path(f"{name}-{ranks}"))
-        good("train", "--data", DATA, "--quiet", "--batch", batch, "--steps", 6, "--out", runs[-1], *options,
+        good("train", "--data", DATA, "--quiet", "--precision", "float", "--batch", batch, "--steps", 6, "--out", runs[-1], *options,
              ranks=ranks)
     a, b = series(runs[1]), series(runs[0])
     same_series(a, b)
@@ -217,6 +233,8 @@ def main():
     cases.run("metrics", metrics)
     for ranks in 1, 2, 3, 4:
         cases.run(f"first step and {STEPS} more np {ranks}", first_step, ranks)
+    for ranks in 1, 3:
+        cases.run(f"interval np {ranks}", interval, ranks)
     cases.run("circumstance II", variant, "II", 64, "--circumstance", "II")
     cases.run("circumstances I+II", variant, "I+II", 50, "--circumstance", "I+II")
     cases.run("estimator stein", variant, "stein", 64, "--estimator", "stein", "--calibrate", "stein",

@@ -12,6 +12,7 @@ void dlarfg_(const int *n, double *alpha, double *x, const int *incx, double *ta
 void dlarft_(const char *direct, const char *storev, const int *n, const int *k, const double *v, const int *ldv,
              const double *tau, double *t, const int *ldt);
 void dpotrf_(const char *uplo, const int *n, double *a, const int *lda, int *info);
+void spotrf_(const char *uplo, const int *n, float *a, const int *lda, int *info);
 void dpotrs_(const char *uplo, const int *n, const int *nrhs, const double *a, const int *lda, double *b,
              const int *ldb, int *info);
 void dpotri_(const char *uplo, const int *n, double *a, const int *lda, int *info);

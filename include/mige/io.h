@@ -33,8 +33,15 @@ const char *mige_hdf5_version(void);
 
 typedef struct mige_file mige_file;
 
-/* A new file that will be `path`; `format` is one of the contract's ("mige-data", ...). A .part left over from an
- * earlier death is replaced. */
+/* The file that an output really is: *target = path with symbolic links followed, those that lead nowhere too; to
+ * be freed. Errors: MIGE_EOUTPUT: a folder, what is there and is no regular file (a device, pipe or socket), or may
+ * not be written. */
+int mige_output_target(const char *path, char **target);
+/* Whether to write `output` would replace `file`, by whatever names: it is the target or the .part beside it. */
+int mige_output_is(const char *output, const char *file);
+
+/* A new file that will be `path`, links followed; `format` is one of the contract's ("mige-data", ...). A .part
+ * left over from an earlier death is replaced. */
 int mige_file_create(const char *path, const char *format, mige_file **f);
 /* err = 0: marks the file complete, closes, syncs and renames it. Else gives it up and returns err. *f = NULL
  * whatever happens; after an error the .part is gone and `path` is what it was. */
@@ -50,6 +57,10 @@ void mige_file_close(mige_file **f);
 #define MIGE_ANY_HDF5 ""
 int mige_file_open(const char *path, const char *format, mige_file **f);
 const char *mige_file_path(const mige_file *f);
+
+/* What the first bytes of a file show it to be, with what to do about it, "a gzipped file (gunzip it first)"; NULL:
+ * unknown. */
+const char *mige_bytes_kind(const void *bytes, size_t size);
 
 /* What a data set is. 1 to 4 dimensions. */
 typedef struct {
@@ -91,8 +102,12 @@ int mige_file_read(const mige_file *f, const char *name, enum mige_type type, in
 int mige_file_write_names(mige_file *f, const char *name, int n, const char *const *names, const char *long_name);
 int mige_file_read_names(const mige_file *f, const char *name, int *n, char ***names);
 
-/* Reads every data set of `f` and compares its CRC-32; a data set without one is an error. */
-int mige_file_verify(const mige_file *f);
+/* Names in a group, in their alphabetical order, cut at 127 bytes: *names = n pointers in one block, free() it. */
+int mige_file_list(const mige_file *f, const char *group, int *n, char ***names);
+
+/* Reads every data set of `f` and compares its CRC-32; *sums = how many have one. A data set without one is an
+ * error where sums is NULL, or where the file has a seal, so that this program wrote it. */
+int mige_file_verify(const mige_file *f, int *sums);
 /* Whether the file has a seal, so that all of its bytes were compared with their sum when it was opened. */
 int mige_file_sealed(const mige_file *f);
 
@@ -107,6 +122,8 @@ int mige_make_folder(const char *path);
  * Errors: MIGE_EOUTPUT, another has it. */
 int mige_lock_folder(const char *path, int *lock);
 void mige_unlock_folder(int lock);
+/* Whether a process, of this host or another, has that lock: asked without taking it. */
+int mige_folder_locked(const char *path);
 
 #define MIGE_VERSION "0.1.0"
 

@@ -7,6 +7,7 @@
 #define MIGE_LINALG_H
 
 #include "mige/comm.h"
+#include "mige/error.h"
 #include <stdint.h>
 
 /* A rows x cols grid of the first rows*cols ranks of a communicator; the other ranks hold nothing and join no BLACS
@@ -134,5 +135,23 @@ int mige_eigen_apply(mige_eigen *e, int power, int D, const double *B, double *F
 int mige_cholesky_factor(const mige_comm *c, mige_matrix *A, double shift);
 /* X [M][D], row-major, the same on every rank <- (L L')^-1 X, on every rank. Collective on c. */
 int mige_cholesky_solve(const mige_comm *c, const mige_matrix *A, int D, double *X);
+/* The same in single precision: L has the panels of a matrix, which become its factor, as A has its own. */
+int mige_cholesky_factor_single(const mige_comm *c, const mige_matrix *A, float *L, double shift);
+int mige_cholesky_solve_single(const mige_comm *c, const mige_matrix *A, float *L, int D, float *X);
+
+/* (A + shift I)^-1 to nearly double precision by a factor in single precision, whose solves are refined: residuals
+ * with A in double, which stays as it is. What A = Q + e e' says of it, Q positive definite and e known, is taken
+ * out first, by Sherman and Morrison's formula: the smaller Q's entries, the better is a factor of rounded ones. */
+typedef struct mige_refined mige_refined;
+/* A, of mige_symmetric_create, must outlive r; for right-hand sides of up to `columns` columns. Not collective.
+ * Errors: MIGE_EFAIL (memory). */
+int mige_refined_create(const mige_comm *c, const mige_matrix *A, int columns, mige_pool *pool, mige_refined **r);
+double mige_refined_bytes(int M, int columns, double panel_entries);
+/* e [M]. Collective. Errors, agreed: MIGE_ENUMERIC when Q is not positive definite in single precision. */
+int mige_refined_factor(mige_refined *r, double shift, const double *e);
+/* X [M][n] <- the solution, its error in each column below tolerance times the norm of the solution, or unless
+ * `first` of that of the last first one, as residuals tell; *good = 0: they do not get there, and X is as it was.
+ * Collective. */
+int mige_refined_solve(mige_refined *r, int n, double tolerance, int first, double *X, int *good);
 
 #endif

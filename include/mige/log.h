@@ -15,6 +15,8 @@ void mige_line(enum mige_line_kind kind, const char *fmt, ...) __attribute__((fo
 #define mige_say(...) mige_line(MIGE_LINE_SAY, __VA_ARGS__)
 #define mige_print(...) mige_line(MIGE_LINE_PRINT, __VA_ARGS__)
 #define mige_warn(...) mige_line(MIGE_LINE_WARN, __VA_ARGS__)
+/* MIGE_EOUTPUT if any of what went to standard output so far is lost (a full disk, a closed stream). */
+int mige_line_check(void);
 
 /* Progress of `total` items: a bar on a terminal, else a line now and then (every tenth, and not more often than
  * every two seconds). `text` says what there is to see, may be "". One inside another shows nothing. */
@@ -23,5 +25,10 @@ void mige_progress_update(long done, const char *text);
 /* Whether the next update would show something: to spare the making of `text`. */
 int mige_progress_due(long done);
 void mige_progress_end(void);
+
+/* "1:05" or "2:03:04". */
+void mige_time_text(double seconds, char text[32]);
+/* Width of the terminal that standard output goes to, 100 where it does not tell; 0: it goes elsewhere. */
+int mige_columns(void);
 
 #endif

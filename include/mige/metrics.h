@@ -15,7 +15,7 @@ typedef struct {
     int n;
     const mige_series *series; /* [n] beside /<name>/step */
 } mige_metrics_table;
-enum { MIGE_METRICS_TABLES = 2 };
+enum { MIGE_METRICS_TABLES = 3 };
 
 typedef struct mige_metrics mige_metrics;
 

@@ -75,16 +75,27 @@ typedef struct {
 } mige_tensor;
 
 /* Builds a network for inputs of shape `in` and at most `max_batch` samples at once; all memory is taken here,
- * none in a pass. Gradients of the input are computed only if `input_gradient`. Parameters are zero, running
- * variances 1. Errors: MIGE_EUSAGE (a shape that does not fit, named), MIGE_EFAIL (memory). Not collective. */
-int mige_net_create(mige_shape in, const mige_layer_spec *spec, int nlayers, int max_batch, int input_gradient,
+ * none in a pass. flags is a sum:
+ *   MIGE_NET_INPUT_GRADIENT  gradients of the input are computed
+ *   MIGE_NET_BFLOAT16        activations and their gradients are kept in bfloat16, and convolutions and linear
+ * layers multiply in it, with sums in float; parameters, their gradients, statistics of batch norm, and the output
+ * of a linear layer at the end or before a gaussian one stay float Parameters are zero, running variances 1.
+ * Errors: MIGE_EUSAGE (a shape that does not fit, named), MIGE_EFAIL (memory). Not collective. */
+enum { MIGE_NET_INPUT_GRADIENT = 1, MIGE_NET_BFLOAT16 = 2 };
+int mige_net_create(mige_shape in, const mige_layer_spec *spec, int nlayers, int max_batch, int flags,
                     mige_net **net);
 void mige_net_destroy(mige_net **net);
 /* The same without any memory, for shapes, tensors and sizes alone: its first weights are nowhere. And the bytes
  * that it would have taken; not of other networks. */
-int mige_net_blueprint(mige_shape in, const mige_layer_spec *spec, int nlayers, int max_batch, int input_gradient,
+int mige_net_blueprint(mige_shape in, const mige_layer_spec *spec, int nlayers, int max_batch, int flags,
                        mige_net **net);
 size_t mige_net_memory(const mige_net *net);
+
+/* What multiplies bfloat16 on this processor: "AMX-BF16", "AVX512-BF16", or "none: emulated", which is slower than
+ * float; whether it is instructions; and its rate in products of a thread that takes `seconds`, GFLOP/s. */
+const char *mige_bfloat16_kernel(void);
+int mige_bfloat16_fast(void);
+double mige_bfloat16_rate(double seconds);
 
 /* Flat vectors and their lengths; owned by the network, fixed for its life. */
 float *mige_net_params(const mige_net *net);
@@ -206,7 +217,9 @@ typedef struct {
     char features[32];                           /* their names, "conv,fc,y" */
 } mige_encoder;
 
-/* what: "dim", "mlp", "mlp:1024,1024". Errors: MIGE_EUSAGE (unknown name, image too small, bad widths). */
+/* what: "dim", "mlp", "mlp:1024,1024". Errors: MIGE_EUSAGE (unknown name, bad widths), MIGE_EINPUT (images too
+ * small).
+ */
 int mige_encoder_create(const char *what, mige_shape in, const mige_encoder_options *o, mige_encoder *e);
 /* Layer name of a feature; NULL if the encoder has none of that name. */
 const char *mige_encoder_feature(const mige_encoder *e, const char *feature);

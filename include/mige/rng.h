@@ -16,7 +16,7 @@ enum {
     MIGE_RNG_NOISE = 6,      /* reparameterisation noise */
     MIGE_RNG_SAMPLE = 7,     /* samples of toy problems and tests */
     MIGE_RNG_PROBE = 8,      /* initial weights and shuffles of the probe's classifiers */
-    MIGE_RNG_SUBSET = 9,     /* which images `convert --train N --test N` takes */
+    MIGE_RNG_SUBSET = 9,     /* step 0: which images `convert --train N --test N` takes; 1: which are held out */
     MIGE_RNG_SSM = 10,       /* score matching: which samples are held out, batches, slices, initial weights */
     MIGE_RNG_AUGMENT = 11,   /* views of images; step: epoch, index: 2 image + view */
     MIGE_RNG_PRIOR = 12,     /* draws of the prior that codes are matched to; step: step, index: row of the batch */

@@ -103,6 +103,11 @@ typedef struct {
 } mige_score_plan;
 mige_score_plan mige_score_forecast(int M, int D, int ranks, const mige_score_options *o);
 
+/* From now on only the scores' columns [first, first + wanted) are made, as S [M][wanted], which may save most of
+ * the solves; S needs room for all. Not for calibrated scores, nor for scores at points. Logically collective:
+ * first, wanted. */
+void mige_score_want(mige_score *s, int first, int wanted);
+
 /* S [M][D] = the scores at the samples X [M][D]. Collective; X must be the same on every rank, S is. Errors,
  * agreed: MIGE_EINPUT for a sample that is not finite (its row is named, from 0), MIGE_ENUMERIC when the width is 0
  * (half of all pairs are equal), the eigensolver fails, or a score is not finite. */
@@ -146,8 +151,9 @@ int mige_problems_groups(int M, int n, int ranks);
 double mige_problems_bytes(int M, int n, const int *dims, int ranks, const mige_score_options *o);
 /* A problem on every rank, owned by p: its input, to be filled, and what is known after a solve. */
 typedef struct {
-    double *input, *scores; /* [M][dim] each */
+    double *input, *scores; /* [M][dim], [M][wanted] */
     int dim, J;
+    int first, wanted; /* columns of the scores, at first all: see mige_score_want */
     double width;
 } mige_problem;
 mige_problem *mige_problems_get(const mige_problems *p, int i);

@@ -3,6 +3,7 @@
 #define MIGE_APP_H
 
 #include "app/commands.h"
+#include "mige/array.h"
 #include "mige/comm.h"
 #include "mige/data.h"
 #include "mige/error.h"
@@ -11,6 +12,7 @@
 #include "mige/options.h"
 #include "mige/precondition.h"
 #include "mige/score.h"
+#include "study/probe.h"
 #include "study/study.h"
 #include "study/truth.h"
 #include "train/memory.h"
@@ -20,7 +22,7 @@
 typedef struct {
     char config[MIGE_OPT_TEXT_SIZE];
     int64_t seed, threads;
-    double watch;
+    double watch, every;
     int quiet, progress, log_view, dump_config, dry_run;
     /* score estimation */
     int estimator, solver, calibrate;
@@ -36,16 +38,16 @@ typedef struct {
     /* probe, encode */
     char run[MIGE_OPT_TEXT_SIZE], layers[MIGE_OPT_TEXT_SIZE];
     int untrained;
-    int64_t probe_epochs, probe_batch;
-    double probe_rate, dropout;
+    probe_options probe;
+    char classifier[MIGE_OPT_TEXT_SIZE];
+    int64_t neighbours;
     /* files */
     char input[MIGE_OPT_TEXT_SIZE], dataset[MIGE_OPT_TEXT_SIZE], output[MIGE_OPT_TEXT_SIZE];
     char points[MIGE_OPT_TEXT_SIZE], points_dataset[MIGE_OPT_TEXT_SIZE];
+    int transpose, format, compress, hessian;
+    char from[MIGE_OPT_TEXT_SIZE], resize[MIGE_OPT_TEXT_SIZE];
     char x[MIGE_OPT_TEXT_SIZE], y[MIGE_OPT_TEXT_SIZE], given[MIGE_OPT_TEXT_SIZE]; /* mi */
     int64_t shuffles, block;
-    int hessian;
-    int format, compress;
-    char from[MIGE_OPT_TEXT_SIZE];
     int64_t keep_train, keep_test;
 } config;
 
@@ -70,13 +72,20 @@ int config_checks(const config *c, int *checks);
 #define MI_PRESET "estimator=stein eta=0.1 width-scale=0.5 calibrate=stein precondition=normal-scores"
 /* The defaults that the objective asked for, or mi, prefers, then once more what was given. */
 int config_presets(const app *a, config *c);
-/* A matrix of samples [M,D], or a vector as one column, as doubles in the pool, and its type in the file. Every
- * rank reads. Errors: MIGE_EINPUT. */
-int read_samples(const char *path, const char *name, mige_pool *memory, int *rows, int *dim, double **x,
-                 enum mige_type *type);
-/* Whether an output can be written, before the work is done for it; and that it is none of the inputs (NULL or "":
- * none). On one rank. */
-int check_output(const char *output, const char *input, const char *other);
+/* Warns of options that were given and that nothing reads. Errors: MIGE_EUSAGE, what belongs to eigenvalues where
+ * the estimator has none. */
+int config_unused(const app *a);
+/* Whether an output can be written, before the work is done for it (not in a dry run); and that it is none of the
+ * files that are read nor, unless of_run, one of a run. On one rank. */
+int check_output(const config *c, const char *output, int of_run);
+/* That a file which is read, found by way of a link, is not the output. */
+int check_not_written(const config *c, const char *file);
+/* That a training writes over none of what it reads. On one rank. */
+int check_run_folder(const config *c);
+/* A data set of samples, by `usual` if none is named, which is not to be the output. On any rank. */
+int open_samples(const config *c, const char *path, const char *name, const char *usual, mige_array **a);
+/* All n rows of D values; MIGE_EINPUT for a row that is not finite. */
+int read_samples(const mige_array *a, int n, int D, double *x);
 
 /* The commands. Collective. */
 #define COMMAND_FUNCTION(BIT, NAME, ...) int cmd_##NAME(app *a);
@@ -84,6 +93,9 @@ COMMANDS(COMMAND_FUNCTION)
 
 /* Names of all hosts, comma separated, on every rank; malloc'ed. Collective. */
 int host_names(const mige_comm *c, char **hosts);
+
+/* Warns where ranks are bound to the same cores as another job of this program and user. Collective. */
+int warn_shared_cores(const mige_comm *c);
 
 /* The features of a whole data set from a run's frozen encoder, one copy a node. */
 enum { MOST_LAYERS = 3 };
@@ -112,8 +124,12 @@ typedef struct {
 int features_create(const mige_comm *c, const mige_data *d, mige_net *net, int max_batch, const layer_list *l,
                     features *f);
 void features_destroy(features *f);
+/* Those in the file --input, [n][width] each, named by --layers, and of d the labels and classes. Collective,
+ * errors agreed: MIGE_EUSAGE, MIGE_EINPUT. */
+int features_read(app *a, layer_list *l, features *x, mige_data *d);
 
-/* The data file given by --data, or else the one that the run was trained on. Collective, errors agreed. */
+/* The data file given by --data, or else the one that the run was trained on, and what is held out of it for
+ * validation. Collective, errors agreed. */
 int data_of_run(app *a, mige_data *d);
 
 #endif

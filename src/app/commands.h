@@ -12,8 +12,8 @@ enum {
 #define COMMANDS(ROW) \
     ROW(TRAIN, train, SIGNALS, "data", "out", "--data F.h5 --out RUN [--OPTION VALUE]...", \
         "Trains an encoder, without labels or as a bottleneck; keeps metrics and checkpoints in RUN.") \
-    ROW(PROBE, probe, 0, "run", "", "--run RUN [--layers conv,fc,y]", \
-        "Trains classifiers on the frozen encoder of a run; prints and keeps their test accuracy.") \
+    ROW(PROBE, probe, 0, "", "", "--run RUN [--layers conv,fc,y] | --input G.h5 --layers y --output P.h5", \
+        "Trains classifiers on the frozen encoder of a run, or on features; prints and keeps their test accuracy.") \
     ROW(ENCODE, encode, 0, "run", "output", "--run RUN --data F.h5 --output G.h5", \
         "Writes the learnt features of a data file, in its order.") \
     ROW(SCORE, score, 0, "input", "output", "--input F.h5 --dataset /NAME --output S.h5", \
@@ -26,8 +26,10 @@ enum {
     ROW(SCALE, scale, SIGNALS, "", "output", \
         "--samples 256,1024,4096 --dim D --output F.h5 [--OPTION VALUE]...", \
         "Time per phase and error of the gradient of mutual information against the number of samples.") \
-    ROW(CONVERT, convert, 0, "from", "output", "--format mnist|cifar10|cifar100 --from DIR --output F.h5", \
-        "Makes a data file from the official files of MNIST, CIFAR-10 or CIFAR-100.") \
+    ROW(CONVERT, convert, 0, "from", "output", "--format NAME --from DIR --output F.h5", \
+        "Makes a data file from the official files of MNIST, CIFAR or STL-10, or from folders of pictures.") \
+    ROW(WATCH, watch, FILES, "", "", "RUN [--every SECONDS]", \
+        "Draws the curves of a run, while it trains as well, in the terminal.") \
     ROW(INFO, info, 0, "", "", "", \
         "Tells versions, ranks, threads and BLAS kernels, and warns of what is slow.") \
     ROW(VERIFY, verify, FILES, "", "", "F.h5...", \

@@ -1,7 +1,6 @@
 /* The one table of options, and what is made from it. */
 #include "app/app.h"
 #include "mige/error.h"
-#include "mige/io.h"
 #include "train/model.h"
 #include "train/term.h"
 #include <math.h>
@@ -9,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 enum { ESTIMATE = TRAIN | SCORE | MI | TOY | SCALE };
 
@@ -30,21 +28,31 @@ static const mige_command commands[] = {COMMANDS(COMMAND)};
 static const mige_option options[] = {
     TEXT("data", train.data, "", TRAIN | PROBE | ENCODE, TRAIN, "F.h5",
          "the data file (probe, encode: the run's own if not given)"),
+    INT("validation", train.validation, "0", 0, 1e12, TRAIN | PROBE | ENCODE, 0, "N",
+        "training images that are held out, always the same, and take the test set's place (probe, encode: as the "
+        "run, unless other data is given)"),
     TEXT("out", train.out, "", TRAIN, TRAIN, "RUN", "folder of the run: metrics, checkpoints, configuration"),
     TEXT("run", run, "", PROBE | ENCODE, 0, "RUN", "folder of a trained run"),
-    TEXT("input", input, "", SCORE | MI, 0, "F.h5", "HDF5 file with the samples"),
-    TEXT("dataset", dataset, "/samples", SCORE, 0, "/NAME", "data set of the samples, [M,D], any number type"),
-    TEXT("points", points, "", SCORE, 0, "G.h5", "HDF5 file with other points to give the scores at"),
+    TEXT("input", input, "", SCORE | MI | PROBE, 0, "FILE",
+         "the samples: an HDF5 file, .npy or .csv (probe: features as encode writes them, in place of a run)"),
+    TEXT("dataset", dataset, "/samples", SCORE, 0, "/NAME",
+         "data set of the samples in an HDF5 file, [M,D] or [M], any number type"),
+    TEXT("points", points, "", SCORE, 0, "FILE", "other points to give the scores at: a file of any such kind"),
     TEXT("points-dataset", points_dataset, "/points", SCORE, 0, "/NAME", "data set of the points, [Q,D]"),
+    FLAG("transpose", transpose, SCORE | MI, 0,
+         "samples are the columns of what is read (MATLAB's are turned by themselves)"),
     TEXT("x", x, "/x", MI, 0, "/NAME", "data set of the one variable, [M,D], any number type"),
     TEXT("y", y, "/y", MI, 0, "/NAME", "data set of the other; integers in one column are class labels"),
     TEXT("given", given, "", MI, 0, "/NAME", "data set of what is known beside: I(x;y|given), with --shuffles 0"),
     INT("shuffles", shuffles, "19", 0, 1e6, MI, 0, "N", "of y, for the p-value: where the information is 0"),
     INT("block", block, "5120", 8, 1e6, MI, 0, "samples", "most of a score problem: more are split at random"),
     FLAG("hessian", hessian, SCORE, 0, "the diagonal of the Hessian of the log density, too"),
-    CHOICE("format", format, "cifar10", "mnist|cifar10|cifar100", CONVERT, 0, "format of the official files"),
-    TEXT("from", from, "", CONVERT, 0, "DIR", "folder of the official files"),
-    TEXT("output", output, "", ENCODE | SCORE | MI | CONVERT | TOY | SCALE, ALL, "F.h5", "the file to write"),
+    CHOICE("format", format, "cifar10", MIGE_FORMATS, CONVERT, 0,
+           "official files; or a folder of pictures, PNG or JPEG, a class"),
+    TEXT("from", from, "", CONVERT, 0, "DIR", "folder of the files"),
+    TEXT("resize", resize, "", CONVERT, 0, "N|HxW", "of folder: bring all pictures to this size"),
+    TEXT("output", output, "", PROBE | ENCODE | SCORE | MI | CONVERT | TOY | SCALE, ALL, "F.h5",
+         "the file to write (probe: RUN/probe.h5 if not given)"),
     INT("train", keep_train, "0", 0, 1e9, CONVERT, 0, "N",
         "keep this many training images, balanced over classes; 0: all"),
     INT("test", keep_test, "0", 0, 1e9, CONVERT, 0, "N", "keep this many test images; 0: all"),
@@ -60,6 +68,9 @@ static const mige_option options[] = {
          "of images, among crop, flip, colour, grey, each with :STRENGTH if wanted (views: all of them if not "
          "given); none"),
     TEXT("encoder", train.encoder, "dim", TRAIN, 0, "NAME", "dim, or mlp[:1024,1024]"),
+    CHOICE("precision", train.precision, "auto", "auto|float|bfloat16", TRAIN | PROBE | ENCODE, 0,
+           "of the networks' activations and products; auto: bfloat16 where the processor has instructions "
+           "for it and ranks have one thread"),
     CHOICE("critic", train.critic, "dot", "dot|concat", TRAIN, 0,
            "of jsd, infonce, dv: products of two networks' outputs, or one network of both inputs (dear)"),
     REAL("temperature", train.temperature, "0.2", 1e-6, 1e6, TRAIN, 0, "X", "of infonce with views"),
@@ -102,6 +113,8 @@ static const mige_option options[] = {
     FLAG("fresh-projection", train.fresh_projection, TRAIN, 0, "draw the projection anew each step"),
     FLAG("resume", resume, TRAIN | TOY | SCALE, ALL,
          "go on from the newest good checkpoint, or from the output file's finished part, if there is one"),
+    FLAG("other-data", train.other_data, TRAIN, TRAIN,
+         "go on though the data are not those that the run began with"),
     REAL("max-hours", max_hours, "0", 0, 1e5, TRAIN | TOY | SCALE, ALL, "H",
          "checkpoint and stop with status 75 after this time; 0: never"),
     TEXT("stop-file", stop_file, "", TRAIN | TOY | SCALE, ALL, "FILE",
@@ -114,11 +127,14 @@ static const mige_option options[] = {
          "features of the encoder, among conv, fc, y; all that it has if not given"),
     FLAG("untrained", untrained, PROBE | ENCODE, 0,
          "probe: the untrained encoder too; encode: in place of the trained one"),
-    INT("probe-epochs", probe_epochs, "20", 1, 1e5, PROBE, 0, "N", "passes over the training features"),
-    INT("probe-batch", probe_batch, "64", 2, 1e6, PROBE, 0, "images", "images a step of a classifier"),
-    REAL("probe-rate", probe_rate, "1e-4", 1e-12, 1e3, PROBE, 0, "X",
-         "learning rate; a tenth after 1/2 and 3/4 of the epochs"),
-    REAL("dropout", dropout, "0.1", 0, 0.99, PROBE, 0, "X", "rate in the classifiers"),
+    INT("probe-epochs", probe.epochs, "20", 1, 1e5, PROBE, 0, "N", "passes over the training features"),
+    INT("probe-batch", probe.batch, "128", 2, 1e6, PROBE, 0, "images", "images a step of a classifier"),
+    REAL("probe-rate", probe.rate, "0", 0, 1e3, PROBE, 0, "X",
+         "learning rate, a tenth after 7/10 of the epochs; 0: 1e-3, or 2e-4 for 3,000 features and more"),
+    REAL("dropout", probe.dropout, "0.1", 0, 0.99, PROBE, 0, "X", "rate in the classifiers"),
+    TEXT("classifier", classifier, "mlp", PROBE, 0, "LIST", "mlp (a hidden layer of 200), linear, or both"),
+    INT("neighbours", neighbours, "0", 0, 1000, PROBE, 0, "K",
+        "also the class of most of the K training images whose features are most alike (cosine); 0: not"),
     TEXT("dims", study.dims, "5,10,20", TOY, 0, "LIST", "dimensions of x and of y"),
     TEXT("methods", study.methods, "mige,mine,mine-f", TOY, 0, "LIST",
          "among mige, mine, mine-f (separable critics), mine-joint, mine-f-joint (joint critics, trained out)"),
@@ -158,8 +174,8 @@ static const mige_option options[] = {
          "factor on the median width; none on a fixed one"),
     CHOICE("solver", solver, "auto", MIGE_SCORE_SOLVERS, ESTIMATE, 0,
            "ssge: of the eigenproblem; stein: cholesky, or cg, which never stores the matrix"),
-    REAL("tolerance", tolerance, "1e-8", 1e-14, 1, ESTIMATE, 0, "X",
-         "tolerance of --solver subspace (residuals) and cg (scores)"),
+    REAL("tolerance", tolerance, "0", 0, 1, ESTIMATE, 0, "X",
+         "tolerance of --solver subspace (residuals) and cg (scores); 0: 1e-8 and 1e-4"),
     TEXT("check", check, "", ESTIMATE, TRAIN | TOY, "LIST",
          "eigen: verify every solve of the eigenproblem; train also nan: find the first number that is not finite, "
          "and replica: compare the ranks' parameters, each step"),
@@ -170,6 +186,7 @@ static const mige_option options[] = {
     REAL("ssm-rate", ssm_rate, "1e-3", 1e-9, 10, ESTIMATE, 0, "X", "its learning rate"),
     REAL("memory", memory, "0", 0, 1e6, ESTIMATE, ALL, "GB",
          "memory that all ranks of a node may take for scores; 0: what is free"),
+    REAL("every", every, "0", 0, 1e6, WATCH, ALL, "seconds", "draw anew each so many, until the run ends; 0: once"),
     TEXT("config", config, "", ALL, 0, "FILE", "read options from an INI file"),
     INT("seed", seed, "1", 0, 9e15, ALL, 0, "N", "of all random numbers"),
     INT("threads", threads, "1", 1, 1024, ALL, TRAIN | TOY, "N", "BLAS threads a rank"),
@@ -224,9 +241,10 @@ int config_score(const config *c, mige_score_options *o) {
     *o = mige_score_defaults();
     o->eigen.threshold = c->threshold;
     o->eigen.eigen = (int)c->eigen;
-    o->eigen.tolerance = c->tolerance;
     o->estimator = (enum mige_estimator)c->estimator;
-    o->stein = (mige_stein_options){MIGE_STEIN_AUTO, c->eta, (int)c->iterations, c->tolerance};
+    o->stein.eta = c->eta;
+    o->stein.iterations = (int)c->iterations;
+    if (c->tolerance > 0) o->eigen.tolerance = o->stein.tolerance = c->tolerance;
     o->ssm = (mige_ssm_options){c->ssm_steps, (int)c->ssm_hidden, c->ssm_rate};
     o->calibrate = (enum mige_calibrate)c->calibrate;
     o->width_scale = c->width_scale;
@@ -245,17 +263,6 @@ int config_score(const config *c, mige_score_options *o) {
                    "--width: \"%s\" is neither median nor a positive number", c->width);
     }
     return MIGE_OK;
-}
-
-static int same_file(const char *a, const char *b) {
-    struct stat x, y;
-    return a && b && *a && *b && !stat(a, &x) && !stat(b, &y) && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
-}
-
-int check_output(const char *output, const char *input, const char *other) {
-    MIGE_CHECK(!same_file(output, input) && !same_file(output, other), MIGE_EUSAGE,
-               "--output: %s is also read (give another name)", output);
-    return mige_file_try(output);
 }
 
 /* Presets are words NAME=VALUE. */

@@ -9,12 +9,13 @@ enum { BATCH = 128 };
 
 static int write_split(mige_file *f, const char *split, const mige_split *s, const layer_list *l, float *const *x) {
     char name[64];
-    for (int k = 0; k < l->n; k++) {
+    for (int k = 0; s->n && k < l->n; k++) {
         snprintf(name, sizeof name, "/%s/%s", split, l->name[k]);
         mige_layout layout = {MIGE_F32, 2, {s->n, l->width[k]}};
         MIGE_TRY(mige_file_write(f, name, layout, x[k], "1",
                                  "features of the frozen encoder (conv: row, column, channel)", 0));
     }
+    if (!s->labels) return MIGE_OK;
     snprintf(name, sizeof name, "/%s/labels", split);
     return mige_file_write(f, name, (mige_layout){MIGE_I32, 1, {s->n}}, s->labels, "1",
                            "class of each image, from 0", 0);
@@ -26,7 +27,7 @@ static int write_features(const config *c, const mige_data *d, const layer_list 
     MIGE_TRY(mige_file_create(c->output, "mige-data", &f));
     int err = write_split(f, "train", &d->train, l, x->train);
     if (!err) err = write_split(f, "test", &d->test, l, x->test);
-    if (!err)
+    if (!err && d->classes)
         err = mige_file_write_names(f, "/class_names", d->classes, (const char *const *)d->class_names,
                                     "names of the classes");
     if (!err) err = mige_file_set_int(f, "/", "step", step);
@@ -53,9 +54,8 @@ int cmd_encode(app *a) {
     mige_data d = {0};
     layer_list l = {0};
     MIGE_TRY(data_of_run(a, &d));
-    int fits =
-        a->comm.rank == 0 && !a->cfg.dry_run ? check_output(a->cfg.output, a->cfg.train.data, NULL) : MIGE_OK;
-    int err = mige_agree(&a->comm, fits);
+    /* Once more: only now it is known what is read. */
+    int err = mige_agree(&a->comm, a->comm.rank == 0 ? check_output(&a->cfg, a->cfg.output, 0) : MIGE_OK);
     if (!err) err = encode(a, &d, &l);
     mige_data_close(&d);
     return err;

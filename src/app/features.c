@@ -1,11 +1,15 @@
 #include "app/app.h"
 #include "mige/checkpoint.h"
 #include "mige/error.h"
+#include "mige/finite.h"
 #include "mige/io.h"
 #include "mige/rng.h"
+#include "train/run.h"
 #include "train/train.h"
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 int run_config(const char *run, config *c) {
     char path[MIGE_OPT_TEXT_SIZE];
@@ -53,7 +57,7 @@ static int create_encoder(const app *a, const mige_data *d, int max_batch, layer
     int err = run_config(a->cfg.run, trained);
     trained->train.draws = 1;
     if (!err) err = train_encoder(&trained->train, in, &e);
-    if (!err) err = mige_net_create(in, e.layers, e.n, max_batch, 0, net);
+    if (!err) err = mige_net_create(in, e.layers, e.n, max_batch, train_net_flags(&a->cfg.train), net);
     if (!err) err = mige_net_init(*net, (uint64_t)trained->seed, MIGE_RNG_INIT, 0);
     if (!err) err = parse_layers(a->cfg.layers, &e, *net, l);
     free(trained);
@@ -87,6 +91,8 @@ static int encode_split(const mige_comm *c, const mige_data *d, const mige_split
         for (int k = 0; !err && k < l->n; k++) {
             size_t w = (size_t)l->width[k];
             memcpy(to[k] + (size_t)at * w, mige_net_output(net, l->layer[k]), (size_t)n * w * sizeof(float));
+            if (mige_not_finite_float((size_t)n * w, to[k] + (size_t)at * w))
+                err = mige_raise(MIGE_ENUMERIC, "encoder: layer %s is not finite (train anew)", l->name[k]);
         }
     }
     mige_pool_free(&memory);
@@ -115,13 +121,57 @@ void features_destroy(features *f) {
     mige_shared_destroy(&f->memory);
 }
 
-int data_of_run(app *a, mige_data *d) {
+typedef struct {
+    const mige_data *d;
+    const char *data;
+    int given, foreign;
+} comparison;
+
+static int compare_data(void *ctx, const char *path, const char *trajectory) {
+    comparison *k = ctx;
+    int err = train_data_same(k->d, k->data, path, trajectory, k->given,
+                              k->given ? "the encoder wants images of that size" : "--data names a file");
+    k->foreign = err != MIGE_OK;
+    return err;
+}
+
+static void tell_nobody(const char *message) {
+    (void)message;
+}
+
+/* That it is the file that the run was trained on; another one if that was asked for. On one rank. Whether there is
+ * a good checkpoint at all is told by whoever needs one. */
+static int check_data(const app *a, const mige_data *d, int given) {
+    comparison k = {d, a->cfg.train.data, given, 0};
+    mige_checkpoint trajectory = {.check = compare_data, .ctx = &k};
+    int err = mige_checkpoint_newest(a->cfg.run, &trajectory, tell_nobody);
+    return k.foreign ? err : MIGE_OK;
+}
+
+/* The run's data file, if none is given; and what it holds out of that file. */
+static int name_data(app *a, int given) {
     static config trained;
-    int err = MIGE_OK;
-    if (!*a->cfg.train.data) {
-        err = run_config(a->cfg.run, &trained);
-        if (!err) strcpy(a->cfg.train.data, trained.train.data);
-        MIGE_TRY(mige_agree(&a->comm, err));
-    }
-    return mige_data_open(&a->comm, a->cfg.train.data, d);
+    char folder[MIGE_RUN_PATH];
+    struct stat st;
+    MIGE_TRY(mige_run_path(a->cfg.run, "config.ini", folder));
+    MIGE_CHECK(stat(folder, &st) == 0, MIGE_EINPUT, "%s: is not the folder of a run: it has no config.ini",
+               a->cfg.run);
+    MIGE_TRY(run_config(a->cfg.run, &trained));
+    if (!given) strcpy(a->cfg.train.data, trained.train.data);
+    if (!a->cfg.train.validation && !strcmp(a->cfg.train.data, trained.train.data))
+        a->cfg.train.validation = trained.train.validation;
+    MIGE_CHECK(stat(a->cfg.train.data, &st) == 0, MIGE_EINPUT,
+               "%s: the data file that %s names is not here: %s (name it with --data)", a->cfg.train.data, folder,
+               strerror(errno));
+    return MIGE_OK;
+}
+
+int data_of_run(app *a, mige_data *d) {
+    int given = *a->cfg.train.data != 0;
+    MIGE_TRY(mige_agree(&a->comm, name_data(a, given)));
+    MIGE_TRY(mige_data_open(&a->comm, a->cfg.train.data, d));
+    int err = mige_data_hold_out(&a->comm, a->cfg.train.validation, d);
+    if (!err) err = mige_agree(&a->comm, a->comm.rank == 0 ? check_data(a, d, given) : MIGE_OK);
+    if (err) mige_data_close(d);
+    return err;
 }

@@ -4,6 +4,7 @@
 #include "mige/error.h"
 #include "mige/io.h"
 #include "mige/log.h"
+#include "mige/nn.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,10 +55,11 @@ int cmd_info(app *a) {
     mige_print("BLAS       %s", mige_blas_config());
     mige_print("kernels    %s%s, dgemm %.1f GFLOP/s on one rank", mige_blas_kernel(),
                mige_blas_restarted() ? " (chosen by mige: the library had taken slower ones)" : "", rate);
+    mige_print("bfloat16   %s, %.1f GFLOP/s on one rank", mige_bfloat16_kernel(), mige_bfloat16_rate(0.05));
     mige_print("ranks      %d x %d threads, %d on this host of %ld cores, %d hosts", a->comm.size,
                (int)a->cfg.threads, a->comm.node_size, cores, a->comm.nodes);
     mige_print("hosts      %s", hosts);
     print_warnings(a, cores);
     free(hosts);
-    return MIGE_OK;
+    return warn_shared_cores(&a->comm);
 }

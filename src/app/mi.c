@@ -18,13 +18,26 @@ typedef struct {
     mige_pool memory;
 } pairs;
 
-static int read_part(const config *c, const char *name, pairs *p, int part, double **x, enum mige_type *type) {
+static int read_array(const config *c, const mige_array *a, const char *name, pairs *p, int part, double **x,
+                      enum mige_type *type) {
     int rows;
-    MIGE_TRY(read_samples(c->input, name, &p->memory, &rows, &p->dims[part], x, type));
+    MIGE_CHECK(strcmp(mige_array_what(a), c->input) != 0, MIGE_EINPUT,
+               "%s: holds one array, mi wants two or more by name (store them in one HDF5 file)", c->input);
+    MIGE_TRY(mige_array_samples(a, &rows, &p->dims[part]));
     MIGE_CHECK(!part || rows == p->M, MIGE_EINPUT, "%s: %s has %d rows, %s has %d (one each for a pair)", c->input,
                name, rows, c->x, p->M);
     p->M = rows;
-    return MIGE_OK;
+    *type = mige_array_layout(a).type;
+    MIGE_TRY(mige_pool_alloc(&p->memory, (size_t)rows * (size_t)p->dims[part], sizeof **x, x));
+    return read_samples(a, rows, p->dims[part], *x);
+}
+
+static int read_part(const config *c, const char *name, pairs *p, int part, double **x, enum mige_type *type) {
+    mige_array *a;
+    MIGE_TRY(open_samples(c, c->input, name, name, &a));
+    int err = read_array(c, a, name, p, part, x, type);
+    mige_array_close(&a);
+    return err;
 }
 
 /* Integers in one column are labels: renumbered in ascending order. */
@@ -145,9 +158,7 @@ static int estimate(app *a, pairs *p) {
 int cmd_mi(app *a) {
     pairs p = {0};
     const config *c = &a->cfg;
-    int err = a->comm.rank == 0 && *c->output && !c->dry_run ? check_output(c->output, c->input, NULL) : MIGE_OK;
-    err = mige_agree(&a->comm, err);
-    if (!err) err = mige_agree(&a->comm, load(c, &p));
+    int err = mige_agree(&a->comm, load(c, &p));
     if (!err) err = estimate(a, &p);
     mige_pool_free(&p.memory);
     return err;

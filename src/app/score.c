@@ -1,60 +1,65 @@
 /* mige score: the estimator as a tool. */
 #include "app/app.h"
 #include "mige/error.h"
+#include "mige/finite.h"
 #include "mige/io.h"
 #include "mige/log.h"
 #include "train/memory.h"
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-int read_samples(const char *path, const char *name, mige_pool *memory, int *rows, int *dim, double **x,
-                 enum mige_type *type) {
-    mige_file *f;
-    mige_layout layout;
-    int err = MIGE_OK;
-    MIGE_TRY(mige_file_open(path, MIGE_ANY_HDF5, &f));
-    MIGE_TRY_GOTO(mige_file_layout(f, name, &layout), done);
-    if (layout.ndim == 1) layout.dims[layout.ndim++] = 1;
-    MIGE_CHECK_GOTO(layout.ndim == 2 && layout.dims[0] >= 1 && layout.dims[1] >= 1 && layout.dims[0] <= 1 << 24 &&
-                        layout.dims[1] <= 1 << 24,
-                    done, MIGE_EINPUT, "%s: %s is not a matrix of samples [M,D]", path, name);
-    *type = layout.type;
-    *rows = (int)layout.dims[0];
-    *dim = (int)layout.dims[1];
-    MIGE_TRY_GOTO(mige_pool_alloc(memory, (size_t)*rows * (size_t)*dim, sizeof **x, x), done);
-    err = mige_file_read(f, name, MIGE_F64, 0, *rows, *x);
-done:
-    mige_file_close(&f);
-    return err;
-}
-
 typedef struct {
     int M, Q, D;
-    double *X, *P, *S, *SP, *H, *HP; /* H: NULL unless asked for */
+    mige_array *in, *at;             /* samples, points */
+    double *X, *P, *S, *SP, *H, *HP; /* H, HP: NULL unless asked for */
     mige_pool memory;                /* of these */
 } samples;
 
-static int load(const config *c, samples *s) {
-    int d;
-    enum mige_type type;
-    MIGE_TRY(read_samples(c->input, c->dataset, &s->memory, &s->M, &s->D, &s->X, &type));
-    MIGE_TRY(mige_pool_alloc(&s->memory, (size_t)s->M * (size_t)s->D, sizeof *s->S, &s->S));
-    if (c->hessian) MIGE_TRY(mige_pool_alloc(&s->memory, (size_t)s->M * (size_t)s->D, sizeof *s->H, &s->H));
+int open_samples(const config *c, const char *path, const char *name, const char *usual, mige_array **a) {
+    MIGE_TRY(mige_array_open(path, name, c->transpose, a));
+    if (!strcmp(mige_array_what(*a), path) && strcmp(name, usual) != 0)
+        mige_warn("%s: holds one array, which has no name: %s is not read", path, name);
+    return check_not_written(c, mige_array_file(*a));
+}
+
+/* Sizes, before anything is read: every rank reads the files itself. */
+static int look(const config *c, samples *s) {
+    int d = 0;
+    MIGE_TRY(open_samples(c, c->input, c->dataset, "/samples", &s->in));
+    MIGE_TRY(mige_array_samples(s->in, &s->M, &s->D));
     MIGE_CHECK(c->eigen <= s->M, MIGE_EUSAGE, "--eigen: %lld is more than the %d samples of %s",
                (long long)c->eigen, s->M, c->input);
     if (!*c->points) return MIGE_OK;
-    MIGE_TRY(read_samples(c->points, c->points_dataset, &s->memory, &s->Q, &d, &s->P, &type));
+    MIGE_TRY(open_samples(c, c->points, c->points_dataset, "/points", &s->at));
+    MIGE_TRY(mige_array_samples(s->at, &s->Q, &d));
     MIGE_CHECK(d == s->D, MIGE_EINPUT, "%s: points have %d dimensions, samples %d", c->points, d, s->D);
-    if (c->hessian) MIGE_TRY(mige_pool_alloc(&s->memory, (size_t)s->Q * (size_t)s->D, sizeof *s->HP, &s->HP));
-    return mige_pool_alloc(&s->memory, (size_t)s->Q * (size_t)s->D, sizeof *s->SP, &s->SP);
+    return MIGE_OK;
+}
+
+int read_samples(const mige_array *a, int n, int D, double *x) {
+    MIGE_TRY(mige_array_read(a, 0, n, x));
+    for (int i = 0; i < n; i++)
+        MIGE_CHECK(!mige_not_finite((size_t)D, x + (size_t)i * (size_t)D), MIGE_EINPUT,
+                   "%s: row %d is not finite (remove it or mend it)", mige_array_what(a), i);
+    return MIGE_OK;
+}
+
+static int load(samples *s, int hessian) {
+    size_t n = (size_t)s->M * (size_t)s->D, q = (size_t)s->Q * (size_t)s->D;
+    MIGE_TRY(
+        MIGE_TAKE(&s->memory, MIGE_BLOCK(s->X, n), MIGE_BLOCK(s->S, n), MIGE_BLOCK(s->P, q), MIGE_BLOCK(s->SP, q)));
+    if (hessian) MIGE_TRY(MIGE_TAKE(&s->memory, MIGE_BLOCK(s->H, n), MIGE_BLOCK(s->HP, q)));
+    MIGE_TRY(read_samples(s->in, s->M, s->D, s->X));
+    return s->Q ? read_samples(s->at, s->Q, s->D, s->P) : MIGE_OK;
 }
 
 static int write_hessian(mige_file *f, const samples *s) {
     const char *units = "1/units of samples^2", *text = "diagonal of the Hessian of the log density at the samples";
     mige_layout at_samples = {MIGE_F64, 2, {s->M, s->D}}, at_points = {MIGE_F64, 2, {s->Q, s->D}};
     if (s->H) MIGE_TRY(mige_file_write(f, "/hessian_diagonal", at_samples, s->H, units, text, 0));
-    if (!s->HP) return MIGE_OK;
+    if (!s->HP || !s->Q) return MIGE_OK;
     return mige_file_write(f, "/hessian_diagonal_points", at_points, s->HP, units,
                            "diagonal of the Hessian of the log density at the points", 0);
 }
@@ -94,12 +99,14 @@ static double need(const void *ctx, int M) {
     const demand *d = ctx;
     double piece = d->Q ? 8. * M * (256 + d->D) : 0; /* of the kernel at other points */
     if (d->hessian) piece = mige_score_hessian_bytes(M, d->D, M > d->Q ? M : d->Q, d->ranks);
+    /* Samples and scores, of points, too; mapped samples, and the map. */
+    double map = d->o->precondition ? mige_map_bytes(d->o->precondition, M, d->D) + 8. * fmax(M, d->Q) * d->D : 0;
     return mige_score_forecast(M, d->D, d->ranks, d->o).bytes + 8. * (2 + d->hessian) * (M + (double)d->Q) * d->D +
-           piece;
+           piece + map;
 }
 
 /* Refuses what does not fit. With the solver left open, the estimator's that takes least goes on. */
-static int check_memory(const app *a, const samples *s, mige_score_options *o, double *bytes) {
+static int check_memory(const app *a, const samples *s, mige_score_options *o, double *bytes, int *fits) {
     demand d = {s->D, s->Q, a->comm.size, a->cfg.hessian, o};
     const mige_estimator_facts *f = mige_estimator_get(o->estimator);
     mige_memory m = memory_of(a);
@@ -108,16 +115,18 @@ static int check_memory(const app *a, const samples *s, mige_score_options *o, d
     if (!a->cfg.solver && f->lean_solver && !strcmp(f->lean_estimator, f->name) && share > 0 &&
         need(&d, s->M) > share) {
         MIGE_TRY(mige_score_set_solver(o, f->lean_solver));
+        m.hint = "";
         mige_say("score: the matrix does not fit and is not stored (--solver %s)", f->lean_solver);
     }
     *bytes = need(&d, s->M);
+    *fits = share <= 0 || *bytes <= share;
     return mige_memory_check(&m, a->cfg.input, s->M, need, &d);
 }
 
 static int plain(mige_score *score, samples *s) {
     MIGE_TRY(mige_score_samples(score, s->X, s->S));
     if (s->H) MIGE_TRY(mige_score_hessian(score, s->M, s->X, s->H));
-    if (s->HP) MIGE_TRY(mige_score_hessian(score, s->Q, s->P, s->HP));
+    if (s->HP && s->Q) MIGE_TRY(mige_score_hessian(score, s->Q, s->P, s->HP));
     return s->Q ? mige_score_points(score, s->Q, s->P, s->SP) : MIGE_OK;
 }
 
@@ -144,6 +153,7 @@ static int estimate(app *a, samples *s) {
     mige_score_options o;
     mige_score *score = NULL;
     double bytes;
+    int fits;
     MIGE_TRY(config_score(c, &o));
     MIGE_TRY(mige_score_check(s->M, s->D, &o));
     MIGE_CHECK(o.precondition == MIGE_PRECONDITION_NONE || o.precondition == MIGE_PRECONDITION_WHITEN, MIGE_EUSAGE,
@@ -151,11 +161,12 @@ static int estimate(app *a, samples *s) {
                "gradients of mutual information");
     MIGE_CHECK(!c->hessian || (!o.precondition && o.estimator != MIGE_ESTIMATOR_SSM), MIGE_EUSAGE,
                "--hessian: goes with --precondition none and estimators ssge and stein");
-    MIGE_TRY(check_memory(a, s, &o, &bytes));
+    MIGE_TRY(check_memory(a, s, &o, &bytes, &fits));
     mige_say("score: %d samples in %d dimensions%s, %d ranks, %.3g MB a rank", s->M, s->D,
              s->Q ? " and other points" : "", a->comm.size, bytes / 1e6);
-    if (c->dry_run) return MIGE_OK;
-    int err = mige_score_create(&a->comm, s->M, s->D, &o, &score);
+    int err = mige_agree(&a->comm, fits || !c->dry_run ? load(s, c->hessian) : MIGE_OK);
+    if (err || c->dry_run) return err;
+    err = mige_score_create(&a->comm, s->M, s->D, &o, &score);
     if (!err) err = o.precondition ? mapped(a, score, &o, s) : plain(score, s);
     if (!err) {
         const mige_score_info *info = mige_score_last(score);
@@ -172,11 +183,10 @@ static int estimate(app *a, samples *s) {
 
 int cmd_score(app *a) {
     samples s = {0};
-    const config *c = &a->cfg;
-    int err = a->comm.rank == 0 && !c->dry_run ? check_output(c->output, c->input, c->points) : MIGE_OK;
-    err = mige_agree(&a->comm, err);
-    if (!err) err = mige_agree(&a->comm, load(&a->cfg, &s));
+    int err = mige_agree(&a->comm, look(&a->cfg, &s));
     if (!err) err = estimate(a, &s);
+    mige_array_close(&s.in);
+    mige_array_close(&s.at);
     mige_pool_free(&s.memory);
     return err;
 }

@@ -3,15 +3,30 @@
 #include "mige/error.h"
 #include "mige/io.h"
 #include "mige/log.h"
+#include <string.h>
+
+/* Images as a training would read them. */
+static int verify_images(const char *path) {
+    mige_comm alone;
+    mige_data d = {0};
+    MIGE_TRY(mige_comm_create(MPI_COMM_SELF, &alone));
+    int err = mige_data_open(&alone, path, &d);
+    mige_data_close(&d);
+    mige_comm_destroy(&alone);
+    return err;
+}
 
 static int verify(const char *path) {
     mige_file *f;
     char format[64] = "";
+    int sums = 0;
     MIGE_TRY(mige_file_open(path, NULL, &f));
-    int err = mige_file_verify(f);
+    int err = mige_file_verify(f, &sums);
     if (!err) err = mige_file_get_text(f, "/", "format", format, sizeof format);
+    int images = !err && !strcmp(format, "mige-data") && mige_file_has(f, "/train/images");
     mige_file_close(&f);
-    if (!err) mige_print("%s: good (%s)", path, format);
+    if (images) err = verify_images(path);
+    if (!err) mige_print("%s: good (%s%s)", path, format, sums ? "" : "; without sums to compare");
     return err;
 }
 

@@ -1,6 +1,6 @@
 #include "mige/error.h"
 #include "mige/options.h"
-#include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,13 +16,12 @@ static const char *next_word(const char **text, int *length) {
 static int parse_integer(const char *where, const char *word, int length, int64_t min, int64_t max,
                          int64_t *value) {
     char *end;
-    errno = 0;
-    long long v = strtoll(word, &end, 10);
-    MIGE_CHECK(length > 0 && end == word + length && word[0] != '+', MIGE_EUSAGE,
+    double v = strtod(word, &end); /* 1e3 is one, too */
+    MIGE_CHECK(length > 0 && end == word + length && word[0] != '+' && v == floor(v), MIGE_EUSAGE,
                "%s: \"%.*s\" is not a whole number (a list such as 5,10,20)", where, length, word);
-    MIGE_CHECK(!errno && v >= min && v <= max, MIGE_EUSAGE, "%s: %.*s is out of range (%lld to %lld)", where,
-               length, word, (long long)min, (long long)max);
-    *value = v;
+    MIGE_CHECK(v >= (double)min && v <= (double)max && fabs(v) <= 0x1p53, MIGE_EUSAGE,
+               "%s: %.*s is out of range (%lld to %lld)", where, length, word, (long long)min, (long long)max);
+    *value = (int64_t)v;
     return MIGE_OK;
 }
 

@@ -1,15 +1,19 @@
 #include "mige/log.h"
 #include "mige/clock.h"
+#include "mige/error.h"
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 static struct {
     int speaks, quiet;
     enum mige_progress mode;
-} out = {1, 0, MIGE_PROGRESS_NONE};
+    int why; /* errno of the first write to standard output that failed */
+} out = {1, 0, MIGE_PROGRESS_NONE, 0};
 
 static struct {
     const char *label;
@@ -37,6 +41,21 @@ void mige_log_setup(int speaks, int quiet, enum mige_progress mode) {
     out.mode = quiet ? MIGE_PROGRESS_NONE : mode;
 }
 
+static void flush(void) {
+    if (fflush(stdout) != 0 && !out.why) out.why = errno;
+}
+
+/* Some file systems tell only when a descriptor is closed. */
+int mige_line_check(void) {
+    flush();
+    int copy = dup(STDOUT_FILENO);
+    if (copy >= 0 && close(copy) != 0 && !out.why) out.why = errno;
+    if (!out.why && ferror(stdout)) out.why = EIO;
+    MIGE_CHECK(!out.why, MIGE_EOUTPUT, "standard output: could not be written: %s (send it elsewhere)",
+               strerror(out.why));
+    return MIGE_OK;
+}
+
 /* A line must not end up behind a bar. */
 static void wipe_bar(void) {
     if (bar.drawn) fputs("\r\033[K", stdout);
@@ -48,13 +67,13 @@ void mige_line(enum mige_line_kind kind, const char *fmt, ...) {
     va_list ap;
     if (!out.speaks || (kind == MIGE_LINE_SAY && out.quiet)) return;
     wipe_bar();
-    fflush(stdout);
+    flush();
     if (kind == MIGE_LINE_WARN) fputs("mige: warning: ", to);
     va_start(ap, fmt);
     vfprintf(to, fmt, ap);
     va_end(ap);
     fputc('\n', to);
-    fflush(to);
+    if (to == stdout) flush();
 }
 
 void mige_progress_begin(const char *label, long total) {
@@ -76,7 +95,13 @@ int mige_progress_due(long done) {
     return since > 2 && (done - bar.shown >= bar.total / 10 || since > 30);
 }
 
-static void clock_text(double seconds, char text[32]) {
+int mige_columns(void) {
+    struct winsize w;
+    if (!on_terminal()) return 0;
+    return ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) == 0 && w.ws_col > 20 ? w.ws_col : 100;
+}
+
+void mige_time_text(double seconds, char text[32]) {
     long s = (long)(seconds + 0.5);
     if (s < 3600)
         snprintf(text, 32, "%ld:%02ld", s / 60, s % 60);
@@ -90,22 +115,25 @@ void mige_progress_update(long done, const char *text) {
     bar.shown = done;
     double used = bar.last - bar.began;
     char left[32];
-    clock_text(used * (double)(bar.total - done) / (double)(done - bar.first), left);
+    mige_time_text(used * (double)(bar.total - done) / (double)(done - bar.first), left);
     if (out.mode == MIGE_PROGRESS_BAR) {
-        int full = (int)(30 * done / bar.total);
-        printf("\r\033[K%s [%.*s%*s] %ld/%ld  %s  %s left", bar.label, full,
-               "==============================", 30 - full, "", done, bar.total, text, left);
+        char line[640];
+        int full = (int)(20 * done / bar.total);
+        snprintf(line, sizeof line, "%s [%.*s%*s] %ld/%ld  %s left  %s", bar.label, full,
+                 "====================", 20 - full, "", done, bar.total, left, text);
+        int columns = mige_columns(); /* a longer bar would not be wiped whole */
+        printf("\r\033[K%.*s", columns ? columns - 1 : 99, line);
         bar.drawn = 1;
     } else {
-        printf("%s %ld/%ld  %s  %s left\n", bar.label, done, bar.total, text, left);
+        printf("%s %ld/%ld  %s left  %s\n", bar.label, done, bar.total, left, text);
     }
-    fflush(stdout);
+    flush();
 }
 
 void mige_progress_end(void) {
     if (--bar.depth) return;
     if (bar.drawn) fputc('\n', stdout);
-    fflush(stdout);
+    flush();
     bar.drawn = 0;
     bar.label = NULL;
 }

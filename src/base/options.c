@@ -1,7 +1,9 @@
 #include "mige/options.h"
 #include "mige/error.h"
+#include "mige/log.h"
 #include <ctype.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <ini.h>
 #include <math.h>
 #include <stdint.h>
@@ -9,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 static void *variable(const mige_option *o, void *config) {
     return (char *)config + o->offset;
@@ -183,6 +187,8 @@ int mige_options_set(const mige_option_table *t, const mige_command *cmd, void *
     return set_value(o, config, where, value);
 }
 
+enum { MOST_OPTIONS = 256 };
+
 struct reading {
     const mige_option_table *table;
     const mige_command *cmd;
@@ -190,9 +196,24 @@ struct reading {
     const char *path;
     FILE *f;
     int line, err;
-    int continued; /* the line is indented: the value of the one before goes on */
-    int earlier;   /* a text that is to be compared, which another version may have written */
+    int continued;             /* the line is indented: the value of the one before goes on */
+    int earlier;               /* a text that is to be compared, which another version may have written */
+    int seen[MOST_OPTIONS][2]; /* the line where an option was set: before any section, in the command's */
 };
+
+/* inih tells of a section only when there is a key in it, and passes over what stands behind it. */
+static int check_section(const struct reading *r, const char *line) {
+    char name[64];
+    size_t n = strcspn(line, "]\r\n");
+    const char *rest = line + n + (line[n] == ']');
+    snprintf(name, sizeof name, "%.*s", (int)n, line);
+    MIGE_CHECK(mige_options_command(r->table, name), MIGE_EUSAGE, "%s:%d: [%s] is no command's section", r->path,
+               r->line, name);
+    rest += strspn(rest, " \t\r\n");
+    MIGE_CHECK(!*rest || strchr(";#", *rest), MIGE_EUSAGE, "%s:%d: \"%.20s\" behind a section (give it a line)",
+               r->path, r->line, rest);
+    return MIGE_OK;
+}
 
 /* inih does not tell its handler the line, so the reader counts; a line that inih would cut in two is refused. */
 static char *read_line(char *text, int size, void *user) {
@@ -200,16 +221,20 @@ static char *read_line(char *text, int size, void *user) {
     char *got = fgets(text, size, r->f);
     r->line += got != NULL;
     if (got && *got) r->continued = isspace((unsigned char)*got);
+    const char *start = got && r->line == 1 && !strncmp(got, "\xef\xbb\xbf", 3) ? got + 3 : got;
+    if (got) start += strspn(start, " \t");
+    if (got && !r->err && !r->earlier && *start == '[') r->err = check_section(r, start + 1);
     if (got && !r->err && !strchr(got, '\n') && !feof(r->f))
         r->err = mige_raise(MIGE_EUSAGE, "%s:%d: longer than %d characters", r->path, r->line, size - 2);
     return got;
 }
 
 /* A long text is written in several lines, since inih reads no more than 198 characters of one. */
-static int go_on(const mige_option *o, void *config, const char *where, const char *value) {
+static int go_on(const mige_option *o, void *config, const char *where, const char *value, int earlier) {
     char whole[2 * MIGE_OPT_TEXT_SIZE];
-    MIGE_CHECK(o->type == MIGE_OPT_TEXT, MIGE_EUSAGE, "%s: the line is indented, as if the value before went on",
-               where);
+    /* What was written here goes on only behind a piece of a long value. */
+    MIGE_CHECK(o->type == MIGE_OPT_TEXT && (earlier || strlen(variable(o, config)) > PIECE - UNCUT), MIGE_EUSAGE,
+               "%s: the line is indented, as if the value before went on", where);
     snprintf(whole, sizeof whole, "%s%s", (const char *)variable(o, config), value);
     return set_value(o, config, where, whole);
 }
@@ -217,6 +242,25 @@ static int go_on(const mige_option *o, void *config, const char *where, const ch
 /* Whether the value of an option in an earlier text matters. */
 static int compared(const mige_command *cmd, const mige_option *o) {
     return o && (o->commands & cmd->bit) && !(o->free_for & cmd->bit) && strcmp(o->name, "config") != 0;
+}
+
+/* What other programs take for a comment, and for no part of the value. */
+static void warn_of_marks(const char *where, const char *value) {
+    size_t n = strlen(value);
+    if (strstr(value, " #")) mige_warn("%s: the value goes on behind \" #\" (comments begin with \" ;\")", where);
+    if (n > 1 && strchr("\"'", value[0]) && value[n - 1] == value[0])
+        mige_warn("%s: the quotes are part of the value (leave them out)", where);
+}
+
+/* A key counts once in a place, and no INI file reads another. */
+static int check_key(struct reading *r, const mige_option *o, int place, const char *where, int ours) {
+    int *seen = &r->seen[o - r->table->options][place];
+    MIGE_CHECK(strcmp(o->name, "config") != 0, MIGE_EUSAGE,
+               "%s: an INI file cannot name another (put its lines here)", where);
+    if (r->continued || !ours) return MIGE_OK;
+    MIGE_CHECK(!*seen, MIGE_EUSAGE, "%s: is set already in line %d (leave one of them out)", where, *seen);
+    *seen = r->line;
+    return MIGE_OK;
 }
 
 static int on_key(void *user, const char *section, const char *name, const char *value) {
@@ -236,9 +280,11 @@ static int on_key(void *user, const char *section, const char *name, const char 
     }
     const mige_option *o;
     r->err = lookup(r->table, cmd, where, name, &o);
+    if (!r->earlier) warn_of_marks(where, value ? value : "");
+    if (!r->err && !r->earlier) r->err = check_key(r, o, *section != 0, where, cmd == r->cmd);
     if (!r->err && cmd == r->cmd)
-        r->err =
-            r->continued ? go_on(o, r->config, where, value) : set_value(o, r->config, where, value ? value : "");
+        r->err = r->continued ? go_on(o, r->config, where, value, r->earlier)
+                              : set_value(o, r->config, where, value ? value : "");
     return r->err == MIGE_OK;
 }
 
@@ -253,9 +299,30 @@ static int read_ini(struct reading *r) {
     return MIGE_OK;
 }
 
+/* Text, and such as can be read again: some commands' defaults depend on what it says. */
+static int check_file(const char *path, FILE *f) {
+    struct stat st;
+    int c, line = 1;
+    MIGE_CHECK(fstat(fileno(f), &st) == 0 && !S_ISDIR(st.st_mode), MIGE_EINPUT,
+               "%s: could not be read (give the path of an INI file)", path);
+    MIGE_CHECK(S_ISREG(st.st_mode), MIGE_EINPUT, "%s: is not a regular file (write the lines to one)", path);
+    while ((c = getc(f)) != EOF) {
+        MIGE_CHECK(c, MIGE_EUSAGE, "%s:%d: holds NUL bytes: cut by a crash, or not in UTF-8 (write it again)", path,
+                   line);
+        line += c == '\n';
+    }
+    rewind(f);
+    return MIGE_OK;
+}
+
 int mige_options_file(const mige_option_table *t, const mige_command *cmd, void *config, const char *path) {
-    struct reading r = {.table = t, .cmd = cmd, .config = config, .path = path, .f = fopen(path, "r")};
-    return read_ini(&r);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    struct reading r = {
+        .table = t, .cmd = cmd, .config = config, .path = path, .f = fd < 0 ? NULL : fdopen(fd, "r")};
+    int err = r.f ? check_file(path, r.f) : MIGE_OK;
+    if (!err) return read_ini(&r);
+    fclose(r.f);
+    return err;
 }
 
 int mige_options_takes_value(const mige_option_table *t, const char *word) {
@@ -405,31 +472,4 @@ void mige_options_find(const char *text, const char *name, char value[MIGE_OPT_T
     struct search s = {name, value};
     *value = 0;
     ini_parse_string(text, on_search, &s);
-}
-
-static void help_line(FILE *f, const mige_option *o) {
-    static const char *const kinds[] = {"", "N", "X", "", "TEXT"};
-    char left[160], range[80] = "";
-    const char *kind = o->type == MIGE_OPT_CHOICE ? o->choices : o->units[0] ? o->units : kinds[o->type];
-    snprintf(left, sizeof left, "  --%s %s", o->name, o->type == MIGE_OPT_FLAG ? "" : kind);
-    if (o->min != 0 || o->max != 0) snprintf(range, sizeof range, "; %.10g to %.10g", o->min, o->max);
-    fprintf(f, strlen(left) > 33 ? "%s\n%-34s%s" : "%-34s%s%s", left, strlen(left) > 33 ? "" : o->help,
-            strlen(left) > 33 ? o->help : "");
-    if (o->type != MIGE_OPT_FLAG && o->value[0])
-        fprintf(f, " (default %s%s)", o->value, range);
-    else if (range[0])
-        fprintf(f, " (%s)", range + 2);
-    fputc('\n', f);
-}
-
-int mige_options_help(const mige_option_table *t, const mige_command *cmd, const char *program, char **text) {
-    size_t size = 0;
-    FILE *f = open_memstream(text, &size);
-    MIGE_CHECK(f, MIGE_EFAIL, "memory: no room for the help's text");
-    fprintf(f, "%s %s %s\n%s\n\nOptions (also as `name = value` in an INI file given by --config):\n", program,
-            cmd->name, cmd->usage, cmd->help);
-    for (int i = 0; i < t->noptions; i++)
-        if (t->options[i].commands & cmd->bit) help_line(f, &t->options[i]);
-    fclose(f);
-    return MIGE_OK;
 }

@@ -14,9 +14,10 @@
 #define MIGE_CLONES
 #endif
 
-/* MIGE_AVX512 before a function that is called only where __builtin_cpu_supports("avx512f"); undefined where the
- * compiler or processor has none. */
+/* MIGE_AVX512 and MIGE_AVX2 before a function that is called only where __builtin_cpu_supports("avx512f"), or
+ * "avx2" and "fma"; undefined where the compiler or processor has none. */
 #if defined(__x86_64__) && defined(__GNUC__)
+#define MIGE_AVX2 __attribute__((target("avx2,fma")))
 #define MIGE_AVX512 __attribute__((target("avx512f,fma")))
 #endif
 

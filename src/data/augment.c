@@ -6,6 +6,9 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#ifdef MIGE_AVX2
+#include <immintrin.h>
+#endif
 
 static const struct {
     const char *name;
@@ -46,10 +49,12 @@ int mige_augment_parse(const char *list, mige_augment *a) {
     }
 }
 
-/* Work for one view: where each column is read, what part its right neighbour has, one blended row, the view. */
+/* Work for one view: where each column is read, what part its right neighbour has, a channel's blended rows, each
+ * with room for reads of LANES past its end, the view. */
+enum { LANES = 8 };
 typedef struct {
     int *at;
-    float *part, *row, *planes; /* [w], [w + 1], [c][h][w] */
+    float *part, *rows, *planes; /* [w], [h][w + 1 + LANES], [c][h][w] */
 } work;
 
 static size_t padded(size_t bytes) {
@@ -57,10 +62,11 @@ static size_t padded(size_t bytes) {
 }
 
 static size_t lay_out(const mige_data *d, char *base, work *k) {
-    size_t row = padded(((size_t)d->w + 1) * sizeof(float));
+    size_t h = (size_t)d->h, w = (size_t)d->w, row = padded(w * sizeof(float)),
+           rows = padded(h * (w + 1 + LANES) * sizeof(float));
     *k = (work){(int *)(void *)base, (float *)(void *)(base + row), (float *)(void *)(base + 2 * row),
-                (float *)(void *)(base + 3 * row)};
-    return 3 * row + (size_t)d->c * (size_t)d->h * (size_t)d->w * sizeof(float);
+                (float *)(void *)(base + 2 * row + rows)};
+    return 2 * row + rows + (size_t)d->c * h * w * sizeof(float);
 }
 
 size_t mige_augment_scratch(const mige_data *d) {
@@ -88,16 +94,59 @@ static int locate(axis a, int i, int n, float *part) {
     return k;
 }
 
-MIGE_CLONES static void resample(int h, int w, axis y, const uint8_t *restrict in, const int *restrict at,
-                                 const float *restrict part, float *restrict row, float *restrict out) {
-    for (int i = 0; i < h; i++) {
+MIGE_CLONES static void blend_rows(int h, int w, axis y, const uint8_t *restrict in, float *restrict x,
+                                   float *restrict rows) {
+    for (int p = 0; p < h * w; p++) x[p] = (float)in[p];
+    for (int i = 0; i < h; i++, rows += w + 1 + LANES) {
         float below;
         int k = locate(y, i, h, &below);
-        const uint8_t *restrict a = in + (size_t)k * (size_t)w, *restrict b = k + 1 < h ? a + w : a;
-        for (int x = 0; x < w; x++) row[x] = (float)a[x] + below * (float)(b[x] - a[x]);
-        row[w] = row[w - 1];
-        float *restrict to = out + (size_t)i * (size_t)w;
-        for (int j = 0; j < w; j++) to[j] = row[at[j]] + part[j] * (row[at[j] + 1] - row[at[j]]);
+        const float *restrict a = x + (size_t)k * (size_t)w, *restrict b = k + 1 < h ? a + w : a;
+        for (int j = 0; j < w; j++) rows[j] = a[j] + below * (b[j] - a[j]);
+        rows[w] = rows[w - 1];
+    }
+}
+
+MIGE_CLONES static void blend_columns(int h, int w, const int *restrict at, const float *restrict part,
+                                      const float *restrict rows, float *restrict x) {
+    for (int i = 0; i < h; i++, rows += w + 1 + LANES, x += w)
+        for (int j = 0; j < w; j++) x[j] = rows[at[j]] + part[j] * (rows[at[j] + 1] - rows[at[j]]);
+}
+
+#ifdef MIGE_AVX2
+/* The same for rows of LANES and more. A window is never wider than the image, and so LANES new pixels lie among
+ * LANES old ones: one read and a permutation in place of a read for each. The last ones overlap those before. */
+MIGE_AVX2 static void blend_columns_avx2(int h, int w, const int *restrict at, const float *restrict part,
+                                         const float *restrict rows, float *restrict x) {
+    const size_t stride = (size_t)w + 1 + LANES;
+    for (int j = 0; j < w; j += LANES) {
+        int from = j < w - LANES ? j : w - LANES, last = from + LANES - 1,
+            first = at[from] < at[last] ? at[from] : at[last];
+        __m256i where = _mm256_loadu_si256((const __m256i *)(const void *)(at + from));
+        where = _mm256_sub_epi32(where, _mm256_set1_epi32(first));
+        __m256 share = _mm256_loadu_ps(part + from);
+        const float *in = rows + first;
+        float *out = x + from;
+        for (int i = 0; i < h; i++, in += stride, out += w) {
+            __m256 left = _mm256_permutevar8x32_ps(_mm256_loadu_ps(in), where),
+                   right = _mm256_permutevar8x32_ps(_mm256_loadu_ps(in + 1), where);
+            _mm256_storeu_ps(out, _mm256_fmadd_ps(share, _mm256_sub_ps(right, left), left));
+        }
+    }
+}
+#endif
+
+static void resample(const mige_data *d, axis y, const uint8_t *in, const work *k) {
+    size_t n = (size_t)d->h * (size_t)d->w;
+    for (int c = 0; c < d->c; c++) {
+        float *x = k->planes + (size_t)c * n;
+        blend_rows(d->h, d->w, y, in + (size_t)c * n, x, k->rows);
+#ifdef MIGE_AVX2
+        if (d->w >= LANES && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
+            blend_columns_avx2(d->h, d->w, k->at, k->part, k->rows, x);
+            continue;
+        }
+#endif
+        blend_columns(d->h, d->w, k->at, k->part, k->rows, x);
     }
 }
 
@@ -170,8 +219,7 @@ static void make_view(const mige_data *d, const mige_augment *a, const double *u
     }
     int flip = u[4] < a->flip;
     for (int j = 0; j < d->w; j++) k->at[j] = locate(ax, flip ? d->w - 1 - j : j, d->w, &k->part[j]);
-    for (int c = 0; c < d->c; c++)
-        resample(d->h, d->w, ay, in + (size_t)c * n, k->at, k->part, k->row, k->planes + (size_t)c * n);
+    resample(d, ay, in, k);
     finish(a, u, d->c, n, k->planes, x);
 }
 

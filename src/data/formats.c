@@ -98,6 +98,29 @@ int mige_parse_cifar(const uint8_t *bytes, size_t size, int label_bytes, int cla
     return MIGE_OK;
 }
 
+/* STL-10: bytes of red, of green and of blue, each column by column; labels from 1. */
+enum { STL_SIDE = 96, STL_PLANE = STL_SIDE * STL_SIDE, STL_CLASSES = 10 };
+
+int mige_parse_stl(const uint8_t *x, size_t nx, const uint8_t *y, size_t ny, mige_images *m) {
+    memset(m, 0, sizeof *m);
+    MIGE_CHECK(ny > 0 && nx == ny * 3 * STL_PLANE, MIGE_EINPUT,
+               "STL-10: %zu labels for %zu bytes of images of 3 x 96 x 96 (fetch both again)", ny, nx);
+    for (size_t i = 0; i < ny; i++)
+        MIGE_CHECK(y[i] >= 1 && y[i] <= STL_CLASSES, MIGE_EINPUT,
+                   "STL-10: label %d of record %zu is not within 1 to %d", y[i], i, STL_CLASSES);
+    MIGE_TRY(mige_alloc(ny, sizeof *m->labels, &m->labels));
+    MIGE_TRY(mige_alloc(nx, 1, &m->images));
+    for (size_t i = 0; i < ny; i++) m->labels[i] = y[i] - 1;
+    for (size_t i = 0; i < nx; i++) {
+        size_t plane = i / STL_PLANE * STL_PLANE, col = i % STL_PLANE / STL_SIDE, row = i % STL_SIDE;
+        m->images[plane + row * STL_SIDE + col] = x[i];
+    }
+    m->n = (int64_t)ny;
+    m->c = 3;
+    m->h = m->w = STL_SIDE;
+    return MIGE_OK;
+}
+
 /* IDX, the format of MNIST: big-endian magic number (0, 0, type, rank), the dimensions, then the bytes. */
 enum { IMAGES = 0x0803, LABELS = 0x0801, DIGITS = 10, MAX_SIDE = 4096 };
 

@@ -46,9 +46,9 @@ int mige_file_set_text(mige_file *f, const char *object, const char *name, const
     return err;
 }
 
-/* One item, of a class. */
-static int open_attribute(const mige_file *f, const char *object, const char *name, H5T_class_t class,
-                          hid_t *attribute, hid_t *type) {
+/* One item: text, or a number. Truth values, h5py's True, are an enumeration. */
+static int open_attribute(const mige_file *f, const char *object, const char *name, int text, hid_t *attribute,
+                          hid_t *type) {
     hid_t a = -1, t = -1, space = -1;
     int err = MIGE_OK;
     *attribute = *type = -1;
@@ -61,8 +61,11 @@ static int open_attribute(const mige_file *f, const char *object, const char *na
         err = mige_io_unread(f, name);
         goto failed;
     }
-    MIGE_CHECK_GOTO(H5Tget_class(t) == class && H5Sget_simple_extent_npoints(space) == 1, failed, MIGE_EINPUT,
-                    "%s: attribute `%s` of %s is not of the right type", f->path, name, object);
+    H5T_class_t class = H5Tget_class(t);
+    int right = text ? class == H5T_STRING : class == H5T_INTEGER || class == H5T_ENUM || class == H5T_FLOAT;
+    MIGE_CHECK_GOTO(right && H5Sget_simple_extent_npoints(space) == 1, failed, MIGE_EINPUT,
+                    "%s: attribute `%s` of %s is not of the right type (one %s)", f->path, name, object,
+                    text ? "text" : "number");
     H5Sclose(space);
     *attribute = a;
     *type = t;
@@ -77,7 +80,7 @@ failed:
 int mige_file_get_int(const mige_file *f, const char *object, const char *name, int64_t *value) {
     hid_t a, t;
     *value = 0;
-    MIGE_TRY(open_attribute(f, object, name, H5T_INTEGER, &a, &t));
+    MIGE_TRY(open_attribute(f, object, name, 0, &a, &t));
     int err = H5Aread(a, H5T_NATIVE_INT64, value) < 0 ? mige_io_unread(f, name) : MIGE_OK;
     H5Tclose(t);
     H5Aclose(a);
@@ -89,23 +92,25 @@ int mige_file_get_text(const mige_file *f, const char *object, const char *name,
     char *stored = NULL;
     int err = MIGE_OK;
     text[0] = 0;
-    MIGE_TRY(open_attribute(f, object, name, H5T_STRING, &a, &t));
+    MIGE_TRY(open_attribute(f, object, name, 1, &a, &t));
     size_t n = H5Tget_size(t);
-    MIGE_CHECK_GOTO(H5Tis_variable_str(t) == 0, done, MIGE_EINPUT,
-                    "%s: attribute `%s` of %s is a string of variable length (store it with a fixed one)", f->path,
-                    name, object);
+    int variable = H5Tis_variable_str(t) > 0;
     MIGE_CHECK_GOTO(n > 0 && n <= MAX_TEXT, done, MIGE_EINPUT, "%s: attribute `%s` of %s is damaged", f->path, name,
                     object);
-    MIGE_TRY_GOTO(mige_alloc(n + 1, 1, &stored), done);
-    if (H5Aread(a, t, stored) < 0) {
+    MIGE_TRY_GOTO(variable ? MIGE_OK : mige_alloc(n + 1, 1, &stored), done);
+    if (H5Aread(a, t, variable ? (void *)&stored : stored) < 0) {
         err = mige_io_unread(f, name);
         goto done;
     }
-    MIGE_CHECK_GOTO(strlen(stored) < size, done, MIGE_EINPUT, "%s: attribute `%s` of %s is too long", f->path, name,
+    const char *found = stored ? stored : "";
+    MIGE_CHECK_GOTO(strlen(found) < size, done, MIGE_EINPUT, "%s: attribute `%s` of %s is too long", f->path, name,
                     object);
-    strcpy(text, stored);
+    strcpy(text, found);
 done:
-    free(stored);
+    if (variable)
+        H5free_memory(stored);
+    else
+        free(stored);
     H5Tclose(t);
     H5Aclose(a);
     return err;

@@ -192,7 +192,7 @@ static int read_tensors(const mige_file *f, const mige_checkpoint *k, int *forei
 /* All sums are compared: of the file when it was opened, or else of its sets here, and of each set as it is read.
  * *foreign: it is good, but does not fit. */
 static int read_open(const mige_file *f, int64_t step, mige_checkpoint *k, int *foreign) {
-    if (!mige_file_sealed(f)) MIGE_TRY(mige_file_verify(f));
+    if (!mige_file_sealed(f)) MIGE_TRY(mige_file_verify(f, NULL));
     int64_t stored;
     MIGE_TRY(mige_file_get_int(f, "/", "step", &stored));
     MIGE_CHECK(stored == step, MIGE_EINPUT, "%s: holds step %lld (it was renamed)", mige_file_path(f),

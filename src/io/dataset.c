@@ -1,10 +1,10 @@
 #include "io/file.h"
+#include "mige/log.h"
 #include <string.h>
 
-/* An item is stored in at least 1/EXPANSION of its size: deflate's best is 1032. SLACK: for small files. */
-enum { CHUNK = 1 << 18, EXPANSION = 1100, SLACK = 1 << 24, DEFLATE = 9 };
+enum { CHUNK = 1 << 18, DEFLATE = 9 };
 
-static mige_item item_of(enum mige_type type) {
+mige_item mige_item_of(enum mige_type type) {
     const mige_item items[] = {
         [MIGE_U8] = {H5T_STD_U8LE, H5T_NATIVE_UINT8, 1},     [MIGE_I32] = {H5T_STD_I32LE, H5T_NATIVE_INT32, 4},
         [MIGE_I64] = {H5T_STD_I64LE, H5T_NATIVE_INT64, 8},   [MIGE_F32] = {H5T_IEEE_F32LE, H5T_NATIVE_FLOAT, 4},
@@ -80,7 +80,7 @@ int mige_set_write(mige_file *f, const char *name, mige_item item, mige_layout l
 
 int mige_file_write(mige_file *f, const char *name, mige_layout layout, const void *data, const char *units,
                     const char *long_name, int options) {
-    return mige_set_write(f, name, item_of(layout.type), layout, data, units, long_name, options);
+    return mige_set_write(f, name, mige_item_of(layout.type), layout, data, units, long_name, options);
 }
 
 /* ---- reading ---- */
@@ -93,100 +93,6 @@ static hid_t select_rows(hid_t space, const mige_layout *l, int64_t first, int64
     count[0] = (hsize_t)nrows;
     if (H5Sselect_hyperslab(space, H5S_SELECT_SET, start, NULL, count, NULL) < 0) return -1;
     return H5Screate_simple(l->ndim, count, NULL);
-}
-
-static int check_type(const mige_file *f, const char *name, mige_set *s) {
-    H5T_class_t c = H5Tget_class(s->type);
-    s->size = H5Tget_size(s->type);
-    s->text = c == H5T_STRING && H5Tis_variable_str(s->type) == 0;
-    MIGE_CHECK(s->text || c == H5T_INTEGER || c == H5T_FLOAT, MIGE_EINPUT,
-               "%s: %s holds neither numbers nor strings of fixed length (convert it)", f->path, name);
-    MIGE_CHECK(s->size > 0 && s->size <= (s->text ? CHUNK : 16), MIGE_EINPUT, "%s: %s has items of %zu bytes",
-               f->path, name, s->size);
-    if (s->text) return MIGE_OK;
-    if (c == H5T_FLOAT)
-        s->layout.type = s->size <= 4 ? MIGE_F32 : MIGE_F64;
-    else if (s->size == 1 && H5Tget_sign(s->type) == H5T_SGN_NONE)
-        s->layout.type = MIGE_U8;
-    else
-        s->layout.type =
-            s->size < 4 || (s->size == 4 && H5Tget_sign(s->type) != H5T_SGN_NONE) ? MIGE_I32 : MIGE_I64;
-    s->exact = H5Tequal(s->type, item_of(s->layout.type).stored) > 0;
-    return MIGE_OK;
-}
-
-static int check_dims(const mige_file *f, const char *name, mige_set *s) {
-    hsize_t dims[H5S_MAX_RANK];
-    hid_t space = H5Dget_space(s->id);
-    int n = space < 0 ? -1 : H5Sget_simple_extent_ndims(space);
-    if (n >= 1 && n <= 4 && H5Sget_simple_extent_dims(space, dims, NULL) < 0) n = -1;
-    if (space >= 0) H5Sclose(space);
-    MIGE_CHECK(n >= 1 && n <= 4, MIGE_EINPUT, "%s: %s does not have 1 to 4 dimensions", f->path, name);
-    int ok = 1;
-    s->layout.ndim = n;
-    s->row_bytes = (int64_t)s->size;
-    for (int i = n - 1; ok && i >= 0; i--) {
-        ok = dims[i] <= INT64_MAX && (i == 0 || dims[i] > 0);
-        s->layout.dims[i] = (int64_t)dims[i];
-        int64_t *bytes = i > 0 ? &s->row_bytes : &s->bytes;
-        ok = ok && !__builtin_mul_overflow(s->row_bytes, s->layout.dims[i], bytes);
-    }
-    MIGE_CHECK(ok, MIGE_EINPUT, "%s: %s has absurd dimensions (is the file damaged?)", f->path, name);
-    return MIGE_OK;
-}
-
-static int64_t chunk_bytes(hid_t plist, const mige_set *s) {
-    hsize_t chunk[H5S_MAX_RANK];
-    int n = H5Pget_chunk(plist, 4, chunk);
-    int64_t bytes = (int64_t)s->size;
-    for (int i = 0; i < n && i < 4; i++)
-        if (chunk[i] > INT32_MAX || __builtin_mul_overflow(bytes, (int64_t)chunk[i], &bytes)) return INT64_MAX;
-    return n > 0 ? bytes : INT64_MAX;
-}
-
-/* A set cannot be (much) larger than the file it is in: memory is not asked for on the word of a damaged header. */
-static int check_storage(const mige_file *f, const char *name, const mige_set *s) {
-    hid_t plist = H5Dget_create_plist(s->id);
-    int chunked = 0, ok = plist >= 0, elsewhere = 0;
-    if (ok) {
-        H5D_layout_t kind = H5Pget_layout(plist);
-        chunked = kind == H5D_CHUNKED;
-        elsewhere = (!chunked && kind != H5D_CONTIGUOUS && kind != H5D_COMPACT) || H5Pget_external_count(plist) > 0;
-    }
-    if (ok && chunked) {
-        int64_t most = f->bytes < INT64_MAX / EXPANSION - SLACK ? f->bytes * EXPANSION + SLACK : INT64_MAX;
-        ok = s->bytes <= most && chunk_bytes(plist, s) <= most;
-    } else if (ok && !elsewhere) {
-        ok = s->bytes <= f->bytes && H5Dget_storage_size(s->id) == (hsize_t)s->bytes;
-    }
-    if (plist >= 0) H5Pclose(plist);
-    MIGE_CHECK(!elsewhere, MIGE_EINPUT, "%s: %s keeps its values in other files (copy them into it)", f->path,
-               name);
-    MIGE_CHECK(ok, MIGE_EINPUT, "%s: %s is larger than what the file holds of it (is the file damaged?)", f->path,
-               name);
-    return MIGE_OK;
-}
-
-int mige_set_open(const mige_file *f, const char *name, mige_set *s) {
-    memset(s, 0, sizeof *s);
-    s->id = s->type = -1;
-    MIGE_CHECK(H5Lexists(f->id, name, H5P_DEFAULT) > 0, MIGE_EINPUT, "%s: there is no data set %s in it", f->path,
-               name);
-    s->id = H5Dopen2(f->id, name, H5P_DEFAULT);
-    if (s->id < 0) return mige_io_unread(f, name);
-    s->type = H5Dget_type(s->id);
-    int err = s->type < 0 ? mige_io_unread(f, name) : MIGE_OK;
-    if (!err) err = check_type(f, name, s);
-    if (!err) err = check_dims(f, name, s);
-    if (!err) err = check_storage(f, name, s);
-    if (err) mige_set_close(s);
-    return err;
-}
-
-void mige_set_close(mige_set *s) {
-    if (s->type >= 0) H5Tclose(s->type);
-    if (s->id >= 0) H5Dclose(s->id);
-    s->id = s->type = -1;
 }
 
 int mige_set_read(const mige_file *f, const mige_set *s, const char *name, hid_t type, int64_t first, int64_t nrows,
@@ -214,10 +120,15 @@ int mige_io_check_crc(const mige_file *f, const char *name, uint32_t crc) {
 int mige_file_read(const mige_file *f, const char *name, enum mige_type type, int64_t first, int64_t nrows,
                    void *rows) {
     mige_set s;
+    mige_packing p;
     MIGE_TRY(mige_set_open(f, name, &s));
     int err = MIGE_OK;
     MIGE_CHECK_GOTO(!s.text, done, MIGE_EINPUT, "%s: %s holds text, not numbers", f->path, name);
-    MIGE_TRY_GOTO(mige_set_read(f, &s, name, item_of(type).memory, first, nrows, rows), done);
+    MIGE_TRY_GOTO(mige_packing_read(f, &s, name, &p), done);
+    MIGE_CHECK_GOTO(!p.packed || type == MIGE_F64, done, MIGE_EINPUT,
+                    "%s: %s is packed (scale_factor, add_offset or _Unsigned; unpack it first)", f->path, name);
+    MIGE_TRY_GOTO(mige_set_read(f, &s, name, mige_item_of(type).memory, first, nrows, rows), done);
+    MIGE_TRY_GOTO(mige_packing_undo(f, &s, name, &p, type, first, nrows, rows), done);
     int whole = s.exact && type == s.layout.type && nrows == s.layout.dims[0];
     if (whole && mige_io_has_attribute(f, name, "crc32"))
         err = mige_io_check_crc(f, name, mige_io_crc(0, rows, (size_t)s.bytes));
@@ -228,9 +139,17 @@ done:
 
 int mige_file_layout(const mige_file *f, const char *name, mige_layout *layout) {
     mige_set s;
+    mige_packing p;
     MIGE_TRY(mige_set_open(f, name, &s));
     int err = MIGE_OK;
     MIGE_CHECK_GOTO(!s.text, done, MIGE_EINPUT, "%s: %s holds text, not numbers", f->path, name);
+    MIGE_TRY_GOTO(mige_packing_read(f, &s, name, &p), done);
+    mige_set_warn(f, &s, name);
+    if (p.packed) {
+        s.layout.type = MIGE_F64;
+        mige_say("%s: %s is unpacked: %g x stored value%s + %g", f->path, name, p.scale,
+                 p.wraps ? " (without sign)" : "", p.offset);
+    }
     *layout = s.layout;
 done:
     mige_set_close(&s);

@@ -52,6 +52,12 @@ int mige_io_written(mige_file *f, const char *name, int bad) {
 int mige_io_unread(const mige_file *f, const char *name) {
     char why[200];
     reason(why);
+    if (strstr(why, "version number"))
+        return mige_raise(
+            MIGE_EINPUT,
+            "%s: %s was written by a newer HDF5 than the %s here (%s; write it with libver='v110', or "
+            "h5repack -j 0 -k 2 OLD NEW)",
+            f->path, name, mige_hdf5_version(), why);
     return mige_raise(MIGE_EINPUT, "%s: %s could not be read: %s (is the file damaged?)", f->path, name, why);
 }
 
@@ -65,6 +71,7 @@ int mige_file_sealed(const mige_file *f) {
 
 static void file_free(mige_file *f) {
     free(f->path);
+    free(f->target);
     free(f->part);
     free(f);
 }
@@ -100,11 +107,11 @@ static hid_t access_list(mige_sink *sink) {
  * errno. */
 static int open_part(mige_file *f) {
     struct stat mine, named;
-    int fd = f->sink.fd = open(f->part, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    int fd = f->sink.fd = open(f->part, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0666);
     if (fd < 0) return errno;
-    int same = !mige_io_locked_by_other(fd) && fstat(fd, &mine) == 0 && stat(f->part, &named) == 0 &&
-               mine.st_ino == named.st_ino;
-    int why = !same ? EBUSY : ftruncate(fd, 0) != 0 ? errno : 0;
+    int known = fstat(fd, &mine) == 0 && stat(f->part, &named) == 0, regular = known && S_ISREG(mine.st_mode);
+    int same = known && !mige_io_locked_by_other(fd) && mine.st_ino == named.st_ino;
+    int why = known && !regular ? EEXIST : !same ? EBUSY : ftruncate(fd, 0) != 0 ? errno : 0;
     if (!why) return 0;
     close(fd);
     f->sink.fd = -1;
@@ -112,10 +119,8 @@ static int open_part(mige_file *f) {
 }
 
 static int create_part(mige_file *f) {
-    struct stat st;
-    MIGE_CHECK(stat(f->path, &st) != 0 || !S_ISDIR(st.st_mode), MIGE_EOUTPUT, "%s: is a folder (name a file)",
-               f->path);
-    if (asprintf(&f->part, "%s.part", f->path) < 0) {
+    MIGE_TRY(mige_output_target(f->path, &f->target));
+    if (asprintf(&f->part, "%s.part", f->target) < 0) {
         f->part = NULL;
         return mige_raise(MIGE_EFAIL, "%s: out of memory", f->path);
     }
@@ -124,7 +129,9 @@ static int create_part(mige_file *f) {
         free(f->part); /* not ours to delete */
         f->part = NULL;
         return mige_raise(MIGE_EOUTPUT, "%s: cannot be written: %s (choose another folder, or make it)", f->path,
-                          why == EBUSY ? "another process is writing it" : strerror(why));
+                          why == EBUSY                    ? "another process is writing it"
+                          : why == EEXIST || why == ELOOP ? "its .part is there and is no regular file"
+                                                          : strerror(why));
     }
     hid_t a = access_list(&f->sink);
     if (a >= 0) f->id = H5Fcreate(f->part, H5F_ACC_TRUNC, H5P_DEFAULT, a);
@@ -172,8 +179,8 @@ static int folder_of(const char *path) {
 }
 
 static int publish(mige_file *f) {
-    int folder = folder_of(f->path), why = 0;
-    if (rename(f->part, f->path) != 0) why = errno;
+    int folder = folder_of(f->target), why = 0;
+    if (rename(f->part, f->target) != 0) why = errno;
     if (!why) {
         free(f->part);
         f->part = NULL;
@@ -208,7 +215,7 @@ int mige_file_commit(mige_file **pf, int err) {
 /* What can be told before the library sees the file. */
 static int check_bytes(mige_file *f) {
     static const unsigned char signature[8] = {0x89, 'H', 'D', 'F', '\r', '\n', 0x1a, '\n'};
-    unsigned char head[8] = {0};
+    unsigned char head[264] = {0};
     struct stat st;
     int err = MIGE_OK, fd = open(f->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     MIGE_CHECK(fd >= 0, MIGE_EINPUT, "%s: cannot be read: %s (is the path right?)", f->path, strerror(errno));
@@ -217,8 +224,13 @@ static int check_bytes(mige_file *f) {
                     f->path);
     MIGE_CHECK_GOTO(st.st_size > 0, done, MIGE_EINPUT, "%s: is empty (make it again)", f->path);
     /* Files of others may have a block of their own before the signature. */
-    MIGE_CHECK_GOTO((pread(fd, head, 8, 0) == 8 && memcmp(head, signature, 8) == 0) || H5Fis_hdf5(f->path) > 0,
-                    done, MIGE_EINPUT, "%s: is not an HDF5 file (is the path right?)", f->path);
+    size_t n;
+    MIGE_CHECK_GOTO(!mige_io_read_at(fd, 0, head, sizeof head, &n), done, MIGE_EINPUT, "%s: cannot be read: %s",
+                    f->path, strerror(errno));
+    const char *kind = mige_bytes_kind(head, n);
+    MIGE_CHECK_GOTO((n > 8 && memcmp(head, signature, 8) == 0) || H5Fis_hdf5(f->path) > 0, done, MIGE_EINPUT,
+                    "%s: is not an HDF5 file%s%s", f->path, kind ? " but " : " (is the path right?)",
+                    kind ? kind : "");
     f->bytes = st.st_size;
     MIGE_TRY_GOTO(mige_io_check_seal(f->path, fd, f->bytes, &f->sealed), done);
 done:

@@ -19,7 +19,8 @@ struct mige_file {
     hid_t id;
     mige_sink sink;
     char *path;
-    char *part;    /* what is written to; NULL when reading */
+    char *target;  /* what path is when links are followed, and */
+    char *part;    /* what is written to; both NULL when reading */
     int64_t bytes; /* size of a file that is read */
     int sealed;    /* it has a seal, which was found to fit */
     int broken;    /* a write has failed: never to be committed */
@@ -35,18 +36,34 @@ typedef struct {
 typedef struct {
     hid_t id, type; /* type: as stored */
     mige_layout layout;
-    int text;  /* fixed-length strings; layout.type means nothing then */
-    int exact; /* stored as layout.type is in memory */
+    int text;     /* strings; layout.type means nothing then */
+    int variable; /* strings of variable length */
+    int exact;    /* stored as layout.type is in memory */
     size_t size;
     int64_t row_bytes; /* as stored, as is bytes */
     int64_t bytes;
 } mige_set;
 
+mige_item mige_item_of(enum mige_type type);
 int mige_set_open(const mige_file *f, const char *name, mige_set *s);
+/* Warns of parts that nobody wrote. */
+void mige_set_warn(const mige_file *f, const mige_set *s, const char *name);
 void mige_set_close(mige_set *s);
 /* Rows as `type`; not more than the set has. */
 int mige_set_read(const mige_file *f, const mige_set *s, const char *name, hid_t type, int64_t first, int64_t nrows,
                   void *rows);
+
+/* What attributes of netCDF's conventions say of stored values: those that are missing, the range of the others,
+ * and that value = stored x scale + offset (packed: not 1 and 0, or integers that are to be taken without sign). */
+typedef struct {
+    int packed, used, nfill, wraps;
+    double scale, offset, fill[16], lo, hi;
+} mige_packing;
+int mige_packing_read(const mige_file *f, const mige_set *s, const char *name, mige_packing *p);
+/* Rows as read by mige_set_read: unpacks doubles; MIGE_EINPUT names the first row with a missing value, or with a
+ * number that a double does not hold. */
+int mige_packing_undo(const mige_file *f, const mige_set *s, const char *name, const mige_packing *p,
+                      enum mige_type type, int64_t first, int64_t nrows, void *rows);
 
 /* mige_file_write for any kind of item. */
 int mige_set_write(mige_file *f, const char *name, mige_item item, mige_layout layout, const void *data,

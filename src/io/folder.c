@@ -60,6 +60,16 @@ void mige_unlock_folder(int lock) {
     if (lock >= 0) close(lock);
 }
 
+int mige_folder_locked(const char *path) {
+    struct flock whole = {.l_type = F_RDLCK, .l_whence = SEEK_SET};
+    char name[MIGE_RUN_PATH];
+    if (mige_run_path(path, ".lock", name)) return 0;
+    int fd = open(name, O_RDONLY | O_CLOEXEC);
+    int locked = fd >= 0 && fcntl(fd, F_GETLK, &whole) == 0 && whole.l_type != F_UNLCK;
+    if (fd >= 0) close(fd);
+    return locked;
+}
+
 int mige_run_path(const char *run, const char *name, char path[MIGE_RUN_PATH]) {
     int n = snprintf(path, MIGE_RUN_PATH, "%s/%s", run, name);
     MIGE_CHECK(n < MIGE_RUN_PATH, MIGE_EUSAGE, "%.40s...: path too long (%d characters at most)", run,

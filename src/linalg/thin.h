@@ -6,12 +6,18 @@
 #ifndef MIGE_THIN_H
 #define MIGE_THIN_H
 
-/* Y [rows][n] += alpha A X [cols][n]. */
-void thin_multiply(int rows, int cols, int n, double alpha, const double *A, int lda, const double *X, double *Y);
-/* Y [cols][n] += alpha A' X [rows][n]. */
-void thin_multiply_transposed(int rows, int cols, int n, double alpha, const double *A, int lda, const double *X,
-                              double *Y);
-/* X [m][n] <- L^-1 X, or L'^-1 X (transposed), with the lower triangle of L [m][m]. */
-void thin_solve(int m, int n, int transposed, const double *L, int ldl, double *X);
+#define THIN(real, name)                                                                                           \
+    /* Y [rows][n] += alpha A X [cols][n]. */                                                                      \
+    void name(thin_multiply)(int rows, int cols, int n, real alpha, const real *A, int lda, const real *X,         \
+                             real *Y);                                                                             \
+    /* Y [cols][n] += alpha A' X [rows][n]. */                                                                     \
+    void name(thin_multiply_transposed)(int rows, int cols, int n, real alpha, const real *A, int lda,             \
+                                        const real *X, real *Y);                                                   \
+    /* X [m][n] <- L^-1 X, or L'^-1 X (transposed), with the lower triangle of L [m][m]. */                        \
+    void name(thin_solve)(int m, int n, int transposed, const real *L, int ldl, real *X);
+#define THIN_DOUBLE(name) name
+#define THIN_SINGLE(name) name##_single
+THIN(double, THIN_DOUBLE)
+THIN(float, THIN_SINGLE)
 
 #endif

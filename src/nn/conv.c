@@ -53,29 +53,44 @@ static void inside(int at, int kernel, int side, int *from, int *to) {
     if (*to < *from) *to = *from;
 }
 
-/* rows of patches [h*w of out][patch] of one image; zeros where a patch hangs over the edge. */
-static void image_to_patches(const layer *l, const float *restrict image, float *restrict rows) {
-    const int k = l->spec.kernel, stride = l->spec.stride, pad = l->spec.pad;
-    const size_t c = (size_t)l->in.c, run = (size_t)k * c;
-    for (int i = 0; i < l->out.h; i++)
-        for (int j = 0; j < l->out.w; j++) {
-            int h = i * stride - pad, w = j * stride - pad, left, right;
-            inside(w, k, l->in.w, &left, &right);
-            size_t before = (size_t)left * c, length = (size_t)(right - left) * c, after = run - before - length;
-            for (int a = 0; a < k; a++, rows += run) {
-                if (h + a < 0 || h + a >= l->in.h || length == 0) {
-                    memset(rows, 0, run * sizeof *rows);
+void mige_window_gather(const mige_window *w, const void *image, void *rows) {
+    const size_t pixel = w->pixel, run = (size_t)w->kw * pixel;
+    char *to = rows;
+    for (int i = 0; i < w->rows; i++)
+        for (int j = 0; j < w->cols; j++) {
+            int h = w->top + i * w->stride, v = w->left + j * w->stride, left, right;
+            inside(v, w->kw, w->w, &left, &right);
+            size_t before = (size_t)left * pixel, length = (size_t)(right - left) * pixel;
+            for (int a = 0; a < w->kh; a++, to += run) {
+                if (h + a < 0 || h + a >= w->h || length == 0) {
+                    memset(to, 0, run);
                     continue;
                 }
-                const float *from = image + ((size_t)(h + a) * (size_t)l->in.w + (size_t)(w + left)) * c;
-                if (before) memset(rows, 0, before * sizeof *rows);
-                memcpy(rows + before, from, length * sizeof *rows);
-                if (after) memset(rows + before + length, 0, after * sizeof *rows);
+                if (before) memset(to, 0, before);
+                memcpy(to + before,
+                       (const char *)image + ((size_t)(h + a) * (size_t)w->w + (size_t)(v + left)) * pixel, length);
+                if (before + length < run) memset(to + before + length, 0, run - before - length);
             }
+            memset(to, 0, w->gap);
+            to += w->gap;
         }
 }
 
-/* The transpose of image_to_patches: every patch is added to where it came from. */
+mige_window mige_conv_window(const layer *l, size_t value) {
+    const mige_layer_spec *s = &l->spec;
+    return (mige_window){.h = l->in.h,
+                         .w = l->in.w,
+                         .pixel = (size_t)l->in.c * value,
+                         .kh = s->kernel,
+                         .kw = s->kernel,
+                         .stride = s->stride,
+                         .top = -s->pad,
+                         .left = -s->pad,
+                         .rows = l->out.h,
+                         .cols = l->out.w};
+}
+
+/* The transpose of mige_window_gather: every patch is added to where it came from. */
 MIGE_CLONES static void patches_to_image(const layer *l, const float *restrict rows, float *restrict image) {
     const int k = l->spec.kernel, stride = l->spec.stride, pad = l->spec.pad;
     const size_t c = (size_t)l->in.c, run = (size_t)k * c;
@@ -96,7 +111,9 @@ MIGE_CLONES static void patches_to_image(const layer *l, const float *restrict r
 
 static void gather(const layer *l, const float *x, int images, float *patches) {
     size_t block = (size_t)l->out.h * (size_t)l->out.w * mige_conv_patch(l);
-    for (int i = 0; i < images; i++) image_to_patches(l, x + (size_t)i * l->in_size, patches + (size_t)i * block);
+    mige_window w = mige_conv_window(l, sizeof *x);
+    for (int i = 0; i < images; i++)
+        mige_window_gather(&w, x + (size_t)i * l->in_size, patches + (size_t)i * block);
 }
 
 /* y[r][:] = bias for all rows. */
@@ -152,4 +169,4 @@ static int conv_backward(mige_net *net, layer *l, const float *x, float *dy, flo
     return MIGE_OK;
 }
 
-const layer_ops mige_conv_ops = {0, conv_plan, conv_forward, conv_backward};
+const layer_ops mige_conv_ops = {0, conv_plan, conv_forward, conv_backward, &mige_half_conv_ops};

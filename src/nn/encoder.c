@@ -34,9 +34,9 @@ static int add_dim(const char *setting, mige_shape in, const mige_encoder_option
         {.kind = MIGE_NORM, .name = "norm4", .relu = 1},
     };
     MIGE_CHECK(!*setting, MIGE_EUSAGE, "encoder dim: \"%s\" after its name (it has nothing to set)", setting);
-    MIGE_CHECK(in.h >= SMALLEST && in.w >= SMALLEST, MIGE_EUSAGE,
-               "encoder dim: images of %d x %d (needs %d x %d at least; mlp takes any)", in.h, in.w, SMALLEST,
-               SMALLEST);
+    MIGE_CHECK(in.h >= SMALLEST && in.w >= SMALLEST, MIGE_EINPUT,
+               "encoder dim: images of %d x %d are too small (%d x %d at least; mlp takes any)", in.h, in.w,
+               SMALLEST, SMALLEST);
     MIGE_CHECK(o->stochastic != MIGE_ENCODER_IMPLICIT && o->dropout == 0, MIGE_EUSAGE,
                "encoder dim: has no noise among its inputs and no dropout (mlp has)");
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) add(e, table[i]);

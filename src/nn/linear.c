@@ -67,4 +67,4 @@ static int linear_backward(mige_net *net, layer *l, const float *x, float *dy, f
     return MIGE_OK;
 }
 
-const layer_ops mige_linear_ops = {0, linear_plan, linear_forward, linear_backward};
+const layer_ops mige_linear_ops = {0, linear_plan, linear_forward, linear_backward, &mige_half_linear_ops};

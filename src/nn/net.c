@@ -1,11 +1,11 @@
 /* A network's life: creation, and the way of a batch up and down its layers. */
-#include "net.h"
 #include "mige/rng.h"
+#include "nn/half.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-int mige_net_blueprint(mige_shape in, const mige_layer_spec *spec, int nlayers, int max_batch, int input_gradient,
+int mige_net_blueprint(mige_shape in, const mige_layer_spec *spec, int nlayers, int max_batch, int flags,
                        mige_net **out) {
     *out = NULL;
     MIGE_CHECK(nlayers > 0 && max_batch > 0, MIGE_EUSAGE, "network: %d layers, batch %d (both must be positive)",
@@ -14,7 +14,8 @@ int mige_net_blueprint(mige_shape in, const mige_layer_spec *spec, int nlayers, 
     mige_net *net = *out;
     net->num_layers = nlayers;
     net->max_batch = max_batch;
-    net->input_gradient = input_gradient;
+    net->input_gradient = (flags & MIGE_NET_INPUT_GRADIENT) != 0;
+    net->half = (flags & MIGE_NET_BFLOAT16) != 0;
     int err = mige_alloc((size_t)nlayers, sizeof *net->layers, &net->layers);
     if (!err) err = mige_alloc((size_t)nlayers * MAX_LAYER_TENSORS, sizeof *net->tensors, &net->tensors);
     if (!err) err = mige_net_plan(net, in, spec);
@@ -30,9 +31,9 @@ static void fill_norms(mige_net *net) {
     }
 }
 
-int mige_net_create(mige_shape in, const mige_layer_spec *spec, int nlayers, int max_batch, int input_gradient,
+int mige_net_create(mige_shape in, const mige_layer_spec *spec, int nlayers, int max_batch, int flags,
                     mige_net **out) {
-    MIGE_TRY(mige_net_blueprint(in, spec, nlayers, max_batch, input_gradient, out));
+    MIGE_TRY(mige_net_blueprint(in, spec, nlayers, max_batch, flags, out));
     mige_net *net = *out;
     int err = mige_alloc(mige_net_place(net, NULL), 1, &net->memory);
     if (err) {
@@ -126,35 +127,80 @@ int mige_net_init(mige_net *net, uint64_t seed, uint32_t purpose, uint64_t strea
     return MIGE_OK;
 }
 
+/* The output of layer i, -1: the network's input, as floats: of bfloat16 a copy, made when it is first asked for.
+ */
+static const float *output(const mige_net *net, int i) {
+    if (i < 0) return net->x;
+    layer *l = &net->layers[i];
+    if (l->half_out && !l->copied) {
+        mige_half_to_float((size_t)net->n * l->out_size, l->y16, l->y);
+        l->copied = 1;
+    }
+    return l->y;
+}
+
+/* The input of layer i in bfloat16; of floats a copy that forward has made. */
+static const uint16_t *half_input(const mige_net *net, int i) {
+    return i && net->layers[i - 1].half_out ? net->layers[i - 1].y16 : net->layers[i].x16;
+}
+
+static int layer_forward(mige_net *net, int i, const mige_pass *pass) {
+    layer *l = &net->layers[i];
+    const layer_ops *ops = mige_layer_ops(l);
+    l->copied = 0;
+    if (!l->half) return ops->forward(net, l, output(net, i - 1), net->n, pass);
+    if (l->x16) mige_half_from_float((size_t)net->n * l->in_size, output(net, i - 1), l->x16);
+    return ops->half->forward(net, l, half_input(net, i), net->n, pass);
+}
+
+static int layer_backward(mige_net *net, int i, float *dy, float *dx, const mige_pass *pass) {
+    layer *l = &net->layers[i];
+    const layer_ops *ops = mige_layer_ops(l);
+    if (!l->half) return ops->backward(net, l, output(net, i - 1), dy, dx, net->n, pass);
+    return ops->half->backward(net, l, half_input(net, i), dy, (uint16_t *)dx, net->n, pass);
+}
+
 int mige_net_forward(mige_net *net, const float *x, int n, const mige_pass *pass) {
     net->trained = 0;
     MIGE_CHECK(n >= 0 && n <= net->max_batch, MIGE_EUSAGE, "network: %d samples (it was made for at most %d)", n,
                net->max_batch);
     net->x = x;
     net->n = n;
-    for (int i = 0; i < net->num_layers; i++) {
-        layer *l = &net->layers[i];
-        MIGE_TRY(mige_layer_ops(l)->forward(net, l, x, n, pass));
-        x = l->y;
-    }
+    for (int i = 0; i < net->num_layers; i++) MIGE_TRY(layer_forward(net, i, pass));
     net->trained = pass->train;
     return MIGE_OK;
 }
 
 const float *mige_net_output(const mige_net *net, int i) {
-    return net->layers[i].y;
+    return output(net, i);
 }
 
-/* Adds what enters the network at layer l's output to what comes from above, if anything does. */
-static void merge(size_t size, const float *upstream, int from_above, float *restrict dy) {
-    if (!from_above) {
-        if (upstream && size > 0)
-            memcpy(dy, upstream, size * sizeof *dy);
-        else
-            memset(dy, 0, size * sizeof *dy);
-    } else if (upstream) {
+/* Adds what enters the network at layer l's output to what comes from above, if anything does, in l's precision. */
+static void merge(const layer *l, size_t size, const float *upstream, int from_above, float *dy) {
+    if (from_above && upstream && l->half_out)
+        mige_half_add(size, upstream, (uint16_t *)dy);
+    else if (from_above && upstream)
         for (size_t i = 0; i < size; i++) dy[i] += upstream[i];
-    }
+    else if (!from_above && upstream && l->half_out)
+        mige_half_from_float(size, upstream, (uint16_t *)dy);
+    else if (!from_above && upstream && size > 0)
+        memcpy(dy, upstream, size * sizeof *dy);
+    else if (!from_above)
+        memset(dy, 0, size * (l->half_out ? sizeof(uint16_t) : sizeof *dy));
+}
+
+/* The gradient of layer i's input, from the precision that it was computed in to that of the layer below, -1:
+ * float. Which half of flow it is in then. */
+static int hand_down(mige_net *net, int i, int now) {
+    const layer *l = &net->layers[i];
+    int has = l->half, wants = i > 0 && net->layers[i - 1].half_out;
+    if (has == wants) return now;
+    size_t size = (size_t)net->n * l->in_size;
+    if (has)
+        mige_half_to_float(size, (const uint16_t *)net->flow[now], net->flow[1 - now]);
+    else
+        mige_half_from_float(size, net->flow[now], (uint16_t *)net->flow[1 - now]);
+    return 1 - now;
 }
 
 /* upstream NULL: `ends` at the last layer's output alone. */
@@ -162,15 +208,12 @@ static int descend(mige_net *net, const float *const *upstream, const float *end
     MIGE_CHECK(net->trained, MIGE_EUSAGE, "network: backward without a forward in training before it");
     int now = 0, last = net->num_layers - 1;
     for (int i = last; i >= net->first; i--) {
-        layer *l = &net->layers[i];
-        const layer_ops *ops = mige_layer_ops(l);
-        const float *x = i ? net->layers[i - 1].y : net->x;
-        int next = ops->in_place ? now : 1 - now, wanted = i > net->first || net->input_gradient;
+        const layer *l = &net->layers[i];
+        int next = mige_layer_ops(l)->in_place ? now : 1 - now, wanted = i > net->first || net->input_gradient;
         const float *enters = upstream ? upstream[i] : i == last ? ends : NULL;
-        merge((size_t)net->n * l->out_size, enters, i < last, net->flow[now]);
-        float *dx = wanted ? net->flow[next] : NULL;
-        MIGE_TRY(ops->backward(net, l, x, net->flow[now], dx, net->n, pass));
-        now = next;
+        merge(l, (size_t)net->n * l->out_size, enters, i < last, net->flow[now]);
+        MIGE_TRY(layer_backward(net, i, net->flow[now], wanted ? net->flow[next] : NULL, pass));
+        now = wanted ? hand_down(net, i, next) : next;
     }
     net->input_grad = net->flow[now];
     return MIGE_OK;
@@ -186,6 +229,14 @@ int mige_net_backward_last(mige_net *net, const float *upstream, const mige_pass
 
 const float *mige_net_input_gradient(const mige_net *net) {
     return net->input_gradient ? net->input_grad : NULL;
+}
+
+const char *mige_bfloat16_kernel(void) {
+    return mige_half_best()->name;
+}
+
+int mige_bfloat16_fast(void) {
+    return mige_half_best()->fast;
 }
 
 double mige_net_flops(const mige_net *net, int backward) {

@@ -15,10 +15,15 @@ typedef struct {
     size_t in_size, out_size; /* floats of one sample */
     size_t param, num_params; /* offset and length in the flat vectors */
     size_t state, num_state;
-    size_t fan_in;  /* conv, linear: inputs of each output */
-    int chunk;      /* conv: images turned into patches, or into Winograd's terms, at once */
-    int winograd;   /* conv: by the fast algorithm */
-    float *y;       /* output [max_batch][out] */
+    size_t fan_in; /* conv, linear: inputs of each output */
+    int chunk;     /* conv: images turned into patches, or into Winograd's terms, at once */
+    int winograd;  /* conv: by the fast algorithm */
+    int half;      /* computed with bfloat16: input and gradients are; and so is the output if half_out */
+    int half_out;
+    int copied;     /* y holds what y16 does */
+    float *y;       /* output [max_batch][out]; of half_out, a copy for those who ask for floats */
+    uint16_t *y16;  /* half_out: output */
+    uint16_t *x16;  /* half after floats: input */
     uint32_t *bits; /* dropout: random words behind the mask, [max_batch][out] */
     float *noise;   /* gaussian: eps, [max_batch][out] */
     float *sigma;   /* gaussian: deviations, [max_batch][K] */
@@ -31,7 +36,7 @@ typedef struct {
 
 struct mige_net {
     mige_shape in;
-    int num_layers, max_batch, input_gradient, num_tensors;
+    int num_layers, max_batch, input_gradient, half, num_tensors;
     int first; /* lowest layer that backward reaches: those below have nothing to learn */
     layer *layers;
     mige_tensor *tensors;
@@ -52,7 +57,18 @@ typedef struct {
     int (*plan)(layer *l); /* checks the spec; sets out, num_params, num_state, fan_in */
     int (*forward)(mige_net *net, layer *l, const float *x, int n, const mige_pass *pass);
     int (*backward)(mige_net *net, layer *l, const float *x, float *dy, float *dx, int n, const mige_pass *pass);
+    const struct half_ops *half; /* the same with bfloat16, NULL where there is no such thing */
 } layer_ops;
+
+/* Of a layer that is `half`: x and dx are bfloat16, and dy is if half_out. scratch: bytes of net->patches that it
+ * needs. */
+typedef struct half_ops {
+    size_t (*scratch)(const layer *l, int max_batch);
+    int (*forward)(mige_net *net, layer *l, const uint16_t *x, int n, const mige_pass *pass);
+    int (*backward)(mige_net *net, layer *l, const uint16_t *x, void *dy, uint16_t *dx, int n,
+                    const mige_pass *pass);
+} half_ops;
+extern const half_ops mige_half_conv_ops, mige_half_linear_ops;
 
 extern const layer_ops mige_conv_ops, mige_linear_ops, mige_norm_ops, mige_relu_ops, mige_dropout_ops,
     mige_gaussian_ops, mige_noise_ops;
@@ -70,6 +86,17 @@ size_t mige_net_place(mige_net *net, char *base);
 size_t mige_conv_patch(const layer *l);
 size_t mige_conv_scratch(const layer *l);
 int mige_conv_part(const layer *l, int left);
+
+/* Patches of an image [h][w] of pixels of some bytes: kh x kw pixels each, the first at (top, left), which may lie
+ * outside, where all is zero; the next `stride` on, rows x cols of them. Each becomes a run of bytes, pixel by
+ * pixel along lines, with `gap` zeros after it. */
+typedef struct {
+    int h, w, kh, kw, stride, top, left, rows, cols;
+    size_t pixel, gap; /* bytes */
+} mige_window;
+void mige_window_gather(const mige_window *w, const void *image, void *rows);
+/* That of a convolution's forward pass, of values of so many bytes. */
+mige_window mige_conv_window(const layer *l, size_t value);
 
 /* Winograd's algorithm: whether it applies to a layer, the images of a chunk, floats of scratch for them, and the
  * passes; backward overwrites the gradient of the filters and leaves that of the bias alone. */

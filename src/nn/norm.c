@@ -3,7 +3,7 @@
  *   dx = gamma / sqrt(var + EPSILON) (dy - sum(dy) / N - xhat sum(dy xhat) / N), N rows on all ranks.
  * The ReLU's mask is recomputed from x, so that y need not be read on the way down. */
 #include "base/simd.h"
-#include "net.h"
+#include "nn/half.h"
 #include <math.h>
 
 static const double EPSILON = 1e-5, MOMENTUM = 0.1;
@@ -30,6 +30,31 @@ static float floor_of(const layer *l) {
     return l->spec.relu ? 0 : -INFINITY;
 }
 
+/* A layer with bfloat16 goes through its rows in strips, as floats in net->patches: x, and y or dy. */
+enum { STRIP = 4096 };
+
+static size_t strip_rows(const layer *l, size_t rows) {
+    size_t c = (size_t)l->in.c, some = c < STRIP ? STRIP / c : 1;
+    return l->half && some < rows ? some : rows;
+}
+
+static size_t norm_scratch(const layer *l, int max_batch) {
+    (void)max_batch;
+    return 2 * (size_t)(l->in.c > STRIP ? l->in.c : STRIP) * sizeof(float);
+}
+
+static float *strip_of(const mige_net *net, const layer *l, int which) {
+    return net->patches + (size_t)which * (size_t)(l->in.c > STRIP ? l->in.c : STRIP);
+}
+
+/* Rows from .. from + rows of x as floats: where they are, or in a strip. */
+static float *floats(const mige_net *net, const layer *l, void *x, size_t from, size_t rows, int which) {
+    size_t at = from * (size_t)l->in.c, count = rows * (size_t)l->in.c;
+    if (!l->half) return (float *)x + at;
+    mige_half_to_float(count, (const uint16_t *)x + at, strip_of(net, l, which));
+    return strip_of(net, l, which);
+}
+
 /* sum[j] += sum over rows of x - shift, and square[j] of its square: about a shift near the mean, so that
  * E[x^2] - E[x]^2 does not cancel. */
 MIGE_CLONES static void moments(size_t rows, int c, const float *restrict x, const float *restrict shift,
@@ -49,13 +74,16 @@ MIGE_CLONES static void moments(size_t rows, int c, const float *restrict x, con
 }
 
 /* Batch mean and variance over all ranks into coef; running ones updated, the variance without bias. */
-static int batch_statistics(mige_net *net, layer *l, const float *x, int n, const mige_pass *pass) {
+static int batch_statistics(mige_net *net, layer *l, void *x, int n, const mige_pass *pass) {
     const int c = l->in.c;
     const size_t rows = (size_t)n * (size_t)l->in.h * (size_t)l->in.w;
     float *running_mean = net->state + l->state, *running_var = running_mean + c;
     double *sum = l->sums, *square = sum + c, *count = square + c;
     for (int j = 0; j <= 2 * c; j++) sum[j] = 0;
-    moments(rows, c, x, running_mean, sum, square);
+    for (size_t from = 0, some; from < rows; from += some) {
+        some = strip_rows(l, rows - from);
+        moments(some, c, floats(net, l, x, from, some, 0), running_mean, sum, square);
+    }
     *count = (double)rows;
     MIGE_TRY(reduce(pass, sum, 2 * c + 1));
     l->count = *count;
@@ -91,20 +119,33 @@ MIGE_CLONES static void apply(size_t rows, int c, const float *restrict x, const
         }
 }
 
-static int norm_forward(mige_net *net, layer *l, const float *x, int n, const mige_pass *pass) {
+static int run_forward(mige_net *net, layer *l, void *x, int n, const mige_pass *pass) {
     const float *gamma = net->params + l->param, *beta = gamma + l->in.c;
+    const size_t c = (size_t)l->in.c, rows = (size_t)n * (size_t)l->in.h * (size_t)l->in.w;
     if (pass->train)
         MIGE_TRY(batch_statistics(net, l, x, n, pass));
     else
         running_statistics(net, l);
     /* Copied beside the rest: backward must see the values that forward used, whatever happens to the others. */
-    for (int j = 0; j < l->in.c; j++) {
+    for (size_t j = 0; j < c; j++) {
         coef(l, SCALE)[j] = gamma[j] * coef(l, RSTD)[j];
         coef(l, BIAS)[j] = beta[j];
     }
-    size_t rows = (size_t)n * (size_t)l->in.h * (size_t)l->in.w;
-    apply(rows, l->in.c, x, coef(l, MEAN), coef(l, SCALE), coef(l, BIAS), floor_of(l), l->y);
+    for (size_t from = 0, some; from < rows; from += some) {
+        some = strip_rows(l, rows - from);
+        float *y = l->half ? strip_of(net, l, 1) : l->y + from * c;
+        apply(some, (int)c, floats(net, l, x, from, some, 0), coef(l, MEAN), coef(l, SCALE), coef(l, BIAS),
+              floor_of(l), y);
+        if (l->half) mige_half_from_float(some * c, y, l->y16 + from * c);
+    }
     return MIGE_OK;
+}
+
+static int norm_forward(mige_net *net, layer *l, const float *x, int n, const mige_pass *pass) {
+    return run_forward(net, l, (void *)x, n, pass);
+}
+static int half_forward(mige_net *net, layer *l, const uint16_t *x, int n, const mige_pass *pass) {
+    return run_forward(net, l, (void *)x, n, pass);
 }
 
 /* sum[j] += sum over rows of dy, product[j] of dy (x - mean), where the ReLU let the sample pass. */
@@ -134,15 +175,18 @@ MIGE_CLONES static void spread(size_t rows, int c, const float *restrict x, cons
         }
 }
 
-static int norm_backward(mige_net *net, layer *l, const float *x, float *dy, float *dx, int n,
-                         const mige_pass *pass) {
+static int run_backward(mige_net *net, layer *l, void *x, void *dy, int wanted, int n, const mige_pass *pass) {
     const int c = l->in.c;
     const size_t rows = (size_t)n * (size_t)l->in.h * (size_t)l->in.w;
     const float *rstd = coef(l, RSTD), *scale = coef(l, SCALE);
     float *dgamma = net->grads + l->param, *dbeta = dgamma + c;
     double *sum = l->sums, *product = sum + c;
     for (int j = 0; j < 2 * c; j++) sum[j] = 0;
-    products(rows, c, x, dy, coef(l, MEAN), scale, coef(l, BIAS), floor_of(l), sum, product);
+    for (size_t from = 0, some; from < rows; from += some) {
+        some = strip_rows(l, rows - from);
+        products(some, c, floats(net, l, x, from, some, 0), floats(net, l, dy, from, some, 1), coef(l, MEAN), scale,
+                 coef(l, BIAS), floor_of(l), sum, product);
+    }
     /* This rank's part alone: the caller sums gradients over ranks. */
     for (int j = 0; j < c; j++) {
         product[j] *= (double)rstd[j];
@@ -150,14 +194,28 @@ static int norm_backward(mige_net *net, layer *l, const float *x, float *dy, flo
         dbeta[j] = (float)sum[j];
     }
     MIGE_TRY(reduce(pass, sum, 2 * c));
-    if (!dx) return MIGE_OK;
     double one = l->count > 0 ? 1 / l->count : 0;
     for (int j = 0; j < c; j++) {
         coef(l, OFFSET)[j] = (float)((double)scale[j] * sum[j] * one);
         coef(l, SLOPE)[j] = (float)((double)scale[j] * (double)rstd[j] * product[j] * one);
     }
-    spread(rows, c, x, l->coef, floor_of(l), dx);
+    for (size_t from = 0, some; wanted && from < rows; from += some) {
+        some = strip_rows(l, rows - from);
+        float *d = floats(net, l, dy, from, some, 1);
+        spread(some, c, floats(net, l, x, from, some, 0), l->coef, floor_of(l), d);
+        if (l->half) mige_half_from_float(some * (size_t)c, d, (uint16_t *)dy + from * (size_t)c);
+    }
     return MIGE_OK;
 }
 
-const layer_ops mige_norm_ops = {1, norm_plan, norm_forward, norm_backward};
+static int norm_backward(mige_net *net, layer *l, const float *x, float *dy, float *dx, int n,
+                         const mige_pass *pass) {
+    return run_backward(net, l, (void *)x, dy, dx != NULL, n, pass);
+}
+static int half_backward(mige_net *net, layer *l, const uint16_t *x, void *dy, uint16_t *dx, int n,
+                         const mige_pass *pass) {
+    return run_backward(net, l, (void *)x, dy, dx != NULL, n, pass);
+}
+
+static const half_ops half_norm = {norm_scratch, half_forward, half_backward};
+const layer_ops mige_norm_ops = {1, norm_plan, norm_forward, norm_backward, &half_norm};

@@ -85,6 +85,25 @@ static int plan_layer(mige_net *net, layer *l, const mige_layer_spec *spec) {
     return MIGE_OK;
 }
 
+/* Whether its outputs go in pairs, and the inner dimensions of its products are counted in an int. */
+static int suits_half(const layer *l) {
+    size_t kernel = (size_t)l->spec.kernel, back = kernel * kernel * (size_t)l->out.c;
+    return l->out.c % 2 == 0 && l->fan_in <= MAX_SAMPLE && back <= MAX_SAMPLE;
+}
+
+/* Which layers compute with bfloat16, and which of them give it: all that can, but for the code at the network's
+ * end and what a density is made of, whose values are used as they are. */
+static void plan_half(mige_net *net) {
+    for (int i = 0; i < net->num_layers; i++) {
+        layer *l = &net->layers[i];
+        enum mige_layer_kind kind = l->spec.kind, next = i + 1 < net->num_layers ? l[1].spec.kind : MIGE_GAUSSIAN;
+        int weighs = kind == MIGE_LINEAR || (kind == MIGE_CONV && suits_half(l));
+        l->half = weighs || (mige_layer_ops(l)->half && kind != MIGE_CONV && i && l[-1].half_out);
+        l->half_out = l->half && !(kind == MIGE_LINEAR && next == MIGE_GAUSSIAN);
+        if (kind == MIGE_CONV && l->half) l->winograd = 0;
+    }
+}
+
 int mige_net_plan(mige_net *net, mige_shape in, const mige_layer_spec *spec) {
     net->in = in;
     net->first = net->num_layers;
@@ -103,6 +122,7 @@ int mige_net_plan(mige_net *net, mige_shape in, const mige_layer_spec *spec) {
         if (l->num_params && net->first == net->num_layers) net->first = i;
     }
     if (net->input_gradient) net->first = 0;
+    if (net->half) plan_half(net);
     return MIGE_OK;
 }
 
@@ -120,6 +140,9 @@ static void *place(char *base, size_t *used, size_t count, size_t size) {
 static void place_layer(const mige_net *net, layer *l, char *base, size_t *used) {
     size_t samples = (size_t)net->max_batch * l->out_size, c = (size_t)l->in.c;
     l->y = place(base, used, samples, sizeof *l->y);
+    if (l->half_out) l->y16 = place(base, used, samples, sizeof *l->y16);
+    if (l->half && !(l->index && l[-1].half_out))
+        l->x16 = place(base, used, (size_t)net->max_batch * l->in_size, sizeof *l->x16);
     if (l->spec.kind == MIGE_DROPOUT) l->bits = place(base, used, samples, sizeof *l->bits);
     if (l->spec.kind == MIGE_GAUSSIAN) {
         size_t deviations = (size_t)net->max_batch * (size_t)l->out.c;
@@ -140,7 +163,9 @@ size_t mige_net_place(mige_net *net, char *base) {
     for (int i = 0; i < net->num_layers; i++) {
         layer *l = &net->layers[i];
         if (l->out_size > widest) widest = l->out_size;
-        size_t scratch = l->spec.kind == MIGE_CONV ? mige_conv_scratch(l) : 0;
+        size_t scratch = l->half ? mige_layer_ops(l)->half->scratch(l, net->max_batch) / sizeof(float) + 1
+                         : l->spec.kind == MIGE_CONV ? mige_conv_scratch(l)
+                                                     : 0;
         if (scratch > patches) patches = scratch;
     }
     net->params = place(base, &used, net->num_params, sizeof(float));

@@ -1,7 +1,7 @@
 /* Layers without parameters: ReLU and dropout. */
 #include "base/simd.h"
 #include "mige/rng.h"
-#include "net.h"
+#include "nn/half.h"
 #include <string.h>
 
 static int same_plan(layer *l) {
@@ -28,6 +28,32 @@ static int relu_backward(mige_net *net, layer *l, const float *x, float *dy, flo
                          const mige_pass *pass) {
     (void)net, (void)pass, (void)x, (void)dy;
     if (dx) relu_gradient((size_t)n * l->out_size, l->y, dx);
+    return MIGE_OK;
+}
+
+MIGE_CLONES static void half_relu(size_t size, const uint16_t *restrict x, uint16_t *restrict y) {
+    for (size_t i = 0; i < size; i++) y[i] = half_float(x[i]) < 0 ? 0 : x[i];
+}
+
+MIGE_CLONES static void half_relu_gradient(size_t size, const uint16_t *restrict y, uint16_t *restrict d) {
+    for (size_t i = 0; i < size; i++) d[i] = half_float(y[i]) <= 0 ? 0 : d[i];
+}
+
+static size_t no_scratch(const layer *l, int max_batch) {
+    (void)l, (void)max_batch;
+    return 0;
+}
+
+static int half_relu_forward(mige_net *net, layer *l, const uint16_t *x, int n, const mige_pass *pass) {
+    (void)net, (void)pass;
+    half_relu((size_t)n * l->out_size, x, l->y16);
+    return MIGE_OK;
+}
+
+static int half_relu_backward(mige_net *net, layer *l, const uint16_t *x, void *dy, uint16_t *dx, int n,
+                              const mige_pass *pass) {
+    (void)net, (void)pass, (void)x, (void)dy;
+    if (dx) half_relu_gradient((size_t)n * l->out_size, l->y16, dx);
     return MIGE_OK;
 }
 
@@ -67,5 +93,6 @@ static int dropout_backward(mige_net *net, layer *l, const float *x, float *dy, 
     return MIGE_OK;
 }
 
-const layer_ops mige_relu_ops = {1, same_plan, relu_forward, relu_backward};
-const layer_ops mige_dropout_ops = {1, dropout_plan, dropout_forward, dropout_backward};
+static const half_ops half_relu_ops = {no_scratch, half_relu_forward, half_relu_backward};
+const layer_ops mige_relu_ops = {1, same_plan, relu_forward, relu_backward, &half_relu_ops};
+const layer_ops mige_dropout_ops = {1, dropout_plan, dropout_forward, dropout_backward, NULL};

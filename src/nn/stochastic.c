@@ -1,4 +1,5 @@
 /* Layers that draw: a gaussian code, and noise that enters a network beside its input. */
+#include "base/simd.h"
 #include "mige/rng.h"
 #include "net.h"
 #include <math.h>
@@ -79,25 +80,29 @@ static int gaussian_backward(mige_net *net, layer *l, const float *x, float *dy,
     return MIGE_OK;
 }
 
-void mige_gaussian_score(const mige_net *net, int i, int n, double *score) {
+MIGE_CLONES void mige_gaussian_score(const mige_net *net, int i, int n, double *score) {
     const layer *l = &net->layers[i];
-    const size_t K = (size_t)l->out.c, size = l->out_size;
-    for (size_t j = 0; j < (size_t)n * size; j++)
-        score[j] = -(double)l->noise[j] / (double)l->sigma[j / size * K + j % K];
+    const size_t K = (size_t)l->out.c, draws = (size_t)l->out.h;
+    for (size_t r = 0; r < (size_t)n * draws; r++) {
+        const float *noise = l->noise + r * K, *sigma = l->sigma + r / draws * K;
+        for (size_t k = 0; k < K; k++) score[r * K + k] = -(double)noise[k] / (double)sigma[k];
+    }
 }
 
 double mige_gaussian_kl(const mige_net *net, int i, int n, double scale, float *upstream) {
     const layer *l = &net->layers[i];
-    const float *x = i ? net->layers[i - 1].y : net->x;
     const size_t K = (size_t)l->out.c;
     double sum = 0;
-    for (size_t j = 0; j < (size_t)n * K; j++) {
-        size_t at = j / K * l->in_size + j % K;
-        double mu = (double)x[at], sigma = (double)l->sigma[j];
-        sum += 0.5 * (mu * mu + sigma * sigma - 1) - log(sigma);
-        if (!upstream) continue;
-        upstream[at] += (float)(scale * mu);
-        upstream[at + K] += (float)(scale * (sigma - 1 / sigma) * (double)l->slope[j]);
+    for (size_t r = 0; r < (size_t)n; r++) {
+        const float *x = (i ? net->layers[i - 1].y : net->x) + r * l->in_size, *slope = l->slope + r * K;
+        float *to = upstream ? upstream + r * l->in_size : NULL;
+        for (size_t k = 0; k < K; k++) {
+            double mu = (double)x[k], sigma = (double)l->sigma[r * K + k];
+            sum += 0.5 * (mu * mu + sigma * sigma - 1) - log(sigma);
+            if (!to) continue;
+            to[k] += (float)(scale * mu);
+            to[k + K] += (float)(scale * (sigma - 1 / sigma) * (double)slope[k]);
+        }
     }
     return sum;
 }
@@ -128,5 +133,5 @@ static int noise_backward(mige_net *net, layer *l, const float *x, float *dy, fl
     return MIGE_OK;
 }
 
-const layer_ops mige_gaussian_ops = {0, gaussian_plan, gaussian_forward, gaussian_backward};
-const layer_ops mige_noise_ops = {0, noise_plan, noise_forward, noise_backward};
+const layer_ops mige_gaussian_ops = {0, gaussian_plan, gaussian_forward, gaussian_backward, NULL};
+const layer_ops mige_noise_ops = {0, noise_plan, noise_forward, noise_backward, NULL};

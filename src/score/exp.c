@@ -9,10 +9,11 @@ MIGE_CLONES void kernel_exp(size_t n, double scale, double *x) {
     for (size_t i = 0; i < n; i++) x[i] = exp(-x[i] * scale);
 }
 
-MIGE_CLONES void kernel_exp_single(int n, float scale, const float *restrict rows, float col, float *restrict x) {
+MIGE_CLONES void kernel_exp_single(int n, float scale, const float *restrict rows, float col,
+                                   const float *restrict u, float ucol, float *restrict x) {
 #pragma omp simd
     for (int i = 0; i < n; i++) {
         float d2 = x[i] + (rows[i] + col);
-        x[i] = expf(-scale * (d2 > 0 ? d2 : 0));
+        x[i] = expf(-scale * (d2 > 0 ? d2 : 0)) - u[i] * ucol;
     }
 }

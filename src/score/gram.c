@@ -26,35 +26,24 @@ static int check_width(const mige_score *s, double w2) {
     return MIGE_OK;
 }
 
-/* K and its width. */
-static int make_kernel(mige_score *s, gram *g) {
-    double d2 = 0;
+int gram_kernel(mige_score *s, gram *g, double *sums) {
+    double d2 = 0, factor = s->o.width == 0 ? s->o.width_scale : s->o.width;
     g->kernel.X = s->X;
     s->info.width = s->o.width;
-    MIGE_TRY(kernel_distances(&g->kernel, s->o.width == 0 ? &d2 : NULL));
+    MIGE_TRY(kernel_distances(&g->kernel, factor * factor, s->o.width == 0 ? &d2 : NULL));
     if (s->o.width == 0) /* one sample: its score is 0 at any width */
         s->info.width = s->M == 1 ? 1 : sqrt(d2) * s->o.width_scale;
     double w2 = s->info.width * s->info.width;
     MIGE_TRY(mige_agree(s->c, check_width(s, w2)));
     g->scale = 1 / (2 * w2);
-    kernel_exponential(&g->kernel, g->scale);
-    return MIGE_OK;
+    return kernel_exponential(&g->kernel, g->scale, sums);
 }
 
 int gram_make(mige_score *s, gram *g) {
-    size_t D = (size_t)s->D, E = D + 1;
     double M = s->M;
     mige_clock_start(MIGE_PHASE_GRAM);
-    MIGE_TRY(make_kernel(s, g));
-    for (size_t m = 0; m < (size_t)s->M; m++) {
-        memcpy(g->V + m * E, s->X + m * D, D * sizeof *g->V);
-        g->V[m * E + D] = 1;
-    }
-    MIGE_TRY(kernel_multiply(&g->kernel, g->scale, (int)E, g->V, g->B));
-    for (size_t m = 0; m < (size_t)s->M; m++) { /* rows shrink from D + 1 to D in place */
-        double k1 = g->B[m * E + D];
-        for (size_t d = 0; d < D; d++) g->B[m * D + d] = (k1 * s->X[m * D + d] - g->B[m * E + d]) * 2 * g->scale;
-    }
+    MIGE_TRY(gram_kernel(s, g, NULL));
+    MIGE_TRY(kernel_pull(&g->kernel, g->scale, g->V, g->B));
     mige_clock_stop(MIGE_PHASE_GRAM, 3 * M * M * s->D / s->c->size);
     return MIGE_OK;
 }

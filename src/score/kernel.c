@@ -21,8 +21,8 @@ static double panel_entries(const mige_matrix *K) {
 int kernel_create(const mige_comm *c, const mige_matrix *K, int D, int width, mige_pool *pool, kernel *k) {
     size_t ml = (size_t)K->ml, nl = (size_t)K->nl, w = (size_t)(width > D ? width : D), d = (size_t)D;
     *k = (kernel){.c = c, .K = K, .D = D, .width = (int)w};
-    MIGE_TRY(MIGE_TAKE(pool, MIGE_BLOCK(k->norms, ml + nl), MIGE_BLOCK(k->cols, nl * w),
-                       MIGE_BLOCK(k->to_cols, nl * w)));
+    MIGE_TRY(MIGE_TAKE(pool, MIGE_BLOCK(k->norms, ml + nl), MIGE_BLOCK(k->row_sums, ml + nl),
+                       MIGE_BLOCK(k->cols, nl * w), MIGE_BLOCK(k->to_cols, nl * w)));
     /* On a grid of one row a rank's rows are all rows, in their order: what is replicated is used in place. */
     if (K->grid->rows > 1 || K->ml < K->m)
         MIGE_TRY(MIGE_TAKE(pool, MIGE_BLOCK(k->rows, ml * w), MIGE_BLOCK(k->to_rows, ml * w)));
@@ -34,7 +34,7 @@ int kernel_create(const mige_comm *c, const mige_matrix *K, int D, int width, mi
 
 double kernel_bytes(int M, int D, int width, double gathered, double nl, int stored) {
     double w = width > D ? width : D, m = M;
-    return 8. * (2 * w * (gathered + nl) + (m + nl) * (1 + (stored ? 0 : D)) + m) + median_bytes(M, m * nl / 2);
+    return 8. * (2 * w * (gathered + nl) + (m + nl) * (2 + (stored ? 0 : D)) + m) + median_bytes(M, m * nl / 2);
 }
 
 void kernel_norms(int n, int D, const double *x, double *norms) {
@@ -60,6 +60,39 @@ MIGE_CLONES static void add_norms(int n, const double *restrict rows, double col
     }
 }
 
+MIGE_CLONES double kernel_distance2(int D, const double *x, const double *y) {
+    double sum = 0;
+#pragma omp simd reduction(+ : sum)
+    for (int d = 0; d < D; d++) sum += (x[d] - y[d]) * (x[d] - y[d]);
+    return sum;
+}
+
+static const double *row_of(const kernel *k, int il) {
+    return k->X + (size_t)mige_row(k->K, il) * (size_t)k->D;
+}
+
+static const double *col_of(const kernel *k, int jl) {
+    return k->X + (size_t)mige_col(k->K, jl) * (size_t)k->D;
+}
+
+/* Calls fn for each entry of a piece between far rows. There are few as a rule. */
+typedef void far_fn(const kernel *k, const mige_panel *q, int i, int j, void *ctx);
+static void each_far(const kernel *k, const mige_panel *q, far_fn *fn, void *ctx) {
+    const double *row_norms = k->norms + q->il, *col_norms = k->norms + k->K->ml + q->jl;
+    for (int j = 0; j < q->cols; j++)
+        for (int i = 0; col_norms[j] > k->far && i < q->rows; i++)
+            if (row_norms[i] > k->far) fn(k, q, i, j, ctx);
+}
+
+static double *entry(const mige_panel *q, int i, int j) {
+    return q->a + (size_t)j * (size_t)q->ld + i;
+}
+
+static void far_distance(const kernel *k, const mige_panel *q, int i, int j, void *ctx) {
+    (void)ctx;
+    *entry(q, i, j) = kernel_distance2(k->D, row_of(k, q->il + i), col_of(k, q->jl + j));
+}
+
 /* Squared distances of a piece; exactly 0 on the diagonal. */
 static void distances(const kernel *k, const double *rows, const double *cols, const mige_panel *q) {
     int D = k->D;
@@ -71,6 +104,7 @@ static void distances(const kernel *k, const double *rows, const double *cols, c
         add_norms(q->rows, row_norms, col_norms[j], column);
         if (j < q->diagonal) column[j] = 0;
     }
+    each_far(k, q, far_distance, NULL);
 }
 
 /* Calls fn for every piece of this rank's panels. */
@@ -116,10 +150,29 @@ static void visit(void *ctx, median_add_fn add, void *to) {
     each_piece(k, pass_piece, &p);
 }
 
+/* Rows whose squared norm is above this many squares of the width are far: between others the exponent is right to
+ * 1e-11. */
+static const double FAR = 1e4;
+
+double kernel_far(double scale) {
+    return FAR / (2 * scale);
+}
+
+static void set_far(kernel *k, double w2) {
+    k->far = FAR * w2;
+    k->any_far = 0;
+    for (int m = 0; m < k->K->m && !k->any_far; m++) {
+        double norm;
+        kernel_norms(1, k->D, k->X + (size_t)m * (size_t)k->D, &norm);
+        k->any_far = norm > k->far;
+    }
+}
+
 /* The median of a first pass over the distances, which also stores them. */
-static int find_median(kernel *k, pass *p, double wanted, double *d2) {
+static int find_median(kernel *k, pass *p, double w2, double wanted, double *d2) {
     int found;
     median_begin(&k->median, k->D, k->X);
+    set_far(k, w2 * k->median.lo);
     p->add = median_add;
     p->to = &k->median;
     each_piece(k, pass_piece, p);
@@ -127,7 +180,7 @@ static int find_median(kernel *k, pass *p, double wanted, double *d2) {
     return found ? MIGE_OK : median_radix(k->c, visit, k, wanted, d2);
 }
 
-int kernel_distances(kernel *k, double *d2) {
+int kernel_distances(kernel *k, double w2, double *d2) {
     const mige_matrix *K = k->K;
     int64_t M = K->m, at = M * M / 2;
     double *rows = k->xrows ? k->xrows : k->rows, *cols = k->xcols ? k->xcols : k->cols;
@@ -136,59 +189,160 @@ int kernel_distances(kernel *k, double *d2) {
     kernel_norms(K->ml, k->D, p.rows, k->norms);
     kernel_norms(K->nl, k->D, p.cols, k->norms + K->ml);
     if (d2 && at >= M)
-        return find_median(k, &p, (double)((at - M) / 2), d2); /* past the M zeros, one of each pair */
+        return find_median(k, &p, w2, (double)((at - M) / 2), d2); /* past the M zeros, one of each pair */
+    set_far(k, d2 ? 0 : w2);
     if (d2) *d2 = 0;
     if (K->a) each_piece(k, pass_piece, &p);
     return MIGE_OK;
 }
 
-static void exponential(kernel *k, const mige_panel *q, void *scale) {
-    (void)k;
-    for (int j = 0; j < q->cols; j++)
-        kernel_exp((size_t)q->rows, *(double *)scale, q->a + (size_t)j * (size_t)q->ld);
-}
-
-void kernel_exponential(kernel *k, double scale) {
-    if (k->K->a) each_piece(k, exponential, &scale);
+/* sums += x, and its own sum is the result. */
+MIGE_CLONES static double add_column(int n, const double *restrict x, double *restrict sums) {
+    double sum = 0;
+#pragma omp simd reduction(+ : sum)
+    for (int i = 0; i < n; i++) {
+        sums[i] += x[i];
+        sum += x[i];
+    }
+    return sum;
 }
 
 typedef struct {
-    int n;
+    double scale, *rows, *cols; /* [ml], [nl] sums, or NULL */
+} exponent;
+
+static void exponential(kernel *k, const mige_panel *q, void *ctx) {
+    const exponent *e = ctx;
+    (void)k;
+    for (int j = 0; j < q->cols; j++) {
+        double *column = entry(q, 0, j);
+        kernel_exp((size_t)q->rows, e->scale, column);
+        if (!e->rows) continue;
+        add_column(q->diagonal, column, e->rows + q->il);
+        e->cols[q->jl + j] +=
+            add_column(q->rows - q->diagonal, column + q->diagonal, e->rows + q->il + q->diagonal);
+    }
+}
+
+/* Y [M][n] += what this rank's rows and columns of it are. */
+static void scatter(const mige_matrix *K, int n, const double *rows, const double *cols, double *Y) {
+    size_t w = (size_t)n;
+    for (int il = 0; rows && il < K->ml; il++)
+        cblas_daxpy(n, 1, rows + (size_t)il * w, 1, Y + (size_t)mige_row(K, il) * w, 1);
+    for (int jl = 0; jl < K->nl; jl++)
+        cblas_daxpy(n, 1, cols + (size_t)jl * w, 1, Y + (size_t)mige_col(K, jl) * w, 1);
+}
+
+int kernel_exponential(kernel *k, double scale, double *sums) {
+    const mige_matrix *K = k->K;
+    exponent e = {scale, sums ? k->row_sums : NULL, k->row_sums + K->ml};
+    if (sums) memset(k->row_sums, 0, (size_t)(K->ml + K->nl) * sizeof *sums);
+    if (K->a) each_piece(k, exponential, &e);
+    if (!sums) return MIGE_OK;
+    memset(sums, 0, (size_t)K->m * sizeof *sums);
+    scatter(K, 1, e.rows, e.cols, sums);
+    return mige_sum(k->c, sums, (size_t)K->m);
+}
+
+typedef struct {
+    int n, near; /* near: without pairs of far rows */
     double scale;
     const double *rows;
     double *to_rows;
 } product;
+
+static void far_leave(const kernel *k, const mige_panel *q, int i, int j, void *ctx) {
+    (void)k;
+    (void)ctx;
+    *entry(q, i, j) = 0;
+}
+
+static void far_restore(const kernel *k, const mige_panel *q, int i, int j, void *ctx) {
+    far_distance(k, q, i, j, NULL);
+    kernel_exp(1, ((product *)ctx)->scale, entry(q, i, j));
+}
 
 static void multiply_piece(kernel *k, const mige_panel *q, void *ctx) {
     product *p = ctx;
     size_t w = (size_t)p->n, row = (size_t)q->il * w, col = (size_t)q->jl * w;
     if (k->piece) {
         distances(k, k->xrows, k->xcols, q);
-        exponential(k, q, &p->scale);
+        exponential(k, q, &(exponent){p->scale, NULL, NULL});
     }
+    if (p->near) each_far(k, q, far_leave, p);
     mige_panel_multiply(q, p->n, k->cols + col, p->rows + row, p->to_rows + row, k->to_cols + col);
+    if (p->near) each_far(k, q, far_restore, p);
 }
 
-int kernel_multiply(kernel *k, double scale, int n, const double *V, double *Y) {
+static int multiply(kernel *k, double scale, int near, int n, const double *V, double *Y) {
     const mige_matrix *K = k->K;
     size_t w = (size_t)n;
-    product p = {n, scale, k->rows ? k->rows : V, k->rows ? k->to_rows : Y};
+    product p = {n, near, scale, k->rows ? k->rows : V, k->rows ? k->to_rows : Y};
     gather(K, V, n, k->rows, k->cols);
     if (k->rows) memset(k->to_rows, 0, (size_t)K->ml * w * sizeof *Y);
     memset(k->to_cols, 0, (size_t)K->nl * w * sizeof *Y);
     memset(Y, 0, (size_t)K->m * w * sizeof *Y);
     each_piece(k, multiply_piece, &p);
-    for (int il = 0; k->rows && il < K->ml; il++)
-        cblas_daxpy(n, 1, k->to_rows + (size_t)il * w, 1, Y + (size_t)mige_row(K, il) * w, 1);
-    for (int jl = 0; jl < K->nl; jl++)
-        cblas_daxpy(n, 1, k->to_cols + (size_t)jl * w, 1, Y + (size_t)mige_col(K, jl) * w, 1);
+    scatter(K, n, k->rows ? k->to_rows : NULL, k->to_cols, Y);
     return mige_sum(k->c, Y, (size_t)K->m * w);
+}
+
+int kernel_multiply(kernel *k, double scale, int n, const double *V, double *Y) {
+    return multiply(k, scale, 0, n, V, Y);
+}
+
+typedef struct {
+    double scale, *B;
+} pull;
+
+/* b_i += 2 scale k_ij (x_i - x_j), and b_j the opposite unless that is an entry of the diagonal block by itself. */
+static void far_pull(const kernel *k, const mige_panel *q, int i, int j, void *ctx) {
+    const pull *p = ctx;
+    const double *x = row_of(k, q->il + i), *y = col_of(k, q->jl + j);
+    double *bx = p->B + (x - k->X), *by = p->B + (y - k->X);
+    double f = 2 * p->scale * exp(-p->scale * kernel_distance2(k->D, x, y));
+    for (int d = 0; d < k->D; d++) {
+        double b = f * (x[d] - y[d]);
+        bx[d] += b;
+        if (i >= q->diagonal) by[d] -= b;
+    }
+}
+
+static void pull_piece(kernel *k, const mige_panel *q, void *ctx) {
+    each_far(k, q, far_pull, ctx);
+}
+
+int kernel_pull(kernel *k, double scale, double *V, double *B) {
+    size_t M = (size_t)k->K->m, D = (size_t)k->D, E = D + 1;
+    pull p = {scale, V};
+    for (size_t m = 0; m < M; m++) {
+        memcpy(V + m * E, k->X + m * D, D * sizeof *V);
+        V[m * E + D] = 1;
+    }
+    MIGE_TRY(multiply(k, scale, k->any_far, (int)E, V, B));
+    for (size_t m = 0; m < M; m++) { /* rows shrink from D + 1 to D in place */
+        double k1 = B[m * E + D];
+        for (size_t d = 0; d < D; d++) B[m * D + d] = (k1 * k->X[m * D + d] - B[m * E + d]) * 2 * scale;
+    }
+    if (!k->any_far) return MIGE_OK;
+    memset(V, 0, M * D * sizeof *V);
+    each_piece(k, pull_piece, &p);
+    MIGE_TRY(mige_sum(k->c, V, M * D));
+    cblas_daxpy((int)(M * D), 1, V, 1, B, 1);
+    return MIGE_OK;
 }
 
 void kernel_between(int n, const double *q, const double *q_norms, int M, const double *x, const double *x_norms,
                     int D, double scale, double *out) {
+    double far = kernel_far(scale);
     if (!n || !M) return;
     cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, n, M, D, -2, q, D, x, D, 0, out, M);
-    for (int i = 0; i < n; i++) add_norms(M, x_norms, q_norms[i], out + (size_t)i * (size_t)M);
+    for (int i = 0; i < n; i++) {
+        double *row = out + (size_t)i * (size_t)M;
+        add_norms(M, x_norms, q_norms[i], row);
+        for (int j = 0; q_norms[i] > far && j < M; j++)
+            if (x_norms[j] > far)
+                row[j] = kernel_distance2(D, q + (size_t)i * (size_t)D, x + (size_t)j * (size_t)D);
+    }
     kernel_exp((size_t)n * (size_t)M, scale, out);
 }

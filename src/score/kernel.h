@@ -34,10 +34,13 @@ int median_radix(const mige_comm *c, void (*visit)(void *ctx, median_add_fn add,
 
 typedef struct {
     const mige_comm *c;
-    const mige_matrix *K;      /* its panels; those without storage are computed into `piece` */
-    int D, width;              /* of the samples; most columns of a product */
-    const double *X;           /* [M][D], to be set before use */
+    const mige_matrix *K; /* its panels; those without storage are computed into `piece` */
+    int D, width;         /* of the samples; most columns of a product */
+    const double *X;      /* [M][D], to be set before use */
+    double far;           /* rows whose squared norm is larger are far: see kernel_distances */
+    int any_far;
     double *norms;             /* [ml + nl] of this rank's rows and columns */
+    double *row_sums;          /* the same of K */
     double *rows, *cols;       /* [ml][width], [nl][width] of X or of what is multiplied; rows NULL: in place */
     double *to_rows, *to_cols; /* the same of a product */
     double *xrows, *xcols;     /* [ml][D], [nl][D] samples where pieces are made again; else NULL */
@@ -53,13 +56,18 @@ int kernel_create(const mige_comm *c, const mige_matrix *K, int D, int width, mi
 double kernel_bytes(int M, int D, int width, double gathered, double nl, int stored);
 
 /* Squared distances into the panels of K (nothing where it is not stored), and their upper median *d2, of all M^2,
- * the zeros of the diagonal and both triangles counted; median NULL: not wanted. X should be about the origin: the
- * products cancel. Collective on c. Errors: MIGE_EFAIL (memory), agreed. */
-int kernel_distances(kernel *k, double *median);
-/* K = exp(-K * scale), where it is stored. Local. */
-void kernel_exponential(kernel *k, double scale);
+ * the zeros of the diagonal and both triangles counted; median NULL: not wanted. w2 is the square of the width to
+ * come, or with a median its factor. X should be about the origin: distances are |x|^2 + |y|^2 - 2 x'y, which
+ * cancel. Between rows that are more than a hundred widths out, which are far, they come from differences.
+ * Collective on c. Errors: MIGE_EFAIL (memory), agreed. */
+int kernel_distances(kernel *k, double w2, double *median);
+/* K = exp(-K * scale), where it is stored; sums [M] (NULL: not wanted) = K 1. Collective on c. */
+int kernel_exponential(kernel *k, double scale, double *sums);
 /* Y [M][n] = K V, both the same on every rank, n <= width; scale is that of kernel_exponential. Collective on c. */
 int kernel_multiply(kernel *k, double scale, int n, const double *V, double *Y);
+/* B [M][D] = (diag(K 1) X - K X) * 2 scale, pairs of far rows by differences; V [M][D + 1] is scratch, B has room
+ * for as much. Collective on c. */
+int kernel_pull(kernel *k, double scale, double *V, double *B);
 
 /* out [n][M] = k(q_i, x_j), of points q [n][D] and x [M][D] whose squared norms are given. Local. */
 void kernel_between(int n, const double *q, const double *q_norms, int M, const double *x, const double *x_norms,
@@ -67,9 +75,14 @@ void kernel_between(int n, const double *q, const double *q_norms, int M, const 
 
 /* x[i] = exp(-x[i] * scale), vectorised. */
 void kernel_exp(size_t n, double scale, double *x);
-/* x[i] = exp(-scale d2), d2 = x[i] + rows[i] + col not below 0: a column of -2 x'y to one of a Gram matrix. */
-void kernel_exp_single(int n, float scale, const float *rows, float col, float *x);
+/* x[i] = exp(-scale d2) - u[i] ucol, d2 = x[i] + rows[i] + col not below 0: a column of -2 x'y to one of a Gram
+ * matrix, without a part of rank one. */
+void kernel_exp_single(int n, float scale, const float *rows, float col, const float *u, float ucol, float *x);
 /* norms[i] = |x_i|^2, x [n][D]. */
 void kernel_norms(int n, int D, const double *x, double *norms);
+/* Rows are far whose squared norm is above this. */
+double kernel_far(double scale);
+/* |x - y|^2 from differences. */
+double kernel_distance2(int D, const double *x, const double *y);
 
 #endif

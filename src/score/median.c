@@ -2,6 +2,9 @@
 #include "mige/error.h"
 #include "mige/rng.h"
 #include "score/kernel.h"
+#ifdef MIGE_AVX512
+#include <immintrin.h>
+#endif
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
@@ -66,20 +69,13 @@ int median_create(int M, double count, mige_pool *pool, median *m) {
     return MIGE_OK;
 }
 
-static double distance2(int D, const double *x, const double *y) {
-    double sum = 0;
-#pragma omp simd reduction(+ : sum)
-    for (int d = 0; d < D; d++) sum += (x[d] - y[d]) * (x[d] - y[d]);
-    return sum;
-}
-
 /* A little wider than the sample says, for rounding. */
 void median_begin(median *m, int D, const double *X) {
     ptrdiff_t n = m->npairs;
     double spread = spread_of(m->npairs);
     ptrdiff_t lo = (ptrdiff_t)((0.5 - spread) * (double)n), hi = (ptrdiff_t)((0.5 + spread) * (double)n);
     for (ptrdiff_t s = 0; s < n; s++)
-        m->sample[s] = distance2(D, X + m->pairs[2 * s] * (size_t)D, X + m->pairs[2 * s + 1] * (size_t)D);
+        m->sample[s] = kernel_distance2(D, X + m->pairs[2 * s] * (size_t)D, X + m->pairs[2 * s + 1] * (size_t)D);
     quickselect(m->sample, n, lo);
     m->lo = m->sample[lo] * (1 - 1e-12);
     quickselect(m->sample + lo, n - lo, hi - lo);
@@ -89,42 +85,39 @@ void median_begin(median *m, int D, const double *X) {
     m->full = 0;
 }
 
-/* Runs of x from x[from] on: *below counts those below lo. Stops before a run that has some between lo and hi, and
- * before what is less than a run. */
-enum { RUN = 8 };
-MIGE_CLONES static int skip_runs(int n, int from, const double *x, double lo, double hi, double *below) {
-    int64_t sum = 0;
-    for (; from + RUN <= n; from += RUN) {
-        int64_t less = 0, up_to = 0;
-#pragma omp simd reduction(+ : less, up_to)
-        for (int i = 0; i < RUN; i++) {
-            less += x[from + i] < lo;
-            up_to += x[from + i] <= hi;
-        }
-        if (less != up_to) break;
-        sum += less;
+/* As long as there is room for EIGHT more; the result is how many were looked at. */
+enum { EIGHT = 8 };
+#ifdef MIGE_AVX512
+MIGE_AVX512 static int add_eights(median *m, int n, const double *d2) {
+    __m512d lo = _mm512_set1_pd(m->lo), hi = _mm512_set1_pd(m->hi);
+    int64_t below = 0;
+    int i = 0;
+    for (; i + EIGHT <= n && m->n + EIGHT <= m->room; i += EIGHT) { /* what is outside is written over */
+        __m512d x = _mm512_loadu_pd(d2 + i);
+        __mmask8 less = _mm512_cmp_pd_mask(x, lo, _CMP_LT_OQ), up_to = _mm512_cmp_pd_mask(x, hi, _CMP_LE_OQ);
+        _mm512_storeu_pd(m->inside + m->n, _mm512_maskz_compress_pd(up_to & ~less, x));
+        m->n += (size_t)__builtin_popcount(up_to & ~less);
+        below += __builtin_popcount(less);
     }
-    *below += (double)sum;
-    return from;
+    m->below += (double)below;
+    return i;
 }
+#endif
 
 void median_add(void *of, int n, const double *d2) {
     median *m = of;
-    for (int from = 0; from < n;) {
-        from = skip_runs(n, from, d2, m->lo, m->hi, &m->below);
-        if (from == n) break;
-        int end = from + RUN < n ? from + RUN : n, less = 0;
-        if (m->n + RUN > m->room) {
-            m->full = 1;
-            return;
-        }
-        for (; from < end; from++) { /* no branch: what is outside is written over */
-            m->inside[m->n] = d2[from];
-            m->n += d2[from] >= m->lo && d2[from] <= m->hi;
-            less += d2[from] < m->lo;
-        }
-        m->below += less;
+    int64_t below = 0;
+    int i = 0;
+#ifdef MIGE_AVX512
+    if (__builtin_cpu_supports("avx512f")) i = add_eights(m, n, d2);
+#endif
+    for (; i < n && m->n < m->room; i++) { /* no branch: what is outside is written over */
+        m->inside[m->n] = d2[i];
+        m->n += d2[i] >= m->lo && d2[i] <= m->hi;
+        below += d2[i] < m->lo;
     }
+    m->full |= i < n;
+    m->below += (double)below;
 }
 
 /* 63 bits of a positive double in 7 digits of 9: positive doubles are ordered as their bits are. */

@@ -97,6 +97,17 @@ static int create_maps(mige_mi *m, const mige_score_options *o) {
                                       MIGE_BLOCK(m->cross, d * d)));
 }
 
+/* Uncalibrated columns do not need each other: those of variables without a gradient are left out. */
+static void want(mige_mi *m, const mige_score_options *o) {
+    for (int i = 0; i < m->n && !o->calibrate; i++) {
+        const variable *a = &m->var[m->problem[i].of[0]], *b = &m->var[m->problem[i].of[1]];
+        mige_problem *p = mige_problems_get(m->problems, i);
+        if (m->problem[i].n == 1 || !(a->gradient || b->gradient)) continue;
+        if (!a->gradient) p->first = a->dim;
+        p->wanted = (a->gradient ? a->dim : 0) + (b->gradient ? b->dim : 0);
+    }
+}
+
 static void dims_of(const mige_mi *m, int dims[2 * MOST]) {
     for (int i = 0; i < m->n; i++) dims[i] = m->problem[i].dim;
 }
@@ -111,6 +122,7 @@ int mige_mi_create(const mige_comm *c, int M, int nvars, const mige_mi_variable 
     int err = list(m, nvars, vars, npairs, pairs);
     dims_of(m, dims);
     if (!err) err = mige_problems_create(c, M, m->n, dims, o, &m->problems);
+    if (!err) want(m, o);
     if (!err) err = create_maps(m, o);
     if (err) mige_mi_destroy(&m);
     *out = m;
@@ -162,17 +174,18 @@ static const double *predict(mige_mi *m, const variable *v, const variable *o) {
 static void add(mige_mi *m, int i, int k, double *dx) {
     const problem *p = &m->problem[i];
     const variable *v = &m->var[p->of[k]];
-    const double *from = mige_problems_get(m->problems, i)->scores + (k ? m->var[p->of[0]].dim : 0);
+    const mige_problem *r = mige_problems_get(m->problems, i);
+    const double *from = r->scores + ((k ? m->var[p->of[0]].dim : 0) - r->first);
     double factor = (p->n == 2 ? 1. : -v->pairs) / m->M; /* its own entropy is part of each information */
-    size_t M = (size_t)m->M, D = (size_t)v->dim, stride = (size_t)p->dim;
+    size_t M = (size_t)m->M, D = (size_t)v->dim, stride = (size_t)r->wanted;
     if (m->radial) {
-        for (size_t r = 0; r < M; r++) memcpy(m->part + r * D, from + r * stride, D * sizeof *from);
+        for (size_t j = 0; j < M; j++) memcpy(m->part + j * D, from + j * stride, D * sizeof *from);
         radial_correct(m->M, v->dim, v->mapped, p->n == 2 ? predict(m, v, &m->var[p->of[!k]]) : NULL, m->part);
         from = m->part;
         stride = D;
     }
-    for (size_t r = 0; r < M; r++)
-        for (size_t d = 0; d < D; d++) dx[r * D + d] += factor * from[r * stride + d];
+    for (size_t j = 0; j < M; j++)
+        for (size_t d = 0; d < D; d++) dx[j * D + d] += factor * from[j * stride + d];
 }
 
 /* gradients of mapped variables become those of the variables. */
@@ -210,16 +223,17 @@ int mige_mi_num_problems(const mige_mi *m) {
     return m->n;
 }
 
-/* -(1/D) mean of s(x)'(x - mean): Stein's identity says 1. */
+/* -(1/D) mean of s(x)'(x - mean), over the D columns that are wanted: Stein's identity says 1. */
 static double stein_share(const mige_mi *m, int i) {
-    const double *x = mige_problems_get(m->problems, i)->input, *s = mige_problems_get(m->problems, i)->scores;
-    size_t D = (size_t)m->problem[i].dim, M = (size_t)m->M;
+    const mige_problem *p = mige_problems_get(m->problems, i);
+    const double *x = p->input + p->first, *s = p->scores;
+    size_t D = (size_t)p->wanted, M = (size_t)m->M, dim = (size_t)p->dim;
     double total = 0;
     for (size_t d = 0; d < D; d++) {
         double xs = 0, sx = 0, ss = 0;
         for (size_t r = 0; r < M; r++) {
-            xs += x[r * D + d] * s[r * D + d];
-            sx += x[r * D + d];
+            xs += x[r * dim + d] * s[r * D + d];
+            sx += x[r * dim + d];
             ss += s[r * D + d];
         }
         total += xs - sx * ss / (double)M;

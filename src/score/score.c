@@ -18,7 +18,7 @@ const mige_estimator_facts *mige_estimator_get(enum mige_estimator e) {
 
 mige_score_options mige_score_defaults(void) {
     return (mige_score_options){.eigen = mige_eigen_defaults(),
-                                .stein = {.eta = 0.01, .iterations = 3, .tolerance = 1e-8},
+                                .stein = {.eta = 0.01, .iterations = 3, .tolerance = 1e-4},
                                 .ssm = {2000, 256, 1e-3},
                                 .width_scale = 1,
                                 .seed = 1};
@@ -60,7 +60,7 @@ static int take_memory(const mige_comm *c, int M, int D, const mige_score_option
     MIGE_TRY(mige_score_check(M, D, o));
     MIGE_TRY(mige_alloc(1, sizeof **out, out));
     mige_score *s = *out;
-    *s = (mige_score){.c = c, .ops = table[o->estimator], .o = *o, .M = M, .D = D};
+    *s = (mige_score){.c = c, .ops = table[o->estimator], .o = *o, .M = M, .D = D, .wanted = D};
     MIGE_TRY(mige_pool_alloc(&s->pool, s->ops->size, 1, &s->self));
     MIGE_TRY(MIGE_TAKE(&s->pool, MIGE_BLOCK(s->X, m * d), MIGE_BLOCK(s->shift, d)));
     if (!o->calibrate) return MIGE_OK;
@@ -83,6 +83,16 @@ void mige_score_destroy(mige_score **out) {
     mige_pool_free(&s->pool);
     free(s);
     *out = NULL;
+}
+
+void mige_score_want(mige_score *s, int first, int wanted) {
+    s->first = first;
+    s->wanted = wanted;
+}
+
+void score_take_wanted(const mige_score *s, double *rows) {
+    size_t D = (size_t)s->D, n = (size_t)s->wanted, M = (size_t)s->M;
+    for (size_t m = 0; n < D && m < M; m++) memmove(rows + m * n, rows + m * D + s->first, n * sizeof *rows);
 }
 
 /* v [n][D]: each dimension sorted by itself, by exchanges of neighbours (odd and even in turn), in all dimensions
@@ -133,7 +143,7 @@ static int check_norms(const mige_score *s) {
 }
 
 static int check_scores(const mige_score *s, size_t n, const double *S) {
-    MIGE_CHECK(!mige_not_finite(n * (size_t)s->D, S), MIGE_ENUMERIC,
+    MIGE_CHECK(!mige_not_finite(n, S), MIGE_ENUMERIC,
                "score: not finite, with J %d and width %g (fewer eigenvalues may help)", s->info.pairs.J,
                s->info.width);
     return MIGE_OK;
@@ -157,19 +167,20 @@ int mige_score_samples(mige_score *s, const double *X, double *S) {
     centre(s, X);
     MIGE_TRY(mige_agree(s->c, check_norms(s)));
     MIGE_TRY(s->ops->samples(s, X, S));
-    MIGE_TRY(mige_agree(s->c, check_scores(s, (size_t)s->M, S)));
+    MIGE_TRY(mige_agree(s->c, check_scores(s, (size_t)s->M * (size_t)s->wanted, S)));
     MIGE_TRY(calibrate(s, S));
     s->solved = 1;
     return MIGE_OK;
 }
 
 int mige_score_points(mige_score *s, int Q, const double *P, double *S) {
-    MIGE_CHECK(s->solved, MIGE_EUSAGE, "score: scores at points come after those of samples");
+    MIGE_CHECK(s->solved && s->wanted == s->D, MIGE_EUSAGE,
+               "score: scores at points come after those of samples, of all columns");
     MIGE_TRY(mige_agree(s->c, score_check_rows(Q, s->D, P, "point")));
     MIGE_TRY(s->ops->points(s, Q, P, S));
     for (int from = 0; s->o.calibrate && s->M > 1 && from < Q; from += s->M)
         calibrate_apply(Q - from < s->M ? Q - from : s->M, s->D, s->A, S + (size_t)from * (size_t)s->D, s->work);
-    return mige_agree(s->c, check_scores(s, (size_t)Q, S));
+    return mige_agree(s->c, check_scores(s, (size_t)Q * (size_t)s->D, S));
 }
 
 int mige_score_hessian(mige_score *s, int Q, const double *P, double *H) {

@@ -14,11 +14,12 @@ struct mige_score {
     void *self;     /* the estimator's own */
     mige_pool pool; /* its memory, and what is below */
     mige_score_info info;
-    int solved;       /* there are scores */
-    double *X;        /* [M][D] the samples, centred */
-    double *shift;    /* [D] the point subtracted */
-    double *A, *work; /* calibration: [D][D], its scratch [max(M, D + 2)][D] */
-    int *pivots;      /* [D] */
+    int solved;        /* there are scores */
+    int first, wanted; /* the columns whose scores are wanted */
+    double *X;         /* [M][D] the samples, centred */
+    double *shift;     /* [D] the point subtracted */
+    double *A, *work;  /* calibration: [D][D], its scratch [max(M, D + 2)][D] */
+    int *pivots;       /* [D] */
 };
 
 /* An estimator. What a function needs beside the estimator's own is in s. Those that take s are collective and
@@ -31,7 +32,7 @@ typedef struct estimator_ops {
     mige_score_plan (*plan)(int M, int D, int ranks, const mige_score_options *o); /* bytes beside mige_score's */
     int (*create)(mige_score *s);
     void (*destroy)(void *self); /* what is not in s->pool, after any part of create; NULL: all is */
-    /* Before calibration; X [M][D] as they came. May fill in s->info. */
+    /* Before calibration; X [M][D] as they came, S [M][wanted], with room for [M][D]. May fill in s->info. */
     int (*samples)(mige_score *s, const double *X, double *S);
     int (*points)(mige_score *s, int Q, const double *P, double *S);
     int (*hessian)(mige_score *s, int Q, const double *P, double *H); /* calibrated; NULL: has none */
@@ -42,6 +43,9 @@ MIGE_ESTIMATOR_ROWS(ESTIMATOR_OPS)
 
 /* A sample or point that is not finite: MIGE_EINPUT naming its row. */
 int score_check_rows(int n, int D, const double *X, const char *what);
+
+/* Rows [M][D] become [M][wanted], in place. */
+void score_take_wanted(const mige_score *s, double *rows);
 
 /* Calibration of estimated scores by Stein's identity, E[s(x) (x - mu)'] = -I, which holds for every density that
  * vanishes at infinity and which kernel estimates, being shrunk, miss. */
@@ -74,32 +78,35 @@ typedef struct {
 int gram_create(mige_score *s, const mige_matrix *K, gram *g);
 /* Without C; `gathered` and `columns` as of kernel_bytes. */
 double gram_bytes(int M, int D, double gathered, double columns, int stored);
-/* K with its width, and B = (diag(K 1) X - K X) / w^2. Collective; errors agreed. */
+/* K with its width; sums [M] = K 1 (NULL: not wanted). Collective; errors agreed. */
+int gram_kernel(mige_score *s, gram *g, double *sums);
+/* The same, and B = (diag(K 1) X - K X) / w^2. */
 int gram_make(mige_score *s, gram *g);
-/* S [Q][D] = -k(P,X) C, then add (NULL: nothing) on pieces of n points: their k [n][M], place q [n][D] and scores.
- * Collective; errors agreed. */
-typedef void (*gram_add_fn)(const mige_score *s, int n, const double *k, const double *q, double *S);
+/* S [Q][D] = -k(P,X) C, then add (NULL: nothing) on pieces of n points: their k [n][M], its own from now on, place
+ * q [n][D] and scores. Collective; errors agreed. */
+typedef void (*gram_add_fn)(const mige_score *s, int n, double *k, const double *q, double *S);
 int gram_points(mige_score *s, const gram *g, gram_add_fn add, int Q, const double *P, double *S);
 /* H [Q][D] = the d-th derivatives of the d-th scores (alpha k(q,X) C - beta b(q)) A, A the calibration, beta >= 0.
  * Collective; errors agreed. */
 int gram_hessian(const mige_score *s, const gram *g, double alpha, double beta, int Q, const double *P, double *H);
 
-/* (K + eta I)^-1 for several right-hand sides by conjugate gradients, K made again in each product and never
- * stored. The preconditioner is Nystroem's: K ~ k(X,L) k(L,L)^-1 k(L,X) of r landmarks L among the samples, plus
- * eta I, inverted by Woodbury's formula (Rudi, Carratino, Rosasco 2017). */
+/* (K + eta I)^-1 for several right-hand sides by conjugate gradients, K made again in each product, in single
+ * precision, and never stored; residuals that decide are made in double, and where single precision gets no further
+ * all is. The preconditioner is Nystroem's (score/nystroem.h). */
 typedef struct cg cg;
 
-/* Memory for samples in D dimensions and as many right-hand sides; K gives the panels' places. Not collective.
- * Errors: MIGE_EFAIL (memory). */
+/* Memory for samples in D dimensions and as many right-hand sides, from the pool; K gives the panels' places.
+ * Collective on c. Errors, agreed: MIGE_EFAIL (memory). */
 int cg_create(const mige_comm *c, const mige_matrix *K, int D, mige_pool *pool, cg **s);
+void cg_destroy(cg *s);
 double cg_bytes(int M, int D, int ranks);
-double cg_flops(int M, int D); /* of cg_prepare, over all ranks */
 /* The preconditioner for samples X [M][D], kernel exp(-scale |x - y|^2). Collective. Errors, agreed: MIGE_ENUMERIC.
  */
 int cg_prepare(cg *s, const double *X, double scale, double eta);
-/* B [M][D], the same on every rank <- (K + eta I)^-1 B. Stops when the preconditioned residual, which is about the
- * error, is below tolerance times the solution, column by column, of this solve or, unless `first`, of the last
- * first one. Collective. Errors, agreed: MIGE_ENUMERIC when it does not converge. */
+/* B [M][D], the same on every rank <- (K + eta I)^-1 B. Unless `first`, B must be eta times what the last call
+ * gave. Stops when the error, as the preconditioned residual tells it, is below tolerance times the solution,
+ * column by column, of the last first one. An error that stays above that, but small, is warned of. Collective.
+ * Errors, agreed: MIGE_ENUMERIC when it does not converge. */
 int cg_solve(cg *s, kernel *k, double tolerance, int first, double *B);
 
 #endif

@@ -36,7 +36,7 @@ static void destroy(void *self) {
 static int samples(mige_score *s, const double *X, double *S) {
     ssge *e = s->self;
     mige_eigenpairs *pairs = &s->info.pairs;
-    double M = s->M, D = s->D;
+    double M = s->M;
     (void)X;
     e->has_C = 0;
     MIGE_TRY(gram_make(s, &e->gram));
@@ -45,10 +45,11 @@ static int samples(mige_score *s, const double *X, double *S) {
     mige_clock_stop(MIGE_PHASE_EIGEN, pairs->flops / s->c->size);
     mige_options_choice(MIGE_SOLVERS, (int)pairs->solver, s->info.solver, sizeof s->info.solver);
     mige_clock_start(MIGE_PHASE_APPLY);
-    MIGE_TRY(mige_eigen_apply(e->eigen, 1, s->D, e->gram.B, S));
+    score_take_wanted(s, e->gram.B);
+    MIGE_TRY(mige_eigen_apply(e->eigen, 1, s->wanted, e->gram.B, S));
     double J = pairs->U ? pairs->J : M; /* the filter's products are with all of Q */
-    mige_clock_stop(MIGE_PHASE_APPLY, 4 * M * D * J / s->c->size);
-    for (size_t i = 0; i < (size_t)s->M * (size_t)s->D; i++) S[i] = -S[i];
+    mige_clock_stop(MIGE_PHASE_APPLY, 4 * M * s->wanted * J / s->c->size);
+    for (size_t i = 0; i < (size_t)s->M * (size_t)s->wanted; i++) S[i] = -S[i];
     return MIGE_OK;
 }
 

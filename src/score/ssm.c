@@ -401,7 +401,9 @@ static int samples(mige_score *score, const double *X, double *S) {
     int err = c->rank == 0 ? train(s, X) : MIGE_OK;
     if (!err && c->rank == 0) evaluate(s, s->M, X, S);
     strcpy(score->info.solver, "network");
-    return share(c, (size_t)s->M * (size_t)s->D, err, S);
+    MIGE_TRY(share(c, (size_t)s->M * (size_t)s->D, err, S));
+    score_take_wanted(score, S);
+    return MIGE_OK;
 }
 
 static int points(mige_score *score, int Q, const double *P, double *S) {

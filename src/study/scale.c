@@ -3,7 +3,6 @@
 #include "mige/blas.h"
 #include "mige/clock.h"
 #include "mige/error.h"
-#include "mige/io.h"
 #include "mige/log.h"
 #include "mige/mi.h"
 #include "study/truth.h"
@@ -180,7 +179,7 @@ static int restore(scale *s) {
     const mige_comm *c = s->study->c;
     const char *output = s->study->output;
     int resume = s->study->resume, err = MIGE_OK;
-    if (c->rank == 0) err = resume ? scale_restore(s) : mige_file_try(output);
+    if (c->rank == 0 && resume) err = scale_restore(s);
     MIGE_TRY(mige_agree(c, err));
     MIGE_TRY(mige_bcast(c, 0, &s->ncases, sizeof s->ncases));
     if (!s->cases) err = scale_take_room(s);

@@ -2,7 +2,6 @@
 #include "study/toy.h"
 #include "mige/clock.h"
 #include "mige/error.h"
-#include "mige/io.h"
 #include "mige/log.h"
 #include "mige/rng.h"
 #include "study/study.h"
@@ -190,11 +189,7 @@ static int restore(work *w) {
     const mige_comm *c = w->t.study->c;
     const char *output = w->t.study->output;
     int found = 0, err = MIGE_OK;
-    if (w->t.study->resume) {
-        if (c->rank == 0) err = toy_restore(&w->t, &found);
-    } else if (c->rank == 0) {
-        err = mige_file_try(output);
-    }
+    if (w->t.study->resume && c->rank == 0) err = toy_restore(&w->t, &found);
     MIGE_TRY(mige_agree(c, err));
     MIGE_TRY(mige_bcast(c, 0, w->t.values[0], VALUES * (size_t)w->t.ncells * sizeof(double)));
     int64_t done = 0;

@@ -246,7 +246,12 @@ int truth_grid(const char *text, const char *otherwise, int *n, double **rho) {
                "--rho: \"%s\" is not A:B:N (for example -0.8:0.8:32)", text);
     MIGE_CHECK(fabs(a) < 1 && fabs(b) < 1, MIGE_EUSAGE, "--rho: %s: correlations must lie between -1 and 1", text);
     MIGE_CHECK(count >= 1 && count <= 100000, MIGE_EUSAGE, "--rho: %s: %ld points (1 to 100000)", text, count);
-    MIGE_CHECK(count == 1 || a != b, MIGE_EUSAGE, "--rho: %s: %ld points at one place", text, count);
+    MIGE_CHECK((count == 1) == (a == b), MIGE_EUSAGE, "--rho: %s: %ld points %s", text, count,
+               a == b ? "at one place" : "cannot have two ends");
+    MIGE_CHECK(
+        fabs(a) > 1e-100 || fabs(b) > 1e-100, MIGE_EUSAGE,
+        "--rho: %s: where it is 0 the true gradient is 0, and no error is relative to it (take another, too)",
+        text);
     MIGE_TRY(mige_alloc((size_t)count, sizeof **rho, rho));
     *n = (int)count;
     for (int i = 0; i < *n; i++) (*rho)[i] = *n > 1 ? a + (b - a) * i / (*n - 1) : a;

@@ -3,6 +3,7 @@
 #include "mige/error.h"
 #include "mige/io.h"
 #include "mige/log.h"
+#include "train/interval.h"
 #include "train/run.h"
 #include "train/saver.h"
 #include "train/stop.h"
@@ -15,7 +16,7 @@
 #include <unistd.h>
 
 enum { METRICS_EVERY_SECONDS = 10 };
-enum { TRAIN, TEST, TABLES }; /* of the metrics */
+enum { TRAIN, INTERVAL, TEST, TABLES }; /* of the metrics */
 
 static const mige_series test_series[] = {
     {"error", "percent", "test images whose class is not the likeliest; averaged weights, mean over draws"}};
@@ -26,6 +27,7 @@ typedef struct {
     const train_options *o;
     train_plan plan;
     trainer t;
+    interval interval;
     mige_metrics *metrics; /* rank 0 */
     saver *saver;          /* rank 0 */
     int lock;              /* rank 0: of the folder */
@@ -40,11 +42,12 @@ typedef struct {
     double error;                 /* the newest test error, percent; NaN: none yet */
 } training;
 
-/* What the trajectory depends on, the options and the number of images, as INI text. */
+/* What the trajectory depends on, the options and the data, as INI text. */
 static int describe_trajectory(training *r) {
-    char *text, *whole;
+    char *text, *whole, data[TRAIN_DATA_TEXT];
+    train_data_text(r->q->data, data);
     MIGE_TRY(mige_options_config(r->q->given.table, r->q->given.command, r->q->given.config, &text));
-    int n = asprintf(&whole, "%simages = %lld\n", text, (long long)r->q->data->train.n);
+    int n = asprintf(&whole, "%s%s", text, data);
     free(text);
     MIGE_CHECK(n >= 0, MIGE_EFAIL, "memory: no room for the configuration");
     r->trajectory = whole;
@@ -58,7 +61,14 @@ static int check_trajectory(void *ctx, const char *path, const char *trajectory)
     mige_options_find(r->trajectory, "images", ours);
     MIGE_CHECK(!strcmp(theirs, ours), MIGE_EINPUT, "data: %s has %s training images, this command's %s (%s)", path,
                theirs, ours, r->q->other_run);
-    return mige_options_same(&r->q->given, path, trajectory, r->q->other_run) ? MIGE_EINPUT : MIGE_OK;
+    MIGE_TRY(train_data_same(r->q->data, r->o->data, path, trajectory, r->o->other_data, r->q->other_data));
+    char *whole; /* runs of earlier versions do not name their precision */
+    mige_options_find(trajectory, "precision", theirs);
+    int n = asprintf(&whole, "%s%s", trajectory, *theirs ? "" : "precision = float\n");
+    MIGE_CHECK(n >= 0, MIGE_EFAIL, "memory: no room for the configuration");
+    int err = mige_options_same(&r->q->given, path, whole, r->q->other_run) ? MIGE_EINPUT : MIGE_OK;
+    free(whole);
+    return err;
 }
 
 static mige_checkpoint checkpoint_of(training *r) {
@@ -151,6 +161,11 @@ static int meet(training *r, boundary *b) {
     return mige_max(r->c, (double *)b, 3);
 }
 
+static int record_interval(training *r) {
+    MIGE_TRY(interval_measure(&r->t, &r->interval));
+    return record(r, INTERVAL, r->interval.values);
+}
+
 static int last_checkpoint(training *r, int periodic) {
     if (r->saved != r->step) checkpoint(r, periodic);
     return finish_saving(r);
@@ -163,19 +178,38 @@ static int stop(training *r, int reason, int periodic) {
     return mige_agree(r->c, MIGE_ESTOPPED);
 }
 
+/* The terms' values, by their series: "z J 52 w 3.1" of a score, "bound 0.53" of others. */
+static void describe_terms(const trainer *t, FILE *f) {
+    for (int i = FIXED; i < t->nseries; i++) {
+        const char *name = t->series[i].name, *of = strrchr(name, '_');
+        double v = t->values[i];
+        if (of && !strcmp(of, "_eigen"))
+            fprintf(f, v > 0 ? "  %.*s J %.0f" : "  %.*s", (int)(of - name), name, v);
+        else if (of && !strcmp(of, "_width"))
+            fprintf(f, " w %.3g", v);
+        else if (!of || (strcmp(of, "_stein") != 0 && strcmp(of, "_score") != 0))
+            fprintf(f, "  %s %.3g%s", name, v, !strcmp(t->series[i].units, "percent") ? " %" : "");
+    }
+}
+
 static void show(const training *r) {
-    char text[128], test[32] = "";
+    char text[512] = "";
     const double *v = r->t.values;
     if (!mige_progress_due((long)r->step)) return;
-    if (!isnan(r->error)) snprintf(test, sizeof test, "  test error %.2f %%", r->error);
-    snprintf(text, sizeof text, "loss %.4g  |g| %.3g  %.0f images/s%s", v[LOSS], v[GRADIENT_NORM], v[SPEED], test);
+    FILE *f = fmemopen(text, sizeof text, "w");
+    if (!f) return;
+    fprintf(f, "epoch %.3g  loss %.4g  |g| %.3g  %.0f images/s", v[EPOCH], v[LOSS], v[GRADIENT_NORM], v[SPEED]);
+    if (!isnan(r->error)) fprintf(f, "  test error %.2f %%", r->error);
+    describe_terms(&r->t, f);
+    fclose(f);
     mige_progress_update((long)r->step, text);
 }
 
 /* At the end of every so many epochs, and of the training. */
 static int test_if_due(training *r) {
     int64_t every = r->o->test_every * (r->q->data->train.n / r->plan.batch);
-    if (r->o->task != TASK_IB || !every || (r->step % every && r->step != r->last)) return MIGE_OK;
+    if (r->o->task != TASK_IB || !every || !r->q->data->test.labels || (r->step % every && r->step != r->last))
+        return MIGE_OK;
     MIGE_TRY(trainer_test(&r->t, &r->error));
     return record(r, TEST, &r->error);
 }
@@ -186,10 +220,12 @@ static int loop(training *r) {
         MIGE_TRY(trainer_step(&r->t, r->step + 1));
         r->step++;
         MIGE_TRY(record(r, TRAIN, r->t.values));
-        MIGE_TRY(test_if_due(r));
-        show(r);
         MIGE_TRY(meet(r, &b));
         int periodic = b.checkpoint > 0 || (r->every_steps && r->step % r->every_steps == 0);
+        if (periodic || b.flush > 0 || b.stop > 0 || r->step == r->last)
+            MIGE_TRY(record_interval(r)); /* a test would leave its own codes */
+        MIGE_TRY(test_if_due(r));
+        show(r);
         if (r->step < r->last && b.stop > 0) return stop(r, (int)b.stop, periodic);
         if (periodic)
             checkpoint(r, 1);
@@ -229,7 +265,8 @@ static int take_folder(training *r) {
 }
 
 static int write_synced(const char *path, const char *text) {
-    FILE *f = fopen(path, "w");
+    unlink(path); /* what an earlier death left, or is no file */
+    FILE *f = fopen(path, "wx");
     if (!f) return -1;
     int good = fputs(text, f) >= 0 && fflush(f) == 0 && fsync(fileno(f)) == 0;
     return fclose(f) == 0 && good ? 0 : -1;
@@ -237,12 +274,15 @@ static int write_synced(const char *path, const char *text) {
 
 static int write_config(const training *r) {
     const mige_options_given *g = &r->q->given;
-    char path[MIGE_OPT_TEXT_SIZE], part[MIGE_OPT_TEXT_SIZE], *text;
+    char path[MIGE_OPT_TEXT_SIZE], part[MIGE_OPT_TEXT_SIZE], *text, *target;
     MIGE_TRY(mige_run_path(r->o->out, "config.ini", path));
     MIGE_TRY(mige_run_path(r->o->out, "config.ini.part", part));
-    MIGE_TRY(mige_options_config(g->table, g->command, g->config, &text));
-    int good = write_synced(part, text) == 0 && rename(part, path) == 0;
+    MIGE_TRY(mige_output_target(path, &target));
+    int err = mige_options_config(g->table, g->command, g->config, &text);
+    int good = !err && write_synced(part, text) == 0 && rename(part, target) == 0;
     if (!good) unlink(part);
+    free(target);
+    MIGE_TRY(err);
     free(text);
     MIGE_CHECK(good, MIGE_EOUTPUT, "%s: could not be written (check space and permission)", path);
     return MIGE_OK;
@@ -251,11 +291,12 @@ static int write_config(const training *r) {
 /* On rank 0. */
 static int create_writers(training *r) {
     char path[MIGE_OPT_TEXT_SIZE];
-    const mige_metrics_table tables[TABLES] = {
-        [TRAIN] = {"train", r->t.nseries, r->t.series}, [TEST] = {"test", 1, test_series}};
+    const mige_metrics_table tables[TABLES] = {[TRAIN] = {"train", r->t.nseries, r->t.series},
+                                               [INTERVAL] = {"interval", r->interval.n, r->interval.series},
+                                               [TEST] = {"test", 1, test_series}};
     mige_checkpoint like = checkpoint_of(r);
     MIGE_TRY(mige_run_path(r->o->out, "metrics.h5", path));
-    MIGE_TRY(mige_metrics_create(path, r->o->task == TASK_IB ? TABLES : 1, tables, &r->metrics));
+    MIGE_TRY(mige_metrics_create(path, r->o->task == TASK_IB ? TABLES : TEST, tables, &r->metrics));
     return saver_create(r->o->out, r->metrics, &like, &r->saver);
 }
 
@@ -296,9 +337,12 @@ static int say_plan(training *r) {
         snprintf(where, sizeof where, " of two views (%.200s)", *o->augment ? o->augment : "not augmented");
     else if (o->task == TASK_INFOMAX)
         snprintf(where, sizeof where, ", circumstance %.20s", circumstance);
-    mige_say("train: %lld images of %d x %d x %d, %lld steps of %lld images (%.4g epochs), %d ranks x %d threads",
+    mige_say("train: %lld images of %d x %d x %d, %lld steps of %lld images (%.4g epochs), %d ranks x %d threads, "
+             "%s%s",
              (long long)d->train.n, d->c, d->h, d->w, (long long)r->last, (long long)o->batch,
-             (double)r->last / (double)per_epoch, r->c->size, r->q->threads);
+             (double)r->last / (double)per_epoch, r->c->size, r->q->threads,
+             o->precision == PRECISION_BFLOAT16 ? "bfloat16 by " : "float",
+             o->precision == PRECISION_BFLOAT16 ? mige_bfloat16_kernel() : "");
     mige_say("train: objective %s%s, encoder %s, code %lld, about %.3g MB a rank, into %s", r->plan.objective->name,
              where, o->encoder, (long long)o->code, train_plan_bytes(&r->plan, (int)o->batch) / 1e6,
              *o->out ? o->out : "(nowhere)");
@@ -340,9 +384,11 @@ int train_run(const train_request *q) {
     if (!err) err = say_plan(&r);
     if (!err && !q->memory.dry_run) {
         err = trainer_create(q->c, &r.plan, q->checks, &r.t);
+        if (!err) err = mige_agree(q->c, interval_create(&r.plan, &r.interval));
         if (!err) err = train(&r);
         saver_destroy(&r.saver);
         mige_metrics_destroy(&r.metrics);
+        interval_destroy(&r.interval);
         trainer_destroy(&r.t);
         free(r.trajectory);
         mige_unlock_folder(r.lock);

@@ -1,5 +1,7 @@
 /* From options to a plan: what is made, and whether it can be. */
 #include "mige/error.h"
+#include "mige/log.h"
+#include "train/run.h"
 #include "train/term.h"
 #include <stddef.h>
 #include <stdio.h>
@@ -25,6 +27,20 @@ int train_encoder(const train_options *o, mige_shape in, mige_encoder *e) {
     return mige_encoder_create(o->encoder, in, &k, e);
 }
 
+int train_precision(const mige_comm *c, int threads, int *precision) {
+    int slow = !mige_bfloat16_fast();
+    MPI_Allreduce(MPI_IN_PLACE, &slow, 1, MPI_INT, MPI_MAX, c->mpi);
+    if (*precision == PRECISION_AUTO) *precision = slow || threads > 1 ? PRECISION_FLOAT : PRECISION_BFLOAT16;
+    if (*precision != PRECISION_BFLOAT16) return MIGE_OK;
+    if (slow)
+        mige_warn(
+            "bfloat16: not every rank's processor has instructions for it, so that it is emulated, slower than "
+            "float (precision float is faster here)");
+    else if (threads > 1)
+        mige_warn("bfloat16: its products run on one thread a rank (take more ranks and fewer threads)");
+    return MIGE_OK;
+}
+
 train_network train_plan_encoder(const train_plan *p) {
     mige_shape in = {p->data->h, p->data->w, p->data->c};
     return (train_network){"encoder", p->layout.layers, p->layout.n, p->images * p->copies, in};
@@ -33,13 +49,15 @@ train_network train_plan_encoder(const train_plan *p) {
 static int plan_encoder(train_plan *p) {
     train_network w = train_plan_encoder(p);
     MIGE_TRY(train_encoder(p->o, w.in, &p->layout));
-    return mige_net_blueprint(w.in, w.spec, p->layout.n, w.rows, 0, &p->encoder);
+    return mige_net_blueprint(w.in, w.spec, p->layout.n, w.rows, train_net_flags(p->o), &p->encoder);
 }
 
 static int check_rows(const train_plan *p) {
     const train_options *o = p->o;
     long long B = o->batch, n = p->data->train.n;
     MIGE_CHECK(B <= n, MIGE_EUSAGE, "batch: %lld is more than the %lld training images", B, n);
+    MIGE_CHECK(o->task == TASK_INFOMAX || p->data->train.labels, MIGE_EINPUT,
+               "data: there are no labels of the training images, which task ib needs (/train/labels)");
     MIGE_CHECK(p->ranks <= B, MIGE_EUSAGE, "batch: %lld images are too few for %d ranks", B, p->ranks);
     MIGE_CHECK(o->task == TASK_INFOMAX || o->circumstance == CIRCUMSTANCE_I, MIGE_EUSAGE,
                "circumstance: task ib has none (leave it out)");

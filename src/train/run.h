@@ -17,9 +17,21 @@ typedef struct {
     mige_memory memory;
     mige_options_given given; /* what config.ini and checkpoints keep */
     /* What the program calls things, for messages: how to go on with a run; what to do about a folder that holds
-     * one, and about one that was begun with other options; the option of the batch. */
-    const char *go_on, *holds_run, *other_run, *batch_option;
+     * one, and about one that was begun with other options, or on other data; the option of the batch. */
+    const char *go_on, *holds_run, *other_run, *other_data, *batch_option;
 } train_request;
+
+/* PRECISION_AUTO becomes bfloat16 where every rank's processor has instructions for it and ranks have one
+ * thread, else float; warns where bfloat16 is asked for and will be slow. Collective. */
+int train_precision(const mige_comm *c, int threads, int *precision);
+
+/* What is kept of the data with a checkpoint, as INI text; and whether such a text is of these data, from the file
+ * `data`. MIGE_EINPUT, with the advice, if not; where it is `allowed`, that is said, but for images of another
+ * size. Not collective. */
+enum { TRAIN_DATA_TEXT = 256 };
+void train_data_text(const mige_data *d, char text[TRAIN_DATA_TEXT]);
+int train_data_same(const mige_data *d, const char *data, const char *trained, const char *text, int allowed,
+                    const char *advice);
 
 /* Collective. Errors, agreed: MIGE_EUSAGE, MIGE_EINPUT, MIGE_ENUMERIC (the last good checkpoint is kept),
  * MIGE_EOUTPUT, MIGE_ESTOPPED. */

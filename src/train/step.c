@@ -30,7 +30,7 @@ static void load_batch(trainer *t) {
     } else {
         mige_data_load(t->data, &t->data->train, mine, count, t->x, NULL);
     }
-    for (int i = 0; i < count; i++) t->labels[i] = t->data->train.labels[mine[i]];
+    for (int i = 0; t->data->train.labels && i < count; i++) t->labels[i] = t->data->train.labels[mine[i]];
     if (p->copies > views) trainer_spread_copies(count, p->copies, (size_t)mige_net_size(t->encoder, -1), t->x);
 }
 

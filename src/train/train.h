@@ -7,6 +7,7 @@
 #include "mige/augment.h"
 #include "mige/comm.h"
 #include "mige/data.h"
+#include "mige/error.h"
 #include "mige/metrics.h"
 #include "mige/mi.h"
 #include "train/model.h"
@@ -51,6 +52,11 @@ typedef struct {
 
 /* The encoder of a training, for images of shape `in`. Not collective. Errors: MIGE_EUSAGE. */
 int train_encoder(const train_options *o, mige_shape in, mige_encoder *e);
+
+/* Of mige_net_create, for a network of this precision. */
+static inline int train_net_flags(const train_options *o) {
+    return o->precision == PRECISION_BFLOAT16 ? MIGE_NET_BFLOAT16 : 0;
+}
 
 /* Reads the options and checks them. Not collective. Errors: MIGE_EUSAGE, MIGE_EFAIL. */
 int train_plan_create(const train_options *o, const mige_score_options *score, const mige_data *d, uint64_t seed,

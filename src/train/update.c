@@ -68,9 +68,10 @@ MIGE_CLONES static double squares(size_t n, const float *x) {
     return sum;
 }
 
+enum { PIECE = 1 << 14 };
+
 /* In pieces that stay in cache, in the order of the ranks; over the nodes where there are several. */
 static double reduce_slice(update *u) {
-    enum { PIECE = 1 << 14 };
     float *to = u->grads[0];
     double sum = 0;
     for (size_t at = u->first, end = u->first + u->count; at < end; at += PIECE) {
@@ -94,10 +95,13 @@ static void scale(size_t n, float factor, float *x) {
 }
 
 static void move(update *u, const update_rule *rule, int64_t t, double norm) {
-    size_t f = u->first, n = u->count;
-    if (rule->clip > 0 && norm > rule->clip) scale(n, (float)(rule->clip / norm), u->grads[0] + f);
-    mige_adam_step(&rule->adam, t, n, u->params + f, u->grads[0] + f, u->m + f, u->v + f);
-    if (u->average) follow(n, (float)(1 - rule->average), u->params + f, u->average + f);
+    size_t end = u->first + u->count, n;
+    if (rule->clip > 0 && norm > rule->clip) scale(u->count, (float)(rule->clip / norm), u->grads[0] + u->first);
+    for (size_t at = u->first; at < end; at += n) { /* the average finds the parameters in cache */
+        n = end - at < PIECE ? end - at : PIECE;
+        mige_adam_step(&rule->adam, t, n, u->params + at, u->grads[0] + at, u->m + at, u->v + at);
+        if (u->average) follow(n, (float)(1 - rule->average), u->params + at, u->average + at);
+    }
 }
 
 int update_step(update *u, const update_rule *rule, int64_t t, double *norm) {

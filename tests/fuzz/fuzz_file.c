@@ -9,7 +9,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
         if (!*mige_error()) abort();
         return 0;
     }
-    mige_file_verify(f);
+    mige_file_verify(f, NULL);
     mige_file_close(&f);
     return 0;
 }

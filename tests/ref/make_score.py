@@ -39,6 +39,10 @@ def samples(kind, M, D, salt):
         x[:, D // 2] = 3.25
     if kind == "twins":
         x[M // 2 :] = x[: M - M // 2]
+    if kind == "fill":  # a value that stands for a missing one
+        x[::7, 0] = 1e20
+    if kind == "remote":  # a second cluster
+        x[::7] += 2.0**28
     return x
 
 
@@ -123,6 +127,10 @@ CASES = [
     ("identity", "crooked", 47, 4, 3, {"calibrate": "stein"}),
     ("few", "gauss", 13, 6, 3, {"calibrate": "stein"}),
     ("both", "crooked", 43, 3, 3, {"eta": 0.02, "iterations": 2, "calibrate": "stein"}),
+    ("fill", "fill", 131, 4, 5, {}),
+    ("fill-tikhonov", "fill", 131, 4, 5, {"eta": 0.01, "iterations": 3}),
+    ("remote", "remote", 61, 3, 5, {}),
+    ("remote-tikhonov", "remote", 61, 3, 5, {"eta": 0.01, "iterations": 3}),
 ]
 
 
@@ -137,6 +145,8 @@ def main():
         for salt, (name, kind, M, D, Q, options) in enumerate(CASES, 1):
             x = samples(kind, M, D, salt)
             points = gauss(Q * D, 100 + salt).reshape(Q, D) * 1.25
+            if kind in ("fill", "remote"):
+                points[0] += x[0]
             w, lam, scores, scores_points = estimate(x, points, **options)
             record(out, f"{name}.width", [w])
             record(out, f"{name}.eigenvalues", lam)

@@ -1,29 +1,21 @@
-#!/usr/bin/env python3
 """Draws files of `mige scale`, other ranks, estimators and solvers together: error against M, time against M, time against ranks,
 and a model fitted to the phases, checked on sizes that were not fitted, of what a cluster would need. Writes a picture, and the
 tables in Markdown beside it."""
 import argparse
-import os
-import sys
 
 import h5py
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt  # noqa: E402
-import matplotlib.ticker  # noqa: E402
-import numpy as np  # noqa: E402
-
-import model  # noqa: E402
+import matplotlib.pyplot as plt
+import matplotlib.ticker
+import model
+import numpy as np
+from common import beside, guarded, save, text
+from common import table as markdown
 
 SECONDS = {"gram": "seconds_gram", "eigen": "seconds_eigen", "score": "seconds_score"}
 NAMES = {"gram": "Gram matrix", "eigen": "eigenproblem or factorisation", "score": "scores", "rest": "rest"}
+CLUSTERS = ("4,64,256", "64,64,256")
 CLUSTER_SIZES = (10_000, 30_000, 100_000, 300_000, 1_000_000)
 MARKERS = "osD^vP*X"
-
-
-def text(value):
-    return value.decode() if isinstance(value, bytes) else str(value)
 
 
 class Case:
@@ -262,7 +254,7 @@ def few(groups, most=6):
     return sorted(groups, key=lambda g: -g[1][0].total)[:most]
 
 
-def draw(all_series, lines, output, peak):
+def draw(all_series, lines, peak):
     fig = plt.figure(figsize=(16, 6 + max(4, 0.17 * len(lines))), layout="constrained")
     grid = fig.add_gridspec(2, 3, height_ratios=[6, max(4, 0.17 * len(lines))])
     axes = [fig.add_subplot(grid[0, i]) for i in range(3)] + [fig.add_subplot(grid[1, 2])]
@@ -279,18 +271,14 @@ def draw(all_series, lines, output, peak):
     ax = fig.add_subplot(grid[1, :2])
     ax.set_axis_off()
     ax.text(0, 1, "(d) Model\n\n" + "\n".join(lines), family="monospace", fontsize=9, va="top", transform=ax.transAxes)
-    fig.savefig(output, dpi=110)
+    return fig
 
 
 # ---- tables
 
 
 def table(head, rows):
-    yield "| " + " | ".join(head) + " |"
-    yield "|" + " ---: |" * len(head)
-    for row in rows:
-        yield "| " + " | ".join(row) + " |"
-    yield ""
+    return [*markdown(head, rows), ""]
 
 
 def number(x, digits=3):
@@ -401,20 +389,14 @@ def main():
     p.add_argument("--network", default="2,10", metavar="US,GB/S", help="latency and bandwidth of its network (default 2,10)")
     p.add_argument("--peak", type=float, metavar="GFLOP/S", help="of one rank (default: dgemm as measured)")
     o = p.parse_args()
-    try:
+
+    def command():
         all_series = load(o.files)
-        clusters = [parse_cluster(c) for c in o.cluster or ("4,64,256", "64,64,256")]
+        clusters = [parse_cluster(c) for c in o.cluster or CLUSTERS]
         latency, bandwidth = map(float, o.network.split(","))
         lines, short = report(all_series, clusters, (1e-6 * latency, 1e9 * bandwidth))
-        draw(all_series, short, o.output, o.peak)
-        with open(os.path.splitext(o.output)[0] + ".md", "w") as f:
-            f.write("\n".join(lines))
-    except ValueError as e:
-        sys.exit(f"plot_scale.py: {e}")
-    except (OSError, KeyError) as e:
-        sys.exit(f"plot_scale.py: {e} (are these files that `mige scale` wrote?)")
-    print("\n".join(short))
+        save(draw(all_series, short, o.peak), o.output)
+        beside(o.output, lines)
+        print("\n".join(short))
 
-
-if __name__ == "__main__":
-    main()
+    guarded(command, "are these files that `mige scale` wrote?")

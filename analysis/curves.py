@@ -1,22 +1,17 @@
-#!/usr/bin/env python3
 """Draws training runs of mige: the curves of RUN/metrics.h5 and, where RUN/probe.h5 is, the accuracies of the probe.
 
 A run can still be going on. Several runs are drawn over each other."""
 import argparse
-import os
-import sys
 
-import h5py
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt  # noqa: E402
-import numpy as np  # noqa: E402
+import matplotlib.pyplot as plt
+import numpy as np
+from common import guarded, save
+from runs import LAYERS, Run, smooth
 
 # The panels: title, and the ends of the names of the series in them; those of which a run has none, or zeros, are left out. Four
 # of them find room.
 PANELS = [
-    ("Loss (of scores a surrogate, no estimate of I)", ["loss"]),
+    ("Loss (of scores: a surrogate)", ["loss"]),
     ("Test error", ["test_error"]),
     ("Bound on the mutual information, in a batch", ["bound"]),
     ("Standard deviation of the code z", ["code_deviation"]),
@@ -26,81 +21,21 @@ PANELS = [
     ("Cross entropy", ["cross_entropy"]),
     ("Norm of the gradient", ["gradient_norm"]),
     ("Learning rate", ["learning_rate"]),
+    ("Kernel width", ["_width"]),
+    ("Training images a second", ["images_per_second"]),
 ]
 STYLES = ["-", "--", ":", "-."]  # of score problems
-LAYERS = ["conv", "fc", "y"]
 GREYS = ["0.72", "0.85", "0.6", "0.8"]  # of untrained encoders
 
 
-def text(value):
-    return value.decode() if isinstance(value, bytes) else str(value)
-
-
-def options(config):
-    """{name: value} of the INI text kept in a file."""
-    lines = (line.split("=", 1) for line in config.splitlines() if "=" in line)
-    return {name.strip(): value.strip() for name, value in lines}
-
-
-class Run:
-    def __init__(self, folder):
-        self.name = os.path.basename(os.path.normpath(folder))
-        self.accuracy, self.test_images = {}, 0
-        metrics = os.path.join(folder, "metrics.h5")
-        if not os.path.exists(metrics):
-            raise OSError(f"{metrics}: no such file")
-        with h5py.File(metrics, "r") as f:
-            self.series = {name: d[()] for name, d in f["train"].items()}
-            self.units = {name: text(d.attrs["units"]) for name, d in f["train"].items()}
-            self.steps = dict.fromkeys(self.series, self.series["step"])
-            for name in set(f.get("test", {})) - {"step"}:
-                self.series[f"test_{name}"], self.units[f"test_{name}"] = f["test"][name][()], text(f["test"][name].attrs["units"])
-                self.steps[f"test_{name}"] = f["test/step"][()]
-            self.options = options(text(f.attrs["config"]))
-            self.ranks = int(f.attrs["ranks"])
-        probe = os.path.join(folder, "probe.h5")
-        if os.path.exists(probe):
-            with h5py.File(probe, "r") as f:
-                self.test_images = int(f.attrs["test_images"])
-                for kind in ("untrained", "trained"):
-                    for layer in f.get(kind, {}):
-                        self.accuracy[kind, layer] = float(f[kind][layer]["accuracy"][-1])
-
-    def settings(self):
-        o = self.options
-        data = os.path.splitext(os.path.basename(o["data"]))[0]
-        epochs = self.series["epoch"][-1] if len(self.series["epoch"]) else 0
-        what = f"objective {o['objective']}"
-        if o["task"] == "infomax":
-            what += f", circumstance {o['circumstance']}" + (f" ({o['augment']})" if o.get("augment") else "")
-        return (f"{data}, {what}, encoder {o.get('encoder', 'dim')}, batch {o['batch']}, code {o['code']}\n"
-                f"{epochs:.4g} epochs, learning rate {float(o['learning-rate']):g}, seed {o['seed']}, {self.ranks} "
-                f"rank{'s' * (self.ranks > 1)}")
-
-    def named(self, end):
-        """Series of this name, or that end so."""
-        return [n for n in sorted(self.series) if n == end or (end[0] == "_" and n.endswith(end))]
-
-
-def panels(runs):
+def panels(runs, most):
     """(title, names) of those that have something to show."""
     found = []
     for title, ends in PANELS:
         names = sorted({n for r in runs for end in ends for n in r.named(end) if len(r.series[n]) and np.any(r.series[n])})
         if names:
             found.append((title, names))
-    return found[:4]
-
-
-def smooth(y):
-    """Running mean over about a fiftieth of the run, so that several curves can be told apart."""
-    n = max(1, len(y) // 50)
-    if n == 1:
-        return y
-    sums = np.cumsum(np.concatenate([[0.0], y]))
-    low = np.maximum(np.arange(len(y)) - n // 2, 0)
-    high = np.minimum(np.arange(len(y)) + n - n // 2, len(y))
-    return (sums[high] - sums[low]) / (high - low)
+    return found[:most]
 
 
 def draw_curves(ax, title, names, runs):
@@ -125,7 +60,9 @@ def draw_curves(ax, title, names, runs):
     if names[0].endswith("_eigen"):
         ax.set_ylim(0, 1.1 * ax.get_ylim()[1])
     elif names[0].endswith("_stein"):
-        ax.set_ylim(0, 1.05)
+        ax.set_ylim(0, max(1.05, ax.get_ylim()[1]))
+    elif names[0] in ("learning_rate", "images_per_second"):
+        ax.set_ylim(0, 1.1 * max(r.series[names[0]].max() for r in runs if len(r.series[names[0]])))
     if shown:
         ax.legend(shown.values(), shown.keys(), fontsize=9, framealpha=0.85)
 
@@ -161,24 +98,43 @@ def draw_accuracy(ax, runs):
     ax.legend(fontsize=9, loc="upper right", framealpha=0.85)
 
 
-def draw(runs, output):
+def draw(runs):
     probed = any(r.accuracy for r in runs)
     fig = plt.figure(figsize=(12.5 if probed else 8.5, 6.8), layout="constrained")
     grid = fig.add_gridspec(2, 3 if probed else 2, width_ratios=[1, 1, 1.15][: 3 if probed else 2])
-    for k, (title, names) in enumerate(panels(runs)):
+    for k, (name, names) in enumerate(panels(runs, 4)):
         ax = fig.add_subplot(grid[k // 2, k % 2])
-        draw_curves(ax, title, names, runs)
+        draw_curves(ax, name, names, runs)
         if k >= 2:
             ax.set_xlabel("training step")
     if probed:
         draw_accuracy(fig.add_subplot(grid[:, 2]), runs)
+    head(fig, runs)
+    return fig
+
+
+def draw_all(runs):
+    """All panels, three in a row."""
+    found = panels(runs, len(PANELS))
+    rows = -(-len(found) // 3)
+    fig, axes = plt.subplots(rows, 3, figsize=(12, 0.6 + 3 * rows), layout="constrained", squeeze=False)
+    for ax in axes.flat[len(found):]:
+        ax.set_axis_off()
+    for ax, (name, names) in zip(axes.flat, found):
+        draw_curves(ax, name, names, runs)
+        ax.set_xlabel("training step")
+    if len(runs) > 1:
+        head(fig, runs)
+    return fig
+
+
+def head(fig, runs):
     if len(runs) > 1:
         lines = [plt.Line2D([], [], color=f"C{k}", lw=2) for k in range(len(runs))]
         fig.axes[0].legend(lines, [r.name for r in runs], fontsize=9, framealpha=0.85)
         fig.suptitle("Encoders trained by mige", fontsize=12)
     else:
         fig.suptitle("Encoder trained by mige\n" + runs[0].settings(), fontsize=12)
-    fig.savefig(output, dpi=120)
 
 
 def main():
@@ -186,11 +142,4 @@ def main():
     p.add_argument("runs", nargs="+", metavar="RUN", help="folder of a run")
     p.add_argument("-o", "--output", required=True, metavar="PNG", help="picture to write (or .pdf, .svg)")
     o = p.parse_args()
-    try:
-        draw([Run(folder) for folder in o.runs], o.output)
-    except (OSError, KeyError) as e:
-        sys.exit(f"plot_run.py: {e} (is each RUN a folder that `mige train` wrote?)")
-
-
-if __name__ == "__main__":
-    main()
+    guarded(lambda: save(draw([Run(folder) for folder in o.runs]), o.output), "is each RUN a folder that `mige train` wrote?")

@@ -1,0 +1,62 @@
+"""What the pictures share: files, colours, tables, and how a command ends."""
+import io
+import os
+import sys
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt  # noqa: E402
+
+# Okabe and Ito's colours, which the colour-blind tell apart, and two greys.
+COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#5F5F5F", "#222222"]
+plt.rcParams.update({"axes.prop_cycle": plt.cycler(color=COLOURS), "axes.spines.top": False, "axes.spines.right": False,
+                     "svg.fonttype": "none"})
+
+
+def text(value):
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def options(config):
+    """{name: value} of the INI text kept in a file."""
+    lines = (line.split("=", 1) for line in config.splitlines() if "=" in line)
+    return {name.strip(): value.strip() for name, value in lines}
+
+
+def table(head, rows):
+    """Markdown; the first column is text."""
+    lines = ["| " + " | ".join(head) + " |", "| --- |" + " ---: |" * (len(head) - 1)]
+    return lines + ["| " + " | ".join(map(str, row)) + " |" for row in rows]
+
+
+def guarded(command, what):
+    """Runs a command; what is wrong with its files is told in one line."""
+    try:
+        command()
+    except ValueError as e:
+        sys.exit(f"analysis: {e}")
+    except (OSError, KeyError) as e:
+        sys.exit(f"analysis: {e} ({what})")
+
+
+def picture(fig):
+    """A figure as the bytes of a PNG."""
+    memory = io.BytesIO()
+    fig.savefig(memory, format="png", dpi=110)
+    plt.close(fig)
+    return memory.getvalue()
+
+
+def save(fig, output):
+    fig.savefig(output, dpi=120)
+    plt.close(fig)
+    return output
+
+
+def beside(output, lines):
+    """Writes a table beside a picture, as Markdown."""
+    name = os.path.splitext(output)[0] + ".md"
+    with open(name, "w", encoding="utf-8") as f:
+        f.write("\n".join(lines) + "\n")
+    return name

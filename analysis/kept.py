@@ -1,0 +1,98 @@
+"""What jobs/study.py has kept: RESULTS/PLAN/NAME-SEED with config.ini, metrics.h5, probe-EPOCHS.h5, study.json."""
+import configparser
+import glob
+import json
+import os
+
+import h5py
+import numpy as np
+
+LAYERS = ["conv", "fc", "y"]
+
+
+class Kept:
+    """One run. probes {epochs: {(kind, layer, result): values}}, of kind trained or untrained; steps {epochs: steps}."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.name, _, self.seed = os.path.basename(folder).rpartition("-")
+        with open(os.path.join(folder, "study.json")) as f:
+            notes = json.load(f)
+        self.stages = {int(e): stage for e, stage in notes["stages"].items()}
+        self.more, self.data = notes["options"]["more"], os.path.splitext(notes["options"]["data"])[0]
+        self.failed = os.path.exists(os.path.join(folder, "failed"))
+        self.probes = {e: self.read_probe(e) for e in self.stages if "probe" in notes["options"]}
+        self.options = {}
+        if os.path.exists(os.path.join(folder, "config.ini")):
+            ini = configparser.ConfigParser(interpolation=None)
+            ini.read(os.path.join(folder, "config.ini"))
+            self.options = dict(ini["train"])
+
+    def read_probe(self, epochs):
+        found = {}
+        with h5py.File(os.path.join(self.folder, f"probe-{epochs}.h5")) as f:
+            self.validation, self.test_images = int(f.attrs["validation"]), int(f.attrs["test_images"])
+            for kind in f:
+                for layer in f[kind]:
+                    found.update({(kind, layer, result): d[()] for result, d in f[kind][layer].items()})
+        return found
+
+    def accuracy(self, epochs, layer, result="accuracy", best=False):
+        """Of the probe's last epoch, percent, or of its best; None: not probed."""
+        values = self.probes.get(epochs, {}).get(("trained", layer, result))
+        return None if values is None else float(values.max() if best else values[-1])
+
+    def series(self, name, table="train"):
+        """Steps and values; None if there are none of this name."""
+        with h5py.File(os.path.join(self.folder, "metrics.h5")) as f:
+            if name not in f.get(table, {}):
+                return None
+            return f[table]["step"][()], f[table][name][()]
+
+    def names(self):
+        with h5py.File(os.path.join(self.folder, "metrics.h5")) as f:
+            return sorted(f["train"])
+
+    def test_errors(self, epochs=None):
+        """Test errors, percent, up to this epoch; None: there are none."""
+        found = self.series("error", "test")
+        if found is None or not len(found[0]):
+            return None
+        last = self.stages[epochs]["steps"] if epochs else found[0][-1]
+        return found[1][found[0] <= last]
+
+
+def load(folder):
+    """{name: [runs by seed]} of a plan's folder, in the order of the names."""
+    rows = {}
+    for notes in sorted(glob.glob(os.path.join(folder, "*", "study.json"))):
+        run = Kept(os.path.dirname(notes))
+        rows.setdefault(run.name, []).append(run)
+    return rows
+
+
+def mean(values, digits=1, best=None):
+    """Mean and spread over the seeds as text; best: means of another choice, in brackets."""
+    values = [v for v in values if v is not None]
+    if not values:
+        return "–"
+    text = f"{np.mean(values):.{digits}f}"
+    if len(values) > 1:
+        text += f" ± {np.std(values, ddof=1):.{digits}f}"
+    best = [v for v in best or [] if v is not None]
+    return text + (f" ({np.mean(best):.{digits}f})" if best else "")
+
+
+def table(heads, rows):
+    """Markdown; the first column is text."""
+    lines = ["| " + " | ".join(heads) + " |", "|" + " --- |" + " ---: |" * (len(heads) - 1)]
+    return lines + ["| " + " | ".join(map(str, row)) + " |" for row in rows]
+
+
+def write(lines, output):
+    text = "\n".join(lines) + "\n"
+    print(text, end="")
+    os.makedirs(os.path.dirname(output) or ".", exist_ok=True)
+    with open(output, "w") as f:
+        f.write(text)
+    print(f"\nwritten to {output}")

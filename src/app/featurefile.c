@@ -1,0 +1,117 @@
+/* Features that a file has, as mige encode writes them. */
+#include "app/app.h"
+#include "mige/error.h"
+#include "mige/finite.h"
+#include "mige/io.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { SPLITS = 2, MOST_CLASSES = 10000 };
+static const char *const splits[SPLITS] = {"train", "test"};
+
+/* What every rank needs to know before it is read. */
+typedef struct {
+    int64_t n[SPLITS], width[MOST_LAYERS], classes;
+} sizes;
+
+static void name_of(int split, const char *layer, char name[256]) {
+    snprintf(name, 256, "/%s/%s", splits[split], layer);
+}
+
+static int measure_split(const mige_file *f, const layer_list *l, int split, sizes *s) {
+    char name[256];
+    mige_layout layout;
+    name_of(split, "labels", name);
+    MIGE_TRY(mige_file_layout(f, name, &layout));
+    s->n[split] = layout.dims[0];
+    for (int k = 0; k < l->n; k++) {
+        name_of(split, l->name[k], name);
+        MIGE_TRY(mige_file_layout(f, name, &layout));
+        MIGE_CHECK(layout.ndim == 2 && layout.dims[0] == s->n[split] && layout.dims[0] > 0 && layout.dims[1] > 0 &&
+                       layout.dims[1] < 1 << 24 && (split == 0 || layout.dims[1] == s->width[k]),
+                   MIGE_EINPUT, "%s: %s is not [%lld, D] with D as in /train (labels of as many images beside it)",
+                   mige_file_path(f), name, (long long)s->n[split]);
+        s->width[k] = layout.dims[1];
+    }
+    return MIGE_OK;
+}
+
+static int measure(const app *a, const layer_list *l, mige_file **f, sizes *s) {
+    char **names = NULL;
+    int classes = 0;
+    MIGE_TRY(mige_file_open(a->cfg.input, NULL, f));
+    for (int i = 0; i < SPLITS; i++) MIGE_TRY(measure_split(*f, l, i, s));
+    MIGE_TRY(mige_file_read_names(*f, "/class_names", &classes, &names));
+    free(names);
+    MIGE_CHECK(classes > 0 && classes <= MOST_CLASSES, MIGE_EINPUT, "%s: /class_names has %d names (1 to %d)",
+               a->cfg.input, classes, MOST_CLASSES);
+    s->classes = classes;
+    return MIGE_OK;
+}
+
+/* One on each node. */
+static int fill(const mige_file *f, const layer_list *l, const features *x, const mige_data *d) {
+    const mige_split *part[SPLITS] = {&d->train, &d->test};
+    char name[256];
+    for (int i = 0; i < SPLITS; i++) {
+        int32_t *labels = (int32_t *)(uintptr_t)part[i]->labels;
+        name_of(i, "labels", name);
+        MIGE_TRY(mige_file_read(f, name, MIGE_I32, 0, part[i]->n, labels));
+        for (int64_t r = 0; r < part[i]->n; r++)
+            MIGE_CHECK(labels[r] >= 0 && labels[r] < d->classes, MIGE_EINPUT,
+                       "%s: %s: record %lld has label %d, not within 0 to %d", mige_file_path(f), name,
+                       (long long)r, labels[r], d->classes - 1);
+        for (int k = 0; k < l->n; k++) {
+            float *to = i == 0 ? x->train[k] : x->test[k];
+            name_of(i, l->name[k], name);
+            MIGE_TRY(mige_file_read(f, name, MIGE_F32, 0, part[i]->n, to));
+            MIGE_CHECK(!mige_not_finite_float((size_t)part[i]->n * (size_t)l->width[k], to), MIGE_EINPUT,
+                       "%s: %s has a number that is not finite", mige_file_path(f), name);
+        }
+    }
+    return MIGE_OK;
+}
+
+static int lay_out(const mige_comm *c, const sizes *s, layer_list *l, features *x, mige_data *d) {
+    int64_t n = s->n[0] + s->n[1];
+    size_t total = (size_t)n * sizeof(int32_t);
+    for (int k = 0; k < l->n; k++) total += (size_t)n * (size_t)s->width[k] * sizeof(float);
+    MIGE_TRY(mige_shared_create(c, total, &x->memory));
+    float *at = x->memory.base;
+    for (int k = 0; k < l->n; k++) {
+        l->width[k] = (int)s->width[k];
+        x->train[k] = at;
+        x->test[k] = at + s->n[0] * s->width[k];
+        at += n * s->width[k];
+    }
+    const int32_t *labels = (const int32_t *)(const void *)at;
+    *d = (mige_data){
+        .train = {s->n[0], NULL, labels}, .test = {s->n[1], NULL, labels + s->n[0]}, .classes = (int)s->classes};
+    return MIGE_OK;
+}
+
+static int read_all(app *a, layer_list *l, mige_file **f, features *x, mige_data *d) {
+    sizes s = {0};
+    int reader = a->comm.node_rank == 0;
+    MIGE_TRY(mige_agree(&a->comm, reader ? measure(a, l, f, &s) : MIGE_OK));
+    MIGE_TRY(mige_bcast(&a->comm, 0, &s, sizeof s));
+    MIGE_TRY(lay_out(&a->comm, &s, l, x, d));
+    MIGE_TRY(mige_agree(&a->comm, reader ? fill(*f, l, x, d) : MIGE_OK));
+    return mige_shared_sync(&a->comm, &x->memory);
+}
+
+int features_read(app *a, layer_list *l, features *x, mige_data *d) {
+    static char names[MIGE_OPT_TEXT_SIZE]; /* cut into those of the layers */
+    mige_file *f = NULL;
+    MIGE_CHECK(*a->cfg.layers, MIGE_EUSAGE,
+               "--layers: must be given with --input: names of data sets in /train and /test");
+    strcpy(names, a->cfg.layers);
+    for (char *name = strtok(names, ","); name; name = strtok(NULL, ",")) {
+        MIGE_CHECK(l->n < MOST_LAYERS, MIGE_EUSAGE, "--layers: more than %d", MOST_LAYERS);
+        l->name[l->n++] = name;
+    }
+    int err = read_all(a, l, &f, x, d);
+    mige_file_close(&f);
+    return err;
+}

@@ -1,0 +1,68 @@
+/* That no command writes over what it reads, nor over the files of a run. */
+#include "app/app.h"
+#include "mige/error.h"
+#include "mige/io.h"
+#include <fnmatch.h>
+#include <libgen.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static int same_file(const char *a, const char *b) {
+    struct stat x, y;
+    return *a && *b && !stat(a, &x) && !stat(b, &y) && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+/* Whether a path has the name of a run's own file and lies in its folder; folder NULL: of any that holds a run. */
+static int is_of_run(const char *path, const char *folder) {
+    static const char *const names[] = {"metrics.h5*", "probe.h5*", "config.ini*", ".lock", "checkpoint-*.h5*"};
+    char whole[PATH_MAX], copy[PATH_MAX], mark[PATH_MAX + 16];
+    int named = 0;
+    struct stat st;
+    char *real = realpath(path, NULL);
+    snprintf(whole, sizeof whole, "%s", real ? real : path);
+    free(real);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        named = named || !fnmatch(names[i], basename(strcpy(copy, whole)), 0);
+    if (!named) return 0;
+    const char *in = dirname(strcpy(copy, whole));
+    if (folder) return same_file(in, folder);
+    snprintf(mark, sizeof mark, "%s/config.ini", in);
+    return !stat(mark, &st);
+}
+
+static int check_reads(const config *c, const char *output) {
+    const char *const read[] = {c->input, c->points, c->train.data, c->config, c->stop_file};
+    for (size_t i = 0; i < sizeof read / sizeof *read; i++)
+        MIGE_CHECK(!mige_output_is(output, read[i]), MIGE_EUSAGE, "--output: %s is also read (give another name)",
+                   output);
+    return MIGE_OK;
+}
+
+int check_not_written(const config *c, const char *file) {
+    MIGE_CHECK(!mige_output_is(c->output, file), MIGE_EUSAGE, "--output: %s is also read (give another name)",
+               c->output);
+    return MIGE_OK;
+}
+
+int check_output(const config *c, const char *output, int of_run) {
+    char *target;
+    if (!*output) return MIGE_OK;
+    MIGE_TRY(mige_output_target(output, &target));
+    int err = check_reads(c, output);
+    if (!err && !of_run && is_of_run(target, NULL))
+        err = mige_raise(MIGE_EUSAGE, "--output: %s is a file of a run (give another name)", output);
+    if (!err && !c->dry_run) err = mige_file_try(output);
+    free(target);
+    return err;
+}
+
+int check_run_folder(const config *c) {
+    const char *out = c->train.out, *ini = c->resume ? "" : c->config; /* a run goes on by its own, too */
+    const char *bad = is_of_run(c->train.data, out) ? c->train.data : is_of_run(ini, out) ? ini : NULL;
+    MIGE_CHECK(!*out || !bad, MIGE_EUSAGE, "--out: %s is read, and has the name of a file of the run (rename it)",
+               bad);
+    return MIGE_OK;
+}

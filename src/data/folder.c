@@ -1,0 +1,242 @@
+/* Folders of pictures, one a class. */
+#include "data/convert.h"
+#include "mige/error.h"
+#include "mige/log.h"
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum { PATH = 4096, MOST_CLASSES = 10000, SHOWN = 10 };
+
+typedef struct {
+    const mige_convert_request *q;
+    char **names; /* of the classes */
+    int classes;
+    char first[PATH]; /* the picture that says the size of all */
+    int c, h, w;
+    int64_t left_out;
+} reading;
+
+/* One split, in the making: 3 colours a picture, [n][3][h][w]. */
+typedef struct {
+    mige_images m;
+    int64_t room;
+} stack;
+
+static int is_folder(const char *path) {
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+static int by_bytes(const struct dirent **a, const struct dirent **b) {
+    return strcmp((*a)->d_name, (*b)->d_name);
+}
+
+static int not_hidden(const struct dirent *e) {
+    return e->d_name[0] != '.';
+}
+
+/* What lies in a folder, in the order of the bytes of the names; to be freed by free_list. */
+static int list(const char *path, struct dirent ***entries, int *n) {
+    *n = scandir(path, entries, not_hidden, by_bytes);
+    MIGE_CHECK(*n >= 0, MIGE_EINPUT, "%s: cannot be listed: %s", path, strerror(errno));
+    return MIGE_OK;
+}
+
+static void free_list(struct dirent **entries, int n) {
+    for (int i = 0; i < n; i++) free(entries[i]);
+    free(entries);
+}
+
+/* path = folder/name. */
+static int join(char path[PATH], const char *folder, const char *name) {
+    MIGE_CHECK(snprintf(path, PATH, "%s/%s", folder, name) < PATH, MIGE_EINPUT, "%.60s...: the path is too long",
+               folder);
+    return MIGE_OK;
+}
+
+/* ---- a split */
+
+static int grow(stack *s, size_t picture) {
+    uint8_t *images;
+    int32_t *labels;
+    if (s->m.n < s->room) return MIGE_OK;
+    int64_t room = s->room ? 2 * s->room : 64;
+    MIGE_TRY(mige_alloc((size_t)room, picture, &images));
+    int err = mige_alloc((size_t)room, sizeof *labels, &labels);
+    if (err) {
+        free(images);
+        return err;
+    }
+    if (s->m.n) {
+        memcpy(images, s->m.images, (size_t)s->m.n * picture);
+        memcpy(labels, s->m.labels, (size_t)s->m.n * sizeof *labels);
+    }
+    free(s->m.images);
+    free(s->m.labels);
+    s->m.images = images;
+    s->m.labels = labels;
+    s->room = room;
+    return MIGE_OK;
+}
+
+static int push(reading *r, stack *s, const mige_picture *p, int label) {
+    size_t plane = (size_t)p->h * (size_t)p->w;
+    MIGE_TRY(grow(s, 3 * plane));
+    uint8_t *to = s->m.images + (size_t)s->m.n * 3 * plane;
+    for (int c = 0; c < 3; c++)
+        for (size_t i = 0; i < plane; i++)
+            to[(size_t)c * plane + i] = p->pixels[i * (size_t)p->c + (size_t)(p->c == 3 ? c : 0)];
+    s->m.labels[s->m.n++] = label;
+    if (p->c == 3) r->c = 3;
+    return MIGE_OK;
+}
+
+static int check_size(reading *r, const char *path, const mige_picture *p) {
+    if (!r->h) {
+        r->h = p->h;
+        r->w = p->w;
+        snprintf(r->first, sizeof r->first, "%s", path);
+    }
+    MIGE_CHECK(p->h == r->h && p->w == r->w, MIGE_EINPUT,
+               "%s: is %d x %d pixels, %s %d x %d (give the size that all are to be brought to)", path, p->h, p->w,
+               r->first, r->h, r->w);
+    return MIGE_OK;
+}
+
+/* What is no whole picture is told of and left out. */
+static int leave_out(reading *r, const char *path, int err) {
+    if (err != MIGE_EINPUT) return err;
+    if (r->left_out++ < SHOWN) mige_warn("%s: left out: %s", path, mige_error());
+    return MIGE_OK;
+}
+
+static int add_picture(reading *r, stack *s, const char *path, int label) {
+    uint8_t *bytes = NULL;
+    size_t size = 0;
+    mige_picture p = {0};
+    struct stat st;
+    int empty = stat(path, &st) == 0 && S_ISREG(st.st_mode) && st.st_size == 0;
+    int err = empty ? mige_raise(MIGE_EINPUT, "is empty") : mige_convert_load(r->q, path, &bytes, &size);
+    if (!err) err = mige_picture_read(bytes, size, &p);
+    free(bytes);
+    if (err) {
+        free(p.pixels);
+        return leave_out(r, path, err);
+    }
+    if (r->q->h) err = mige_picture_resize(&p, r->q->h, r->q->w);
+    if (!err) err = check_size(r, path, &p);
+    if (!err) err = push(r, s, &p, label);
+    free(p.pixels);
+    return err;
+}
+
+static int add_class(reading *r, stack *s, const char *folder, int label) {
+    struct dirent **entries;
+    char path[PATH];
+    int n, err = MIGE_OK;
+    MIGE_TRY(list(folder, &entries, &n));
+    for (int i = 0; i < n && !err; i++) {
+        err = join(path, folder, entries[i]->d_name);
+        if (!err) err = add_picture(r, s, path, label);
+    }
+    free_list(entries, n);
+    return err;
+}
+
+static int class_of(const reading *r, const char *name) {
+    for (int k = 0; k < r->classes; k++)
+        if (strcmp(r->names[k], name) == 0) return k;
+    return -1;
+}
+
+static int add_split(reading *r, stack *s, const char *folder) {
+    struct dirent **entries;
+    char path[PATH];
+    int n, err = MIGE_OK;
+    MIGE_TRY(list(folder, &entries, &n));
+    for (int i = 0; i < n && !err; i++) {
+        int label = class_of(r, entries[i]->d_name);
+        err = join(path, folder, entries[i]->d_name);
+        if (err) break;
+        if (!is_folder(path))
+            err = leave_out(r, path, mige_raise(MIGE_EINPUT, "is in no class's folder"));
+        else if (label < 0)
+            err = mige_raise(MIGE_EINPUT, "%s: there is no such class among those of training", path);
+        else
+            err = add_class(r, s, path, label);
+    }
+    free_list(entries, n);
+    return err;
+}
+
+/* ---- all */
+
+static int find_classes(reading *r, const char *folder) {
+    struct dirent **entries;
+    char path[PATH];
+    int n, found = 0;
+    MIGE_TRY(list(folder, &entries, &n));
+    int err = mige_convert_names(n > 0 ? n : 1, sizeof entries[0]->d_name, &r->names);
+    for (int i = 0; i < n && !err; i++) {
+        err = join(path, folder, entries[i]->d_name);
+        if (err || !is_folder(path)) continue;
+        strcpy(r->names[found++], entries[i]->d_name);
+    }
+    free_list(entries, n);
+    r->classes = found;
+    MIGE_TRY(err);
+    MIGE_CHECK(found >= 1 && found <= MOST_CLASSES, MIGE_EINPUT,
+               "%s: has %d folders of classes (1 to %d: FOLDER/CLASS/*.png)", folder, found, MOST_CLASSES);
+    return MIGE_OK;
+}
+
+/* One plane will do where all are grey. */
+static void finish(const reading *r, stack *s, mige_images *m) {
+    size_t plane = (size_t)r->h * (size_t)r->w;
+    *m = s->m;
+    m->c = r->c;
+    m->h = r->h;
+    m->w = r->w;
+    for (int64_t i = 1; r->c == 1 && i < m->n; i++)
+        memmove(m->images + (size_t)i * plane, m->images + (size_t)i * 3 * plane, plane);
+}
+
+static int read_splits(reading *r, stack *train, stack *test) {
+    static const char *const tests[] = {"test", "val", "valid", "validation"};
+    char folder[PATH], other[PATH];
+    int found = 0;
+    MIGE_CHECK(is_folder(r->q->from), MIGE_EINPUT, "%s: is not a folder", r->q->from);
+    MIGE_TRY(join(folder, r->q->from, "train"));
+    int split = is_folder(folder);
+    if (!split) snprintf(folder, sizeof folder, "%s", r->q->from);
+    for (int i = 0; split && i < 4 && !found; i++) {
+        MIGE_TRY(join(other, r->q->from, tests[i]));
+        found = is_folder(other);
+    }
+    MIGE_TRY(find_classes(r, folder));
+    MIGE_TRY(add_split(r, train, folder));
+    if (found) MIGE_TRY(add_split(r, test, other));
+    if (r->left_out > SHOWN) mige_warn("%s: %lld files were left out in all", r->q->from, (long long)r->left_out);
+    MIGE_CHECK(train->m.n > 0, MIGE_EINPUT, "%s: there is no picture in it that can be read", folder);
+    return MIGE_OK;
+}
+
+int mige_folder_read(const mige_convert_request *q, mige_images *train, mige_images *test, int *classes,
+                     char ***names) {
+    reading *r;
+    stack a = {0}, b = {0};
+    MIGE_TRY(mige_alloc(1, sizeof *r, &r));
+    r->q = q;
+    r->c = 1;
+    int err = read_splits(r, &a, &b);
+    finish(r, &a, train);
+    finish(r, &b, test);
+    *classes = r->classes;
+    *names = r->names;
+    free(r);
+    return err;
+}

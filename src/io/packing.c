@@ -1,0 +1,113 @@
+/* Values that are not what is stored: netCDF's conventions for packing and for missing values. */
+#include "io/file.h"
+#include <math.h>
+
+enum { MOST = sizeof((mige_packing *)0)->fill / sizeof(double) };
+
+/* The numbers of an attribute; *n = 0 if there is none. */
+static int read_numbers(const mige_file *f, const mige_set *s, const char *set, const char *name, int most,
+                        double *v, int *n) {
+    *n = 0;
+    if (H5Aexists(s->id, name) <= 0) return MIGE_OK;
+    hid_t a = H5Aopen(s->id, name, H5P_DEFAULT), type = H5Aget_type(a), space = H5Aget_space(a);
+    H5T_class_t c = H5Tget_class(type);
+    hssize_t count = H5Sget_simple_extent_npoints(space);
+    int good = (c == H5T_INTEGER || c == H5T_FLOAT) && count >= 1 && count <= most &&
+               H5Aread(a, H5T_NATIVE_DOUBLE, v) >= 0;
+    if (space >= 0) H5Sclose(space);
+    if (type >= 0) H5Tclose(type);
+    if (a >= 0) H5Aclose(a);
+    MIGE_CHECK(good, MIGE_EINPUT, "%s: attribute `%s` of %s is not 1 to %d numbers (mend or delete it)", f->path,
+               name, set, most);
+    *n = (int)count;
+    return MIGE_OK;
+}
+
+static int read_range(const mige_file *f, const mige_set *s, const char *name, mige_packing *p) {
+    double range[2];
+    int n;
+    MIGE_TRY(read_numbers(f, s, name, "valid_range", 2, range, &n));
+    if (n == 2) {
+        p->lo = range[0];
+        p->hi = range[1];
+    }
+    MIGE_TRY(read_numbers(f, s, name, "valid_min", 1, &p->lo, &n));
+    return read_numbers(f, s, name, "valid_max", 1, &p->hi, &n);
+}
+
+/* _Unsigned: bytes and words whose sign bit is a digit. */
+static int wraps(const mige_set *s) {
+    char text[16] = "";
+    if (H5Aexists(s->id, "_Unsigned") <= 0) return 0;
+    hid_t a = H5Aopen(s->id, "_Unsigned", H5P_DEFAULT), type = H5Aget_type(a);
+    int read = H5Tget_class(type) == H5T_STRING && !H5Tis_variable_str(type) && H5Tget_size(type) < sizeof text &&
+               H5Aread(a, type, text) >= 0;
+    if (type >= 0) H5Tclose(type);
+    if (a >= 0) H5Aclose(a);
+    return (!read || text[0] == 't' || text[0] == 'T') && s->layout.type != MIGE_F32 && s->layout.type != MIGE_F64;
+}
+
+int mige_packing_read(const mige_file *f, const mige_set *s, const char *name, mige_packing *p) {
+    static const char *const fills[] = {"_FillValue", "missing_value"};
+    int n;
+    *p = (mige_packing){.scale = 1, .offset = 0, .lo = -INFINITY, .hi = INFINITY};
+    MIGE_TRY(read_numbers(f, s, name, "scale_factor", 1, &p->scale, &n));
+    MIGE_TRY(read_numbers(f, s, name, "add_offset", 1, &p->offset, &n));
+    for (int i = 0; i < 2; i++) {
+        MIGE_TRY(read_numbers(f, s, name, fills[i], MOST - p->nfill, p->fill + p->nfill, &n));
+        p->nfill += n;
+    }
+    MIGE_TRY(read_range(f, s, name, p));
+    p->wraps = wraps(s);
+    MIGE_CHECK(isfinite(p->scale) && p->scale != 0 && isfinite(p->offset), MIGE_EINPUT,
+               "%s: scale_factor %g and add_offset %g of %s unpack nothing (mend or delete them)", f->path,
+               p->scale, p->offset, name);
+    p->packed = p->scale != 1 || p->offset != 0 || p->wraps;
+    p->used = p->packed || p->nfill || p->lo > -INFINITY || p->hi < INFINITY;
+    return MIGE_OK;
+}
+
+static double item(enum mige_type type, const void *rows, int64_t i) {
+    switch (type) {
+    case MIGE_U8:
+        return ((const uint8_t *)rows)[i];
+    case MIGE_I32:
+        return ((const int32_t *)rows)[i];
+    case MIGE_I64:
+        return (double)((const int64_t *)rows)[i];
+    case MIGE_F32:
+        return (double)((const float *)rows)[i];
+    case MIGE_F64:
+        break;
+    }
+    return ((const double *)rows)[i];
+}
+
+static int missing(const mige_set *s, const mige_packing *p, double v) {
+    int single = s->layout.type == MIGE_F32;
+    for (int k = 0; k < p->nfill; k++)
+        if (v == p->fill[k] || (single && (float)v == (float)p->fill[k])) return 1;
+    return v < p->lo || v > p->hi;
+}
+
+int mige_packing_undo(const mige_file *f, const mige_set *s, const char *name, const mige_packing *p,
+                      enum mige_type type, int64_t first, int64_t nrows, void *rows) {
+    int64_t each = s->row_bytes / (int64_t)s->size, n = nrows * each;
+    int large = type == MIGE_F64 && s->layout.type == MIGE_I64;
+    double span = ldexp(1, 8 * (int)s->size), *x = rows;
+    if (!p->used && !large) return MIGE_OK;
+    for (int64_t i = 0; i < n; i++) {
+        double v = item(type, rows, i);
+        long long row = (long long)(first + i / each);
+        MIGE_CHECK(
+            !missing(s, p, v), MIGE_EINPUT,
+            "%s: row %lld of %s holds %g, which its attributes (_FillValue, missing_value, valid_range) call "
+            "missing (leave such rows out)",
+            f->path, row, name, v);
+        MIGE_CHECK(!large || fabs(v) <= 0x1p53, MIGE_EINPUT,
+                   "%s: row %lld of %s holds %.0f: beyond 2^53 doubles skip whole numbers (subtract something)",
+                   f->path, row, name, v);
+        if (p->packed) x[i] = (p->wraps && v < 0 ? v + span : v) * p->scale + p->offset;
+    }
+    return MIGE_OK;
+}

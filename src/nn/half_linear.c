@@ -1,0 +1,131 @@
+/* Linear layers with bfloat16. Weights are many and used once a pass: they are converted on the way, block by
+ * block, along lines; it is the samples, which are few, that are turned and packed. */
+#include "nn/half.h"
+#include <string.h>
+
+enum { PANELS = 4 }; /* of weights at once: along lines, but still in cache */
+
+/* The pieces of net->patches. */
+typedef struct {
+    uint16_t *rows;        /* 32 rows of weights, or dy, as A */
+    uint16_t *turned;      /* dy^T as A */
+    uint32_t *panels;      /* all samples, along or across; or some panels of weights */
+    const uint16_t **from; /* [n] */
+} pool;
+
+static size_t most(size_t a, size_t b) {
+    return a > b ? a : b;
+}
+
+static size_t lay_out(const layer *l, int max_batch, char *base, pool *p) {
+    const size_t in = l->in_size, out = (size_t)l->out.c, n = (size_t)max_batch;
+    const size_t rows = most(HALF_SIDE * half_stride(in), half_padded(n) * half_stride(out)) * sizeof *p->rows;
+    const size_t turned = half_padded(out) * half_stride(n) * sizeof *p->turned;
+    const size_t words = most(half_padded(n) * half_padded(in) / 2, PANELS * half_panel(out)) * sizeof *p->panels;
+    if (base)
+        *p = (pool){(uint16_t *)base, (uint16_t *)(base + rows), (uint32_t *)(base + rows + turned),
+                    (const uint16_t **)(base + rows + turned + words)};
+    return rows + turned + words + n * sizeof *p->from;
+}
+
+static size_t linear_scratch(const layer *l, int max_batch) {
+    pool p;
+    return lay_out(l, max_batch, NULL, &p);
+}
+
+static int smaller(int a, int b) {
+    return a < b ? a : b;
+}
+
+static int linear_forward(mige_net *net, layer *l, const uint16_t *x, int n, const mige_pass *pass) {
+    const float *weight = net->params + l->param;
+    const size_t in = l->in_size, lda = half_stride(in);
+    const int out = l->out.c;
+    const half_target to = {.to = l->half_out ? (void *)l->y16 : l->y,
+                            .half = l->half_out,
+                            .turned = 1,
+                            .ld = (size_t)out,
+                            .bias = l->spec.bias ? weight + (size_t)out * in : NULL};
+    pool p;
+    (void)pass;
+    lay_out(l, net->max_batch, (char *)net->patches, &p);
+    for (int j = 0; j < n; j += HALF_SIDE)
+        mige_half_pack_along(smaller(HALF_SIDE, n - j), (int)in, x + (size_t)j * in, in,
+                             p.panels + (size_t)j / HALF_SIDE * half_panel(in));
+    for (int i = 0; n > 0 && i < out; i += HALF_SIDE) {
+        int rows = smaller(HALF_SIDE, out - i);
+        mige_half_rows_from_floats(rows, (int)in, weight + (size_t)i * in, p.rows, lda);
+        mige_half_multiply(
+            mige_half_best(),
+            &(half_product){
+                .rows = rows, .cols = n, .k = in, .a = p.rows, .lda = lda, .panels = p.panels, .first_row = i},
+            &to);
+    }
+    return MIGE_OK;
+}
+
+/* grad [out][in] = dy^T x, of n samples > 0. */
+static void weight_gradient(const layer *l, const pool *p, const uint16_t *x, int n, float *grad) {
+    const int in = (int)l->in_size, out = l->out.c;
+    const size_t panel = half_panel((size_t)n), lda = half_stride((size_t)n);
+    const half_target to = {.to = grad, .ld = (size_t)in};
+    mige_half_turn(n, out, p->rows, half_stride((size_t)out), p->turned, lda);
+    for (int r = 0; r < n; r++) p->from[r] = x + (size_t)r * (size_t)in;
+    for (int j = 0; j < in; j += HALF_SIDE)
+        mige_half_pack_rows(smaller(HALF_SIDE, in - j), n, p->from, (size_t)j,
+                            p->panels + (size_t)j / HALF_SIDE * panel);
+    for (int i = 0; i < out; i += HALF_SIDE)
+        mige_half_multiply(mige_half_best(),
+                           &(half_product){.rows = smaller(HALF_SIDE, out - i),
+                                           .cols = in,
+                                           .k = (size_t)n,
+                                           .a = p->turned + (size_t)i * lda,
+                                           .lda = lda,
+                                           .panels = p->panels,
+                                           .first_row = i},
+                           &to);
+}
+
+/* dx [n][in] = dy W */
+static void input_gradient(const layer *l, const pool *p, const float *weight, int n, uint16_t *dx) {
+    const int in = (int)l->in_size, out = l->out.c;
+    const half_target to = {.to = dx, .half = 1, .ld = (size_t)in};
+    memset(p->panels, 0, PANELS * half_panel((size_t)out) * sizeof *p->panels);
+    for (int j = 0; j < in; j += PANELS * HALF_SIDE) {
+        int cols = smaller(PANELS * HALF_SIDE, in - j);
+        mige_half_pack_floats(cols, out, weight + j, (size_t)in, 0, p->panels, half_panel((size_t)out));
+        mige_half_multiply(mige_half_best(),
+                           &(half_product){.rows = n,
+                                           .cols = cols,
+                                           .k = (size_t)out,
+                                           .a = p->rows,
+                                           .lda = half_stride((size_t)out),
+                                           .panels = p->panels,
+                                           .first_col = j},
+                           &to);
+    }
+}
+
+static int linear_backward(mige_net *net, layer *l, const uint16_t *x, void *dy, uint16_t *dx, int n,
+                           const mige_pass *pass) {
+    const size_t out = (size_t)l->out.c, weights = out * l->in_size, lda = half_stride(out);
+    float *grad = net->grads + l->param;
+    pool p;
+    (void)pass;
+    lay_out(l, net->max_batch, (char *)net->patches, &p);
+    if (l->spec.bias && l->half_out) mige_half_bias_grad((size_t)n, (int)out, dy, grad + weights);
+    if (l->spec.bias && !l->half_out) mige_bias_grad((size_t)n, (int)out, dy, grad + weights);
+    if (n == 0) {
+        memset(grad, 0, weights * sizeof *grad);
+        return MIGE_OK;
+    }
+    if (l->half_out)
+        mige_half_rows(n, (int)out, dy, p.rows, lda);
+    else
+        mige_half_rows_from_floats(n, (int)out, dy, p.rows, lda);
+    weight_gradient(l, &p, x, n, grad);
+    if (dx) input_gradient(l, &p, net->params + l->param, n, dx);
+    return MIGE_OK;
+}
+
+const half_ops mige_half_linear_ops = {linear_scratch, linear_forward, linear_backward};

@@ -1,0 +1,535 @@
+#!/usr/bin/env python3
+"""What users have met elsewhere: outputs that are no files or are read, inputs of every kind, words that nobody reads. Never a
+wrong number or a lost file without a word; messages that name the cause."""
+import os
+import shutil
+import socket
+import stat
+import subprocess
+
+import h5py
+import numpy as np
+from PIL import Image
+
+from program import (DATA, MIGE, RUN, Cases, Skip, copy_of_run, fails, fresh, good, mige, path, pictures, prepare_run, train,
+                     write_data)
+
+RNG = np.random.default_rng(7)
+SAMPLES = RNG.normal(size=(60, 3))
+OUT = path("out.h5")
+
+
+def put(name, **sets):
+    with h5py.File(path(name), "w") as f:
+        for key, values in sets.items():
+            f[key] = values
+    return path(name)
+
+
+def prepare():
+    prepare_run()
+    put("x.h5", samples=SAMPLES)
+
+
+def score(source=path("x.h5"), *more, output=OUT):
+    return ("score", "--input", source, "--output", output, "--quiet", *more)
+
+
+def scores(source, *more):
+    good(*score(source, *more))
+    with h5py.File(OUT) as f:
+        return f["score"][:]
+
+
+def same(a, b, most=1e-12):
+    assert a.shape == b.shape and np.allclose(a, b, rtol=0, atol=most * np.abs(b).max()), (a.shape, b.shape)
+
+
+# ---- outputs
+
+
+def writers():
+    """Every command that writes a file, without its output."""
+    return {"score": score()[:3], "toy": ("toy", "--dims", 2, "--methods", "mige", "--samples", 32, "--rho=0.3:0.6:2"),
+            "scale": ("scale", "--samples", 32, "--dim", 2, "--rho=0.3:0.6:2"),
+            "convert": ("convert", "--format", "cifar10", "--from", path("cifar")), "encode": ("encode", "--run", RUN, "--layers", "y")}
+
+
+def no_files(ranks):
+    folder = path(f"nodes-{ranks}")
+    os.makedirs(folder)
+    os.mkfifo(os.path.join(folder, "fifo"))
+    with socket.socket(socket.AF_UNIX) as s:
+        s.bind(os.path.join(folder, "socket"))
+    os.symlink("fifo", os.path.join(folder, "to-fifo"))
+    os.symlink("loop", os.path.join(folder, "loop"))
+    os.symlink("half.h5", os.path.join(folder, "half.h5.part"))
+    try:
+        os.mknod(os.path.join(folder, "null"), stat.S_IFCHR | 0o666, os.makedev(1, 3))
+    except PermissionError:
+        pass
+    before = {n: os.lstat(os.path.join(folder, n)).st_mode for n in os.listdir(folder)}
+    kinds = {n: "regular file" for n in before if n in ("fifo", "socket", "to-fifo", "null")}
+    for name, words in writers().items():
+        for kind, why in {**kinds, "loop": "levels of symbolic links", "half.h5": "part", "": "folder"}.items():
+            if kind == "fifo" and (ranks == 1 or name == "score") or (name == "score" and ranks == 1):
+                fails(5, why, *words, "--output", os.path.join(folder, kind), "--quiet", ranks=ranks)
+    assert {n: os.lstat(os.path.join(folder, n)).st_mode for n in os.listdir(folder)} == before, os.listdir(folder)
+
+
+def links():
+    folder, far = path("links"), path("far")
+    os.makedirs(folder), os.makedirs(far)
+    with open(os.path.join(far, "old.h5"), "w") as f:
+        f.write("old")
+    for link, to in ("there", "../far/old.h5"), ("dangling", os.path.join(far, "new.h5")), ("first", "dangling"):
+        os.symlink(to, os.path.join(folder, link))
+    for link, target in ("there", "old.h5"), ("first", "new.h5"):
+        good(*score(output=os.path.join(folder, link)))
+        assert os.path.islink(os.path.join(folder, link)) and os.path.islink(os.path.join(folder, "dangling"))
+        good("verify", os.path.join(far, target))
+    assert sorted(os.listdir(far)) == ["new.h5", "old.h5"], os.listdir(far)
+
+
+def no_folders():
+    """The files of a run."""
+    folder = path("odd-run")
+    os.makedirs(folder)
+    os.mkfifo(os.path.join(folder, "config.ini"))
+    fails(5, "regular file", *train(folder, "--steps", 1))
+    os.remove(os.path.join(folder, "config.ini"))
+    os.symlink("elsewhere.ini", os.path.join(folder, "config.ini"))
+    good(*train(folder, "--steps", 1))
+    assert os.path.islink(os.path.join(folder, "config.ini")) and "[train]" in open(os.path.join(folder, "elsewhere.ini")).read()
+    fails(5, "not a folder", *train(DATA, "--steps", 1))
+
+
+def read_too(ranks):
+    """An output that is an input, by whatever name."""
+    x, ini = path("own.h5"), path("own.ini")
+    shutil.copy(path("x.h5"), x)
+    with open(ini, "w") as f:
+        f.write("seed = 1\n")
+    for link in path("hard.h5"), path("later.h5.part"):
+        if not os.path.exists(link):
+            os.link(x, link)
+    put("outside.h5")
+    with h5py.File(path("outside.h5"), "a") as f:
+        f["samples"] = h5py.ExternalLink("own.h5", "samples")
+    cases = [score(x, output="own.h5"), score(x, output=path("hard.h5")), score(x, output=path("later.h5")),
+             score(path("x.h5"), "--points", x, "--points-dataset", "/samples", output=x), score(path("outside.h5"), output=x)]
+    cases += [(*writers()["toy"], "--config", ini, "--output", ini)]
+    cases += [("encode", "--run", RUN, "--output", os.path.join(RUN, f)) for f in ("checkpoint-2.h5", "probe.h5")]
+    cases += [("encode", "--run", RUN, "--output", DATA), (*writers()["convert"], "--output", path("cifar", "test_batch.bin")),
+              (*writers()["scale"], "--output", os.path.join(RUN, "checkpoint-1.h5"))]
+    before = {f: open(f, "rb").read() for f in (x, ini, DATA, path("cifar", "test_batch.bin"), os.path.join(RUN, "checkpoint-2.h5"))}
+    for words in cases if ranks == 1 else cases[-1:]:
+        fails(2, "also read|file of a run|is read", *words, ranks=ranks)
+    assert all(open(f, "rb").read() == content for f, content in before.items())
+    assert not os.path.exists(os.path.join(RUN, "probe.h5"))
+
+
+def run_reads_itself():
+    folder = path("own-run")
+    os.makedirs(folder)
+    shutil.copy(DATA, os.path.join(folder, "metrics.h5"))
+    fails(2, "--out.*metrics.h5 is read", *train(folder, "--steps", 1, data=os.path.join(folder, "metrics.h5")))
+    fails(2, "--out.*metrics.h5 is read", *train(folder, "--steps", 1, "--resume", data=os.path.join(folder, "metrics.h5")))
+    os.symlink(os.path.join("own-run", "metrics.h5"), path("to-metrics.h5"))
+    fails(2, "--out.*to-metrics.h5 is read", *train(folder, "--steps", 1, "--resume", data=path("to-metrics.h5")))
+    with open(os.path.join(folder, "config.ini"), "w") as f:
+        f.write("batch = 16 ; mine\n")
+    fails(2, "--out.*config.ini is read", "train", "--data", DATA, "--out", folder, "--config", os.path.join(folder, "config.ini"))
+    good("verify", os.path.join(folder, "metrics.h5"))
+
+
+def standard_output():
+    """Full, and closed."""
+    node = path("full-node")
+    try:
+        os.mknod(node, stat.S_IFCHR | 0o666, os.makedev(1, 7))
+    except PermissionError:
+        raise Skip("needs a device") from None
+    commands = [("--version",), ("train", "--dump-config"), ("verify", DATA), (*writers()["toy"], "--output", OUT, "--quiet"),
+                ("probe", "--run", copy_of_run("full", 1), "--layers", "y", "--probe-epochs", 1, "--quiet")]
+    for words in commands:
+        for closed in (False, True) if words[0] == "toy" else (False,):
+            words = list(map(str, words))
+            with open(node, "w") as full:
+                r = subprocess.run([MIGE, *words], stdout=full, stderr=subprocess.PIPE, text=True,
+                                   preexec_fn=(lambda: os.close(1)) if closed else None, check=False)
+            assert r.returncode == 5 and len(r.stderr.strip().splitlines()) == 1, (words, closed, r)
+            assert "standard output" in r.stderr, r.stderr
+    with open(OUT, "rb") as f:
+        assert f.read(4) == b"\x89HDF", "written to as if it were standard output"
+
+
+# ---- data of a run
+
+
+def other_data(ranks):
+    folder, other, rows = fresh("resume", ranks), path("other.h5"), path("rows.h5")
+    images, labels = pictures(40, 5)
+    for name, x in ("first.h5", images), ("other.h5", 255 - images), ("rows.h5", images[:, :, :-1]):
+        write_data(path(name), x, labels)
+    good(*train(folder, "--steps", 1, data=path("first.h5")), ranks=ranks)
+    again = "--steps", 2, "--resume"
+    fails(3, "another file.*crc32", *train(folder, *again, data=other), ranks=ranks)
+    if ranks > 1:
+        return  # the rest is found in the same way
+    fails(3, "31 x 32", *train(folder, *again, data=rows), ranks=ranks)
+    shutil.copy(other, path("first.h5"))  # the same name and size
+    fails(3, "another file.*--data", "probe", "--run", folder, ranks=ranks)
+    fails(3, "another file.*--data", "encode", "--run", folder, "--output", OUT, ranks=ranks)
+    fails(3, "31 x 32", "encode", "--run", folder, "--data", rows, "--output", OUT, ranks=ranks)
+    r = good("encode", "--run", folder, "--data", other, "--layers", "y", "--output", OUT, ranks=ranks)
+    assert "is not the file that" in r.out, str(r)
+    good(*train(folder, *again, "--other-data", data=other), ranks=ranks)
+    os.remove(path("first.h5"))
+    good("probe", "--run", folder, "--data", other, "--layers", "y", "--probe-epochs", 1, ranks=ranks)
+    with open(os.path.join(folder, "config.ini")) as f:
+        text = f.read().replace(other, path("gone.h5"))
+    with open(os.path.join(folder, "config.ini"), "w") as f:
+        f.write(text)
+    fails(3, "gone.h5.*config.ini names.*--data", "probe", "--run", folder, ranks=ranks)
+    fails(3, "not the folder of a run", "probe", "--run", path("cifar"), ranks=ranks)
+
+
+# ---- samples
+
+
+def packed():
+    """Conventions of netCDF, against the unpacked values."""
+    stored = np.round(SAMPLES / 0.01).astype("i2")
+    plain = scores(put("plain.h5", samples=stored * 0.01 + 3))
+    name = put("packed.h5", t=stored, bytes=(stored % 256).astype("i1"), u=(stored % 256).astype("u1"))
+    with h5py.File(name, "a") as f:
+        f["t"].attrs.update(scale_factor=0.01, add_offset=3.0, _FillValue=np.int16(-32768))
+        f["bytes"].attrs["_Unsigned"] = np.bytes_("true")
+    same(scores(name, "--dataset", "/t"), plain)
+    same(scores(name, "--dataset", "/bytes"), scores(name, "--dataset", "/u"))
+    for attribute, value in (("_FillValue", stored[7, 1]), ("missing_value", [9e9, stored[7, 1]]), ("valid_min", stored.min() + 1),
+                             ("valid_range", [-32000, stored.max() - 1])):
+        with h5py.File(name, "w") as f:
+            f["t"] = stored
+            f["t"].attrs[attribute] = value
+        fails(3, r"row \d+ .*missing" if "valid" in attribute else "row 7 .*missing", *score(name, "--dataset", "/t"))
+    with h5py.File(name, "w") as f:
+        f.create_dataset("part", (60, 3), "f4", chunks=(10, 3))[:50] = SAMPLES[:50]
+        f.create_dataset("never", (60, 3), "f4")
+        f.create_dataset("chunks", (60, 3), "f4", chunks=(10, 3))
+        f["t"] = stored
+        f["t"].attrs["scale_factor"] = "0.01"
+    r = good(*score(name, "--dataset", "/part"))
+    assert len(r.warnings) == 1 and "5 of its 6 chunks" in r.warnings[0], str(r)
+    fails(3, "never written", *score(name, "--dataset", "/never"))
+    fails(3, "never written", *score(name, "--dataset", "/chunks"))
+    fails(3, "scale_factor", *score(name, "--dataset", "/t"))
+
+
+def types():
+    name, whole = path("types.h5"), np.round(10 * SAMPLES)
+    truth = SAMPLES > 0
+    with h5py.File(name, "w") as f:
+        f["double"], f["big"], f["half"] = whole, whole.astype(">f4"), whole.astype("f2")
+        f["i8"], f["i64"], f["truth"], f["bytes"] = whole.astype(">i8"), whole.astype("<i8"), truth, truth.astype("i1")
+        f["line"], f["column"] = whole[:, 0], whole[:, :1]
+        f["beyond"] = np.array([[1, 2], [2**53 + 2, 3], [4, 5]])
+        f["table"] = np.zeros(5, [("time", "f8"), ("load", "f4")])
+        f["empty"], f["group/x"], f["soft"] = np.zeros((5, 0)), whole, h5py.SoftLink("/nowhere")
+        f["far"], f["gone"] = h5py.ExternalLink("x.h5", "samples"), h5py.ExternalLink("gone.h5", "samples")
+        f.create_dataset("lzf", data=whole, compression="lzf")
+    double = scores(name, "--dataset", "/double")
+    for other in "big", "half", "i8", "i64":
+        same(scores(name, "--dataset", other), double)
+    same(scores(name, "--dataset", "/truth"), scores(name, "--dataset", "/bytes"))
+    same(scores(name, "--dataset", "/line"), scores(name, "--dataset", "/column"))
+    same(scores(name, "--dataset", "/far"), scores(path("x.h5")))
+    for other, why in (("beyond", "row 1 .*2.53"), ("table", "table.*time, load"), ("empty", "is empty"), ("group", "is a group.*/group/x"),
+                       ("soft", "link to /nowhere"), ("gone", "link to samples of the file gone.h5"),
+                       ("none", r"no data set /none.*/double \[60,3\]"), ("lzf", "filter.*lzf")):
+        assert "damaged" not in fails(3, why, *score(name, "--dataset", f"/{other}")).err, other
+
+
+def arrays():
+    """NumPy's files and text, against HDF5."""
+    wanted = scores(path("x.h5"))
+    crooked = np.round(SAMPLES, 2)
+    short = scores(put("short.h5", samples=crooked))
+    for name, x, more in (("c", SAMPLES, ()), ("fortran", np.asfortranarray(SAMPLES.astype(">f8")), ()),
+                          ("turned", np.asfortranarray(SAMPLES.T), ("--transpose",))):
+        np.save(path(f"{name}.npy"), x)
+        same(scores(path(f"{name}.npy"), *more), wanted)
+    for kind in "<f2", ">i2", "?":
+        x = np.abs(np.round(9 * SAMPLES)).astype(kind)
+        np.save(path("kind.npy"), x)
+        same(scores(path("kind.npy"), "--width", 1), scores(put("kind.h5", samples=x.astype("f8")), "--width", 1))
+    for name, text in (("names.csv", ['"a","b",c', '"%g",%g,%g']), ("semi.csv", ["# x", "%g;%g; %g "]),
+                       ("blank.txt", ["  %g  %g %g"])):
+        end, start = ("\r\n", "\ufeff") if name == "names.csv" else ("\n", "")
+        with open(path(name), "w", newline="") as f:
+            f.write(start + end.join([*text[:-1], *(text[-1] % tuple(row) for row in crooked)]) + end)
+        same(scores(path(name)), short)
+    np.savetxt(path("saved.txt"), SAMPLES, header="made by NumPy")
+    same(scores(path("saved.txt"), "--points", path("c.npy")), wanted)
+    for text, why in (("1,2\n3\n", "line 2 has 1 field"), ("a,b\n1,\n", "line 2, field 2.*missing"), ("1;2\n3,5;4\n", "line 2.*decimal"),
+                      ("1,1e999\n", "field 2"), (",0,1\n0,3,4\n", "first column has no name")):
+        with open(path("bad.csv"), "w") as f:
+            f.write(text)
+        fails(3, why, *score(path("bad.csv")))
+    with open(path("bad.csv"), "w") as f:
+        f.write("0,1\n2,3\n5,7\n")
+    assert "counts from 0" in good(*score(path("bad.csv"))).warnings[0]
+    with open(path("c.npy"), "rb") as f:
+        whole = f.read()
+    np.save(path("object.npy"), np.array([1, "a"], dtype=object))
+    for name, content, why in (("cut.npy", whole[:-8], "is cut"), ("more.npy", whole + b"x", "follows"), ("object.npy", None, "type")):
+        if content:
+            with open(path(name), "wb") as f:
+                f.write(content)
+        fails(3, why, *score(path(name)))
+
+
+def other_kinds():
+    for name, content, why in (("a.npz", b"PK\x03\x04", "zip"), ("b.csv", b"\x1f\x8b\x08\0", "gunzip"), ("c.mat", b"MATLAB 5.0 MAT-file", "-v7.3"),
+                               ("d.h5", b"<!DOCTYPE html>", "web page"), ("e.h5", b"words\n", "not an HDF5 file")):
+        with open(path(name), "wb") as f:
+            f.write(content + b"\0" * 300)
+        fails(3, why, *score(path(name)))
+    with h5py.File(path("matlab.h5"), "w") as f:
+        f["samples"] = SAMPLES.T
+        f["samples"].attrs["MATLAB_class"] = np.bytes_("double")
+    r = good(*(w for w in score(path("matlab.h5")) if w != "--quiet"))
+    assert "MATLAB" in r.out and "60 samples in 3 dimensions" in r.out, str(r)
+    same(scores(path("matlab.h5")), scores(path("x.h5")))
+
+
+def memory():
+    put("wide.h5", samples=RNG.normal(size=(20, 1500)))
+    fails(2, "wide.h5.*GB", *score(path("wide.h5"), "--estimator", "stein", "--precondition", "whiten", "--memory", 0.02))
+    put("tall.h5", samples=np.zeros((60000, 100), "i1"))
+    r = fails(2, "tall.h5.*GB", *score(path("tall.h5"), "--estimator", "stein", "--memory", 0.05, "--dry-run"))
+    assert "--solver" not in r.messages[0], r.messages
+
+
+# ---- images
+
+
+def images_of(name, **sets):
+    with h5py.File(path(name), "w") as f:
+        f.attrs["format"], f.attrs["format_version"], f.attrs["complete"] = "mige-data", 1, True
+        for key, values in sets.items():
+            f[key.replace("_", "/", 1) if key != "class_names" else key] = values
+    return path(name)
+
+
+def features(name):
+    good("encode", "--run", RUN, "--data", name, "--layers", "y", "--output", OUT, "--quiet")
+    with h5py.File(OUT) as f:
+        return f["train/y"][:]
+
+
+def images():
+    """Of any type: their features are those of the same bytes."""
+    x, y = pictures(24, 3)
+    name = images_of("images.h5", train_images=x, train_labels=y, test_images=x, test_labels=y, class_names=["a"] * 10)
+    r = good("verify", name)
+    assert "without sums" in r.out, str(r)
+    wanted = features(name)
+    for other in (x / 255).astype("f4"), x.astype("f8"), x.astype(">i8"):
+        r = good("train", "--data", images_of("images.h5", train_images=other), "--out", path("no"), "--batch", 8, "--dry-run")
+        assert f"pixels are {'floats' if other.dtype.kind == 'f' else 'integers'} within 0 to" in r.out, str(r)
+        same(features(path("images.h5")), wanted, 1e-6)
+    np.save(path("images.npy"), x)
+    same(features(path("images.npy")), wanted, 1e-6)
+    with h5py.File(images_of("images.h5", train_images=x.astype("i2") - 7), "a") as f:
+        f["train/images"].attrs["add_offset"] = 7
+    same(features(path("images.h5")), wanted, 1e-6)
+    bits = x > 99
+    same(features(images_of("images.h5", train_images=bits)), features(images_of("images.h5", train_images=255 * bits.astype("u1"))))
+    run = path("grey-run")
+    grey = images_of("grey.h5", train_images=x[:, 0])
+    good(*train(run, "--steps", 1, data=grey))
+    with h5py.File(os.path.join(run, "checkpoint-1.h5")) as f:
+        assert "image-size = 1 x 32 x 32" in f.attrs["trajectory"].decode()
+    fails(3, "labels", "probe", "--run", run)
+    fails(3, "no labels", *train(path("no"), "--task", "ib", "--objective", "ce", data=grey))
+    good(*train(fresh("ib", 1), "--task", "ib", "--objective", "ce", "--steps", 2, data=images_of("ib.h5", train_images=x, train_labels=y)))
+
+
+def bad_images():
+    x, y = pictures(24, 3)
+
+    def bad(why, labels=y, train_images=x, **more):
+        name = images_of("images.h5", train_images=train_images, train_labels=labels, **more)
+        more = "--out", path("no"), "--batch", 8, "--steps", 1, "--quiet"
+        fails(3, why, "train", "--data", name, *more, "--dry-run")
+        if "last" in why or "small" in why:
+            fails(3, why, "train", "--data", name, *more)
+
+    names = {"class_names": [str(i) for i in range(10)]}
+    bad("label 10.*start at 0", y + 1, **names)
+    bad("label 4294967296", y.astype("i8") + 2**32, **names)
+    bad("label 0.5", y + 0.5, **names)
+    bad("one-hot", np.eye(10)[y])
+    bad("channels last", train_images=x.transpose(0, 2, 3, 1))
+    bad("too small.*8 x 8", train_images=x[:, :, :4, :4])
+    bad("2 dimensions", train_images=x.reshape(24, -1))
+    bad("pixel -0", train_images=x / 127.5 - 1)
+    bad("pixel nan", train_images=np.where(np.arange(32) == 3, np.nan, x))
+    bad(r"pixel \d{4,}", train_images=x.astype("u2") * 256)
+    bad("scale them alike", train_images=x / 255, test_images=x * 1.0)
+    bad("another size", test_images=x[:, :, 1:])
+    good("train", "--data", images_of("images.h5", train_images=x, train_labels=y[:, None]), "--out", path("no"), "--dry-run", "--batch", 8)
+    r = good("train", "--data", images_of("images.h5", train_images=(x > 99).astype("u1")), "--out", path("no"), "--dry-run", "--batch", 8)
+    assert "almost black" in r.warnings[0], str(r)
+
+
+def folder_of_pictures():
+    """2,000 PNGs of two sizes."""
+    top = path("pictures")
+    for i in range(2000):
+        name = os.path.join(top, "train" if i < 1600 else "test", "cat dog emu".split()[i % 3], f"{i:04}.png")
+        os.makedirs(os.path.dirname(name), exist_ok=True)
+        size = (20, 24, 3) if i % 2 else (28, 16, 3)
+        Image.fromarray(np.random.default_rng(i).integers(0, 256, size, dtype=np.uint8)).save(name, compress_level=1)
+    convert = "convert", "--format", "folder", "--from", top, "--output", path("pictures.h5")
+    fails(3, "20 x 24 pixels.*28 x 16|28 x 16 pixels.*20 x 24", *convert)
+    good(*convert, "--resize", "12x10", "--quiet")
+    with h5py.File(path("pictures.h5")) as f:
+        x, y = f["train/images"][:], f["train/labels"][:]
+        assert x.shape == (1600, 3, 12, 10) and f["test/images"].shape == (400, 3, 12, 10)
+        assert [n.decode() for n in f["class_names"][:]] == ["cat", "dog", "emu"] and list(np.bincount(y)) == [534, 533, 533]
+    at = 0
+    for k, name in enumerate("cat dog emu".split()):
+        for picture in sorted(os.listdir(os.path.join(top, "train", name)))[:20]:
+            with Image.open(os.path.join(top, "train", name, picture)) as p:
+                wanted = np.asarray(p.resize((10, 12), Image.BILINEAR)).transpose(2, 0, 1).astype(int)
+            assert np.abs(wanted - x[at]).max() <= 1 and y[at] == k, picture  # Pillow rounds between the two directions
+            at += 1
+        at = np.flatnonzero(y == k)[-1] + 1
+    fails(2, "is read", *convert[:-1], os.path.join(top, "train", "cat", "0000.png"), "--resize", 8)
+    os.makedirs(os.path.join(top, "test", "fox"))
+    fails(3, "fox.*no such class", *convert, "--resize", 8)
+
+
+def odd_pictures():
+    top = path("odd")
+    os.makedirs(os.path.join(top, "k"))
+    pixels = RNG.integers(0, 256, (9, 8, 4), dtype=np.uint8)
+    colour = Image.fromarray(pixels[..., :3])
+    wide = RNG.integers(0, 65536, (9, 8)).astype("u2")
+    kept = {"a-grey.png": colour.convert("L"), "b-palette.png": colour.quantize(16), "c-bits.png": colour.convert("1"),
+            "d-opaque.png": colour.convert("RGBA"), "e.jpg": colour, "f-grey.jpg": colour.convert("L"), "g-wide.png": Image.fromarray(wide)}
+    left = {"m-alpha.png": Image.fromarray(pixels), "n-cmyk.jpg": colour.convert("CMYK"), "o.gif": colour}
+    for name, p in {**kept, **left}.items():
+        p.save(os.path.join(top, "k", name))
+    for name in "e.jpg", "d-opaque.png":
+        with open(os.path.join(top, "k", name), "rb") as f:
+            whole = f.read()
+        left[f"p-cut-{name}"] = whole[:-40]
+    left |= {"q-zero.png": b"", "r.txt": b"words\n", "s-flipped.png": whole[:60] + bytes([whole[60] ^ 1]) + whole[61:]}
+    for name, content in left.items():
+        if isinstance(content, bytes):
+            with open(os.path.join(top, "k", name), "wb") as f:
+                f.write(content)
+    r = good("convert", "--format", "folder", "--from", top, "--output", path("odd.h5"))
+    assert len(r.warnings) == len(left) and all(any(n in w for w in r.warnings) for n in left), str(r)
+    with h5py.File(path("odd.h5")) as f:
+        x = f["train/images"][:]
+        assert "test" not in f
+    wanted = [np.asarray(Image.open(os.path.join(top, "k", n)).convert("RGB")).transpose(2, 0, 1) for n in list(kept)[:-1]]
+    assert np.array_equal(x[:-1], wanted) and np.abs(x[-1] - wide / 257).max() <= 0.5
+    for name in kept:
+        os.remove(os.path.join(top, "k", name))
+    fails(3, "no picture", "convert", "--format", "folder", "--from", top, "--output", path("odd.h5"))
+    fails(3, "0 folders of classes", "convert", "--format", "folder", "--from", os.path.join(top, "k"), "--output", path("odd.h5"))
+
+
+def official_files():
+    folder = path("stl10_binary")
+    os.makedirs(folder)
+    planes = RNG.integers(0, 256, (4, 3, 96, 96), dtype=np.uint8)
+    for split in "train", "test":
+        planes.transpose(0, 1, 3, 2).tofile(os.path.join(folder, f"{split}_X.bin"))
+        np.array([1, 10, 2, 3], "u1").tofile(os.path.join(folder, f"{split}_y.bin"))
+    good("convert", "--format", "stl10", "--from", path(), "--output", OUT, "--quiet")
+    with h5py.File(OUT) as f:
+        assert np.array_equal(f["train/images"][:], planes) and list(f["test/labels"][:]) == [0, 9, 1, 2]
+    for name, why in ("data_batch_1", "for Python"), ("cifar-10-binary.tar.gz", "unpack"), ("emnist-letters-train-images-idx3-ubyte.gz", "EMNIST"):
+        other = path(f"other-{name}")
+        os.makedirs(other)
+        with open(os.path.join(other, name), "w") as f:
+            f.write("x")
+        fails(3, why, "convert", "--from", other, "--output", OUT)
+    with open(os.path.join(other, "train-images-idx3-ubyte.gz"), "w") as f:
+        f.write("<html>no</html>")
+    fails(3, "web page", "convert", "--format", "mnist", "--from", other, "--output", OUT)
+
+
+# ---- words
+
+
+def unread():
+    """Options that nothing reads are named; what would seem to check or choose is refused."""
+    for words, names in ((score(path("x.h5"), "--eta", 1), ["--eta"]), (score(path("x.h5"), "--estimator", "stein", "--eta", 0.1), []),
+                         (score(path("x.h5"), "--points-dataset", "/p"), ["--points-dataset"]),
+                         (score(path("c.npy"), "--dataset", "/p"), ["/p is not read"]),
+                         ((*train(path("no"), "--dry-run"), "--beta", 1, "--critic", "concat", "--temperature", 1, "--conditional", "ssge"),
+                          ["--beta", "--critic", "--temperature", "--conditional"]),
+                         ((*train(path("no"), "--dry-run"), "--objective", "jsd", "--eta", 1), ["--eta", "--projection"]),
+                         ((*writers()["toy"], "--critic-steps", 3, "--output", OUT), ["--critic-steps"]),
+                         (score(path("x.h5"), "--seed", 1, "--seed=2"), ["--seed: given more than once; 1"])):
+        r = good(*words)
+        assert bool(r.warnings) == bool(names) and all(n in r.warnings[0] for n in names), str(r)
+    for more in ("--eigen", 5), ("--threshold", 0.5), ("--check", "eigen"), ("--solver", "lapack"):
+        fails(2, "eigenvalues|solvers", *score(path("x.h5"), "--estimator", "stein", *more))
+    fails(2, "solvers", *score(path("x.h5"), "--estimator", "ssm", "--solver", "lapack"))
+
+
+def ini_files():
+    def ini(text):
+        with open(path("some.ini"), "wb") as f:
+            f.write(text if isinstance(text, bytes) else text.encode())
+        return score(path("x.h5"), "--config", path("some.ini"))
+
+    for text in "\ufeff[score]\r\nseed = 3\r\n", "seed = 3 ; three\n[score]\nseed = 4":
+        assert not good(*ini(text)).warnings, text
+    for text, why in ((bytes(100), "NUL"), ("config = b.ini\n", "another"), ("[nosuch]\n", "section"), ("Seed = 1\n", "nearest: seed"),
+                      ("seed = 5 # five\n", "number"), ("dataset = /samples\n  seed = 3\n", "indented")):
+        fails(2, why, *ini(text))
+    for text in 'dataset = "/samples"\n', "dataset = /samples # these\n":
+        r = mige(*ini(text))
+        assert r.status == 3 and "some.ini:1: dataset" in r.warnings[0], str(r)
+    os.mkfifo(path("fifo.ini"))
+    fails(3, "regular file", "score", "--config", path("fifo.ini"))
+
+
+def small_words():
+    for kind in "toy", "scale":
+        fails(2, "--rho.*0 the true gradient is 0", *writers()[kind][:-1], "--rho=0:0:1", "--output", OUT)
+    good("scale", "--samples", "1e2", "--dim", 2, "--rho=0.3:0.6:2", "--output", OUT)
+    assert "mige score" in good("help", "score").out and "train" in good("help").out
+    assert good("-V").out == good("--version").out
+    fails(2, "4 ranks were started", "info", env={"PMI_SIZE": "4"})
+    for name, value in ("mige-data", 1), (np.bytes_("mige-data"), np.True_):
+        images_of("strings.h5", train_images=pictures(8, 1)[0])
+        with h5py.File(path("strings.h5"), "a") as f:
+            f.attrs["format"], f.attrs["complete"] = name, value
+        good("verify", path("strings.h5"))
+
+
+def main():
+    cases = Cases()
+    cases.run("prepare", prepare)
+    for case in no_files, read_too, other_data:
+        for ranks in 1, 3:
+            cases.run(f"{case.__name__.replace('_', ' ')} np {ranks}", case, ranks)
+    for case in (links, no_folders, run_reads_itself, standard_output, packed, types, arrays, other_kinds, memory, images, bad_images,
+                 folder_of_pictures, odd_pictures, official_files, unread, ini_files, small_words):
+        cases.run(case.__name__.replace("_", " "), case)
+    cases.end()
+
+
+if __name__ == "__main__":
+    main()
