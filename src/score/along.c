@@ -19,7 +19,10 @@ void along_times(double time[MIGE_MI_TIMES], double weight[MIGE_MI_TIMES]) {
 
 double mige_digamma(double x) {
     double sum = 0, y;
-    for (; x < 16; x++) sum -= 1 / x;
+    while (x < 16) {
+        sum -= 1 / x;
+        x += 1;
+    }
     y = 1 / (x * x);
     return sum + log(x) - 0.5 / x - y * (1. / 12 - y * (1. / 120 - y * (1. / 252 - y / 240)));
 }
