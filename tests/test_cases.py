@@ -290,6 +290,16 @@ def arrays():
         fails(3, why, *score(path(name)))
 
 
+def labels_of_truth():
+    """For mige mi truth values are classes, as integers are."""
+    y = RNG.random(400) < 0.5
+    x = RNG.normal(size=(400, 2)) + 2 * y[:, None]
+    lines = []
+    for k in y, y.astype("i4"):
+        lines.append(good("mi", "--input", put("pairs.h5", x=x, y=k), "--shuffles", 0).out.splitlines()[-1])
+    assert lines[0] == lines[1], lines
+
+
 def other_kinds():
     for name, content, why in (("a.npz", b"PK\x03\x04", "zip"), ("b.csv", b"\x1f\x8b\x08\0", "gunzip"), ("c.mat", b"MATLAB 5.0 MAT-file", "-v7.3"),
                                ("d.h5", b"<!DOCTYPE html>", "web page"), ("e.h5", b"words\n", "not an HDF5 file")):
@@ -472,6 +482,7 @@ def official_files():
 
 def unread():
     """Options that nothing reads are named; what would seem to check or choose is refused."""
+    np.save(path("c.npy"), SAMPLES)
     for words, names in ((score(path("x.h5"), "--eta", 1), ["--eta"]), (score(path("x.h5"), "--estimator", "stein", "--eta", 0.1), []),
                          (score(path("x.h5"), "--points-dataset", "/p"), ["--points-dataset"]),
                          (score(path("c.npy"), "--dataset", "/p"), ["/p is not read"]),
@@ -525,7 +536,7 @@ def main():
     for case in no_files, read_too, other_data:
         for ranks in 1, 3:
             cases.run(f"{case.__name__.replace('_', ' ')} np {ranks}", case, ranks)
-    for case in (links, no_folders, run_reads_itself, standard_output, packed, types, arrays, other_kinds, memory, images, bad_images,
+    for case in (links, no_folders, run_reads_itself, standard_output, packed, types, arrays, labels_of_truth, other_kinds, memory, images, bad_images,
                  folder_of_pictures, odd_pictures, official_files, unread, ini_files, small_words):
         cases.run(case.__name__.replace("_", " "), case)
     cases.end()
