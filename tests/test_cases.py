@@ -236,6 +236,7 @@ def types():
         f["line"], f["column"] = whole[:, 0], whole[:, :1]
         f["beyond"] = np.array([[1, 2], [2**53 + 2, 3], [4, 5]])
         f["table"] = np.zeros(5, [("time", "f8"), ("load", "f4")])
+        f["row"] = whole[:, :1].T
         f["empty"], f["group/x"], f["soft"] = np.zeros((5, 0)), whole, h5py.SoftLink("/nowhere")
         f["far"], f["gone"] = h5py.ExternalLink("x.h5", "samples"), h5py.ExternalLink("gone.h5", "samples")
         f.create_dataset("lzf", data=whole, compression="lzf")
@@ -245,7 +246,8 @@ def types():
     same(scores(name, "--dataset", "/truth"), scores(name, "--dataset", "/bytes"))
     same(scores(name, "--dataset", "/line"), scores(name, "--dataset", "/column"))
     same(scores(name, "--dataset", "/far"), scores(path("x.h5")))
-    for other, why in (("beyond", "row 1 .*2.53"), ("table", "table.*time, load"), ("empty", "is empty"), ("group", "is a group.*/group/x"),
+    same(scores(name, "--dataset", "/row", "--transpose"), scores(name, "--dataset", "/line"))
+    for other, why in (("beyond", "row 1 .*2.53"), ("row", "single row.*--transpose"), ("table", "table.*time, load"), ("empty", "is empty"), ("group", "is a group.*/group/x"),
                        ("soft", "link to /nowhere"), ("gone", "link to samples of the file gone.h5"),
                        ("none", r"no data set /none.*/double \[60,3\]"), ("lzf", "filter.*lzf")):
         assert "damaged" not in fails(3, why, *score(name, "--dataset", f"/{other}")).err, other
