@@ -10,7 +10,8 @@ MIGE_RUNS=${MIGE_RUNS:-$PWD/runs}
 
 # How ranks are started: mpirun, or srun with the PMI that the MPI library was built for (`srun --mpi=list`).
 LAUNCH=${LAUNCH:-mpirun}
-# LAUNCH="srun --mpi=pmix"
+# srun does not take over the CPUs of a task from SLURM 22.05 on, and waits for the others when a rank dies, unless told:
+# LAUNCH="srun --mpi=pmix --cpus-per-task=${SLURM_CPUS_PER_TASK:-1} --kill-on-bad-exit=1"
 
 # Open MPI's mpirun gets SLURM's SIGTERM too and passes it on a second time, at which a rank ends at once: after one second,
 # too soon for a step and a checkpoint. This makes it 20. A job that fails, or stops with status 75, then ends 40 s later.

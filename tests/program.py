@@ -48,8 +48,8 @@ def command(args, ranks):
 class Program:
     """The program, running, in the folder SCRATCH; its output goes to files, so that nobody waits for a reader."""
 
-    def __init__(self, *args, ranks=1, env=None):
-        self.command, self.alone = command(args, ranks), ranks == 1
+    def __init__(self, *args, ranks=1, env=None, before=()):
+        self.command, self.alone = [*before, *command(args, ranks)], ranks == 1
         self.out, self.err = tempfile.TemporaryFile(), tempfile.TemporaryFile()
         self.process = subprocess.Popen(self.command, cwd=SCRATCH, stdin=subprocess.DEVNULL, stdout=self.out,
                                         stderr=self.err, start_new_session=True, env={**os.environ, **(env or {})})

@@ -351,7 +351,7 @@ static void progress(void **state) {
     for (int k = 0; k < 2; k++) { /* standard output is a file here: auto means lines */
         mige_log_setup(1, 0, modes[k]);
         const char *text = captured(STDOUT_FILENO, work);
-        assert_non_null(strstr(text, "work 200000/200000  loss 1"));
+        assert_non_null(strstr(text, "work 200000/200000  0:00 left  loss 1"));
         assert_true(count(text, '\n') <= 5 && count(text, '\r') == 0);
         assert_non_null(strstr(text, "\nafter\n"));
     }

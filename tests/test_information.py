@@ -27,7 +27,7 @@ def mi(name, *more, ranks=1):
         a = f.attrs
         assert a["complete"] == 1 and a["format"] == b"mige-mi"
         assert all("units" in d.attrs and "long_name" in d.attrs for d in f.values())
-        return {**{n: float(a[n]) for n in ("mutual_information", "normal_part", "standard_error", "p_value")},
+        return {**{n: float(a[n]) for n in ("mutual_information", "normal_part", "rest", "standard_error", "p_value")},
                 **{n: d[()] for n, d in f.items()}}
 
 
@@ -87,20 +87,20 @@ def by_hand(z, sets, seed=1):
     u, w = 0.05 + 0.475 * (u + 1), 0.475 * w
     weights = 2 * u * w
     weights[0] += 0.05**2
-    normal, each = 0.0, np.zeros(M)
+    normal, total, each, each_rest = 0.0, 0.0, np.zeros(M), np.zeros(M)
     for columns, sign, rows in sets:
         half, moves = normal_part(z[rows][:, columns])
         normal -= sign * half * len(rows) / M
         each[rows] -= sign * moves
-    value = normal
     for i, (t, weight) in enumerate(zip(u**2, weights)):
         for draw in range(draws):
             noise = philox.normal(seed, NOISE, i * DRAWS + draw, np.arange(M), z.shape[1])
             for columns, sign, rows in sets:
                 r = sign * rest(z[rows][:, columns], noise[rows][:, columns], t) / draws
-                value += weight * r.sum() / M
-                each[rows] += weight * r
-    return value, normal, each.std() / np.sqrt(M)
+                total += weight * r.sum() / M
+                each_rest[rows] += weight * r
+    value = normal + total / (1 + each_rest.var() / M / total**2)
+    return value, normal, (each + each_rest).std() / np.sqrt(M)
 
 
 def pair(M, seed, noise=0.7):

@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
-"""mige watch: what is drawn is what the file has, by the dots; and it follows a run to its end without disturbing it."""
+"""mige watch: what is drawn is what the file has, by the dots; and it follows a run to its end without disturbing it. Two jobs on
+the same cores notice it."""
 import os
 import re
+import shutil
 import time
 
 import h5py
 import numpy as np
-from program import Cases, Program, fails, good, path, write_data, pictures
+from program import Cases, Program, Skip, fails, good, path, pictures, write_data
 
 HEIGHT = 5
 
@@ -73,6 +75,29 @@ def follows():
     assert before == os.stat(path("run", "metrics.h5")).st_mtime_ns
 
 
+def cores():
+    """Another job on the same core is told of, by info and train; one on another core, and a job's own ranks, are not."""
+    if not shutil.which("taskset") or len(os.sched_getaffinity(0)) < 2:
+        raise Skip("needs taskset and two cores")
+    one, two = map(str, sorted(os.sched_getaffinity(0))[:2])
+
+    def on(core, *args, ranks=1):
+        return Program(*args, ranks=ranks, before=("taskset", "-c", core))
+
+    write_data(path("cores.h5"), *pictures(40, 3))
+    there = on(one, "train", "--data", "cores.h5", "--out", "busy", "--batch", 16, "--steps", 10**6, "--quiet", "--checkpoint-every", "0")
+    end = time.monotonic() + 60
+    while not os.path.exists(path("busy", "metrics.h5")) and time.monotonic() < end:
+        time.sleep(0.05)
+    try:
+        again = "train", "--data", "cores.h5", "--out", "second", "--batch", 16, "--steps", 1, "--quiet"
+        results = [on(one, "info").result(), on(one, *again).result(), on(two, "info", ranks=3).result(), good("info")]
+    finally:
+        there.kill()
+    told = [f"process {there.process.pid}" in r.err and "bound to cores" in r.err for r in results]
+    assert told == [True, True, False, False], [str(r) for r in results]
+
+
 def refused(ranks):
     fails(3, r"none/metrics\.h5", "watch", "none", ranks=ranks)
     fails(2, f"{ranks - 1} runs", "watch", *["a"] * (ranks - 1), ranks=ranks)
@@ -87,6 +112,7 @@ def main():
         cases.run(f"drawn on {ranks}", drawn, ranks)
         cases.run(f"refused on {ranks}", refused, ranks)
     cases.run("follows", follows)
+    cases.run("cores", cores)
     cases.end()
 
 

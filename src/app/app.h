@@ -94,6 +94,9 @@ COMMANDS(COMMAND_FUNCTION)
 /* Names of all hosts, comma separated, on every rank; malloc'ed. Collective. */
 int host_names(const mige_comm *c, char **hosts);
 
+/* Warns where ranks are bound to the same cores as another job of this program and user. Collective. */
+int warn_shared_cores(const mige_comm *c);
+
 /* The features of a whole data set from a run's frozen encoder, one copy a node. */
 enum { MOST_LAYERS = 3 };
 

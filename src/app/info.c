@@ -61,5 +61,5 @@ int cmd_info(app *a) {
     mige_print("hosts      %s", hosts);
     print_warnings(a, cores);
     free(hosts);
-    return MIGE_OK;
+    return warn_shared_cores(&a->comm);
 }

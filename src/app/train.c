@@ -26,6 +26,7 @@ int cmd_train(app *a) {
     MIGE_TRY(config_score(c, &score));
     MIGE_TRY(config_checks(c, &q.checks));
     MIGE_TRY(mige_stop_listen(&a->comm, c->max_hours, c->stop_file));
+    MIGE_TRY(warn_shared_cores(&a->comm));
     MIGE_TRY(mige_data_open(&a->comm, c->train.data, &d));
     int err = mige_data_hold_out(&a->comm, c->train.validation, &d);
     if (!err) err = train_run(&q);

@@ -1,3 +1,3 @@
 /* cholesky.c in single precision. */
 #define MIGE_SINGLE
-#include "linalg/cholesky.c"
+#include "linalg/cholesky.c" // NOLINT(bugprone-suspicious-include)

@@ -1,3 +1,3 @@
 /* thin.c in single precision. */
 #define MIGE_SINGLE
-#include "linalg/thin.c"
+#include "linalg/thin.c" // NOLINT(bugprone-suspicious-include)

@@ -49,7 +49,7 @@ double mige_problems_bytes(int M, int n, const int *dims, int ranks, const mige_
     int groups = mige_problems_groups(M, n, ranks),
         least = ranks / groups; /* ranks of a group: they take most each */
     double arrays = 0, largest = 0;
-    int group[MOST_PROBLEMS];
+    int group[MOST_PROBLEMS] = {0};
     deal(M, n, dims, groups, group);
     for (int g = 0; g < groups; g++) {
         double mine = 0;
@@ -72,7 +72,7 @@ static int group_root(const mige_problems *p, int group) {
 }
 
 static int setup(mige_problems *p, const int *dims) {
-    int group[MOST_PROBLEMS];
+    int group[MOST_PROBLEMS] = {0};
     deal(p->M, p->n, dims, p->groups, group);
     int err = MIGE_TAKE(&p->pool, MIGE_BLOCK(p->problems, p->n));
     for (int i = 0; !err && i < p->n; i++) {

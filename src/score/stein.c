@@ -21,16 +21,16 @@ typedef struct {
 
 /* Below this order one rank's Cholesky is as fast as many ranks'. */
 enum { WORTH_DISTRIBUTING = 1024 };
-/* From this order on, and this many samples a column, a factor in single precision saves more than the refinement
- * of its solves costs. */
-enum { WORTH_REFINING = 2048, COLUMNS_REFINED = 32 };
+/* From this order on, and this many samples a column that is wanted (perhaps half of them), a factor in single
+ * precision saves more than the refinement of its solves costs. */
+enum { WORTH_REFINING = 2048, COLUMNS_REFINED = 48 };
 /* Error of all iterations together, relative to the first. */
 static const double REFINED = 1e-8;
 /* A solve by conjugate gradients takes about this many products. */
 enum { CG_PRODUCTS = 15 };
 
-static int worth_refining(int M, int D) {
-    return M >= WORTH_REFINING && M / COLUMNS_REFINED >= D;
+static int worth_refining(int M, int columns) {
+    return M >= WORTH_REFINING && M / COLUMNS_REFINED >= columns;
 }
 
 static int ranks_for(int M, int ranks) {
@@ -61,7 +61,7 @@ static mige_score_plan plan(int M, int D, int ranks, const mige_score_options *o
     double m = M, square = m * m * D, columns = fmin(m, ceil(m / P / nb) * nb), send = P > 1 ? 16. * M * nb : 0;
     double entries = panel_entries(M, nb, P),
            matrix = stored ? 8 * entries + send + 8. * nb * D : cg_bytes(M, D, ranks);
-    if (stored && worth_refining(M, D)) matrix += mige_refined_bytes(M, D, entries);
+    if (stored && worth_refining(M, D / 2)) matrix += mige_refined_bytes(M, D, entries);
     mige_score_plan p = {.bytes = 8. * M * D + matrix + gram_bytes(M, D, 0, columns, stored),
                          .gram = 3 * square,
                          .eigen = stored ? m * m * m / 3 : nystroem_flops(M, D),
@@ -75,7 +75,7 @@ static int take_memory(mige_score *s) {
     int stored = s->o.stein.solver != MIGE_STEIN_CG;
     MIGE_TRY(mige_symmetric_create(&e->grid, s->M, stored, &e->K));
     MIGE_TRY(MIGE_TAKE(&s->pool, MIGE_BLOCK(e->gram.C, (size_t)s->M * (size_t)s->D)));
-    if (stored && worth_refining(s->M, s->D))
+    if (stored && worth_refining(s->M, s->D / 2))
         MIGE_TRY(mige_refined_create(s->c, &e->K, s->D, &s->pool, &e->refined));
     return gram_create(s, &e->K, &e->gram);
 }
@@ -136,7 +136,8 @@ static int factor_rounded(const mige_score *s, stein *e) {
 
 static int prepare(mige_score *s, stein *e) {
     if (e->cg) return cg_prepare(e->cg, s->X, e->gram.scale, s->o.stein.eta);
-    return e->refined ? factor_rounded(s, e) : factor(s, e);
+    e->rounded = e->refined && worth_refining(s->M, s->wanted);
+    return e->rounded ? factor_rounded(s, e) : factor(s, e);
 }
 
 /* S -= Z, C += weight Z (NULL: not wanted), Z *= eta */

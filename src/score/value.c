@@ -48,7 +48,7 @@ typedef struct {
     double *Z, *work;                  /* [M][D] */
     double *N, *S;                     /* [block][D] noise and scores */
     double *C, *lambda, *noise, *part; /* [D][D], [D], [D], [M] */
-    double *each;                      /* [M] samples' contributions to the value */
+    double *each, *each_rest;          /* [M] samples' contributions to the value: normal, rest */
     sums *sums;                        /* [runs] */
     int64_t items, total;              /* of work, dealt to the ranks; total 0: being counted */
     mige_pool pool;
@@ -154,7 +154,7 @@ static int add_rest(job *w, const group *g, const int64_t *perm, int keep, int f
         for (int i = 0; i < n; i++) {
             double value = g->sign * share / 2 * w->part[i];
             to->rest[t] += value / w->M;
-            if (keep) w->each[g->rows[first + i]] += weight[t] * value;
+            if (keep) w->each_rest[g->rows[first + i]] += weight[t] * value;
         }
     }
     return MIGE_OK;
@@ -207,15 +207,23 @@ static double total(const sums *s) {
     return value;
 }
 
+/* Of the mean of x [M]. */
+static double standard_error(int M, const double *x) {
+    double mean = 0, variance = 0;
+    for (int m = 0; m < M; m++) mean += x[m] / M;
+    for (int m = 0; m < M; m++) variance += (x[m] - mean) * (x[m] - mean) / M;
+    return sqrt(variance / M);
+}
+
+/* The rest is drawn towards 0 where its own error does not tell it from 0. */
 static void conclude(const job *w, double *shuffled, mige_mi_estimate *e) {
-    double weight[T], variance = 0;
-    *e = (mige_mi_estimate){.value = total(w->sums), .normal = w->sums->normal, .p_value = NAN};
+    double weight[T], rest = total(w->sums) - w->sums->normal, error = standard_error(w->M, w->each_rest);
+    *e = (mige_mi_estimate){.normal = w->sums->normal, .rest = rest, .p_value = NAN};
+    e->value = e->normal + (rest != 0 ? rest / (1 + error * error / (rest * rest)) : 0);
     along_times(e->time, weight);
     for (int t = 0; t < T; t++) e->integrand[t] = w->sums->fisher[t] + w->sums->rest[t];
-    double mean = 0;
-    for (int m = 0; m < w->M; m++) mean += w->each[m] / w->M;
-    for (int m = 0; m < w->M; m++) variance += (w->each[m] - mean) * (w->each[m] - mean) / w->M;
-    e->standard_error = sqrt(variance / w->M);
+    for (int m = 0; m < w->M; m++) w->each[m] += w->each_rest[m];
+    e->standard_error = standard_error(w->M, w->each);
     int N = w->o->shuffles, above = 1;
     for (int k = 1; k <= N; k++) {
         shuffled[k - 1] = total(&w->sums[1]) + total(&w->sums[2 + k]);
@@ -233,6 +241,7 @@ static int compute(job *w, double *shuffled, mige_mi_estimate *e) {
     mige_progress_end();
     MIGE_TRY(err);
     MIGE_TRY(mige_sum(w->c, w->each, (size_t)w->M));
+    MIGE_TRY(mige_sum(w->c, w->each_rest, (size_t)w->M));
     MIGE_TRY(mige_sum(w->c, w->sums->rest, (size_t)runs * sizeof *w->sums / sizeof(double)));
     conclude(w, shuffled, e);
     return MIGE_OK;
@@ -247,7 +256,8 @@ static int take_memory(job *w, int ngroups) {
                      MIGE_BLOCK(w->by_class, M), MIGE_BLOCK(w->perm, M), MIGE_BLOCK(w->Z, M * D),
                      MIGE_BLOCK(w->N, block * D), MIGE_BLOCK(w->S, block * D), MIGE_BLOCK(w->work, M * D),
                      MIGE_BLOCK(w->C, D * D), MIGE_BLOCK(w->lambda, D), MIGE_BLOCK(w->noise, D),
-                     MIGE_BLOCK(w->part, M), MIGE_BLOCK(w->each, M), MIGE_BLOCK(w->sums, runs));
+                     MIGE_BLOCK(w->part, M), MIGE_BLOCK(w->each, M), MIGE_BLOCK(w->each_rest, M),
+                     MIGE_BLOCK(w->sums, runs));
 }
 
 static int map_with(const job *w, enum mige_precondition kind, int dim, const double *X, double *out) {
