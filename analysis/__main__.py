@@ -3,8 +3,9 @@ import importlib
 import os
 import sys
 
+HERE = os.path.dirname(os.path.abspath(__file__))
 # The commands: a row and a module with main() each.
-COMMANDS = {
+ROWS = {
     "report": "one page of HTML on runs and files: settings, curves, times, spectra, accuracies, what to do next",
     "curves": "the curves of runs, over each other, and the accuracies of their probes",
     "compare": "runs side by side: options that differ, figures at the end, curves",
@@ -14,7 +15,10 @@ COMMANDS = {
     "study": "errors of estimators where the truth is known: runs mige toy, writes RESULTS.md",
     "table1": "accuracies of classifiers on frozen features beside the published",
     "table2": "test errors of information bottlenecks beside the published",
+    "baselines": "accuracies of classifiers on pixels, principal components and a projection",
+    "pictures": "what the runs of a study have learnt: accuracies, codes by class, neighbours, spectra",
 }
+COMMANDS = {name: about for name, about in ROWS.items() if os.path.exists(os.path.join(HERE, name + ".py"))}
 
 
 def usage():
@@ -25,7 +29,7 @@ def usage():
 
 def main():
     # Modules find each other beside this file, wherever the command is given.
-    sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+    sys.path.insert(0, HERE)
     name = sys.argv[1] if len(sys.argv) > 1 else "--help"
     if name in ("-h", "--help"):
         usage()
