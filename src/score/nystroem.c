@@ -87,8 +87,8 @@ static int enough_landmarks(const nystroem *n) {
 
 static int factor_landmarks(nystroem *n) {
     int info = 1, r = n->most;
-    double ridge = LANDMARK_SHARE * n->eta * r / n->M;
-    for (ridge = fmax(ridge, 1e-14 * r); info && ridge < 1e-2; ridge *= 100) {
+    double ridge = fmax(LANDMARK_SHARE * n->eta * r / n->M, 1e-14 * r); /* 1e-2 and more where eta is large */
+    for (int tries = 0; info && (!tries || ridge < 1e-2); tries++, ridge *= 100) {
         kernel_between(r, n->landmarks, n->norms, r, n->landmarks, n->norms, n->D, n->scale, n->T);
         for (size_t i = 0; i < (size_t)r; i++) n->T[i * (size_t)r + i] = 1 + ridge;
         dpotrf_("L", &r, n->T, &r, &info);
