@@ -221,7 +221,8 @@ static void truths(void **state) {
         if (!(fabs(truth_mi(known[i].kind, known[i].D, known[i].rho) - known[i].I) < 1e-12))
             fail_msg("%zu: %.15g", i, truth_mi(known[i].kind, known[i].D, known[i].rho));
     for (int kind = 0; kind < KINDS; kind++)
-        for (double rho = 0.15; rho < 0.9; rho += 0.2) {
+        for (int i = 0; i < 4; i++) {
+            double rho = 0.15 + 0.2 * i;
             double slope = (truth_mi(kind, 4, rho + 1e-5) - truth_mi(kind, 4, rho - 1e-5)) / 2e-5;
             assert_true(fabs(truth_gradient(kind, 4, rho) - slope) < 1e-6 * (1 + fabs(slope)));
         }

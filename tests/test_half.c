@@ -79,7 +79,7 @@ static operand operand_of(const uint8_t *code, const greg_t *g) {
     } else {
         at = general(g, rm + high);
     }
-    if (displaced == 1) far = (int8_t)code[o.length];
+    if (displaced == 1) far = (code[o.length] ^ 0x80) - 0x80; /* its sign */
     if (displaced == 4) memcpy(&far, code + o.length, sizeof far);
     o.length += displaced;
     o.base = (char *)(uintptr_t)(at + far);

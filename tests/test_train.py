@@ -178,7 +178,7 @@ def encoder(images, t):
 def encode():
     found = {}
     for ranks in 1, 3:
-        good("encode", "--run", path("whole"), "--output", path(f"features-{ranks}.h5"), "--quiet", ranks=ranks)
+        good("encode", "--run", path("whole"), "--output", path(f"features-{ranks}.h5"), "--precision", "float", "--quiet", ranks=ranks)
         with h5py.File(path(f"features-{ranks}.h5")) as f:
             found[ranks] = {f"{s}/{n}": f[s][n][:] for s in ("train", "test") for n in f[s]}
     with h5py.File(DATA) as f:
@@ -193,7 +193,7 @@ def encode():
     for name, x in expected.items():
         off = relative(found[1][f"test/{name}"][::40], x)
         assert off < 1e-5, f"{name}: {off:.1e}"
-    good("encode", "--run", path("whole"), "--untrained", "--layers", "y", "--data", DATA, "--output",
+    good("encode", "--run", path("whole"), "--untrained", "--precision", "float", "--layers", "y", "--data", DATA, "--output",
          path("untrained.h5"))
     with h5py.File(path("untrained.h5")) as f:
         assert list(f["test"]) == ["labels", "y"] and relative(f["test/y"][:], found[1]["test/y"]) > 0.1
@@ -204,7 +204,7 @@ def encode_bottleneck():
     run, to = path("bottleneck"), path("bottleneck.h5")
     good("train", *SHORT, "--out", run, "--steps", 3, "--task", "ib", "--objective", "dvb", "--encoder", "mlp:16", "--code", 4,
          "--draws", 3)
-    good("encode", "--run", run, "--output", to, "--quiet")
+    good("encode", "--run", run, "--output", to, "--precision", "float", "--quiet")
     t = tensors(run, 3, "encoder")
     with h5py.File(to) as f:
         expected = f["test/fc"][:] @ t["y.weight"].reshape(8, 16)[:4].T + t["y.bias"][:4]

@@ -257,8 +257,12 @@ double mige_bfloat16_rate(double seconds) {
     }
     const uint32_t *panels = (const uint32_t *)(a + HALF_SIDE * half_stride(K));
     kernel->begin();
-    for (double began = mige_now(); spent < seconds; spent = mige_now() - began, blocks += PANELS)
+    const double began = mige_now();
+    while (spent < seconds) {
         for (int i = 0; i < PANELS; i++) kernel->block(K / 2, a, half_stride(K), panels + i * half_panel(K), c);
+        spent = mige_now() - began;
+        blocks += PANELS;
+    }
     free(a);
     free(c);
     return 2e-9 * HALF_SIDE * HALF_SIDE * K * blocks / spent;

@@ -136,6 +136,7 @@ static int conv_forward(mige_net *net, layer *l, const uint16_t *x, int n, const
     const int out = l->out.c, chunk = chunk_of(l, net->max_batch);
     pool p;
     (void)pass;
+    MIGE_CHECK(net->patches, MIGE_EUSAGE, "layer %s: a blueprint computes nothing", l->name);
     lay_out(l, net->max_batch, (char *)net->patches, &p);
     for (int j = 0; n > 0 && j < out; j += HALF_SIDE)
         mige_half_pack_turned(out - j < HALF_SIDE ? out - j : HALF_SIDE, (int)patch, weight + (size_t)j * patch,
@@ -269,6 +270,7 @@ static int conv_backward(mige_net *net, layer *l, const uint16_t *x, void *up, u
     const int chunk = sum_images(l, net->max_batch);
     pool p;
     (void)pass;
+    MIGE_CHECK(net->patches, MIGE_EUSAGE, "layer %s: a blueprint computes nothing", l->name);
     lay_out(l, net->max_batch, (char *)net->patches, &p);
     memset(grad, 0, weights * sizeof *grad);
     if (l->spec.bias) mige_half_bias_grad((size_t)n * area, l->out.c, dy, grad + weights);

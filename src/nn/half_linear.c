@@ -29,7 +29,7 @@ static size_t lay_out(const layer *l, int max_batch, char *base, pool *p) {
 }
 
 static size_t linear_scratch(const layer *l, int max_batch) {
-    pool p;
+    pool p = {0};
     return lay_out(l, max_batch, NULL, &p);
 }
 
@@ -46,8 +46,9 @@ static int linear_forward(mige_net *net, layer *l, const uint16_t *x, int n, con
                             .turned = 1,
                             .ld = (size_t)out,
                             .bias = l->spec.bias ? weight + (size_t)out * in : NULL};
-    pool p;
+    pool p = {0};
     (void)pass;
+    MIGE_CHECK(net->patches, MIGE_EUSAGE, "layer %s: a blueprint computes nothing", l->name);
     lay_out(l, net->max_batch, (char *)net->patches, &p);
     for (int j = 0; j < n; j += HALF_SIDE)
         mige_half_pack_along(smaller(HALF_SIDE, n - j), (int)in, x + (size_t)j * in, in,
@@ -110,8 +111,9 @@ static int linear_backward(mige_net *net, layer *l, const uint16_t *x, void *dy,
                            const mige_pass *pass) {
     const size_t out = (size_t)l->out.c, weights = out * l->in_size, lda = half_stride(out);
     float *grad = net->grads + l->param;
-    pool p;
+    pool p = {0};
     (void)pass;
+    MIGE_CHECK(net->patches, MIGE_EUSAGE, "layer %s: a blueprint computes nothing", l->name);
     lay_out(l, net->max_batch, (char *)net->patches, &p);
     if (l->spec.bias && l->half_out) mige_half_bias_grad((size_t)n, (int)out, dy, grad + weights);
     if (l->spec.bias && !l->half_out) mige_bias_grad((size_t)n, (int)out, dy, grad + weights);

@@ -88,10 +88,11 @@ static int enough_landmarks(const nystroem *n) {
 static int factor_landmarks(nystroem *n) {
     int info = 1, r = n->most;
     double ridge = fmax(LANDMARK_SHARE * n->eta * r / n->M, 1e-14 * r); /* 1e-2 and more where eta is large */
-    for (int tries = 0; info && (!tries || ridge < 1e-2); tries++, ridge *= 100) {
+    for (int tries = 0; info && (!tries || ridge < 1e-2); tries++) {
         kernel_between(r, n->landmarks, n->norms, r, n->landmarks, n->norms, n->D, n->scale, n->T);
         for (size_t i = 0; i < (size_t)r; i++) n->T[i * (size_t)r + i] = 1 + ridge;
         dpotrf_("L", &r, n->T, &r, &info);
+        ridge *= 100;
     }
     MIGE_CHECK(!info, MIGE_ENUMERIC, "conjugate gradients: no preconditioner from %d landmarks (try Cholesky)", r);
     n->r = enough_landmarks(n);
