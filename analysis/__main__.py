@@ -14,8 +14,8 @@ COMMANDS = {
     "study": "errors of estimators where the truth is known: runs mige toy, writes RESULTS.md",
     "table1": "accuracies of classifiers on frozen features beside the published",
     "table2": "test errors of information bottlenecks beside the published",
-    "baselines": "what needs no encoder, probed and kept beside table1's runs: pixels, principal components, a projection",
-    "pictures": "accuracy against epoch, codes by class, nearest neighbours, spectra, of what jobs/study.py has kept",
+    "baselines": "accuracies of classifiers on pixels, principal components and a projection",
+    "pictures": "what the runs of a study have learnt: accuracies, codes by class, neighbours, spectra",
 }
 
 

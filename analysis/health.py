@@ -13,6 +13,8 @@ from common import table
 # Parts of a step, the rest of it, and what is outside; a score's parts stand for themselves.
 PARTS = {"load": "load", "forward": "forward", "gather": "scores", "score": "scores", "backward": "backward",
          "all-reduce": "all-reduce", "update": "update", "output": "output"}
+INSIDE = "gram", "eigen", "apply"  # of score
+ORDER = "load", "forward", "gather", "score", *INSIDE, "backward", "all-reduce", "update", "step", "output"
 MARKERS = "o^sDvPX*<>"
 POINTS = 3000
 
@@ -47,10 +49,9 @@ def draw_phases(run):
 def phase_rows(run):
     seconds, steps = phases(run)
     whole = seconds["step"].sum() + seconds["output"].sum()
-    inside = ("gram", "eigen", "apply")
     return table(["phase", "seconds", "share, %", "ms a step"],
-                 [[f"– {n}" if n in inside else n, f"{s.sum():.2f}", f"{100 * s.sum() / whole:.1f}", f"{1e3 * s.sum() / steps.sum():.2f}"]
-                  for n, s in sorted(seconds.items(), key=lambda x: list((*PARTS, *inside, "step")).index(x[0])) if s.sum()])
+                 [[f"– {n}" if n in INSIDE else n, f"{s.sum():.2f}", f"{100 * s.sum() / whole:.1f}", f"{1e3 * s.sum() / steps.sum():.2f}"]
+                  for n, s in ((n, seconds[n]) for n in ORDER) if s.sum()])
 
 
 def draw_spectrum(run):
@@ -58,7 +59,8 @@ def draw_spectrum(run):
     fig, (left, right) = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
     for k, name in enumerate(names):
         color = plt.cm.viridis(0.9 * k / max(1, len(names) - 1))
-        left.semilogy(run.steps[name], np.maximum(run.series[name], 1e-12), "-o", ms=3, color=color, label=name[16:])
+        shares = np.where(run.series[name] > 1e-9, run.series[name], np.nan)  # a batch smaller than the code leaves zeros
+        left.semilogy(run.steps[name], shares, "-o", ms=3, color=color, label=name[16:])
     left.set(xlabel="training step", ylabel="share of the variance")
     left.set_title("Eigenvalues of the code's covariance in a batch", fontsize=11)
     left.legend(title="number", loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)

@@ -8,8 +8,8 @@
  * them so of rows that are spread over the ranks. Results are on every rank, and do not depend on their number but
  * for rounding. BLAS threads: mige_blas_threads.
  *
- * Threads: one thread of a process is in the library at a time, the one that may call MPI, whose level does not matter:
- * phase clock and log are the process's. The text of mige_error() is the thread's own. */
+ * Threads: one thread of a process is in the library at a time, the one that may call MPI, whose level does not
+ * matter: phase clock and log are the process's. The text of mige_error() is the thread's own. */
 #ifndef MIGE_H
 #define MIGE_H
 

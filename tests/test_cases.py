@@ -236,6 +236,7 @@ def types():
         f["line"], f["column"] = whole[:, 0], whole[:, :1]
         f["beyond"] = np.array([[1, 2], [2**53 + 2, 3], [4, 5]])
         f["table"] = np.zeros(5, [("time", "f8"), ("load", "f4")])
+        f["row"] = whole[:, :1].T
         f["empty"], f["group/x"], f["soft"] = np.zeros((5, 0)), whole, h5py.SoftLink("/nowhere")
         f["far"], f["gone"] = h5py.ExternalLink("x.h5", "samples"), h5py.ExternalLink("gone.h5", "samples")
         f.create_dataset("lzf", data=whole, compression="lzf")
@@ -245,7 +246,8 @@ def types():
     same(scores(name, "--dataset", "/truth"), scores(name, "--dataset", "/bytes"))
     same(scores(name, "--dataset", "/line"), scores(name, "--dataset", "/column"))
     same(scores(name, "--dataset", "/far"), scores(path("x.h5")))
-    for other, why in (("beyond", "row 1 .*2.53"), ("table", "table.*time, load"), ("empty", "is empty"), ("group", "is a group.*/group/x"),
+    same(scores(name, "--dataset", "/row", "--transpose"), scores(name, "--dataset", "/line"))
+    for other, why in (("beyond", "row 1 .*2.53"), ("row", "single row.*--transpose"), ("table", "table.*time, load"), ("empty", "is empty"), ("group", "is a group.*/group/x"),
                        ("soft", "link to /nowhere"), ("gone", "link to samples of the file gone.h5"),
                        ("none", r"no data set /none.*/double \[60,3\]"), ("lzf", "filter.*lzf")):
         assert "damaged" not in fails(3, why, *score(name, "--dataset", f"/{other}")).err, other
@@ -288,6 +290,16 @@ def arrays():
             with open(path(name), "wb") as f:
                 f.write(content)
         fails(3, why, *score(path(name)))
+
+
+def labels_of_truth():
+    """For mige mi truth values are classes, as integers are."""
+    y = RNG.random(400) < 0.5
+    x = RNG.normal(size=(400, 2)) + 2 * y[:, None]
+    lines = []
+    for k in y, y.astype("i4"):
+        lines.append(good("mi", "--input", put("pairs.h5", x=x, y=k), "--shuffles", 0).out.splitlines()[-1])
+    assert lines[0] == lines[1], lines
 
 
 def other_kinds():
@@ -472,6 +484,7 @@ def official_files():
 
 def unread():
     """Options that nothing reads are named; what would seem to check or choose is refused."""
+    np.save(path("c.npy"), SAMPLES)
     for words, names in ((score(path("x.h5"), "--eta", 1), ["--eta"]), (score(path("x.h5"), "--estimator", "stein", "--eta", 0.1), []),
                          (score(path("x.h5"), "--points-dataset", "/p"), ["--points-dataset"]),
                          (score(path("c.npy"), "--dataset", "/p"), ["/p is not read"]),
@@ -525,7 +538,7 @@ def main():
     for case in no_files, read_too, other_data:
         for ranks in 1, 3:
             cases.run(f"{case.__name__.replace('_', ' ')} np {ranks}", case, ranks)
-    for case in (links, no_folders, run_reads_itself, standard_output, packed, types, arrays, other_kinds, memory, images, bad_images,
+    for case in (links, no_folders, run_reads_itself, standard_output, packed, types, arrays, labels_of_truth, other_kinds, memory, images, bad_images,
                  folder_of_pictures, odd_pictures, official_files, unread, ini_files, small_words):
         cases.run(case.__name__.replace("_", " "), case)
     cases.end()

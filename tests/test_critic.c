@@ -195,7 +195,8 @@ static void covariances(void **state) {
             for (int j = 0; j < BOTH; j++) {
                 double sum = 0, paired = i % d == j % d && i % d < 2 ? 0.4 : 0;
                 for (int m = 0; m < N; m++)
-                    sum += (i < d ? x : y - d)[m * d + i] * (j < d ? x : y - d)[m * d + j] / N;
+                    sum +=
+                        (i < d ? x[m * d + i] : y[m * d + i - d]) * (j < d ? x[m * d + j] : y[m * d + j - d]) / N;
                 assert_true(fabs(sum - (i == j ? 1 : kind == DENSE ? 0.4 : paired)) < 0.03);
             }
     }

@@ -290,8 +290,7 @@ static void tikhonov_distributed(void **state) {
     free(x);
 }
 
-/* So many samples a column that the factor is in single precision, and refined, against the same with columns of
- * zeros beside them, too many for that. */
+/* A factor in single precision, refined, against the same samples with too many columns, of zeros, for that. */
 static void tikhonov_refined(void **state) {
     enum { M = 2063, D = 2, WIDE = 65, Q = 3 };
     static double y[M * WIDE], s[M * D], t[M * WIDE], u[M * D], p[Q * WIDE], sp[Q * D], tp[Q * WIDE], w, v;

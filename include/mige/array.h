@@ -13,8 +13,9 @@ typedef struct mige_array mige_array;
 int mige_array_open(const char *path, const char *name, int transpose, mige_array **a);
 void mige_array_close(mige_array **a); /* no effect on NULL */
 
-/* 1 to 4 dimensions; the type holds the numbers best (truth values: MIGE_F32 0 and 1). */
+/* 1 to 4 dimensions; the type holds the numbers best (truth values, if mige_array_truth: MIGE_F32 0 and 1). */
 mige_layout mige_array_layout(const mige_array *a);
+int mige_array_truth(const mige_array *a);
 /* "F.h5: /x", for messages. */
 const char *mige_array_what(const mige_array *a);
 /* The file that holds the values: another one where a link leads out of it. */

@@ -76,8 +76,8 @@ int config_presets(const app *a, config *c);
  * the estimator has none. */
 int config_unused(const app *a);
 /* Whether an output can be written, before the work is done for it (not in a dry run); and that it is none of the
- * files that are read nor, unless of_run, one of a run. On one rank. */
-int check_output(const config *c, const char *output, int of_run);
+ * files that are read nor one of a run, but for probe.h5 if probing. On one rank. */
+int check_output(const config *c, const char *output, int probing);
 /* That a file which is read, found by way of a link, is not the output. */
 int check_not_written(const config *c, const char *file);
 /* That a training writes over none of what it reads. On one rank. */

@@ -175,7 +175,7 @@ static const mige_option options[] = {
     CHOICE("solver", solver, "auto", MIGE_SCORE_SOLVERS, ESTIMATE, 0,
            "ssge: of the eigenproblem; stein: cholesky, or cg, which never stores the matrix"),
     REAL("tolerance", tolerance, "0", 0, 1, ESTIMATE, 0, "X",
-         "tolerance of --solver subspace (residuals) and cg (scores); 0: 1e-8 and 1e-4"),
+         "tolerance of --solver subspace (residuals) and cg (scores); 0: 1e-8 and 5e-5"),
     TEXT("check", check, "", ESTIMATE, TRAIN | TOY, "LIST",
          "eigen: verify every solve of the eigenproblem; train also nan: find the first number that is not finite, "
          "and replica: compare the ranks' parameters, each step"),

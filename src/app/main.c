@@ -153,7 +153,7 @@ static int check_options(const app *a) {
 
 static int check_files(const app *a) {
     if (a->command->bit == TRAIN) return check_run_folder(&a->cfg);
-    return check_output(&a->cfg, a->cfg.output, 0);
+    return check_output(&a->cfg, a->cfg.output, a->command->bit == PROBE);
 }
 
 /* Defaults of train depend on what is trained, and mi has its own: their options are read twice. */

@@ -27,7 +27,7 @@ static int read_array(const config *c, const mige_array *a, const char *name, pa
     MIGE_CHECK(!part || rows == p->M, MIGE_EINPUT, "%s: %s has %d rows, %s has %d (one each for a pair)", c->input,
                name, rows, c->x, p->M);
     p->M = rows;
-    *type = mige_array_layout(a).type;
+    *type = mige_array_truth(a) ? MIGE_U8 : mige_array_layout(a).type;
     MIGE_TRY(mige_pool_alloc(&p->memory, (size_t)rows * (size_t)p->dims[part], sizeof **x, x));
     return read_samples(a, rows, p->dims[part], *x);
 }

@@ -15,16 +15,17 @@ static int same_file(const char *a, const char *b) {
     return *a && *b && !stat(a, &x) && !stat(b, &y) && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
 }
 
-/* Whether a path has the name of a run's own file and lies in its folder; folder NULL: of any that holds a run. */
-static int is_of_run(const char *path, const char *folder) {
-    static const char *const names[] = {"metrics.h5*", "probe.h5*", "config.ini*", ".lock", "checkpoint-*.h5*"};
+/* Whether a path has the name of a run's own file and lies in its folder; folder NULL: of any that holds a run, but
+ * for what mige probe writes if `probing`. */
+static int is_of_run(const char *path, const char *folder, int probing) {
+    static const char *const names[] = {"metrics.h5*", "config.ini*", ".lock", "checkpoint-*.h5*", "probe.h5*"};
     char whole[PATH_MAX], copy[PATH_MAX], mark[PATH_MAX + 16];
     int named = 0;
     struct stat st;
     char *real = realpath(path, NULL);
     snprintf(whole, sizeof whole, "%s", real ? real : path);
     free(real);
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+    for (size_t i = 0; i < sizeof names / sizeof *names - (size_t)probing; i++)
         named = named || !fnmatch(names[i], basename(strcpy(copy, whole)), 0);
     if (!named) return 0;
     const char *in = dirname(strcpy(copy, whole));
@@ -47,12 +48,12 @@ int check_not_written(const config *c, const char *file) {
     return MIGE_OK;
 }
 
-int check_output(const config *c, const char *output, int of_run) {
+int check_output(const config *c, const char *output, int probing) {
     char *target;
     if (!*output) return MIGE_OK;
     MIGE_TRY(mige_output_target(output, &target));
     int err = check_reads(c, output);
-    if (!err && !of_run && is_of_run(target, NULL))
+    if (!err && is_of_run(target, NULL, probing))
         err = mige_raise(MIGE_EUSAGE, "--output: %s is a file of a run (give another name)", output);
     if (!err && !c->dry_run) err = mige_file_try(output);
     free(target);
@@ -61,7 +62,7 @@ int check_output(const config *c, const char *output, int of_run) {
 
 int check_run_folder(const config *c) {
     const char *out = c->train.out, *ini = c->resume ? "" : c->config; /* a run goes on by its own, too */
-    const char *bad = is_of_run(c->train.data, out) ? c->train.data : is_of_run(ini, out) ? ini : NULL;
+    const char *bad = is_of_run(c->train.data, out, 0) ? c->train.data : is_of_run(ini, out, 0) ? ini : NULL;
     MIGE_CHECK(!*out || !bad, MIGE_EUSAGE, "--out: %s is read, and has the name of a file of the run (rename it)",
                bad);
     return MIGE_OK;

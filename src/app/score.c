@@ -29,6 +29,8 @@ static int look(const config *c, samples *s) {
     int d = 0;
     MIGE_TRY(open_samples(c, c->input, c->dataset, "/samples", &s->in));
     MIGE_TRY(mige_array_samples(s->in, &s->M, &s->D));
+    MIGE_CHECK(s->M > 1, MIGE_EINPUT, "%s has a single row: samples are rows (--transpose takes the columns)",
+               mige_array_what(s->in));
     MIGE_CHECK(c->eigen <= s->M, MIGE_EUSAGE, "--eigen: %lld is more than the %d samples of %s",
                (long long)c->eigen, s->M, c->input);
     if (!*c->points) return MIGE_OK;

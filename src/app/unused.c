@@ -84,7 +84,7 @@ static int unused(const app *a, const char *name) {
     case SCORE:
         return (!*c->points && !strcmp(name, "points-dataset")) || unused_score(c, 1, name);
     default:
-        return (a->command->bit & SCALE) && unused_score(c, 1, name);
+        return (a->command->bit & (SCALE | MI)) && unused_score(c, 1, name);
     }
 }
 
@@ -92,9 +92,9 @@ int config_unused(const app *a) {
     static config preset;
     mige_options_given given = given_options(a), usual = {&option_table, a->command, &preset};
     char names[512] = "", value[MIGE_OPT_TEXT_SIZE], otherwise[MIGE_OPT_TEXT_SIZE];
-    int checks, train = a->command->bit == TRAIN;
+    int checks, train = a->command->bit == TRAIN, presets = train || a->command->bit == MI;
     MIGE_TRY(config_checks(&a->cfg, &checks));
-    MIGE_TRY(train ? config_presets(a, &preset) : mige_options_defaults(&option_table, &preset));
+    MIGE_TRY(presets ? config_presets(a, &preset) : mige_options_defaults(&option_table, &preset));
     for (int i = 0; i < option_table.noptions; i++) {
         const mige_option *o = &option_table.options[i];
         size_t at = strlen(names);

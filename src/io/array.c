@@ -35,6 +35,7 @@ static int open_set(mige_array *a, const char *path, const char *name, int trans
     MIGE_TRY(mige_file_layout(a->h5, name, &a->layout));
     MIGE_TRY(mige_set_open(a->h5, name, &s));
     int matlab = H5Aexists(s.id, "MATLAB_class") > 0, empty = H5Aexists(s.id, "MATLAB_empty") > 0;
+    a->truth = H5Tget_class(s.type) == H5T_ENUM && a->layout.type == MIGE_F32;
     int err = find_home(a, s.id);
     mige_set_close(&s);
     MIGE_TRY(err);
@@ -101,6 +102,10 @@ void mige_array_close(mige_array **out) {
     free(a->values);
     free(a);
     *out = NULL;
+}
+
+int mige_array_truth(const mige_array *a) {
+    return a->truth;
 }
 
 mige_layout mige_array_layout(const mige_array *a) {

@@ -8,7 +8,7 @@
 struct mige_array {
     char *what, *file;
     mige_layout layout; /* transposed already */
-    int transposed;
+    int truth, transposed;
     mige_file *h5; /* one of these */
     char *name;
     int fd;

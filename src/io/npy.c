@@ -28,6 +28,7 @@ static int parse_type(mige_array *a, const char *text) {
         if (strchr("<>|=", text[1]) && !strncmp(text + 2, types[i].name, 2)) {
             memcpy(a->descr, text + 1, 3);
             a->layout.type = types[i].type;
+            a->truth = text[2] == 'b';
             return MIGE_OK;
         }
     int shown = !text ? 0 : n ? (int)n + 2 : (int)strcspn(text, "]") + 1;

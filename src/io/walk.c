@@ -64,19 +64,25 @@ done:
 int mige_file_list(const mige_file *f, const char *group, int *n, char ***names) {
     enum { WIDTH = 128 };
     H5G_info_t info;
+    char **list = NULL;
+    int err = MIGE_OK;
     *names = NULL;
     *n = 0;
     hid_t id = H5Gopen2(f->id, group, H5P_DEFAULT);
     if (id < 0) return mige_io_unread(f, group);
-    int bad = H5Gget_info(id, &info) < 0 || info.nlinks > MAX_NAMES;
-    int err = bad ? mige_io_unread(f, group) : mige_alloc(info.nlinks, sizeof **names + WIDTH, names);
-    for (hsize_t i = 0; !err && i < info.nlinks; i++) {
-        (*names)[i] = (char *)(*names + info.nlinks) + i * WIDTH;
-        if (H5Lget_name_by_idx(id, ".", H5_INDEX_NAME, H5_ITER_INC, i, (*names)[i], WIDTH, H5P_DEFAULT) < 0)
-            err = mige_io_unread(f, group);
+    if (H5Gget_info(id, &info) < 0 || info.nlinks > MAX_NAMES) MIGE_TRY_GOTO(mige_io_unread(f, group), done);
+    MIGE_TRY_GOTO(mige_alloc(info.nlinks + 1, sizeof *list + WIDTH, &list), done);
+    for (hsize_t i = 0; i < info.nlinks; i++) {
+        list[i] = (char *)(list + info.nlinks + 1) + i * WIDTH;
+        if (H5Lget_name_by_idx(id, ".", H5_INDEX_NAME, H5_ITER_INC, i, list[i], WIDTH, H5P_DEFAULT) < 0)
+            MIGE_TRY_GOTO(mige_io_unread(f, group), done);
     }
+    *n = (int)info.nlinks;
+    *names = list;
+    list = NULL;
+done:
+    free(list);
     H5Gclose(id);
-    if (!err) *n = (int)info.nlinks;
     return err;
 }
 

@@ -153,11 +153,11 @@ static int layer_forward(mige_net *net, int i, const mige_pass *pass) {
     return ops->half->forward(net, l, half_input(net, i), net->n, pass);
 }
 
-static int layer_backward(mige_net *net, int i, float *dy, float *dx, const mige_pass *pass) {
+static int layer_backward(mige_net *net, int i, void *dy, void *dx, const mige_pass *pass) {
     layer *l = &net->layers[i];
     const layer_ops *ops = mige_layer_ops(l);
     if (!l->half) return ops->backward(net, l, output(net, i - 1), dy, dx, net->n, pass);
-    return ops->half->backward(net, l, half_input(net, i), dy, (uint16_t *)dx, net->n, pass);
+    return ops->half->backward(net, l, half_input(net, i), dy, dx, net->n, pass);
 }
 
 int mige_net_forward(mige_net *net, const float *x, int n, const mige_pass *pass) {
@@ -176,17 +176,18 @@ const float *mige_net_output(const mige_net *net, int i) {
 }
 
 /* Adds what enters the network at layer l's output to what comes from above, if anything does, in l's precision. */
-static void merge(const layer *l, size_t size, const float *upstream, int from_above, float *dy) {
+static void merge(const layer *l, size_t size, const float *upstream, int from_above, void *dy) {
+    float *d = dy;
     if (from_above && upstream && l->half_out)
-        mige_half_add(size, upstream, (uint16_t *)dy);
+        mige_half_add(size, upstream, dy);
     else if (from_above && upstream)
-        for (size_t i = 0; i < size; i++) dy[i] += upstream[i];
+        for (size_t i = 0; i < size; i++) d[i] += upstream[i];
     else if (!from_above && upstream && l->half_out)
-        mige_half_from_float(size, upstream, (uint16_t *)dy);
+        mige_half_from_float(size, upstream, dy);
     else if (!from_above && upstream && size > 0)
-        memcpy(dy, upstream, size * sizeof *dy);
+        memcpy(dy, upstream, size * sizeof *d);
     else if (!from_above)
-        memset(dy, 0, size * (l->half_out ? sizeof(uint16_t) : sizeof *dy));
+        memset(dy, 0, size * (l->half_out ? sizeof(uint16_t) : sizeof *d));
 }
 
 /* The gradient of layer i's input, from the precision that it was computed in to that of the layer below, -1:
@@ -197,9 +198,9 @@ static int hand_down(mige_net *net, int i, int now) {
     if (has == wants) return now;
     size_t size = (size_t)net->n * l->in_size;
     if (has)
-        mige_half_to_float(size, (const uint16_t *)net->flow[now], net->flow[1 - now]);
+        mige_half_to_float(size, net->flow[now], net->flow[1 - now]);
     else
-        mige_half_from_float(size, net->flow[now], (uint16_t *)net->flow[1 - now]);
+        mige_half_from_float(size, net->flow[now], net->flow[1 - now]);
     return 1 - now;
 }
 

@@ -43,7 +43,7 @@ struct mige_net {
     size_t num_params, num_state;
     float *params, *grads, *state;
     float *patches;    /* conv: patch matrix, or Winograd's terms, of one chunk */
-    float *flow[2];    /* gradients on their way down, [max_batch][largest layer] each; linear: work in forward */
+    void *flow[2];     /* gradients on their way down, [max_batch][largest layer] each; linear: work in forward */
     float *input_grad; /* the one of flow that holds it after backward */
     void *memory;      /* all of the arrays */
     const float *x;    /* of the last forward */

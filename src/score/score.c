@@ -18,7 +18,7 @@ const mige_estimator_facts *mige_estimator_get(enum mige_estimator e) {
 
 mige_score_options mige_score_defaults(void) {
     return (mige_score_options){.eigen = mige_eigen_defaults(),
-                                .stein = {.eta = 0.01, .iterations = 3, .tolerance = 1e-4},
+                                .stein = {.eta = 0.01, .iterations = 3, .tolerance = 5e-5},
                                 .ssm = {2000, 256, 1e-3},
                                 .width_scale = 1,
                                 .seed = 1};
