@@ -11,6 +11,8 @@
 #include <string.h>
 
 enum { T = MIGE_MI_TIMES };
+/* Of progress. */
+enum { PARTS = 1000 };
 /* Of the test by shuffles: most samples of a score problem. */
 enum { TEST_BLOCK = 1024 };
 /* Enough noise that the samples themselves are what limits: so many samples times draws, within reason. */
@@ -50,7 +52,8 @@ typedef struct {
     double *C, *lambda, *noise, *part; /* [D][D], [D], [D], [M] */
     double *each, *each_rest;          /* [M] samples' contributions to the value: normal, rest */
     sums *sums;                        /* [runs] */
-    int64_t items, total;              /* of work, dealt to the ranks; total 0: being counted */
+    int64_t items;                     /* dealt to the ranks */
+    double cost, total;                /* their cost; total 0: being counted */
     mige_pool pool;
 } job;
 
@@ -108,11 +111,12 @@ static void add_noise(const job *w, const group *g, const int64_t *perm, int fir
     }
 }
 
-/* The rank that works on the next item. */
-static int mine(job *w) {
+/* Whether this rank works on the next item, of n samples: their cost is what progress goes by. */
+static int mine(job *w, double n) {
     int64_t item = w->items++;
-    if (w->total) mige_progress_update((long)item, "");
-    return w->total && item % w->c->size == w->c->rank;
+    w->cost += n * n * n;
+    if (w->total > 0) mige_progress_update((long)(PARTS * w->cost / w->total), "");
+    return w->total > 0 && item % w->c->size == w->c->rank;
 }
 
 /* The more samples the narrower the kernel, as Scott's rule for densities has it. */
@@ -170,12 +174,12 @@ static int run(job *w, int which, const int64_t *perm, int keep, int most, int d
         if (!(which & (g->moves ? MOVING : FIXED))) continue;
         const int64_t *by = g->moves ? perm : NULL;
         int blocks = (g->n + most - 1) / most;
-        if (keep ? w->total > 0 : mine(w)) MIGE_TRY(add_normal(w, g, by, keep, to));
+        if (keep ? w->total > 0 : mine(w, 1)) MIGE_TRY(add_normal(w, g, by, keep, to));
         for (int b = 0; b < blocks; b++) {
             int64_t first, count;
             mige_share(g->n, blocks, b, &first, &count);
             for (int i = 0; i < T * draws; i++)
-                if (mine(w))
+                if (mine(w, (double)count))
                     MIGE_TRY(add_rest(w, g, by, keep, (int)first, (int)count, i / draws, (uint64_t)(i % draws),
                                       1. / draws, to));
         }
@@ -190,11 +194,12 @@ static int run_all(job *w) {
         test = least > TEST_BLOCK ? least : TEST_BLOCK;
     if (test > o->block) test = o->block;
     w->items = 0;
+    w->cost = 0;
     MIGE_TRY(run(w, FIXED | MOVING, NULL, 1, o->block, draws < MOST_DRAWS ? draws : MOST_DRAWS, w->sums));
     if (!o->shuffles) return MIGE_OK;
     MIGE_TRY(run(w, FIXED, NULL, 0, test, 1, w->sums + 1));
     for (int k = 0; k <= o->shuffles; k++) {
-        if (k && w->total) mige_rng_permutation(o->seed, MIGE_RNG_SHUFFLE, (uint64_t)k, w->M, w->perm);
+        if (k && w->total > 0) mige_rng_permutation(o->seed, MIGE_RNG_SHUFFLE, (uint64_t)k, w->M, w->perm);
         MIGE_TRY(run(w, MOVING, k ? w->perm : NULL, 0, test, 1, w->sums + 2 + k));
     }
     return MIGE_OK;
@@ -235,8 +240,8 @@ static void conclude(const job *w, double *shuffled, mige_mi_estimate *e) {
 static int compute(job *w, double *shuffled, mige_mi_estimate *e) {
     int runs = 1 + (w->o->shuffles ? w->o->shuffles + 2 : 0);
     MIGE_TRY(run_all(w));
-    w->total = w->items;
-    mige_progress_begin("mi, score problems", (long)w->total);
+    w->total = w->cost;
+    mige_progress_begin("mi, per mille", PARTS);
     int err = mige_agree(w->c, run_all(w));
     mige_progress_end();
     MIGE_TRY(err);
