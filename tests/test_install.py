@@ -1,13 +1,12 @@
 #!/usr/bin/env python3
-"""What `make install` puts in place serves other programs, the examples, with the headers and the library alone; and the measurements begin
-where there is no PyTorch."""
-import importlib.machinery
-import importlib.util
+"""What `make install` puts in place serves other programs, the examples, with the headers and the library alone; and the measurements
+begin where there is no PyTorch."""
 import os
 import re
 import shlex
 import shutil
 import subprocess
+import sys
 
 import h5py
 import numpy as np
@@ -15,6 +14,7 @@ from program import MPIRUN, Cases, Skip, good, path
 
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..")
 BUILD, MPICC = os.environ.get("B", os.path.join(ROOT, "build")), os.environ.get("MPICC", "mpicc")
+
 
 def text_of(command):
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
@@ -104,14 +104,13 @@ def names():
 
 def bench_alone():
     """A path that is not there is no rival, and no reason to fail."""
-    loader = importlib.machinery.SourceFileLoader("bench_run", os.path.join(ROOT, "bench", "run"))
-    bench = importlib.util.module_from_spec(importlib.util.spec_from_loader("bench_run", loader))
-    loader.exec_module(bench)
+    sys.path.insert(0, os.path.join(ROOT, "bench"))
+    import measure
     os.environ["RIVAL_PYTHON"] = path("no", "python")
     here = os.getcwd()
     os.chdir(path())
     try:
-        assert bench.find_rival() in (None, "python3")
+        assert measure.find_python("torch") in (None, "python3") and measure.find_python("no_such_module") is None
     finally:
         os.chdir(here)
 
