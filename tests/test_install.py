@@ -63,6 +63,13 @@ def example_gradient():
     assert abs(slopes[0] / 3.75 - 1) < 0.1 and abs(slopes[0] - slopes[1]) < 2e-6, slopes
 
 
+def example_value():
+    program = build("value")
+    found = [re.match(r"I (\S+) \+- (\S+) nats, the truth 0.446287", text_of(MPIRUN + ["-np", str(n), program])) for n in (1, 3)]
+    (value, error), (other, _) = [map(float, m.groups()) for m in found]
+    assert 0 < error < 0.1 and abs(value - 0.446287) < 3 * error and abs(value - other) < 2e-6, (value, error, other)
+
+
 def cplusplus():
     """mige.h links from C++, and each header is complete by itself, in C."""
     if not shutil.which("c++"):
@@ -120,6 +127,7 @@ def main():
     cases.run("installed", installed)
     cases.run("example of scores", example_score)
     cases.run("example of a gradient", example_gradient)
+    cases.run("example of a value", example_value)
     cases.run("C++ and single headers", cplusplus)
     cases.run("man page and completion", manual)
     cases.run("names", names)
