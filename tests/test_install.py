@@ -1,13 +1,12 @@
 #!/usr/bin/env python3
-"""What `make install` puts in place serves other programs, the examples, with the headers and the library alone; and the measurements begin
-where there is no PyTorch."""
-import importlib.machinery
-import importlib.util
+"""What `make install` puts in place serves other programs, the examples, with the headers and the library alone; and the measurements
+begin where there is no PyTorch."""
 import os
 import re
 import shlex
 import shutil
 import subprocess
+import sys
 
 import h5py
 import numpy as np
@@ -15,6 +14,7 @@ from program import MPIRUN, Cases, Skip, good, path
 
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..")
 BUILD, MPICC = os.environ.get("B", os.path.join(ROOT, "build")), os.environ.get("MPICC", "mpicc")
+
 
 def text_of(command):
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
@@ -63,6 +63,13 @@ def example_gradient():
     assert abs(slopes[0] / 3.75 - 1) < 0.1 and abs(slopes[0] - slopes[1]) < 2e-6, slopes
 
 
+def example_value():
+    program = build("value")
+    found = [re.match(r"I (\S+) \+- (\S+) nats, the truth 0.446287", text_of(MPIRUN + ["-np", str(n), program])) for n in (1, 3)]
+    (value, error), (other, _) = [map(float, m.groups()) for m in found]
+    assert 0 < error < 0.1 and abs(value - 0.446287) < 3 * error and abs(value - other) < 2e-6, (value, error, other)
+
+
 def cplusplus():
     """mige.h links from C++, and each header is complete by itself, in C."""
     if not shutil.which("c++"):
@@ -104,14 +111,13 @@ def names():
 
 def bench_alone():
     """A path that is not there is no rival, and no reason to fail."""
-    loader = importlib.machinery.SourceFileLoader("bench_run", os.path.join(ROOT, "bench", "run"))
-    bench = importlib.util.module_from_spec(importlib.util.spec_from_loader("bench_run", loader))
-    loader.exec_module(bench)
+    sys.path.insert(0, os.path.join(ROOT, "bench"))
+    import measure
     os.environ["RIVAL_PYTHON"] = path("no", "python")
     here = os.getcwd()
     os.chdir(path())
     try:
-        assert bench.find_rival() in (None, "python3")
+        assert measure.find_python("torch") in (None, "python3") and measure.find_python("no_such_module") is None
     finally:
         os.chdir(here)
 
@@ -121,6 +127,7 @@ def main():
     cases.run("installed", installed)
     cases.run("example of scores", example_score)
     cases.run("example of a gradient", example_gradient)
+    cases.run("example of a value", example_value)
     cases.run("C++ and single headers", cplusplus)
     cases.run("man page and completion", manual)
     cases.run("names", names)

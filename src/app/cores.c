@@ -55,8 +55,8 @@ int warn_shared_cores(const mige_comm *c) {
     MIGE_TRY(mige_max(c, &other, 1));
     MIGE_TRY(mige_sum(c, &ranks, 1));
     if (ranks > 0)
-        mige_warn("%.0f ranks are bound to cores that another job uses, too, for example process %.0f: they take "
-                  "turns (mpirun --bind-to none, or other cores: --cpu-set)",
-                  ranks, other);
+        mige_warn("%.0f of %d ranks bound to cores that another job uses, too, as process %.0f: they take turns "
+                  "(mpirun --bind-to none, or other cores: --cpu-set)",
+                  ranks, c->size, other);
     return MIGE_OK;
 }
