@@ -204,7 +204,7 @@ def newest():
 def stopped_and_gone_on_with():
     """By a signal, by the stop file, by death, in the middle of a training; no step is missing in the end."""
     with open(path("plans", "long.plan"), "w") as f:
-        f.write("long mige.ini data 60 1\n")
+        f.write("long mige.ini data 150 1\n")
     open(path("STOP"), "w").close()  # one of old counts for nothing
     for status, stop in (75, lambda p: p.send_signal(signal.SIGTERM)), (75, lambda p: os.utime(path("STOP"))), (-9, lambda p: p.kill()):
         began, before = beginnings(), newest()
@@ -214,12 +214,12 @@ def stopped_and_gone_on_with():
         out, err = p.communicate(timeout=60)
         assert p.returncode == status and ("stopped" in err) == (status == 75), f"{p.returncode} {out} {err}"
         until(lambda: newest() > before, p)
-        assert newest() < 2400 and not os.path.exists(path("kept", "long")), newest()
+        assert newest() < 6000 and not os.path.exists(path("kept", "long")), newest()
     status, out, err = study(plan="long.plan")
     assert status == 0 and "long-1: kept" in out, f"{out} {err}"
     with h5py.File(path("kept", "long", "long-1", "metrics.h5")) as f:
-        assert f.attrs["kept_every"] == 6 and np.array_equal(f["train/step"][()], np.arange(6, 2401, 6)), f["train/step"][()]
-        assert f["train/epoch"][-1] == 60
+        assert f.attrs["kept_every"] == 15 and np.array_equal(f["train/step"][()], np.arange(15, 6001, 15)), f["train/step"][()]
+        assert f["train/epoch"][-1] == 150
 
 
 def failures():
@@ -241,7 +241,7 @@ def failures():
 
 def table():
     """The figures of the table are those of the files."""
-    r = subprocess.run([sys.executable, os.path.join(ROOT, "analysis", "table1.py"), "--results", path("kept")], capture_output=True, text=True)
+    r = subprocess.run([sys.executable, os.path.join(ROOT, "analysis"), "table1", "--results", path("kept")], capture_output=True, text=True)
     assert r.returncode == 0, r.stderr
     values, best = {}, {}
     for seed in 1, 2:

@@ -157,9 +157,9 @@ static int name_data(app *a, int given) {
     MIGE_CHECK(stat(folder, &st) == 0, MIGE_EINPUT, "%s: is not the folder of a run: it has no config.ini",
                a->cfg.run);
     MIGE_TRY(run_config(a->cfg.run, &trained));
-    if (!given) strcpy(a->cfg.train.data, trained.train.data);
-    if (!a->cfg.train.validation && !strcmp(a->cfg.train.data, trained.train.data))
-        a->cfg.train.validation = trained.train.validation;
+    if (given) return MIGE_OK;
+    strcpy(a->cfg.train.data, trained.train.data);
+    if (!a->cfg.train.validation) a->cfg.train.validation = trained.train.validation;
     MIGE_CHECK(stat(a->cfg.train.data, &st) == 0, MIGE_EINPUT,
                "%s: the data file that %s names is not here: %s (name it with --data)", a->cfg.train.data, folder,
                strerror(errno));
