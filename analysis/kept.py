@@ -1,4 +1,5 @@
 """What jobs/study.py has kept: RESULTS/PLAN/NAME-SEED with config.ini, metrics.h5, probe-EPOCHS.h5, study.json."""
+import argparse
 import configparser
 import glob
 import json
@@ -96,3 +97,15 @@ def write(lines, output):
     with open(output, "w") as f:
         f.write(text)
     print(f"\nwritten to {output}")
+
+
+def command(about, name, report, tuning):
+    """A table's command line: of the rows of its plan, or of the trials of NAME-tune. report(rows, results) -> lines."""
+    p = argparse.ArgumentParser(description=about)
+    p.add_argument("--results", default="analysis/results")
+    p.add_argument("--tune", action="store_true", help=f"the trials of {name}-tune, on held out images")
+    p.add_argument("-o", "--output", help=f"RESULTS/{name}.md, or {name}-tune.md")
+    o = p.parse_args()
+    plan = f"{name}-tune" if o.tune else name
+    rows = load(os.path.join(o.results, plan))
+    write(tuning(rows) if o.tune else report(rows, o.results), o.output or os.path.join(o.results, f"{plan}.md"))

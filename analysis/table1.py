@@ -1,9 +1,7 @@
 """Table 1, and past it: accuracy of classifiers on frozen features, from what jobs/study.py has kept, beside the published."""
-import argparse
-import os
 
 import numpy as np
-from kept import LAYERS, load, mean, table, write
+from kept import LAYERS, command, mean, table
 
 # Wen et al., ICLR 2020, Table 1: test accuracy, percent, of conv, fc, Y.
 PUBLISHED = {
@@ -78,7 +76,7 @@ def tuning(rows):
     return table(["trial", "options", "epochs", *LAYERS, "mean"], lines)
 
 
-def report(rows):
+def report(rows, _):
     note = ("Test accuracy, %, of the probe's last epoch: mean over seeds ± standard deviation; in brackets of its best epoch, which is "
             "chosen on the test images.")
     lines = [note]
@@ -89,11 +87,4 @@ def report(rows):
 
 
 def main():
-    p = argparse.ArgumentParser(description=__doc__)
-    p.add_argument("--results", default="analysis/results")
-    p.add_argument("--tune", action="store_true", help="the trials of table1-tune, on held out images")
-    p.add_argument("-o", "--output", help="RESULTS/table1.md, or table1-tune.md")
-    o = p.parse_args()
-    name = "table1-tune" if o.tune else "table1"
-    rows = load(os.path.join(o.results, name))
-    write(tuning(rows) if o.tune else report(rows), o.output or os.path.join(o.results, f"{name}.md"))
+    command(__doc__, "table1", report, tuning)

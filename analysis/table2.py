@@ -1,9 +1,8 @@
 """Table 2: test errors of bottlenecks on permutation-invariant MNIST, from what jobs/study.py has kept, beside the published."""
-import argparse
 import os
 
 import numpy as np
-from kept import load, mean, table, write
+from kept import command, load, mean, table
 
 # Test error, percent: Wen et al., ICLR 2020, Table 2; by others, as their authors report.
 PUBLISHED = {"baseline": 1.38, "dropout": 1.34, "confidence-penalty": 1.36, "label-smoothing": 1.40, "dvb": 1.13, "mine-ib": 1.11,
@@ -72,19 +71,12 @@ def tuning(rows):
     return table(["trial", "options", "epochs", "error on held out images"], lines)
 
 
-def report(rows, planes):
+def report(rows, results):
+    planes = load(os.path.join(results, "table2-plane"))
     lines = ["Test error, %: mean over seeds ± standard deviation. The last epoch is what a user gets; best on test is the least of all "
              "tests, chosen on the test images, as some published figures are.", "", *main_table(rows)]
     return lines + (["", "## The information plane", "", *plane(planes)] if planes else [])
 
 
 def main():
-    p = argparse.ArgumentParser(description=__doc__)
-    p.add_argument("--results", default="analysis/results")
-    p.add_argument("--tune", action="store_true", help="the trials of table2-tune, on held out images")
-    p.add_argument("-o", "--output", help="RESULTS/table2.md, or table2-tune.md")
-    o = p.parse_args()
-    name = "table2-tune" if o.tune else "table2"
-    rows = load(os.path.join(o.results, name))
-    lines = tuning(rows) if o.tune else report(rows, load(os.path.join(o.results, "table2-plane")))
-    write(lines, o.output or os.path.join(o.results, f"{name}.md"))
+    command(__doc__, "table2", report, tuning)

@@ -57,6 +57,8 @@ typedef struct {
 } mige_panel;
 int mige_num_panels(const mige_matrix *A);
 mige_panel mige_get_panel(const mige_matrix *A, int p);
+/* Numbers in all panels of this rank. */
+int64_t mige_panel_entries(const mige_matrix *A);
 /* Its rows [from, from + most), or as many as there are. */
 mige_panel mige_panel_rows(const mige_panel *p, int from, int most);
 /* y_rows [rows][n] += the panel times v_cols [cols][n], and y_cols [cols][n] += the transposed of what is below the

@@ -108,6 +108,15 @@ mige_panel mige_get_panel(const mige_matrix *A, int p) {
     return panel;
 }
 
+int64_t mige_panel_entries(const mige_matrix *A) {
+    int64_t count = 0;
+    for (int i = 0; i < mige_num_panels(A); i++) {
+        mige_panel p = mige_get_panel(A, i);
+        count += (int64_t)p.rows * p.cols;
+    }
+    return count;
+}
+
 mige_panel mige_panel_rows(const mige_panel *p, int from, int most) {
     mige_panel part = *p;
     part.il += from;

@@ -16,24 +16,15 @@ struct mige_refined {
     double *norm, *change;      /* [columns] of the first solution; of the last correction */
 };
 
-static int64_t panel_entries(const mige_matrix *A) {
-    int64_t count = 0;
-    for (int i = 0; i < mige_num_panels(A); i++) {
-        mige_panel p = mige_get_panel(A, i);
-        count += (int64_t)p.rows * p.cols;
-    }
-    return count;
-}
-
 int mige_refined_create(const mige_comm *c, const mige_matrix *A, int columns, mige_pool *pool, mige_refined **r) {
     size_t m = (size_t)A->m, n = (size_t)columns;
     MIGE_TRY(MIGE_TAKE(pool, MIGE_BLOCK(*r, 1)));
     mige_refined *s = *r;
     *s = (mige_refined){.c = c, .A = A};
-    return MIGE_TAKE(pool, MIGE_BLOCK(s->L, panel_entries(A)), MIGE_BLOCK(s->x, m * n), MIGE_BLOCK(s->B, m * n),
-                     MIGE_BLOCK(s->R, m * n), MIGE_BLOCK(s->Y, m * n), MIGE_BLOCK(s->e, m), MIGE_BLOCK(s->g, m),
-                     MIGE_BLOCK(s->scale, n), MIGE_BLOCK(s->dot, n), MIGE_BLOCK(s->size, n), MIGE_BLOCK(s->norm, n),
-                     MIGE_BLOCK(s->change, n));
+    return MIGE_TAKE(pool, MIGE_BLOCK(s->L, mige_panel_entries(A)), MIGE_BLOCK(s->x, m * n),
+                     MIGE_BLOCK(s->B, m * n), MIGE_BLOCK(s->R, m * n), MIGE_BLOCK(s->Y, m * n), MIGE_BLOCK(s->e, m),
+                     MIGE_BLOCK(s->g, m), MIGE_BLOCK(s->scale, n), MIGE_BLOCK(s->dot, n), MIGE_BLOCK(s->size, n),
+                     MIGE_BLOCK(s->norm, n), MIGE_BLOCK(s->change, n));
 }
 
 double mige_refined_bytes(int M, int columns, double entries) {

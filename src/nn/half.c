@@ -177,6 +177,10 @@ MIGE_CLONES void mige_half_turn(int rows, int cols, const uint16_t *x, size_t ld
         }
 }
 
+int mige_half_never(void) {
+    return 0;
+}
+
 static int always(void) {
     return 1;
 }

@@ -22,6 +22,8 @@ typedef struct {
 } half_kernel;
 
 extern const half_kernel mige_half_amx, mige_half_avx512, mige_half_portable;
+/* usable of a kernel that this compiler or processor family has no instructions for. */
+int mige_half_never(void);
 /* Kernel i, best first, NULL past the last: all there are, for tests. And the best that is usable here. */
 const half_kernel *mige_half_kernel(int i);
 const half_kernel *mige_half_best(void);

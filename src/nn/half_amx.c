@@ -55,14 +55,8 @@ TARGET static void block(int pairs, const uint16_t *a, size_t lda, const uint32_
     _tile_stored(2, c + TILE * HALF_SIDE, line);
     _tile_stored(3, c + TILE * HALF_SIDE + TILE, line);
 }
-#else
-static int usable(void) {
-    return 0;
-}
-static void begin(void) {}
-static void block(int pairs, const uint16_t *a, size_t lda, const uint32_t *panel, float *c) {
-    (void)pairs, (void)a, (void)lda, (void)panel, (void)c;
-}
-#endif
 
 const half_kernel mige_half_amx = {"AMX-BF16", 1, usable, begin, block};
+#else
+const half_kernel mige_half_amx = {"AMX-BF16", 1, mige_half_never, NULL, NULL};
+#endif

@@ -47,14 +47,8 @@ TARGET static void rows8(int pairs, const uint16_t *a, size_t lda, const uint32_
 static void block(int pairs, const uint16_t *a, size_t lda, const uint32_t *panel, float *c) {
     for (int i = 0; i < HALF_SIDE; i += 8) rows8(pairs, a + (size_t)i * lda, lda, panel, c + i * HALF_SIDE);
 }
-#else
-static int usable(void) {
-    return 0;
-}
-static void begin(void) {}
-static void block(int pairs, const uint16_t *a, size_t lda, const uint32_t *panel, float *c) {
-    (void)pairs, (void)a, (void)lda, (void)panel, (void)c;
-}
-#endif
 
 const half_kernel mige_half_avx512 = {"AVX512-BF16", 1, usable, begin, block};
+#else
+const half_kernel mige_half_avx512 = {"AVX512-BF16", 1, mige_half_never, NULL, NULL};
+#endif

@@ -9,15 +9,6 @@
  * the diagonal block is all in a panel's first piece. */
 enum { PIECE_ROWS = 512 };
 
-static double panel_entries(const mige_matrix *K) {
-    double count = 0;
-    for (int i = 0; i < mige_num_panels(K); i++) {
-        mige_panel p = mige_get_panel(K, i);
-        count += (double)p.rows * p.cols;
-    }
-    return count;
-}
-
 int kernel_create(const mige_comm *c, const mige_matrix *K, int D, int width, mige_pool *pool, kernel *k) {
     size_t ml = (size_t)K->ml, nl = (size_t)K->nl, w = (size_t)(width > D ? width : D), d = (size_t)D;
     *k = (kernel){.c = c, .K = K, .D = D, .width = (int)w};
@@ -26,7 +17,7 @@ int kernel_create(const mige_comm *c, const mige_matrix *K, int D, int width, mi
     /* On a grid of one row a rank's rows are all rows, in their order: what is replicated is used in place. */
     if (K->grid->rows > 1 || K->ml < K->m)
         MIGE_TRY(MIGE_TAKE(pool, MIGE_BLOCK(k->rows, ml * w), MIGE_BLOCK(k->to_rows, ml * w)));
-    MIGE_TRY(median_create(K->m, panel_entries(K), pool, &k->median));
+    MIGE_TRY(median_create(K->m, (double)mige_panel_entries(K), pool, &k->median));
     if (K->a || !ml || !nl) return MIGE_OK;
     return MIGE_TAKE(pool, MIGE_BLOCK(k->xrows, ml * d), MIGE_BLOCK(k->xcols, nl * d),
                      MIGE_BLOCK(k->piece, (size_t)PIECE_ROWS * (size_t)K->grid->nb));
