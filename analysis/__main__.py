@@ -11,6 +11,7 @@ COMMANDS = {
     "figure1": "gradients of mutual information against the truth, from files of mige toy",
     "mi": "values of mutual information and their null distribution, from files of mige mi",
     "scaling": "time and error against samples and ranks, from files of mige scale; what a cluster would need",
+    "results": "the first page of RESULTS.md: the paper's figure and tables beside what mige gives",
     "study": "errors of estimators where the truth is known: runs mige toy, writes RESULTS.md",
     "table1": "accuracies of classifiers on frozen features beside the published",
     "table2": "test errors of information bottlenecks beside the published",

@@ -1,6 +1,7 @@
 """What the pictures share: files, colours, tables, and how a command ends."""
 import io
 import os
+import re
 import sys
 
 import matplotlib
@@ -60,3 +61,21 @@ def beside(output, lines):
     with open(name, "w", encoding="utf-8") as f:
         f.write("\n".join(lines) + "\n")
     return name
+
+
+def replace_section(output, lines, first=False):
+    """Puts lines, which begin with a heading "# ...", in the place of the section of this heading; where there is none, at the end,
+    or first."""
+    old = ""
+    if os.path.exists(output):
+        with open(output, encoding="utf-8") as f:
+            old = f.read()
+    sections = [s for s in re.split(r"^(?=# )", old, flags=re.M) if s.strip()]
+    new = "\n".join(lines).strip() + "\n\n"
+    places = [i for i, s in enumerate(sections) if s.partition("\n")[0] == lines[0]]
+    if places:
+        sections[places[0]] = new
+    else:
+        sections.insert(0 if first else len(sections), new)
+    with open(output, "w", encoding="utf-8") as f:
+        f.write("".join(sections).rstrip() + "\n")

@@ -14,6 +14,7 @@ import sys
 
 import h5py
 import numpy as np
+from common import replace_section
 
 GRID, FEW, REPEATS = "-0.8:0.8:8", "-0.8:0.8:2", 10
 BOUNDS = 0.1, 0.05, 0.02, 0.01, 0.005
@@ -151,7 +152,7 @@ def report(folder, parts):
         for m in samples:
             for d in dims:
                 lines += ["", *table(folder, m, d, dims, cases, settings)]
-    return "\n".join(lines) + "\n"
+    return lines
 
 
 def main():
@@ -170,10 +171,5 @@ def main():
     for i, (case, setting, samples, dims) in enumerate(work if not asked.table else []):
         print(f"study {i + 1}/{len(work)}: {case}, {setting}, M {samples}, d {dims}", flush=True)
         run(shlex.split(asked.mige), file_of(asked.folder, case, setting, samples, dims), case, setting, samples, dims)
-    others = ""  # of other studies, from the second heading on
-    if os.path.exists(asked.output):
-        with open(asked.output) as f:
-            others = "".join(f.read().partition("\n# ")[1:])
-    with open(asked.output, "w") as f:
-        f.write(report(asked.folder, list(PARTS)) + others)
+    replace_section(asked.output, report(asked.folder, list(PARTS)))
     print(f"study: written to {asked.output}")

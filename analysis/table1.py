@@ -1,7 +1,9 @@
 """Table 1, and past it: accuracy of classifiers on frozen features, from what jobs/study.py has kept, beside the published."""
 
+import os
+
 import numpy as np
-from kept import LAYERS, command, mean, table
+from kept import LAYERS, command, load, mean, table
 
 # Wen et al., ICLR 2020, Table 1: test accuracy, percent, of conv, fc, Y.
 PUBLISHED = {
@@ -64,6 +66,27 @@ def health(rows):
     return table(["row", "series", "mean of the last tenth"], lines)
 
 
+SERIES = "z_width", "code_deviation", "gradient_norm"  # the loss of scores has no meaning: its gradient has
+
+
+def before(run, series, last):
+    """Mean over the last tenth of the steps up to this one."""
+    steps, values = run.series(series)
+    return np.mean(values[(steps > 0.9 * last) & (steps <= last)])
+
+
+def precisions(rows, others):
+    """The rows that precision.plan trained in float, and the same rows and epochs as `auto` trained them."""
+    lines = []
+    for name, runs in others.items():
+        for e in epochs_of(runs):
+            for same in runs, [r for r in rows.get(name, []) if e in r.probes]:
+                trained = sorted({r.options["precision"] for r in same})
+                lines.append([name, " ".join(trained), e, len(same), *cells(same, e),
+                              *[mean([before(r, series, r.stages[e]["steps"]) for r in same], 3) for series in SERIES]])
+    return table(["row", "precision", "epochs", "seeds", *LAYERS, *SERIES], lines)
+
+
 def tuning(rows):
     lines = []
     for name, runs in rows.items():
@@ -76,13 +99,16 @@ def tuning(rows):
     return table(["trial", "options", "epochs", *LAYERS, "mean"], lines)
 
 
-def report(rows, _):
+def report(rows, results):
     note = ("Test accuracy, %, of the probe's last epoch: mean over seeds ± standard deviation; in brackets of its best epoch, which is "
             "chosen on the test images.")
     lines = [note]
     for data, title in ("cifar10", "CIFAR-10"), ("cifar100", "CIFAR-100"):
         lines += ["", f"## {title}", "", *one_view(rows, data), ""]
         lines += two_views(rows, "views" if data == "cifar10" else "views100")
+    others = load(os.path.join(results, "precision"))
+    if others:
+        lines += ["", "## bfloat16 against float", "", *precisions(rows, others)]
     return [*lines, "", "## The scores", "", *health(rows)]
 
 

@@ -258,6 +258,22 @@ def table():
         assert json.load(f)["stages"]["2"]["steps"] == 80
 
 
+def first_page():
+    """It takes the place of the one before; other sections stay as they are; its figures are the table's."""
+    page = path("kept", "RESULTS.md")
+    with open(page, "w") as f:
+        f.write("# Others\n\ntext\n\n# Results at a glance\n\nold\n")
+    for _ in range(2):
+        r = subprocess.run([sys.executable, os.path.join(ROOT, "analysis"), "results", "--results", path("kept"), "-o", page], capture_output=True,
+                           text=True)
+        assert r.returncode == 0, r.stderr
+    with open(page) as f, open(path("kept", "table1.md")) as g:
+        text, table1 = f.read(), g.read()
+    row = next(line for line in table1.splitlines() if line.startswith("| MIGE | 2 |"))
+    assert text.startswith("# Others\n\ntext\n\n# Results at a glance\n") and "\nold\n" not in text and text.count("\n# ") == 1, text
+    assert row in text and f"CIFAR-10, one view, 2 epochs: conv / fc / Y nan / {row.split('|')[5].split()[0]} /" in text, text
+
+
 def main():
     cases = Cases()
     cases.run("prepare", prepare_run)
@@ -271,6 +287,7 @@ def main():
     cases.run("study stopped and gone on with", stopped_and_gone_on_with)
     cases.run("study failures", failures)
     cases.run("study table", table)
+    cases.run("first page of results", first_page)
     cases.end()
 
 

@@ -1,0 +1,128 @@
+"""The first page of RESULTS.md: the paper's figure and tables beside what mige gives, and error against samples.
+
+  python3 -m analysis results [--results analysis/results] [-o analysis/RESULTS.md]
+
+From what is kept in RESULTS: figure1.h5 (mige toy), error-*.h5 (mige scale), table1/ and table2/ (jobs/study.py). What is not there
+is left out. Pictures go beside those."""
+import argparse
+import glob
+import os
+
+import figure1
+import matplotlib.pyplot as plt
+import numpy as np
+import scaling
+import table1
+import table2
+from common import replace_section, save
+from kept import LAYERS, load
+
+TITLE = "# Results at a glance"
+
+
+def at_equal_epochs(rows, names):
+    """{name: {layer: mean accuracy}} of the rows that are kept, after the most epochs that all of these have, and the epochs."""
+    there = {n: table1.epochs_of(rows[n]) for n in names if n in rows}
+    shared = set.intersection(*map(set, there.values())) if there else set()
+    if not shared:
+        return {}, 0
+    e = max(shared)
+    accuracy = {n: {x: [r.accuracy(e, x) for r in rows[n] if e in r.probes] for x in LAYERS} for n in there}
+    return {n: {x: np.nan if None in values else np.mean(values) for x, values in of.items()} for n, of in accuracy.items()}, e
+
+
+def accuracies(values):
+    return " / ".join(f"{values[x]:.1f}" for x in LAYERS)
+
+
+def figure(results):
+    file = os.path.join(results, "figure1.h5")
+    if not os.path.exists(file):
+        return []
+    found = figure1.Figure([file])
+    save(figure1.draw(found), os.path.join(results, "figure1.png"))
+    return ["", "## Figure 1: gradients of mutual information, correlated Gaussians", "", "![Figure 1](results/figure1.png)", "",
+            *figure1.table(found)]
+
+
+def draw_errors(series, name):
+    fig, ax = plt.subplots(figsize=(6.5, 4.4), layout="constrained")
+    for s, marker in zip(series, scaling.MARKERS):
+        cases = scaling.errors(s)
+        ax.loglog([c.M for c in cases], [100 * c.error for c in cases], marker=marker, label=s.name)
+    ax.set(xlabel="samples M (the global batch)", ylabel="relative RMSE of dI/dρ, %")
+    ax.grid(alpha=0.3, which="both")
+    ax.legend(fontsize=8)
+    save(fig, name)
+
+
+def error_against_samples(results):
+    files = sorted(glob.glob(os.path.join(results, "error-*.h5")))
+    if not files:
+        return []
+    series = scaling.load(files)
+    draw_errors(series, os.path.join(results, "error.png"))
+    lines = ["", "## Error against the number of samples", "", "![Error against samples](results/error.png)", ""]
+    for s in series:
+        first, last = scaling.errors(s)[0], scaling.errors(s)[-1]
+        lines.append(f"- {s.name}: {100 * first.error:.2g} % of the gradient at M = {first.M:,}, {100 * last.error:.2g} % at {last.M:,}.")
+    return lines
+
+
+def one_view(rows):
+    """A sentence on each data set."""
+    lines = []
+    for data, title in ("cifar10", "CIFAR-10"), ("cifar100", "CIFAR-100"):
+        found, epochs = at_equal_epochs(rows, [f"{data}-{name}" for name in table1.PUBLISHED[data]])
+        mige = found.pop(f"{data}-mige", None)
+        if not mige:
+            continue
+        lines.append(f"- {title}, one view, {epochs} epochs: conv / fc / Y {accuracies(mige)} by MIGE (published "
+                     f"{accuracies(dict(zip(LAYERS, table1.PUBLISHED[data]['mige'])))})")
+        if found:
+            best = {x: max(r[x] for r in found.values()) for x in LAYERS}
+            lines[-1] += f"; the best of {len(found)} critics in each column {accuracies(best)}"
+        lines[-1] += "."
+    return lines
+
+
+def two_views(rows):
+    lines = []
+    for prefix, title in ("views", "CIFAR-10"), ("views100", "CIFAR-100"):
+        found, epochs = at_equal_epochs(rows, [f"{prefix}-{method}" for method in table1.VIEWS])
+        said = [f"{name} {accuracies(found[row])}" for method, name in table1.VIEWS.items() if (row := f"{prefix}-{method}") in found]
+        if said:
+            lines.append(f"- {title}, two views, {epochs} epochs: {', '.join(said)}.")
+    return lines
+
+
+def images(results):
+    rows = load(os.path.join(results, "table1"))
+    if not rows:
+        return []
+    lines = ["", "## Table 1: what the features are worth", "", "Test accuracy, %, of classifiers on frozen features; more in "
+             "[results/table1.md](results/table1.md).", "", *one_view(rows), *two_views(rows)]
+    for data, prefix, title in ("cifar10", "views", "CIFAR-10"), ("cifar100", "views100", "CIFAR-100"):
+        lines += ["", f"{title}, in brackets the probe's best epoch, which is chosen on the test images:", "", *table1.one_view(rows, data)]
+        views = table1.two_views(rows, prefix)
+        lines += ["", *views] if views else []
+    return lines
+
+
+def bottleneck(results):
+    rows = load(os.path.join(results, "table2"))
+    if not rows:
+        return []
+    return ["", "## Table 2: information bottleneck, permutation-invariant MNIST", "", "Test error, %; more in "
+            "[results/table2.md](results/table2.md).", "", *table2.main_table(rows)]
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--results", default="analysis/results")
+    p.add_argument("-o", "--output", default="analysis/RESULTS.md")
+    o = p.parse_args()
+    lines = [TITLE, "", "Made from kept files by `python3 -m analysis results`; each file holds the options that made it.",
+             *images(o.results), *bottleneck(o.results), *figure(o.results), *error_against_samples(o.results)]
+    replace_section(o.output, lines, first=True)
+    print(f"results: written to {o.output}")
