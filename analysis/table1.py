@@ -66,7 +66,7 @@ def health(rows):
     return table(["row", "series", "mean of the last tenth"], lines)
 
 
-SERIES = "z_width", "code_deviation", "gradient_norm"  # the loss of scores has no meaning: its gradient has
+SERIES = "code_deviation", "gradient_norm"  # the loss of scores has no meaning: its gradient has
 
 
 def before(run, series, last):
