@@ -1,11 +1,12 @@
 /* MIGE_CLONES before a hot loop's function: also compiled for AVX-512 and AVX2, chosen when the program loads, so
  * that a binary built for any x86-64 processor uses what it finds. Empty where the compiler or the C library
- * cannot do it, and under sanitizers, whose set-up comes after the choice. */
+ * cannot do it, where flags ask for AVX-512 anyway (-march=native; GCC 12 crashes on clones for less), and under
+ * sanitizers, whose set-up comes after the choice. */
 #ifndef MIGE_BASE_SIMD_H
 #define MIGE_BASE_SIMD_H
 
 #if defined(__x86_64__) && defined(__gnu_linux__) && defined(__GNUC__) && !defined(__clang__) &&                   \
-    !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+    !defined(__AVX512F__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 #if __GNUC__ >= 12
 #define MIGE_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
 #endif
