@@ -50,6 +50,15 @@ class Kept:
                 return None
             return f[table]["step"][()], f[table][name][()]
 
+    def end(self, name, epochs=None):
+        """Mean of a series over the last tenth of the steps up to a stage, or of all; None if there are none of this name."""
+        found = self.series(name)
+        if found is None:
+            return None
+        steps, values = found
+        last = self.stages[epochs]["steps"] if epochs else steps[-1]
+        return float(np.mean(values[(steps > 0.9 * last) & (steps <= last)]))
+
     def names(self):
         with h5py.File(os.path.join(self.folder, "metrics.h5")) as f:
             return sorted(f["train"])

@@ -7,6 +7,7 @@ is left out. Pictures go beside those."""
 import argparse
 import glob
 import os
+import sys
 
 import figure1
 import matplotlib.pyplot as plt
@@ -21,18 +22,22 @@ TITLE = "# Results at a glance"
 
 
 def at_equal_epochs(rows, names):
-    """{name: {layer: mean accuracy}} of the rows that are kept, after the most epochs that all of these have, and the epochs."""
+    """{name: {layer: mean accuracy, or None}} of the rows that are kept, after the most epochs that all of these have; the epochs."""
     there = {n: table1.epochs_of(rows[n]) for n in names if n in rows}
     shared = set.intersection(*map(set, there.values())) if there else set()
     if not shared:
         return {}, 0
     e = max(shared)
-    accuracy = {n: {x: [r.accuracy(e, x) for r in rows[n] if e in r.probes] for x in LAYERS} for n in there}
-    return {n: {x: np.nan if None in values else np.mean(values) for x, values in of.items()} for n, of in accuracy.items()}, e
+    return {n: {x: average([r.accuracy(e, x) for r in rows[n] if e in r.probes]) for x in LAYERS} for n in there}, e
+
+
+def average(values):
+    values = [v for v in values if v is not None]
+    return float(np.mean(values)) if values else None
 
 
 def accuracies(values):
-    return " / ".join(f"{values[x]:.1f}" for x in LAYERS)
+    return " / ".join("–" if values[x] is None else f"{values[x]:.1f}" for x in LAYERS)
 
 
 def figure(results):
@@ -69,51 +74,39 @@ def error_against_samples(results):
     return lines
 
 
-def one_view(rows):
-    """A sentence on each data set."""
-    lines = []
-    for data, title in ("cifar10", "CIFAR-10"), ("cifar100", "CIFAR-100"):
-        found, epochs = at_equal_epochs(rows, [f"{data}-{name}" for name in table1.PUBLISHED[data]])
-        mige = found.pop(f"{data}-mige", None)
-        if not mige:
-            continue
-        lines.append(f"- {title}, one view, {epochs} epochs: conv / fc / Y {accuracies(mige)} by MIGE (published "
-                     f"{accuracies(dict(zip(LAYERS, table1.PUBLISHED[data]['mige'])))})")
-        if found:
-            best = {x: max(r[x] for r in found.values()) for x in LAYERS}
-            lines[-1] += f"; the best of {len(found)} critics in each column {accuracies(best)}"
-        lines[-1] += "."
-    return lines
+def one_view(rows, data, title):
+    found, epochs = at_equal_epochs(rows, [f"{data}-{name}" for name in table1.PUBLISHED[data]])
+    mige = found.pop(f"{data}-mige", None)
+    if not mige:
+        return []
+    published = accuracies(dict(zip(LAYERS, table1.PUBLISHED[data]["mige"])))
+    rivals = {x: max((r[x] for r in found.values() if r[x] is not None), default=None) for x in LAYERS}
+    beside = f"; the best of {len(found)} critics in each column {accuracies(rivals)}" if found else ""
+    return [f"- {title}, one view, {epochs} epochs: conv / fc / Y {accuracies(mige)} by MIGE (published {published}){beside}."]
 
 
-def two_views(rows):
-    lines = []
-    for prefix, title in ("views", "CIFAR-10"), ("views100", "CIFAR-100"):
-        found, epochs = at_equal_epochs(rows, [f"{prefix}-{method}" for method in table1.VIEWS])
-        said = [f"{name} {accuracies(found[row])}" for method, name in table1.VIEWS.items() if (row := f"{prefix}-{method}") in found]
-        if said:
-            lines.append(f"- {title}, two views, {epochs} epochs: {', '.join(said)}.")
-    return lines
+def two_views(rows, prefix, title):
+    names = {f"{prefix}-{method}": name for method, name in table1.VIEWS.items()}
+    found, epochs = at_equal_epochs(rows, names)
+    said = [f"{names[row]} {accuracies(values)}" for row, values in found.items()]
+    return [f"- {title}, two views, {epochs} epochs: {', '.join(said)}."] if said else []
 
 
 def images(results):
     rows = load(os.path.join(results, "table1"))
     if not rows:
         return []
-    lines = ["", "## Table 1: what the features are worth", "", "Test accuracy, %, of classifiers on frozen features; more in "
-             "[results/table1.md](results/table1.md).", "", *one_view(rows), *two_views(rows)]
-    for data, prefix, title in ("cifar10", "views", "CIFAR-10"), ("cifar100", "views100", "CIFAR-100"):
-        lines += ["", f"{title}, in brackets the probe's best epoch, which is chosen on the test images:", "", *table1.one_view(rows, data)]
-        views = table1.two_views(rows, prefix)
-        lines += ["", *views] if views else []
-    return lines
+    lines = ["", "## Table 1: what the features are worth", "", f"{table1.NOTE} More in [results/table1.md](results/table1.md).", ""]
+    for data, views, title in table1.SETS:
+        lines += one_view(rows, data, title) + two_views(rows, views, title)
+    return lines + table1.tables(rows, "###")
 
 
 def bottleneck(results):
     rows = load(os.path.join(results, "table2"))
     if not rows:
         return []
-    return ["", "## Table 2: information bottleneck, permutation-invariant MNIST", "", "Test error, %; more in "
+    return ["", "## Table 2: information bottleneck, permutation-invariant MNIST", "", f"{table2.NOTE} More in "
             "[results/table2.md](results/table2.md).", "", *table2.main_table(rows)]
 
 
@@ -122,7 +115,9 @@ def main():
     p.add_argument("--results", default="analysis/results")
     p.add_argument("-o", "--output", default="analysis/RESULTS.md")
     o = p.parse_args()
-    lines = [TITLE, "", "Made from kept files by `python3 -m analysis results`; each file holds the options that made it.",
-             *images(o.results), *bottleneck(o.results), *figure(o.results), *error_against_samples(o.results)]
-    replace_section(o.output, lines, first=True)
+    parts = [*images(o.results), *bottleneck(o.results), *figure(o.results), *error_against_samples(o.results)]
+    if not parts:
+        sys.exit(f"analysis: {o.results}: nothing is kept there ({o.output} is left as it is)")
+    about = "Made from kept files by `python3 -m analysis results`; each file holds the options that made it."
+    replace_section(o.output, [TITLE, "", about, *parts], first=True)
     print(f"results: written to {o.output}")

@@ -15,7 +15,10 @@ PUBLISHED = {
 NAMES = {"jsd": "DIM (JSD)", "jsd-pm": "DIM (JSD + PM)", "infonce": "DIM (infoNCE)", "infonce-pm": "DIM (infoNCE + PM)", "mige": "MIGE",
          "published": "MIGE, SSGE as published", "untrained": "untrained encoder", "supervised": "supervised encoder",
          "pixels": "pixels", "pca": "64 principal components", "projection": "random projection to 64"}
+SETS = ("cifar10", "views", "CIFAR-10"), ("cifar100", "views100", "CIFAR-100")  # prefixes of the rows of one and of two views
 VIEWS = {"mige": "MIGE", "infonce": "NT-Xent", "jsd": "JSD"}
+NOTE = ("Test accuracy, %, of the probe's last epoch: mean over seeds ± standard deviation; in brackets of its best epoch, which is chosen "
+        "on the test images.")
 
 
 def epochs_of(runs):
@@ -52,6 +55,15 @@ def two_views(rows, prefix):
     return table(["two views", "epochs", "seeds", *LAYERS, *[f"{x}, linear" for x in LAYERS], "y, neighbours"], lines) if lines else []
 
 
+def tables(rows, heading):
+    lines = []
+    for data, views, title in SETS:
+        lines += ["", f"{heading} {title}", "", *one_view(rows, data)]
+        pairs = two_views(rows, views)
+        lines += ["", *pairs] if pairs else []
+    return lines
+
+
 def health(rows):
     """Of the last epoch: what the scores were like."""
     lines = []
@@ -60,31 +72,21 @@ def health(rows):
         for r in runs:
             for series in r.names() if r.options.get("objective") == "mige" else []:
                 if series.endswith(("_stein", "_eigen", "_score")) or series == "code_deviation":
-                    values = r.series(series)[1]
-                    of.setdefault(series, []).append(np.mean(values[-max(1, len(values) // 10):]))
+                    of.setdefault(series, []).append(r.end(series))
         lines += [[name, series, mean(values, 3)] for series, values in of.items() if np.any(values)]
     return table(["row", "series", "mean of the last tenth"], lines)
 
 
-SERIES = "code_deviation", "gradient_norm"  # the loss of scores has no meaning: its gradient has
-
-
-def before(run, series, last):
-    """Mean over the last tenth of the steps up to this one."""
-    steps, values = run.series(series)
-    return np.mean(values[(steps > 0.9 * last) & (steps <= last)])
-
-
 def precisions(rows, others):
     """The rows that precision.plan trained in float, and the same rows and epochs as `auto` trained them."""
-    lines = []
+    lines, ends = [], ["code_deviation", "gradient_norm"]  # of mige, whose loss has a meaningful gradient but no meaningful value
     for name, runs in others.items():
         for e in epochs_of(runs):
             for same in runs, [r for r in rows.get(name, []) if e in r.probes]:
                 trained = sorted({r.options["precision"] for r in same})
                 lines.append([name, " ".join(trained), e, len(same), *cells(same, e),
-                              *[mean([before(r, series, r.stages[e]["steps"]) for r in same], 3) for series in SERIES]])
-    return table(["row", "precision", "epochs", "seeds", *LAYERS, *SERIES], lines)
+                              *[mean([r.end(series, e) for r in same], 3) for series in ends]])
+    return table(["row", "precision", "epochs", "seeds", *LAYERS, *ends], lines)
 
 
 def tuning(rows):
@@ -100,12 +102,7 @@ def tuning(rows):
 
 
 def report(rows, results):
-    note = ("Test accuracy, %, of the probe's last epoch: mean over seeds ± standard deviation; in brackets of its best epoch, which is "
-            "chosen on the test images.")
-    lines = [note]
-    for data, title in ("cifar10", "CIFAR-10"), ("cifar100", "CIFAR-100"):
-        lines += ["", f"## {title}", "", *one_view(rows, data), ""]
-        lines += two_views(rows, "views" if data == "cifar10" else "views100")
+    lines = [NOTE, *tables(rows, "##")]
     others = load(os.path.join(results, "precision"))
     if others:
         lines += ["", "## bfloat16 against float", "", *precisions(rows, others)]

@@ -12,6 +12,8 @@ NAMES = {"baseline": "no bottleneck", "dropout": "dropout", "confidence-penalty"
          "label-smoothing": "label smoothing", "dvb": "DVB", "mine-ib": "MINE-IB", "mige-ib": "MIGE-IB",
          "mige-ib-estimated": "MIGE-IB, both scores estimated", "mige-ib-implicit": "MIGE-IB, encoder without a density",
          "mige-ib-published": "MIGE-IB, SSGE as published"}
+NOTE = ("Test error, %: mean over seeds ± standard deviation. The last epoch is what a user gets; best on test is the least of all tests, "
+        "chosen on the test images, as some published figures are.")
 
 
 def errors(runs, epochs):
@@ -42,12 +44,8 @@ def main_table(rows):
 
 
 def end_of(run, *names):
-    """Mean of the last tenth of the first of these series that there is."""
-    for name in names:
-        found = run.series(name)
-        if found is not None:
-            return float(np.mean(found[1][-max(1, len(found[1]) // 10):]))
-    return None
+    """Of the first of these series that there is."""
+    return next((value for name in names if (value := run.end(name)) is not None), None)
 
 
 def plane(rows):
@@ -73,8 +71,7 @@ def tuning(rows):
 
 def report(rows, results):
     planes = load(os.path.join(results, "table2-plane"))
-    lines = ["Test error, %: mean over seeds ± standard deviation. The last epoch is what a user gets; best on test is the least of all "
-             "tests, chosen on the test images, as some published figures are.", "", *main_table(rows)]
+    lines = [NOTE, "", *main_table(rows)]
     return lines + (["", "## The information plane", "", *plane(planes)] if planes else [])
 
 

@@ -254,6 +254,13 @@ def table():
     assert row in r.stdout, f"{row} is not in {r.stdout}"
     with open(path("kept", "table1.md")) as f:
         assert row in f.read()
+    ends = []  # the last 8 of 80 steps
+    for seed in 1, 2:
+        with h5py.File(os.path.join(kept(f"cifar10-mige-{seed}"), "metrics.h5")) as f:
+            assert f["train/step"][-8] == 73
+            ends.append(f["train/code_deviation"][-8:].mean())
+    row = f"| cifar10-mige | code_deviation | {np.mean(ends):.3f} ± {np.std(ends, ddof=1):.3f} |"
+    assert row in r.stdout, f"{row} is not in {r.stdout}"
     with open(os.path.join(kept("cifar10-mige-1"), "study.json")) as f:
         assert json.load(f)["stages"]["2"]["steps"] == 80
 
@@ -271,7 +278,11 @@ def first_page():
         text, table1 = f.read(), g.read()
     row = next(line for line in table1.splitlines() if line.startswith("| MIGE | 2 |"))
     assert text.startswith("# Others\n\ntext\n\n# Results at a glance\n") and "\nold\n" not in text and text.count("\n# ") == 1, text
-    assert row in text and f"CIFAR-10, one view, 2 epochs: conv / fc / Y nan / {row.split('|')[5].split()[0]} /" in text, text
+    r = subprocess.run([sys.executable, os.path.join(ROOT, "analysis"), "results", "--results", path("nowhere"), "-o", page],
+                       capture_output=True, text=True)
+    with open(page) as f:
+        assert r.returncode == 1 and "nothing is kept" in r.stderr and f.read() == text, r.stderr
+    assert row in text and f"CIFAR-10, one view, 2 epochs: conv / fc / Y – / {row.split('|')[5].split()[0]} /" in text, text
 
 
 def main():
