@@ -7,7 +7,7 @@ import time
 import h5py
 import numpy as np
 
-from program import CLASSES, Cases, Program, good, path, pictures, write_cifar
+from program import CLASSES, Cases, Program, good, path, pictures, write_cifar, write_data
 
 DATA = path("data.h5")
 STEPS = 20
@@ -211,6 +211,18 @@ def encode_bottleneck():
         assert f["test/y"].shape == (200, 4) and relative(f["test/y"][:], expected) < 1e-5
 
 
+def dead_units():
+    """Moments of units that have died are zero, not subnormal, which would cost each later step many times over."""
+    run, dark, least = path("dead"), path("dark.h5"), np.finfo(np.float32).tiny
+    images, labels = pictures(640, 1)
+    write_data(dark, images // 16, labels)
+    good("train", "--data", dark, "--out", run, "--task", "ib", "--objective", "ce", "--encoder", "mlp:64", "--code", 8, "--batch", 20,
+         "--learning-rate", 0.03, "--steps", 400, "--precision", "float", "--quiet")
+    m = np.abs(tensors(run, 400, "adam_m/encoder")["fc1.weight"])
+    assert (m[:, 0] == 0).sum() > 8, "no unit has died"
+    assert not ((0 < m) & (m < least)).any(), f"{((0 < m) & (m < least)).mean():.0%} are subnormal"
+
+
 def probe():
     accuracy, tables = {}, {}
     for ranks in 1, 3:
@@ -235,6 +247,7 @@ def main():
         cases.run(f"first step and {STEPS} more np {ranks}", first_step, ranks)
     for ranks in 1, 3:
         cases.run(f"interval np {ranks}", interval, ranks)
+    cases.run("dead units", dead_units)
     cases.run("circumstance II", variant, "II", 64, "--circumstance", "II")
     cases.run("circumstances I+II", variant, "I+II", 50, "--circumstance", "I+II")
     cases.run("estimator stein", variant, "stein", 64, "--estimator", "stein", "--calibrate", "stein",

@@ -1,4 +1,5 @@
 #include "study/probe.h"
+#include "base/simd.h"
 #include "mige/error.h"
 #include "mige/nn.h"
 #include "mige/rng.h"
@@ -89,7 +90,9 @@ int probe_train(const probe_features *f, int kind, const probe_options *o, probe
     classifier k;
     int err = classifier_create(f, kind, o, &k);
     for (int64_t e = 0; !err && e < o->epochs; e++) {
+        unsigned before = mige_flush_subnormals();
         err = train_epoch(f, o, e, &k);
+        mige_restore_subnormals(before);
         if (!err) err = test_accuracy(f, &k, &accuracy[e]);
         if (!err) tell(ctx, e + 1, accuracy[e]);
     }

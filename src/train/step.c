@@ -1,4 +1,5 @@
 /* The training step. */
+#include "base/simd.h"
 #include "mige/clock.h"
 #include "mige/error.h"
 #include "mige/rng.h"
@@ -153,7 +154,7 @@ static int backward(trainer *t) {
     return t->checks & CHECK_NAN ? check_gradients(t->c, &t->model, t->step) : MIGE_OK;
 }
 
-int trainer_step(trainer *t, int64_t step) {
+static int one_step(trainer *t, int64_t step) {
     double began = mige_now(), norm;
     t->step = step;
     t->epoch = (step - 1) / (t->data->train.n / t->plan->batch);
@@ -167,4 +168,11 @@ int trainer_step(trainer *t, int64_t step) {
     mige_clock_stop(MIGE_PHASE_STEP, 0);
     report(t, norm, began);
     return MIGE_OK;
+}
+
+int trainer_step(trainer *t, int64_t step) {
+    unsigned before = mige_flush_subnormals();
+    int err = one_step(t, step);
+    mige_restore_subnormals(before);
+    return err;
 }
