@@ -60,6 +60,11 @@ static void separable_nwj(void **state) {
     (void)state;
     for (int i = 0; i < 2; i++) against_reference("separable_nwj", (critic_shape){0, 1, M, D, HIDDEN, OUT}, i);
 }
+static void infonce(void **state) {
+    (void)state;
+    for (int i = 0; i < 2; i++)
+        against_reference("separable_infonce", (critic_shape){0, BOUND_INFONCE, M, D, HIDDEN, OUT}, i);
+}
 static void joint_dv(void **state) {
     (void)state;
     for (int i = 0; i < 2; i++) against_reference("joint_dv", (critic_shape){1, 0, M, D, HIDDEN, OUT}, i);
@@ -273,6 +278,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(separable_dv),
         cmocka_unit_test(separable_nwj),
+        cmocka_unit_test(infonce),
         cmocka_unit_test(joint_dv),
         cmocka_unit_test(joint_nwj),
         cmocka_unit_test(far_apart),

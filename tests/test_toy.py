@@ -10,8 +10,8 @@ import h5py
 import numpy as np
 from program import Cases, Program, fails, good, path
 
-ALL = "mige,mine,mine-f,mine-joint,mine-f-joint"
-CRITICS = ["mine", "mine-f", "mine-joint", "mine-f-joint"]
+CRITICS = ["mine", "mine-f", "mine-joint", "mine-f-joint", "infonce"]
+ALL = ",".join(["mige", *CRITICS])
 
 
 def toy(output, *more, methods=ALL, dims="2,3", rho="-0.6:0.5:3", repeats=2, steps=6):
@@ -37,7 +37,7 @@ def same(a, b, most=1e-6):
 
 def file():
     r = good(*toy(path("a.h5"), "--log-view", "--seed", 3))
-    assert "relative RMSE" in r.out and "60 cells" in r.out, str(r)
+    assert "relative RMSE" in r.out and "72 cells" in r.out, str(r)
     good("verify", path("a.h5"))
     with h5py.File(path("a.h5")) as f:
         assert f.attrs["format"] == b"mige-toy" or f.attrs["format"] == "mige-toy"
@@ -53,7 +53,7 @@ def file():
             J = g["mige/eigen_joint"][:]
             assert (J == np.round(J)).all() and (J > g["mige/eigen_marginal"][:]).all() and (J < 64).all()
             for m in CRITICS:
-                joint = ["steps"] * m.endswith("joint")
+                joint = ["steps"] * (m.endswith("joint") or m == "infonce")
                 assert sorted(g[m]) == ["gradient", "mi"] + joint, list(g[m])
                 assert not joint or (g[m]["steps"][:] == 6).all()
             for m in ALL.split(","):
@@ -62,6 +62,16 @@ def file():
                     assert "units" in data.attrs and "long_name" in data.attrs and np.isfinite(data[:]).all()
                 assert len(np.unique(g[m]["gradient"][:])) == 6, f"{m}: two cells are one"
             assert not np.array_equal(g["mine"]["gradient"][:], g["mine-f"]["gradient"][:])
+
+
+def values():
+    """At 2 nats a dimension the scores still tell the value; InfoNCE cannot say more than log of its batch."""
+    good(*toy(path("values.h5"), "--mi", methods="mige,infonce", dims="3", rho="0.9907993:0.9907993:1", repeats=1, steps=400))
+    with h5py.File(path("values.h5")) as f:
+        truth, ours, theirs = (f[f"d3/{name}"][:].item() for name in ("true_mi", "mige/mi", "infonce/mi"))
+    assert abs(truth - 6) < 1e-3 and abs(ours - truth) < 0.6, ours
+    assert 2 < theirs < np.log(64), theirs
+    fails(2, "too few", *toy(path("no.h5"), "--mi", methods="mige", dims="40"))
 
 
 def seeds():
@@ -208,7 +218,7 @@ def usage(ranks):
 
 def dry_run():
     r = good(*toy(path("x.h5"), "--dry-run", "--problem", "cubic", "--rotate"))
-    assert "60 cells" in r.out and "cubic rotated" in r.out and "MB a rank" in r.out, str(r)
+    assert "72 cells" in r.out and "cubic rotated" in r.out and "MB a rank" in r.out, str(r)
     assert not os.path.exists(path("x.h5"))
 
 
@@ -243,7 +253,7 @@ def shapes():
 def main():
     cases = Cases()
     cases.run("file", file)
-    rest = [(seeds,), (any_number_of_ranks, 2), (any_number_of_ranks, 3), (together, 1), (together, 3), (known_values,),
+    rest = [(seeds,), (values,), (any_number_of_ranks, 2), (any_number_of_ranks, 3), (together, 1), (together, 3), (known_values,),
             (critics_learn,), (killed_and_resumed, 1), (killed_and_resumed, 3), (stopped, 1), (stopped, 3),
             (out_of_time,), (other_options,), (usage, 1), (usage, 3), (dry_run,), (options,), (shapes,)]
     wanted = [a for a in sys.argv[1:] if a != "-v"]

@@ -137,7 +137,8 @@ static const mige_option options[] = {
         "also the class of most of the K training images whose features are most alike (cosine); 0: not"),
     TEXT("dims", study.dims, "5,10,20", TOY, 0, "LIST", "dimensions of x and of y"),
     TEXT("methods", study.methods, "mige,mine,mine-f", TOY, 0, "LIST",
-         "among mige, mine, mine-f (separable critics), mine-joint, mine-f-joint (joint critics, trained out)"),
+         "among mige, mine, mine-f (separable critics), mine-joint, mine-f-joint (joint critics, trained out), infonce "
+         "(separable, trained out)"),
     TEXT("samples", study.samples, "", TOY | SCALE, SCALE, "LIST",
          "samples a problem; toy: one number, 256 if not given; scale: a list, 256,1024,4096 if not given"),
     INT("dim", study.dim, "32", 1, 4096, SCALE, 0, "D", "dimensions of x and of y"),
@@ -150,15 +151,16 @@ static const mige_option options[] = {
         "to "
         "10; both through the normal distribution function, |u|^1.5, spirals; two pairs of D correlated; all of x "
         "and y alike; Student's with 2 and 3 degrees of freedom; uniform x and noise of width rho"),
+    FLAG("mi", study.mi, TOY, 0, "the value of I, too, as mige mi finds it from the samples"),
     FLAG("rotate", study.rotate, TOY | SCALE, 0, "a random rotation of y after the map"),
     INT("critic-repeats", study.critic_repeats, "0", 0, 1e6, TOY, 0, "N",
         "draws for the methods that train critics; 0: as --repeats"),
     INT("critic-steps", study.critic_steps, "200", 1, 1e7, TOY, 0, "N", "steps of mine and mine-f"),
     REAL("critic-rate", study.critic_rate, "1e-4", 1e-9, 10, TOY, 0, "X", "learning rate of mine and mine-f"),
     INT("joint-steps", study.joint_steps, "20000", 1, 1e7, TOY, 0, "N",
-        "most steps of mine-joint and mine-f-joint, which stop when their bound does not rise any more"),
+        "most steps of mine-joint, mine-f-joint and infonce, which stop when their bound does not rise any more"),
     REAL("joint-rate", study.joint_rate, "5e-4", 1e-9, 10, TOY, 0, "X",
-         "learning rate of mine-joint and mine-f-joint"),
+         "learning rate of mine-joint, mine-f-joint and infonce"),
     CHOICE("estimator", estimator, "ssge", MIGE_ESTIMATORS, ESTIMATE, 0,
            "of the scores: spectral Stein; iterated Tikhonov; a network trained by sliced score matching"),
     REAL("eta", eta, "0.01", 1e-12, 1e6, ESTIMATE, 0, "E", "ridge of estimator stein"),

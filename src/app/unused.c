@@ -67,11 +67,12 @@ static int unused_train(const config *c, const char *name) {
 
 static int unused(const app *a, const char *name) {
     const config *c = &a->cfg;
-    int joint = strstr(c->study.methods, "joint") != NULL,
+    int joint = strstr(c->study.methods, "joint") != NULL || has(c->study.methods, "infonce"),
         paired = has(c->study.methods, "mine") || has(c->study.methods, "mine-f");
     const rule toy[] = {{"critic-steps critic-rate", paired},
                         {"joint-steps joint-rate", joint},
-                        {"critic-repeats", paired || joint}};
+                        {"critic-repeats", paired || joint},
+                        {"mi", has(c->study.methods, "mige")}};
     char format[16];
     switch (a->command->bit) {
     case TRAIN:

@@ -24,13 +24,22 @@ struct baseline {
     size_t n;
 };
 
+int method_is_paired(int method) {
+    return method == METHOD_MINE || method == METHOD_MINE_F || method == METHOD_INFONCE;
+}
+
+int method_until_flat(int method) {
+    return method >= METHOD_MINE_JOINT;
+}
+
 baseline_options baseline_of(enum method method, int M, int d, double rate, int64_t steps) {
-    int joint = method == METHOD_MINE_JOINT || method == METHOD_MINE_F_JOINT;
+    int joint = !method_is_paired(method);
     int nwj = method == METHOD_MINE_F || method == METHOD_MINE_F_JOINT;
-    baseline_options o = {{joint, nwj, M, d, HIDDEN, OUT}, rate, steps, joint, 0, 0, 0};
-    if (!joint) return o;
+    int bound = method == METHOD_INFONCE ? BOUND_INFONCE : nwj ? BOUND_NWJ : BOUND_DV;
+    baseline_options o = {{joint, bound, M, d, HIDDEN, OUT}, rate, steps, method_until_flat(method), 0, 0, 0};
+    if (!o.until_flat) return o;
     /* With the batch's own mean of exp f the critic learns to mislead it, and the bound leaves the truth behind. */
-    o.memory = nwj ? 0 : 0.01;
+    o.memory = bound == BOUND_DV ? 0.01 : 0;
     o.average = 0.998;
     o.batches = BATCHES;
     return o;
@@ -141,10 +150,12 @@ static void use_average(baseline *b, int64_t steps) {
     critic_use(b->critic, b->average);
 }
 
-/* Bound and gradient over several batches as if they were one: the negatives of all share one mean of exp f. */
+/* Bound and gradient over several batches as if they were one: the negatives of all share one mean of exp f; of
+ * InfoNCE, whose batch is part of what it is, their means. */
 static int evaluate(baseline *b, const truth_problem *k, double rho, uint64_t seed, baseline_result *r) {
     critic_value value[BATCHES], along[BATCHES], all = {0, -INFINITY}, slope = {0, 0};
-    int n = b->o.batches ? b->o.batches : 1;
+    int n = b->o.batches ? b->o.batches : 1, contrasted = b->o.shape.bound == BOUND_INFONCE;
+    double mean = 0;
     for (int i = 0; i < n; i++) {
         MIGE_TRY(pass(b, k, rho, seed, r->steps + (b->o.batches ? i + 1 : 0), &value[i]));
         MIGE_TRY(critic_along(b->critic, b->dy, &along[i]));
@@ -152,9 +163,11 @@ static int evaluate(baseline *b, const truth_problem *k, double rho, uint64_t se
         slope.positive += along[i].positive / n;
         double most = fmax(all.negative, value[i].negative);
         all.negative = most + log(exp(all.negative - most) + exp(value[i].negative - most));
+        mean += value[i].negative / n;
     }
-    for (int i = 0; i < n; i++) slope.negative += exp(value[i].negative - all.negative) * along[i].negative;
-    all.negative -= log(n);
+    for (int i = 0; i < n; i++)
+        slope.negative += (contrasted ? 1. / n : exp(value[i].negative - all.negative)) * along[i].negative;
+    all.negative = contrasted ? mean : all.negative - log(n);
     r->mi = critic_bound(&b->o.shape, all);
     r->gradient = slope.positive - critic_weight(&b->o.shape, all) * slope.negative;
     return MIGE_OK;

@@ -113,11 +113,11 @@ int critic_init(critic *c, uint64_t seed) {
 }
 
 double critic_bound(const critic_shape *s, critic_value v) {
-    return v.positive - (s->nwj ? exp(v.negative - 1) : v.negative);
+    return v.positive - (s->bound == BOUND_NWJ ? exp(v.negative - 1) : v.negative);
 }
 
 double critic_weight(const critic_shape *s, critic_value v) {
-    return s->nwj ? exp(fmin(v.negative - 1, 30)) : 1;
+    return s->bound == BOUND_NWJ ? exp(fmin(v.negative - 1, 30)) : 1;
 }
 
 static void copy(size_t n, const double *from, float *to) {
@@ -157,6 +157,21 @@ static critic_value weigh(critic *c) {
     return v;
 }
 
+/* InfoNCE: f of all pairs becomes their share in the gradient of the mean over x of log mean exp f(x, all y). */
+static critic_value weigh_rows(critic *c) {
+    size_t M = (size_t)c->shape.M;
+    critic_value v = {0, 0};
+    for (size_t m = 0; m < M; m++) {
+        float *row = c->f + m * M;
+        v.positive += (double)row[m] / (double)M;
+        float most = mige_largest((int64_t)M, row, -1);
+        double sum = mige_exponentials((int64_t)M, row, -1, most);
+        cblas_sscal((int)M, (float)(1 / (sum * (double)M)), row, 1);
+        v.negative += ((double)most + log(sum / (double)M)) / (double)M;
+    }
+    return v;
+}
+
 int critic_forward(critic *c, const double *x, const double *y, int64_t shift, critic_value *v) {
     const critic_shape *s = &c->shape;
     c->shift = shift;
@@ -172,7 +187,7 @@ int critic_forward(critic *c, const double *x, const double *y, int64_t shift, c
         cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, s->M, s->M, s->out, 1, g, s->out, h, s->out, 0, c->f,
                     s->M);
     }
-    *v = weigh(c);
+    *v = s->bound == BOUND_INFONCE ? weigh_rows(c) : weigh(c);
     mige_clock_stop(MIGE_PHASE_FORWARD, rows(s) * mige_net_flops(c->net[OF_Y], 0) * (s->joint ? 1 : 2));
     return MIGE_OK;
 }

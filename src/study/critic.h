@@ -6,6 +6,7 @@
  *
  *   Donsker-Varadhan (MINE)              mean f(positives) - log mean exp f(negatives)
  *   Nguyen, Wainwright, Jordan (MINE-f)  mean f(positives) - mean exp(f(negatives) - 1)
+ *   InfoNCE (van den Oord et al. 2018)   mean over x of f(positive) - log mean exp f(all y); separable; at most log M
  *
  * Samples are double [M][d], row-major; networks are float. Not collective. */
 #ifndef MIGE_STUDY_CRITIC_H
@@ -15,8 +16,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+enum { BOUND_DV, BOUND_NWJ, BOUND_INFONCE };
+
 typedef struct {
-    int joint, nwj;
+    int joint, bound;
     int M, d, hidden;
     int out; /* separable: width of g(x) and h(y) */
 } critic_shape;
@@ -37,7 +40,7 @@ void critic_use(critic *c, float *params);
 /* PyTorch's defaults, a function of the seed. */
 int critic_init(critic *c, uint64_t seed);
 
-/* What a bound is made of: mean f over the positives, log mean exp f over the negatives. */
+/* What a bound is made of: mean f over the positives, log mean exp f over the negatives (InfoNCE: its mean over x). */
 typedef struct {
     double positive, negative;
 } critic_value;
@@ -59,8 +62,11 @@ int critic_along(critic *c, const double *dy, critic_value *v);
 /* The baselines of MIGE's first experiment: a critic trained on fresh samples at one correlation, then the gradient
  * of its bound by that correlation. Not collective. */
 /* In the order of METHODS; the first trains nothing. */
-enum method { METHOD_MIGE, METHOD_MINE, METHOD_MINE_F, METHOD_MINE_JOINT, METHOD_MINE_F_JOINT };
-#define METHODS "mige|mine|mine-f|mine-joint|mine-f-joint"
+enum method { METHOD_MIGE, METHOD_MINE, METHOD_MINE_F, METHOD_MINE_JOINT, METHOD_MINE_F_JOINT, METHOD_INFONCE };
+#define METHODS "mige|mine|mine-f|mine-joint|mine-f-joint|infonce"
+/* Whether it takes all pairs of M samples; whether it is trained until its bound does not rise any more. */
+int method_is_paired(int method);
+int method_until_flat(int method);
 
 typedef struct {
     critic_shape shape;

@@ -12,7 +12,7 @@ typedef struct {
     char dims[MIGE_OPT_TEXT_SIZE], methods[MIGE_OPT_TEXT_SIZE], samples[MIGE_OPT_TEXT_SIZE],
         rho[MIGE_OPT_TEXT_SIZE];
     int64_t dim, repeats, critic_repeats, critic_steps, joint_steps;
-    int problem, rotate;
+    int problem, rotate, mi;
     double critic_rate, joint_rate;
 } study_options;
 

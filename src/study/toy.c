@@ -10,6 +10,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* Progress goes by the cells' estimated cost, which differs a thousandfold, not by their number. */
 enum { PARTS = 1000 };
@@ -25,6 +26,7 @@ typedef struct {
     const mige_comm *c;      /* of the cells of mige */
     truth_problem *problems; /* [ndims] */
     truth_estimator mige;
+    double *pair; /* [M][2 D] x and y, for values; NULL: none */
     baseline *critic;
     int mige_of, critic_of; /* place in dims; in dims times methods */
     queue *queue;
@@ -59,10 +61,10 @@ cell toy_cell(const toy *t, int64_t number) {
 
 /* In ms, roughly: for the order and for the time that is left. */
 static double estimate_cost(const toy *t, int d, int m) {
-    double D = (double)t->dims[d], M = t->M, joint = t->methods[m] >= METHOD_MINE_JOINT;
-    double step = (joint ? 2 : 1.5) * M * (D + 550) * 4e-5 + (joint ? 0 : M * M * 1e-5);
+    double D = (double)t->dims[d], M = t->M, paired = method_is_paired(t->methods[m]);
+    double step = (paired ? 1.5 : 2) * M * (D + 550) * 4e-5 + (paired ? M * M * 1e-5 : 0);
     if (t->methods[m] == METHOD_MIGE) return 1 + 4e-7 * M * M * M;
-    return step * (double)(joint ? (t->o->joint_steps < 4000 ? t->o->joint_steps : 4000) : t->o->critic_steps);
+    return step * (double)(method_until_flat(t->methods[m]) ? (t->o->joint_steps < 4000 ? t->o->joint_steps : 4000) : t->o->critic_steps);
 }
 
 /* Draws do not depend on the method: the methods are compared on draws of the same stream. */
@@ -80,6 +82,22 @@ static int use_mige(work *w, int d) {
     return truth_estimator_create(w->c, w->t.o->problem, w->t.M, (int)w->t.dims[d], &w->t.study->score, &w->mige);
 }
 
+/* I(x;y) of the samples that were drawn, with the defaults of values. */
+static int work_value(work *w, int d, double *value) {
+    const truth_estimator *e = &w->mige;
+    mige_mi_value_options o = mige_mi_value_defaults();
+    mige_mi_estimate found = {.value = NAN};
+    int D = (int)w->t.dims[d], dims[] = {D, D};
+    size_t row = (size_t)D * sizeof *w->pair;
+    for (int m = 0; m < w->t.M; m++) {
+        memcpy(w->pair + 2 * (size_t)m * (size_t)D, e->x + (size_t)m * (size_t)D, row);
+        memcpy(w->pair + (2 * (size_t)m + 1) * (size_t)D, e->y + (size_t)m * (size_t)D, row);
+    }
+    MIGE_TRY(mige_mi_value(w->c, w->t.M, 2, dims, w->pair, &o, NULL, &found));
+    *value = found.value;
+    return MIGE_OK;
+}
+
 static int work_mige(work *w, cell k, double *values) {
     MIGE_TRY(use_mige(w, k.d));
     MIGE_TRY(truth_estimator_draw(&w->mige, &w->problems[k.d], w->t.rho[k.rho], cell_seed(w, k), 0));
@@ -87,14 +105,14 @@ static int work_mige(work *w, cell k, double *values) {
     values[GRADIENT] = truth_estimator_value(&w->mige);
     values[EIGEN_MARGINAL] = mige_mi_get_problem(w->mige.mi, 0).J;
     values[EIGEN_JOINT] = mige_mi_get_problem(w->mige.mi, 1).J;
-    return MIGE_OK;
+    return w->t.o->mi ? work_value(w, k.d, &values[MI]) : MIGE_OK;
 }
 
 static baseline_options options_of(const toy *t, int d, int m) {
     const study_options *o = t->o;
-    int joint = t->methods[m] >= METHOD_MINE_JOINT;
-    return baseline_of((enum method)t->methods[m], t->M, (int)t->dims[d], joint ? o->joint_rate : o->critic_rate,
-                       joint ? o->joint_steps : o->critic_steps);
+    int flat = method_until_flat(t->methods[m]);
+    return baseline_of((enum method)t->methods[m], t->M, (int)t->dims[d], flat ? o->joint_rate : o->critic_rate,
+                       flat ? o->joint_steps : o->critic_steps);
 }
 
 static int use_critic(work *w, cell k) {
@@ -151,7 +169,7 @@ static int save_cells(void *ctx) {
 static int64_t list_cells(const toy *t, int mige, int64_t *list) {
     int64_t n = 0, most = 0;
     for (int m = 0; m < t->nmethods; m++) most = fmax((double)most, (double)toy_repeats(t, t->methods[m]));
-    for (int method = METHOD_MINE_F_JOINT; method >= METHOD_MIGE; method--)
+    for (int method = METHOD_INFONCE; method >= METHOD_MIGE; method--)
         for (int64_t r = 0; r < most; r++)
             for (int d = t->ndims - 1; d >= 0; d--)
                 for (int m = 0; m < t->nmethods; m++) {
@@ -215,6 +233,12 @@ static int create_problems(work *w) {
     return MIGE_OK;
 }
 
+static int take_pair(work *w) {
+    int64_t most = 0;
+    for (int d = 0; d < w->t.ndims; d++) most = w->t.dims[d] > most ? w->t.dims[d] : most;
+    return w->t.o->mi ? mige_alloc(2 * (size_t)w->t.M * (size_t)most, sizeof *w->pair, &w->pair) : MIGE_OK;
+}
+
 static int take_table(toy *t) {
     MIGE_TRY(mige_alloc(VALUES * (size_t)t->ncells, sizeof(double), &t->values[0]));
     for (int v = 1; v < VALUES; v++) t->values[v] = t->values[v - 1] + t->ncells;
@@ -228,6 +252,7 @@ static int compute(work *w) {
     MIGE_TRY(restore(w));
     if (!w->cells) return MIGE_OK;
     MIGE_TRY(mige_agree(w->t.study->c, create_problems(w)));
+    MIGE_TRY(mige_agree(w->t.study->c, take_pair(w)));
     MIGE_TRY(queue_create(w->t.study->c, &task, &w->queue));
     mige_clock_reset();
     int err = run_cells(w);
@@ -235,6 +260,17 @@ static int compute(work *w) {
 }
 
 /* ---- the plan */
+
+/* Bytes that values take in the most dimensions. */
+static double values_memory(const toy *t, int M) {
+    mige_mi_value_options o = mige_mi_value_defaults();
+    double most = 0;
+    for (int d = 0; d < t->ndims; d++) {
+        int D = 2 * (int)t->dims[d];
+        most = fmax(most, mige_mi_value_bytes(M, D, &o) + 8. * M * D);
+    }
+    return most;
+}
 
 /* Bytes a rank, for M samples. */
 static double memory(const void *ctx, int M) {
@@ -253,6 +289,7 @@ static double memory(const void *ctx, int M) {
             most = bytes > most ? bytes : most;
         }
     }
+    if (t.o->mi) most += values_memory(&t, M);
     return most + 8. * VALUES * (double)t.ncells;
 }
 
@@ -261,9 +298,8 @@ static int check_sizes(const toy *t, int nsamples, int64_t samples) {
     MIGE_CHECK(t->study->score.eigen.eigen <= samples, MIGE_EUSAGE, "--eigen: %d is more than the %lld samples",
                t->study->score.eigen.eigen, (long long)samples);
     for (int m = 0; m < t->nmethods; m++)
-        MIGE_CHECK(samples <= MOST_PAIRED || (t->methods[m] != METHOD_MINE && t->methods[m] != METHOD_MINE_F),
-                   MIGE_EUSAGE,
-                   "--samples: %lld are too many for mine and mine-f, which take all pairs (%d at most)",
+        MIGE_CHECK(samples <= MOST_PAIRED || !method_is_paired(t->methods[m]), MIGE_EUSAGE,
+                   "--samples: %lld are too many for mine, mine-f and infonce, which take all pairs (%d at most)",
                    (long long)samples, MOST_PAIRED);
     return MIGE_OK;
 }
@@ -283,6 +319,10 @@ static int parse(toy *t) {
     t->M = (int)samples[0];
     free(samples);
     MIGE_TRY(check_sizes(t, n, t->M));
+    for (int d = 0; o->mi && d < t->ndims; d++)
+        MIGE_CHECK(t->M >= mige_mi_least(2 * (int)t->dims[d]), MIGE_EUSAGE,
+                   "--mi: %d samples are too few in %lld and %lld dimensions (%d at least)", t->M,
+                   (long long)t->dims[d], (long long)t->dims[d], mige_mi_least(2 * (int)t->dims[d]));
     t->ncells = toy_first(t, t->ndims, 0);
     return MIGE_OK;
 }
@@ -301,7 +341,7 @@ static void say_plan(const work *w) {
 }
 
 static void release(work *w) {
-    void *blocks[] = {w->t.dims, w->t.methods, w->t.rho, w->problems, w->t.values[0]};
+    void *blocks[] = {w->t.dims, w->t.methods, w->t.rho, w->problems, w->pair, w->t.values[0]};
     for (int d = 0; w->problems && d < w->t.ndims; d++) truth_destroy(&w->problems[d]);
     for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) free(blocks[i]);
     truth_estimator_destroy(&w->mige);

@@ -14,7 +14,7 @@ static const struct {
     const char *name, *units, *long_name;
 } values[VALUES] = {
     [GRADIENT] = {"gradient", "nat", "estimate of the derivative of I(x;y) by rho"},
-    [MI] = {"mi", "nat", "the critic's bound on I(x;y)"},
+    [MI] = {"mi", "nat", "estimate of I(x;y): a critic's bound, or that by scores"},
     [STEPS] = {"steps", "1", "training steps until the bound did not rise any more"},
     [EIGEN_MARGINAL] = {"eigen_marginal", "1", "eigenpairs kept for the score of y"},
     [EIGEN_JOINT] = {"eigen_joint", "1", "eigenpairs kept for the score of (x, y)"},
@@ -22,9 +22,10 @@ static const struct {
 
 static int has(const toy *t, int method, int value) {
     if (value == GRADIENT) return 1;
+    if (method == METHOD_MIGE && value == MI) return t->o->mi;
     if (method == METHOD_MIGE)
         return value >= EIGEN_MARGINAL && mige_estimator_get(t->study->score.estimator)->has_eigenpairs;
-    return value == MI || (value == STEPS && method >= METHOD_MINE_JOINT);
+    return value == MI || (value == STEPS && method_until_flat(method));
 }
 
 static void data_name(const toy *t, int d, int m, const char *what, char name[NAME_SIZE]) {

@@ -50,7 +50,7 @@ def critic(joint, flat):
 
     def pairs(x, y):
         all_pairs = g(x) @ h(y).T
-        return all_pairs.diagonal(), all_pairs[~torch.eye(M, dtype=bool)]
+        return all_pairs.diagonal(), all_pairs
     return pairs
 
 
@@ -60,15 +60,19 @@ def parameters(joint):
     return count(2 * D, 1) if joint else 2 * count(D, OUT)
 
 
-def case(out, joint, nwj):
+def case(out, joint, kind):
     flat = (2 * value(parameters(joint), PARAMS)).requires_grad_()
     x, dy = 4 * value(M * D, X).reshape(M, D), 2 * value(M * D, DY).reshape(M, D)
     y = (4 * value(M * D, Y).reshape(M, D)).requires_grad_()
     positive, negative = critic(joint, flat)(x, y)
-    mean_exp = torch.exp(negative - 1).mean() if nwj else torch.log(torch.exp(negative).mean())
+    if kind == "infonce":
+        mean_exp = torch.log(torch.exp(negative).mean(1)).mean()
+    else:
+        negative = negative if joint else negative[~torch.eye(M, dtype=bool)]
+        mean_exp = torch.exp(negative - 1).mean() if kind == "nwj" else torch.log(torch.exp(negative).mean())
     bound = positive.mean() - mean_exp
     bound.backward()
-    name = ("joint" if joint else "separable") + ("_nwj" if nwj else "_dv")
+    name = ("joint_" if joint else "separable_") + kind
     write(out, f"{name}/bound", bound.reshape(1))
     write(out, f"{name}/grad", -flat.grad)
     write(out, f"{name}/along", (y.grad * dy).sum().reshape(1))
@@ -76,5 +80,6 @@ def case(out, joint, nwj):
 
 with open(pathlib.Path(__file__).with_name("critic.txt"), "w", encoding="ascii") as f:
     for j in 0, 1:
-        for n in 0, 1:
-            case(f, j, n)
+        for bound in "dv", "nwj":
+            case(f, j, bound)
+    case(f, 0, "infonce")
