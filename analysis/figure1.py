@@ -18,6 +18,7 @@ METHODS = {  # colour, name
     "mine-f": ("C2", "MINE-f"),
     "mine-joint": ("C5", "MINE, joint critic trained out"),
     "mine-f-joint": ("C4", "MINE-f, joint critic trained out"),
+    "infonce": ("C8", "InfoNCE, trained out"),
 }
 MORE_COLOURS = itertools.cycle(("C3", "C6", "C7"))  # of MIGE by other estimators
 # Relative RMSE of the authors' own result files, one draw; 256 samples, 32 correlations from -0.8 to 0.8.
@@ -147,6 +148,18 @@ def statistics(rho, gradient, truth):
     return len(whole), error.mean(), deviation(error), ratio.mean() - 1, spread
 
 
+def value(numbers, truth):
+    """I at the largest correlation, where the method gives it: mean and deviation over repeats, and its share of the truth."""
+    if "mi" not in numbers:
+        return ""
+    found = numbers["mi"][:, np.argmax(np.abs(numbers["rho"]))]
+    found = found[np.isfinite(found)]
+    if not len(found):
+        return "-"
+    spread = f" ± {deviation(found):.2f}" if len(found) > 1 else ""
+    return f"{found.mean():.2f}{spread} of {truth:.2f} nat"
+
+
 def number(x, fmt=".3f"):
     return format(x, fmt) if np.isfinite(x) else "-"
 
@@ -162,21 +175,22 @@ def table(fig1):
     lines = [fig1.settings() + ".", "",
              "Relative RMSE of dI/dρ over the correlations: mean and standard deviation over repeats; beside it what the "
              "authors' own result files give. Bias and standard deviation over repeats at the largest "
-             f"|ρ| ({rho:g}), relative to the truth.", "",
-             "| d | method | correlations | repeats | relative RMSE | published | bias | deviation | training steps |",
-             "|---|---|---|---|---|---|---|---|---|"]
+             f"|ρ| ({rho:g}), relative to the truth; and the value of I there.", "",
+             "| d | method | correlations | repeats | relative RMSE | published | bias | deviation | training steps | I |",
+             "|---|---|---|---|---|---|---|---|---|---|"]
     for d in fig1.dims:
+        most = fig1.truth[d][1][np.argmax(np.abs(fig1.truth[d][0]))]
         for method in fig1.methods(d):
             numbers = fig1.found[d][method]
             s = statistics(numbers["rho"], numbers["gradient"], numbers["truth"])
             start = f"| {d} | {METHODS[method][1]} | {len(numbers['rho'])} |"
             if s is None:
-                lines.append(f"{start} 0 | unfinished | | | | |")
+                lines.append(f"{start} 0 | unfinished | | | | | |")
                 continue
             published = PUBLISHED.get((d, method), np.nan) if is_published_setting(fig1, numbers["rho"]) else np.nan
             steps = number(np.nanmean(numbers["steps"]), ",.0f") if "steps" in numbers else ""
             error = f"{s[1]:.3f}" + (f" ± {s[2]:.3f}" if np.isfinite(s[2]) else "")
-            lines.append(f"{start} {s[0]} | {error} | {number(published)} | {s[3]:+.3f} | {number(s[4])} | {steps} |")
+            lines.append(f"{start} {s[0]} | {error} | {number(published)} | {s[3]:+.3f} | {number(s[4])} | {steps} | {value(numbers, most)} |")
     if fig1.unfinished():
         lines += ["", f"{fig1.unfinished()} estimates are not done yet; the table has whole repeats only."]
     return lines

@@ -2,7 +2,7 @@
 
   python3 -m analysis results [--results analysis/results] [-o analysis/RESULTS.md]
 
-From what is kept in RESULTS: figure1.h5 (mige toy), error-*.h5 (mige scale), table1/ and table2/ (jobs/study.py). What is not there
+From what is kept in RESULTS: figure1.h5, contest.h5 (mige toy), error-*.h5 (mige scale), table1/ and table2/ (jobs/study.py). What is not there
 is left out. Pictures go beside those."""
 import argparse
 import glob
@@ -48,6 +48,15 @@ def figure(results):
     save(figure1.draw(found), os.path.join(results, "figure1.png"))
     return ["", "## Figure 1: gradients of mutual information, correlated Gaussians", "", "![Figure 1](results/figure1.png)", "",
             *figure1.table(found)]
+
+
+def contest(results):
+    file = os.path.join(results, "contest.h5")
+    if not os.path.exists(file):
+        return []
+    return ["", "## Two nats a dimension: where bounds stop", "",
+            "A bound by a critic cannot pass the logarithm of its batch by much; scores have no such limit.", "",
+            *figure1.table(figure1.Figure([file]))]
 
 
 def draw_errors(series, name):
@@ -115,7 +124,7 @@ def main():
     p.add_argument("--results", default="analysis/results")
     p.add_argument("-o", "--output", default="analysis/RESULTS.md")
     o = p.parse_args()
-    parts = [*images(o.results), *bottleneck(o.results), *figure(o.results), *error_against_samples(o.results)]
+    parts = [*images(o.results), *bottleneck(o.results), *figure(o.results), *contest(o.results), *error_against_samples(o.results)]
     if not parts:
         sys.exit(f"analysis: {o.results}: nothing is kept there ({o.output} is left as it is)")
     about = "Made from kept files by `python3 -m analysis results`; each file holds the options that made it."
