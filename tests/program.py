@@ -117,6 +117,10 @@ def path(*names):
     return os.path.join(SCRATCH, *names)
 
 
+def same(a, b, most=1e-12):
+    assert a.shape == b.shape and np.allclose(a, b, rtol=0, atol=most * np.abs(b).max()), (a.shape, b.shape)
+
+
 class Cases:
     """Names on the command line, or their first words, choose the cases that run; what prepares for others does."""
 

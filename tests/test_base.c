@@ -2,28 +2,17 @@
 /* Errors, random numbers, the choice of BLAS kernels, the clock, and what the user sees. */
 #include "mige/blas.h"
 #include "mige/clock.h"
-#include "mige/error.h"
 #include "mige/finite.h"
 #include "mige/log.h"
 #include "mige/rng.h"
+#include "raised.h"
 #include <fcntl.h>
 #include <float.h>
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-#include <cmocka.h>
-
-static void assert_raised(int err, int code, const char *part) {
-    if (err != code || !strstr(mige_error(), part)) print_error("%d: %s (expected: %s)\n", err, mige_error(), part);
-    assert_int_equal(err, code);
-    assert_non_null(strstr(mige_error(), part));
-}
 
 static void messages(void **state) {
     char text[3000];

@@ -1,23 +1,12 @@
 /* np: 1 */
 /* The table of options: command line, INI files, help, and the text of a configuration. */
-#include "mige/error.h"
 #include "mige/options.h"
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
+#include "raised.h"
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-#include <cmocka.h>
-
-static void assert_raised(int err, int code, const char *part) {
-    if (err != code || !strstr(mige_error(), part)) print_error("%d: %s (expected: %s)\n", err, mige_error(), part);
-    assert_int_equal(err, code);
-    assert_non_null(strstr(mige_error(), part));
-}
 
 /* A program of two commands. */
 typedef struct {

@@ -1,40 +1,9 @@
 /* np: 1 2 3 5 */
 /* Scores against the values of tests/ref/make_score.py, the exact median against a sort, and what must hold of any
  * score estimate. */
-#include "mige/score.h"
-#include "ranks.h"
-#include "ref.h"
-#include <math.h>
+#include "samples.h"
 
 static ref_file refs;
-
-/* The samples of make_score.py, to the last bit. */
-static double *samples(const char *kind, int M, int D, uint32_t salt) {
-    double *x = malloc((size_t)(M * D) * sizeof *x);
-    for (int i = 0; i < M * D; i++) x[i] = ref_gauss((size_t)i, salt);
-    for (int m = 0; m < M; m++)
-        for (int d = 0; d < D; d++) {
-            double *v = &x[m * D + d];
-            if (!strcmp(kind, "crooked") && d > 0) *v = *v * 0.5 + v[-1] * v[-1] * 0.25 * (d % 2 + 1);
-            if (!strcmp(kind, "outlier") && m == M / 2) *v = 1e8;
-            if (!strcmp(kind, "flat") && d == D / 2) *v = 3.25;
-            if (!strcmp(kind, "fill") && m % 7 == 0 && d == 0) *v = 1e20;
-            if (!strcmp(kind, "remote") && m % 7 == 0) *v += 1 << 28;
-            if (!strcmp(kind, "twins") && m >= M / 2) *v = x[(m - M / 2) * D + d];
-        }
-    return x;
-}
-
-/* Those of ssge, then those of stein. */
-enum { CHOLESKY = MIGE_SOLVER_FILTER + 1, CG, SOLVERS };
-static mige_score_options with_solver(int solver) {
-    mige_score_options o = mige_score_defaults();
-    o.estimator = solver < CHOLESKY ? MIGE_ESTIMATOR_SSGE : MIGE_ESTIMATOR_STEIN;
-    if (solver < CHOLESKY) o.eigen.solver = (enum mige_solver)solver;
-    if (solver >= CHOLESKY) o.stein.solver = solver == CG ? MIGE_STEIN_CG : MIGE_STEIN_CHOLESKY;
-    o.stein.tolerance = 1e-11;
-    return o;
-}
 
 /* Relative Frobenius distance of a to n reference values. */
 static double from_ref(const char *name, const char *what, const double *a, size_t n) {
@@ -130,17 +99,6 @@ static void against_definition(void **state) {
         for (int solver = MIGE_SOLVER_AUTO; solver < SOLVERS; solver++)
             if ((solver >= CHOLESKY) == (cases[k].iterations > 0) && !(solver == CG && is_far(&cases[k])))
                 compare_case(&cases[k], (uint32_t)k + 1, solver);
-}
-
-/* Scores of x at its samples and, unless P is NULL, at Q points. */
-static void scores(const mige_score_options *o, int M, int D, const double *x, double *s, int Q, const double *P,
-                   double *sp, double *width) {
-    mige_score *e;
-    assert_ok(mige_score_create(&world, M, D, o, &e));
-    assert_ok(mige_score_samples(e, x, s));
-    if (P) assert_ok(mige_score_points(e, Q, P, sp));
-    if (width) *width = mige_score_last(e)->width;
-    mige_score_destroy(&e);
 }
 
 static int ascending(const void *a, const void *b) {
@@ -263,54 +221,6 @@ static void used_again(void **state) {
     }
 }
 
-/* Large enough for a distributed Cholesky: -(K + eta) S must be B, by the definition of both. */
-static void tikhonov_distributed(void **state) {
-    enum { M = 1031, D = 2 };
-    static double s[M * D], left[M * D], right[M * D];
-    mige_score_options o = mige_score_defaults();
-    double *x = samples("crooked", M, D, 30), w;
-    (void)state;
-    o.estimator = MIGE_ESTIMATOR_STEIN;
-    o.stein.iterations = 1;
-    o.stein.eta = 0.5;
-    scores(&o, M, D, x, s, 0, NULL, NULL, &w);
-    assert_true(same_everywhere(s, sizeof s));
-    for (int i = 0; i < M; i++)
-        for (int d = 0; d < D; d++) left[i * D + d] = -o.stein.eta * s[i * D + d];
-    for (int i = 0; i < M; i++)
-        for (int j = 0; j < M; j++) {
-            double a = x[i * D] - x[j * D], b = x[i * D + 1] - x[j * D + 1],
-                   k = exp(-(a * a + b * b) / (2 * w * w));
-            left[i * D] -= k * s[j * D];
-            left[i * D + 1] -= k * s[j * D + 1];
-            right[i * D] += k * a / (w * w);
-            right[i * D + 1] += k * b / (w * w);
-        }
-    assert_small(ref_distance(left, right, M * D), 1e-10);
-    free(x);
-}
-
-/* A factor in single precision, refined, against the same samples with too many columns, of zeros, for that. */
-static void tikhonov_refined(void **state) {
-    enum { M = 2063, D = 2, WIDE = 65, Q = 3 };
-    static double y[M * WIDE], s[M * D], t[M * WIDE], u[M * D], p[Q * WIDE], sp[Q * D], tp[Q * WIDE], w, v;
-    mige_score_options o = mige_score_defaults();
-    double *x = samples("crooked", M, D, 30);
-    (void)state;
-    o.estimator = MIGE_ESTIMATOR_STEIN;
-    for (int m = 0; m < M; m++) memcpy(y + m * WIDE, x + m * D, D * sizeof *y);
-    for (int m = 0; m < Q; m++) memcpy(p + m * WIDE, x + m * D, D * sizeof *p);
-    scores(&o, M, D, x, s, Q, x, sp, &w);
-    scores(&o, M, WIDE, y, t, Q, p, tp, &v);
-    for (int m = 0; m < M; m++) memcpy(u + m * D, t + m * WIDE, D * sizeof *u);
-    assert_small(ref_distance(s, u, M * D), 1e-8);
-    assert_small(fabs(w - v), 1e-13);
-    for (int m = 0; m < Q; m++) memcpy(u + m * D, tp + m * WIDE, D * sizeof *u);
-    assert_small(ref_distance(sp, u, Q * D), 1e-7);
-    assert_true(same_everywhere(s, sizeof s));
-    free(x);
-}
-
 /* What calibration is for: -Xc' S / M is the identity, or has its trace. */
 static void stein_identity(void **state) {
     enum { M = 131, D = 3 };
@@ -430,56 +340,6 @@ static void solvers(void **state) {
     }
 }
 
-typedef struct {
-    int M, D;
-    double apart, power, width, eta;
-} hard_case;
-
-static void tikhonov_scores(const hard_case *h, int solver, double tolerance, const double *x, double *s) {
-    mige_score_options o = with_solver(solver);
-    mige_score *e;
-    o.stein.tolerance = tolerance;
-    o.stein.eta = h->eta;
-    o.width = h->width;
-    assert_ok(mige_score_create(&world, h->M, h->D, &o, &e));
-    assert_ok(mige_score_samples(e, x, s));
-    mige_score_destroy(&e);
-}
-
-/* Conjugate gradients against the stored matrix, where they have a hard time: many eigenvalues about the ridge, one
- * dimension, clusters far apart, so far that single precision tells no distance inside them, heavy tails and a
- * small ridge. */
-static void without_matrix(void **state) {
-    static const hard_case hard[] = {{600, 24, 0, 1, 0, 0.01},   {1100, 1, 0, 0.25, 0, 0.01},
-                                     {301, 4, 20, 1, 0, 0.01},   {301, 4, 100, 1, 0, 0.01},
-                                     {300, 3, 1000, 1, 3, 0.01}, {300, 3, 0, 3, 0, 1e-6},
-                                     {700, 3, 0, 1.5, 0, 1e-4}};
-    const double tolerances[] = {mige_score_defaults().stein.tolerance, 1e-8};
-    (void)state;
-    for (size_t i = 0; i < sizeof hard / sizeof *hard; i++) {
-        const hard_case *h = &hard[i];
-        size_t n = (size_t)(h->M * h->D);
-        double *x = malloc(n * sizeof *x), *s = malloc(n * sizeof *s), *stored = malloc(n * sizeof *s);
-        for (size_t j = 0; j < n; j++) {
-            double g = ref_gauss(j, 91);
-            x[j] = copysign(pow(fabs(g), h->power), g) + (double)(j / (size_t)h->D % 2) * h->apart;
-        }
-        tikhonov_scores(h, CHOLESKY, 1, x, stored);
-        for (int t = 0; t < 2; t++) {
-            double d2 = 0, s2 = 0;
-            tikhonov_scores(h, CG, tolerances[t], x, s);
-            for (size_t j = 0; j < n; j++) {
-                d2 += (s[j] - stored[j]) * (s[j] - stored[j]);
-                s2 += stored[j] * stored[j];
-            }
-            assert_small(sqrt(d2 / s2), 2 * tolerances[t]);
-        }
-        free(x);
-        free(s);
-        free(stored);
-    }
-}
-
 static void bad_options(void **state) {
     mige_score_options good = mige_score_defaults(), o;
     mige_score *e;
@@ -498,99 +358,12 @@ static void bad_options(void **state) {
     assert_null(e);
 }
 
-/* Several problems, spread over the ranks or not, are what each is alone. */
-static void check_problems(int n, const int *dims, int M, const mige_score_options *o, int solves) {
-    mige_problems *p;
-    assert_ok(mige_problems_create(&world, M, n, dims, o, &p));
-    for (int again = 0; again < solves; again++) {
-        for (int i = 0; i < n; i++) {
-            double *x = samples("crooked", M, dims[i], (uint32_t)(60 + i + again));
-            memcpy(mige_problems_get(p, i)->input, x, (size_t)(M * dims[i]) * sizeof *x);
-            free(x);
-        }
-        assert_ok(mige_problems_solve(p));
-        for (int i = 0; i < n; i++) {
-            size_t size = (size_t)(M * dims[i]);
-            double *alone = malloc(size * sizeof *alone), w;
-            const mige_problem *r = mige_problems_get(p, i);
-            scores(o, M, dims[i], mige_problems_get(p, i)->input, alone, 0, NULL, NULL, &w);
-            assert_small(ref_distance(mige_problems_get(p, i)->scores, alone, size), 1e-10);
-            assert_true(same_everywhere(mige_problems_get(p, i)->scores, size * sizeof *alone));
-            assert_all(fabs(r->width - w) <= 1e-13 * w && r->J >= 0 && r->J <= M);
-            assert_true(same_everywhere(&r->J, sizeof r->J) && same_everywhere(&r->width, sizeof r->width));
-            free(alone);
-        }
-    }
-    mige_problems_destroy(&p);
-}
-
-static void problems(void **state) {
-    static const int dims[] = {3, 5, 1, 4, 2, 3};
-    double bytes = 0;
-    mige_score_options o = with_solver(MIGE_SOLVER_SCALAPACK);
-    (void)state;
-    for (int n = 1; n <= 6; n += n > 1 ? 2 : 1)
-        for (int M = 60; M <= 131; M += 71) check_problems(n, dims, M, &o, 2);
-    for (int i = 0; i < 6; i++) bytes += 16. * 60 * dims[i] + mige_score_forecast(60, dims[i], 1, &o).bytes;
-    assert_small(fabs(mige_problems_bytes(60, 6, dims, 1, &o) / bytes - 1), 1e-14);
-}
-
-/* Where samples are many for the ranks there are, problems come in turn on all of them. */
-static void problems_in_turn(void **state) {
-    static const int dims[] = {3, 5};
-    mige_score_options o = mige_score_defaults();
-    int M = 2048 * world.size;
-    (void)state;
-    if (world.size > 3) skip();
-    assert_int_equal(mige_problems_groups(M, 2, world.size), 1);
-    assert_int_equal(mige_problems_groups(M - 1, 2, world.size), world.size > 1 ? 2 : 1);
-    o.estimator = MIGE_ESTIMATOR_STEIN;
-    check_problems(2, dims, M, &o, 1);
-}
-
-/* One group of ranks fails: all must hear of it, and go on afterwards. */
-static void problem_fails(void **state) {
-    enum { M = 60 };
-    static const int dims[] = {3, 5, 2};
-    mige_score_options o = mige_score_defaults();
-    mige_problems *p;
-    (void)state;
-    assert_ok(mige_problems_create(&world, M, 3, dims, &o, &p));
-    for (int bad = -1; bad < 3; bad++) {
-        for (int i = 0; i < 3; i++) {
-            double *x = samples("gauss", M, dims[i], (uint32_t)(80 + i));
-            memcpy(mige_problems_get(p, i)->input, x, (size_t)(M * dims[i]) * sizeof *x);
-            free(x);
-        }
-        if (bad >= 0) mige_problems_get(p, bad)->input[11 * dims[bad]] = NAN;
-        if (bad >= 0) assert_fails(mige_problems_solve(p), MIGE_EINPUT, "row 11 ");
-        if (bad >= 0) mige_problems_get(p, bad)->input[11 * dims[bad]] = 0;
-        assert_ok(mige_problems_solve(p));
-    }
-    mige_problems_destroy(&p);
-    o.width = -1;
-    assert_fails(mige_problems_create(&world, M, 3, dims, &o, &p), MIGE_EUSAGE, "width");
-}
-
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(against_definition),
-        cmocka_unit_test(exact_median),
-        cmocka_unit_test(symmetries),
-        cmocka_unit_test(points_are_samples),
-        cmocka_unit_test(used_again),
-        cmocka_unit_test(one_sample),
-        cmocka_unit_test(bad_samples),
-        cmocka_unit_test(without_matrix),
-        cmocka_unit_test(bad_options),
-        cmocka_unit_test(problems),
-        cmocka_unit_test(problems_in_turn),
-        cmocka_unit_test(problem_fails),
-        cmocka_unit_test(tikhonov_distributed),
-        cmocka_unit_test(tikhonov_refined),
-        cmocka_unit_test(stein_identity),
-        cmocka_unit_test(identity_singular),
-        cmocka_unit_test(solvers),
+        cmocka_unit_test(against_definition), cmocka_unit_test(exact_median), cmocka_unit_test(symmetries),
+        cmocka_unit_test(points_are_samples), cmocka_unit_test(used_again),   cmocka_unit_test(one_sample),
+        cmocka_unit_test(bad_samples),        cmocka_unit_test(bad_options),  cmocka_unit_test(stein_identity),
+        cmocka_unit_test(identity_singular),  cmocka_unit_test(solvers),
     };
     refs = ref_load("tests/ref/score.txt");
     ranks_begin(&argc, &argv);

@@ -1,4 +1,4 @@
-"""Files that h5py writes for tests/test_io.c: python3 tests/ref/io_h5py.py"""
+"""Files that h5py writes for tests/test_io.c and test_damage.c: python3 tests/ref/io_h5py.py"""
 import os
 import zlib
 

@@ -7,7 +7,7 @@ Sun, Zhu 2018) with arrays of M x M x D, where the program has two matrix produc
 
 Also by iterated Tikhonov regularisation, step by step, and scores made to satisfy Stein's identity E[s (x - mu)'] = -I.
 
-Samples come from a formula that tests/test_score.c evaluates too, to the last bit; keep the two alike."""
+Samples come from a formula that tests/samples.h evaluates too, to the last bit; keep the two alike."""
 import os
 
 import numpy as np

@@ -1,111 +1,9 @@
 /* np: 1 2 3 4 5 8 */
-/* Grid, block-cyclic matrix and eigenpairs, the same expected values for every number of ranks. */
+/* Eigenpairs of a distributed matrix, the same expected values for every number of ranks. */
+#include "gram.h"
 #include "mige/blas.h"
 #include "mige/linalg.h"
 #include "ranks.h"
-#include "ref.h"
-#include <math.h>
-
-static int blocks(int m, int nb) {
-    return (m + nb - 1) / nb;
-}
-
-static void grid_shapes(void **state) {
-    static const int orders[] = {1,   2,   3,   15,  16,  17,  31,  32,   33,   63,   64,   65,   100,  116,
-                                 127, 128, 212, 255, 256, 300, 511, 1000, 1023, 1024, 1025, 2048, 4000, 65536};
-    (void)state;
-    for (size_t k = 0; k < sizeof orders / sizeof *orders; k++) {
-        int before = 0, m = orders[k];
-        for (int ranks = 1; ranks <= 70; ranks++) {
-            int rows, cols, nb = 0, best = 1;
-            mige_grid_shape(m, ranks, &nb, &rows, &cols);
-            assert_true(nb > 0 && rows >= 1 && rows <= cols && rows * cols <= ranks);
-            /* Two blocks or more in each direction, unless one rank has all. */
-            assert_true(rows * cols == 1 || blocks(m, nb) >= 2 * cols);
-            assert_true(rows * cols >= before);
-            before = rows * cols;
-            for (int p = 1; p * p <= ranks; p++)
-                for (int q = p; p * q <= ranks; q++)
-                    if (m / nb >= 2 * q && p * q > best) best = p * q;
-            assert_int_equal(rows * cols, best);
-        }
-    }
-    int rows, cols, nb = 0;
-    mige_grid_shape(300, 3, &nb, &rows, &cols);
-    assert_int_equal(rows, 1);
-    assert_int_equal(cols, 3);
-}
-
-static void grid_places(void **state) {
-    static const int orders[] = {1, 60, 131, 300};
-    (void)state;
-    for (size_t k = 0; k < sizeof orders / sizeof *orders; k++)
-        for (int ranks = 1; ranks <= world.size + 1; ranks++) {
-            mige_grid g;
-            int used[64] = {0}, inside = 0, good;
-            assert_ok(mige_grid_create(&world, orders[k], ranks, 0, &g));
-            assert_all(g.rows * g.cols <= ranks && g.rows * g.cols <= world.size);
-            if (g.inside) used[g.row * g.cols + g.col]++;
-            good = g.inside ? g.row >= 0 && g.row < g.rows && g.col >= 0 && g.col < g.cols &&
-                                  g.comm.size == g.rows * g.cols
-                            : g.row == -1 && g.col == -1;
-            assert_all(good);
-            MPI_Allreduce(MPI_IN_PLACE, used, 64, MPI_INT, MPI_SUM, world.mpi);
-            for (int i = 0; i < 64; i++) {
-                good = good && used[i] <= 1;
-                inside += used[i];
-            }
-            assert_all(good && inside == g.rows * g.cols);
-            mige_grid_destroy(&g);
-        }
-}
-
-static void rows_of_ranks(void **state) {
-    static const int orders[] = {1, 31, 64, 131, 300};
-    (void)state;
-    for (size_t k = 0; k < sizeof orders / sizeof *orders; k++)
-        for (int nb = 8; nb <= 32; nb *= 2) {
-            mige_grid g;
-            int most = orders[k] / nb / 2 > 1 ? orders[k] / nb / 2 : 1, all = most < world.size ? most : world.size;
-            assert_ok(mige_grid_create(&world, orders[k], world.size, nb, &g));
-            assert_all(g.rows == 1 && g.cols == all && g.nb == nb && g.inside == (world.rank < all));
-            assert_all(g.inside ? g.row == 0 && g.col == world.rank && g.comm.size == all : g.row == -1);
-            mige_grid_destroy(&g);
-        }
-}
-
-/* Every element has one owner, the one that the definition of block-cyclic says. */
-static void index_maps(void **state) {
-    static const int sizes[][2] = {{53, 37}, {1, 1}, {16, 16}, {17, 212}, {212, 17}, {300, 300}};
-    (void)state;
-    for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++) {
-        mige_grid g;
-        mige_matrix A;
-        int m = sizes[k][0], n = sizes[k][1], good = 1;
-        assert_ok(mige_grid_create(&world, 212, world.size, 0, &g));
-        assert_ok(mige_matrix_create(&g, m, n, &A));
-        double *owners = calloc((size_t)(m * n), sizeof *owners);
-        for (int jl = 0; jl < A.nl; jl++)
-            for (int il = 0; il < A.ml; il++) {
-                int ig = mige_row(&A, il), jg = mige_col(&A, jl);
-                good = good && ig < m && jg < n && ig / g.nb % g.rows == g.row && jg / g.nb % g.cols == g.col;
-                if (good) owners[ig * n + jg]++;
-                good = good && A.a[(size_t)jl * (size_t)A.lld + (size_t)il] == 0;
-            }
-        for (int ig = 0; ig <= n; ig++) {
-            int below = 0;
-            for (int j = 0; j < ig; j++) below += g.inside && j / g.nb % g.cols == g.col;
-            good = good && mige_cols_below(&A, ig) == below;
-        }
-        mige_sum(&world, owners, (size_t)(m * n));
-        for (int i = 0; i < m * n; i++) good = good && owners[i] == 1;
-        good = good && (g.inside || (A.ml == 0 && A.nl == 0));
-        free(owners);
-        mige_matrix_destroy(&A);
-        mige_grid_destroy(&g);
-        assert_all(good);
-    }
-}
 
 /* A problem: the whole matrix and, from dsyevd, all that is to be known of it. */
 typedef struct {
@@ -132,20 +30,8 @@ static problem reference(int M, double *K) {
     return p;
 }
 
-/* RBF Gram matrix of M points in D dimensions. */
 static problem gram(int M, int D, double width, uint32_t salt) {
-    double *K = malloc((size_t)M * (size_t)M * sizeof *K);
-    float *x = malloc((size_t)(M * D) * sizeof *x);
-    ref_fill(x, 0, (size_t)(M * D), salt);
-    for (int i = 0; i < M; i++)
-        for (int j = 0; j < M; j++) {
-            double d2 = 0;
-            for (int d = 0; d < D; d++)
-                d2 += (double)(x[i * D + d] - x[j * D + d]) * (double)(x[i * D + d] - x[j * D + d]);
-            K[(size_t)j * (size_t)M + (size_t)i] = exp(-d2 / (2 * width * width));
-        }
-    free(x);
-    return reference(M, K);
+    return reference(M, gram_matrix(M, D, width, salt));
 }
 
 static problem diagonal(int M, const double *d) {
@@ -430,99 +316,6 @@ static void grids_in_turn(void **state) {
         }
 }
 
-static void multiply_by(const problem *p, double shift, int D, const double *X, double *Y) {
-    for (int i = 0; i < p->M; i++)
-        for (int d = 0; d < D; d++) {
-            double sum = shift * X[i * D + d];
-            for (int j = 0; j < p->M; j++) sum += p->K[(size_t)j * (size_t)p->M + (size_t)i] * X[j * D + d];
-            Y[i * D + d] = sum;
-        }
-}
-
-static void fill_panels(const problem *p, mige_matrix *A) {
-    for (int i = 0; i < mige_num_panels(A); i++) {
-        mige_panel q = mige_get_panel(A, i);
-        for (int j = 0; j < q.cols; j++)
-            for (int r = 0; r < q.rows; r++)
-                q.a[(size_t)j * (size_t)q.ld + (size_t)r] =
-                    p->K[(size_t)mige_col(A, q.jl + j) * (size_t)p->M + (size_t)mige_row(A, q.il + r)];
-    }
-}
-
-/* The same in single precision, refined, with e e' in the matrix; and where nothing is left to refine. */
-static void refined(void **state) {
-    enum { M = 212, N = 5, SIZE = M * N };
-    static double X[SIZE], Y[SIZE], Z[SIZE], e[M];
-    problem p = gram(M, 4, 0.9, 30);
-    mige_grid g;
-    mige_matrix A;
-    mige_pool pool = {0};
-    mige_refined *f;
-    int good = 0;
-    (void)state;
-    for (size_t i = 0; i < M; i++) e[i] = 3 + (double)ref_value(i, 32);
-    for (size_t i = 0; i < SIZE; i++) X[i] = (double)ref_value(i, 31);
-    for (size_t i = 0; i < M * M; i++) p.K[i] += e[i / M] * e[i % M];
-    assert_ok(mige_grid_create(&world, M, world.size, 16, &g));
-    assert_ok(mige_symmetric_create(&g, M, 1, &A));
-    assert_ok(mige_refined_create(&world, &A, N, &pool, &f));
-    fill_panels(&p, &A);
-    multiply_by(&p, 0.01, N, X, Y);
-    assert_ok(mige_refined_factor(f, 0.01, e));
-    for (int first = 1; first >= 0; first--) { /* the second, a hundredth of the first, may be as wrong */
-        for (int i = 0; i < SIZE; i++) Z[i] = Y[i] * (first ? 1 : 0.01);
-        assert_ok(mige_refined_solve(f, N, 1e-9, first, Z, &good));
-        assert_all(good);
-        for (int i = 0; i < SIZE; i++) Z[i] /= first ? 1 : 0.01;
-        assert_small(ref_distance(Z, X, SIZE), first ? 1e-9 : 1e-7);
-        assert_true(same_everywhere(Z, sizeof Z));
-    }
-    memset(e, 0, sizeof e);
-    for (int i = 0; i < M * M; i++) p.K[i] = i % (M + 1) ? 1 : 1 + 3e-7;
-    fill_panels(&p, &A);
-    assert_ok(mige_refined_factor(f, 0, e));
-    assert_ok(mige_refined_solve(f, N, 1e-9, 1, memcpy(Z, Y, sizeof Z), &good));
-    assert_all(!good && !memcmp(Z, Y, sizeof Z));
-    assert_fails(mige_refined_factor(f, -2, e), MIGE_ENUMERIC, "positive definite");
-    mige_matrix_destroy(&A);
-    mige_grid_destroy(&g);
-    mige_pool_free(&pool);
-    forget(&p);
-}
-
-/* A right-hand side made from a known solution; columns fewer and more than a block. */
-static void cholesky(void **state) {
-    static const int orders[] = {1, 2, 17, 131, 212}, widths[] = {1, 3, 40};
-    (void)state;
-    for (size_t k = 0; k < sizeof orders / sizeof *orders; k++) {
-        int M = orders[k];
-        problem p = gram(M, 4, 0.9, 30);
-        mige_grid g;
-        mige_matrix A;
-        assert_ok(mige_grid_create(&world, M, world.size, 16, &g));
-        assert_ok(mige_symmetric_create(&g, M, 1, &A));
-        fill_panels(&p, &A);
-        assert_ok(mige_cholesky_factor(&world, &A, 0.01));
-        for (int w = 0; w < 3; w++) {
-            size_t n = (size_t)(M * widths[w]);
-            double *X = malloc(2 * n * sizeof *X), *Y = X + n;
-            for (size_t i = 0; i < n; i++) X[i] = (double)ref_value(i, 31);
-            multiply_by(&p, 0.01, widths[w], X, Y);
-            assert_ok(mige_cholesky_solve(&world, &A, widths[w], Y));
-            assert_small(ref_distance(Y, X, n), 1e-10);
-            assert_true(same_everywhere(Y, n * sizeof *Y));
-            free(X);
-        }
-        for (int i = 0; i < M * M; i++) p.K[i] = -1;
-        fill_panels(&p, &A);
-        assert_fails(mige_cholesky_factor(&world, &A, 0), MIGE_ENUMERIC, "positive definite");
-        mige_matrix_destroy(&A);
-        mige_grid_destroy(&g);
-        forget(&p);
-    }
-}
-
-/* One bad entry is one rank's; every rank must hear of it, and the next solve be as good as ever. */
 static void bad_matrices(void **state) {
     problem good = gram(150, 5, 0.9, 3);
     (void)state;
@@ -586,15 +379,12 @@ static void bad_options(void **state) {
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         /* grids_in_turn first of those that solve: what one has left must not help it. */
-        cmocka_unit_test(grid_shapes),       cmocka_unit_test(grid_places),
-        cmocka_unit_test(rows_of_ranks),     cmocka_unit_test(index_maps),
         cmocka_unit_test(grids_in_turn),     cmocka_unit_test(solvers_against_lapack),
         cmocka_unit_test(subspace_gives_up), cmocka_unit_test(numbers_of_pairs),
         cmocka_unit_test(threshold_rule),    cmocka_unit_test(warm_start),
         cmocka_unit_test(bad_matrices),      cmocka_unit_test(checks),
-        cmocka_unit_test(bad_options),       cmocka_unit_test(cholesky),
-        cmocka_unit_test(refined),
+        cmocka_unit_test(bad_options),
     };
     ranks_begin(&argc, &argv);
-    return ranks_end(cmocka_run_group_tests_name("linalg", tests, NULL, NULL));
+    return ranks_end(cmocka_run_group_tests_name("eigen", tests, NULL, NULL));
 }
