@@ -34,6 +34,11 @@ int mige_agreed(void);
 /* *out = zeroed memory for `count` items of `size` bytes, 64-byte aligned; the caller frees it with free().
  * count 0 gives a valid pointer. Errors: MIGE_EFAIL (out of memory, or count * size overflows), *out = NULL. */
 int mige_alloc(size_t count, size_t size, void *out);
+/* *out = a printed text, to be freed; NULL after an error, MIGE_EFAIL. */
+int mige_text(char **out, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* `array`, a pointer's address, that was grown one by one to n items (NULL: 0) gets room for one more, not zeroed.
+ * Errors: MIGE_EFAIL, the array is as it was. */
+int mige_grow(size_t n, size_t size, void *array);
 
 /* Blocks of memory that live and end together: {0} is an empty pool. mige_pool_alloc is mige_alloc for one more of
  * them; mige_pool_free frees all, and what their owners point to must not be used after it. */

@@ -39,6 +39,8 @@ typedef struct mige_file mige_file;
 int mige_output_target(const char *path, char **target);
 /* Whether to write `output` would replace `file`, by whatever names: it is the target or the .part beside it. */
 int mige_output_is(const char *output, const char *file);
+/* Whether two names are of one file or folder that is there; "" is none's. */
+int mige_same_file(const char *a, const char *b);
 
 /* A new file that will be `path`, links followed; `format` is one of the contract's ("mige-data", ...). A .part
  * left over from an earlier death is replaced. */

@@ -8,12 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-
-static int same_file(const char *a, const char *b) {
-    struct stat x, y;
-    return *a && *b && !stat(a, &x) && !stat(b, &y) && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
-}
+#include <unistd.h>
 
 /* Whether a path has the name of a run's own file and lies in its folder; folder NULL: of any that holds a run, but
  * for what mige probe writes if `probing`. */
@@ -21,7 +16,6 @@ static int is_of_run(const char *path, const char *folder, int probing) {
     static const char *const names[] = {"metrics.h5*", "config.ini*", ".lock", "checkpoint-*.h5*", "probe.h5*"};
     char whole[PATH_MAX], copy[PATH_MAX], mark[PATH_MAX + 16];
     int named = 0;
-    struct stat st;
     char *real = realpath(path, NULL);
     snprintf(whole, sizeof whole, "%s", real ? real : path);
     free(real);
@@ -29,9 +23,9 @@ static int is_of_run(const char *path, const char *folder, int probing) {
         named = named || !fnmatch(names[i], basename(strcpy(copy, whole)), 0);
     if (!named) return 0;
     const char *in = dirname(strcpy(copy, whole));
-    if (folder) return same_file(in, folder);
+    if (folder) return mige_same_file(in, folder);
     snprintf(mark, sizeof mark, "%s/config.ini", in);
-    return !stat(mark, &st);
+    return !access(mark, F_OK);
 }
 
 static int check_reads(const config *c, const char *output) {

@@ -57,11 +57,30 @@ int mige_alloc(size_t count, size_t size, void *out) {
     return MIGE_OK;
 }
 
+int mige_text(char **out, const char *fmt, ...) {
+    va_list args;
+    va_start(args, fmt);
+    int n = vasprintf(out, fmt, args);
+    va_end(args);
+    if (n < 0) *out = NULL;
+    MIGE_CHECK(n >= 0, MIGE_EFAIL, "memory: no room for a text");
+    return MIGE_OK;
+}
+
+/* Doubled at each power of two, so that its size need not be kept. */
+int mige_grow(size_t n, size_t size, void *array) {
+    void *p;
+    if (n & (n - 1)) return MIGE_OK;
+    memcpy(&p, array, sizeof p);
+    p = realloc(p, (n ? 2 * n : 1) * size);
+    MIGE_CHECK(p, MIGE_EFAIL, "memory: no room for %zu items", 2 * n);
+    memcpy(array, &p, sizeof p);
+    return MIGE_OK;
+}
+
 int mige_pool_alloc(mige_pool *p, size_t count, size_t size, void *out) {
-    void **more = realloc(p->block, (size_t)(p->n + 1) * sizeof *more);
-    if (more) p->block = more;
     memset(out, 0, sizeof(void *));
-    MIGE_CHECK(more, MIGE_EFAIL, "memory: no room for one more block");
+    MIGE_TRY(mige_grow((size_t)p->n, sizeof *p->block, &p->block));
     MIGE_TRY(mige_alloc(count, size, out));
     memcpy(&p->block[p->n++], out, sizeof(void *));
     return MIGE_OK;

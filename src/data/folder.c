@@ -20,12 +20,6 @@ typedef struct {
     int64_t left_out;
 } reading;
 
-/* One split, in the making: 3 colours a picture, [n][3][h][w]. */
-typedef struct {
-    mige_images m;
-    int64_t room;
-} stack;
-
 static int is_folder(const char *path) {
     struct stat st;
     return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
@@ -60,37 +54,16 @@ static int join(char path[PATH], const char *folder, const char *name) {
 
 /* ---- a split */
 
-static int grow(stack *s, size_t picture) {
-    uint8_t *images;
-    int32_t *labels;
-    if (s->m.n < s->room) return MIGE_OK;
-    int64_t room = s->room ? 2 * s->room : 64;
-    MIGE_TRY(mige_alloc((size_t)room, picture, &images));
-    int err = mige_alloc((size_t)room, sizeof *labels, &labels);
-    if (err) {
-        free(images);
-        return err;
-    }
-    if (s->m.n) {
-        memcpy(images, s->m.images, (size_t)s->m.n * picture);
-        memcpy(labels, s->m.labels, (size_t)s->m.n * sizeof *labels);
-    }
-    free(s->m.images);
-    free(s->m.labels);
-    s->m.images = images;
-    s->m.labels = labels;
-    s->room = room;
-    return MIGE_OK;
-}
-
-static int push(reading *r, stack *s, const mige_picture *p, int label) {
+/* A split in the making has 3 colours a picture, [n][3][h][w]. */
+static int push(reading *r, mige_images *m, const mige_picture *p, int label) {
     size_t plane = (size_t)p->h * (size_t)p->w;
-    MIGE_TRY(grow(s, 3 * plane));
-    uint8_t *to = s->m.images + (size_t)s->m.n * 3 * plane;
+    MIGE_TRY(mige_grow((size_t)m->n, 3 * plane, &m->images));
+    MIGE_TRY(mige_grow((size_t)m->n, sizeof *m->labels, &m->labels));
+    uint8_t *to = m->images + (size_t)m->n * 3 * plane;
     for (int c = 0; c < 3; c++)
         for (size_t i = 0; i < plane; i++)
             to[(size_t)c * plane + i] = p->pixels[i * (size_t)p->c + (size_t)(p->c == 3 ? c : 0)];
-    s->m.labels[s->m.n++] = label;
+    m->labels[m->n++] = label;
     if (p->c == 3) r->c = 3;
     return MIGE_OK;
 }
@@ -114,7 +87,7 @@ static int leave_out(reading *r, const char *path, int err) {
     return MIGE_OK;
 }
 
-static int add_picture(reading *r, stack *s, const char *path, int label) {
+static int add_picture(reading *r, mige_images *m, const char *path, int label) {
     uint8_t *bytes = NULL;
     size_t size = 0;
     mige_picture p = {0};
@@ -129,19 +102,19 @@ static int add_picture(reading *r, stack *s, const char *path, int label) {
     }
     if (r->q->h) err = mige_picture_resize(&p, r->q->h, r->q->w);
     if (!err) err = check_size(r, path, &p);
-    if (!err) err = push(r, s, &p, label);
+    if (!err) err = push(r, m, &p, label);
     free(p.pixels);
     return err;
 }
 
-static int add_class(reading *r, stack *s, const char *folder, int label) {
+static int add_class(reading *r, mige_images *m, const char *folder, int label) {
     struct dirent **entries;
     char path[PATH];
     int n, err = MIGE_OK;
     MIGE_TRY(list(folder, &entries, &n));
     for (int i = 0; i < n && !err; i++) {
         err = join(path, folder, entries[i]->d_name);
-        if (!err) err = add_picture(r, s, path, label);
+        if (!err) err = add_picture(r, m, path, label);
     }
     free_list(entries, n);
     return err;
@@ -153,7 +126,7 @@ static int class_of(const reading *r, const char *name) {
     return -1;
 }
 
-static int add_split(reading *r, stack *s, const char *folder) {
+static int add_split(reading *r, mige_images *m, const char *folder) {
     struct dirent **entries;
     char path[PATH];
     int n, err = MIGE_OK;
@@ -167,7 +140,7 @@ static int add_split(reading *r, stack *s, const char *folder) {
         else if (label < 0)
             err = mige_raise(MIGE_EINPUT, "%s: there is no such class among those of training", path);
         else
-            err = add_class(r, s, path, label);
+            err = add_class(r, m, path, label);
     }
     free_list(entries, n);
     return err;
@@ -195,9 +168,8 @@ static int find_classes(reading *r, const char *folder) {
 }
 
 /* One plane will do where all are grey. */
-static void finish(const reading *r, stack *s, mige_images *m) {
+static void finish(const reading *r, mige_images *m) {
     size_t plane = (size_t)r->h * (size_t)r->w;
-    *m = s->m;
     m->c = r->c;
     m->h = r->h;
     m->w = r->w;
@@ -205,7 +177,7 @@ static void finish(const reading *r, stack *s, mige_images *m) {
         memmove(m->images + (size_t)i * plane, m->images + (size_t)i * 3 * plane, plane);
 }
 
-static int read_splits(reading *r, stack *train, stack *test) {
+static int read_splits(reading *r, mige_images *train, mige_images *test) {
     static const char *const tests[] = {"test", "val", "valid", "validation"};
     char folder[PATH], other[PATH];
     int found = 0;
@@ -221,20 +193,19 @@ static int read_splits(reading *r, stack *train, stack *test) {
     MIGE_TRY(add_split(r, train, folder));
     if (found) MIGE_TRY(add_split(r, test, other));
     if (r->left_out > SHOWN) mige_warn("%s: %lld files were left out in all", r->q->from, (long long)r->left_out);
-    MIGE_CHECK(train->m.n > 0, MIGE_EINPUT, "%s: there is no picture in it that can be read", folder);
+    MIGE_CHECK(train->n > 0, MIGE_EINPUT, "%s: there is no picture in it that can be read", folder);
     return MIGE_OK;
 }
 
 int mige_folder_read(const mige_convert_request *q, mige_images *train, mige_images *test, int *classes,
                      char ***names) {
     reading *r;
-    stack a = {0}, b = {0};
     MIGE_TRY(mige_alloc(1, sizeof *r, &r));
     r->q = q;
     r->c = 1;
-    int err = read_splits(r, &a, &b);
-    finish(r, &a, train);
-    finish(r, &b, test);
+    int err = read_splits(r, train, test);
+    finish(r, train);
+    finish(r, test);
     *classes = r->classes;
     *names = r->names;
     free(r);

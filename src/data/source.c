@@ -1,5 +1,6 @@
 /* Images and labels of whatever types people keep them in. */
 #include "data/source.h"
+#include "data/convert.h"
 #include "mige/error.h"
 #include "mige/log.h"
 #include <math.h>
@@ -140,7 +141,7 @@ static int find_classes(void *ctx, int64_t first, int64_t items, const double *x
 
 /* Without names classes are called by their numbers. */
 static int number_classes(const mige_source *s, mige_header *h, char ***names) {
-    enum { WIDTH = 8 };
+    enum { WIDTH = 12 };
     double most = -1;
     for (int k = 0; k < MIGE_SPLITS; k++)
         if (h->labelled[k]) MIGE_TRY(each_block(s, labels[k], h->n[k], 1, find_classes, &most));
@@ -148,11 +149,8 @@ static int number_classes(const mige_source *s, mige_header *h, char ***names) {
                most, MAX_CLASSES - 1);
     h->classes = most < 0 ? 0 : (int64_t)most + 1;
     if (!h->classes) return MIGE_OK;
-    MIGE_TRY(mige_alloc((size_t)h->classes, sizeof(char *) + WIDTH, names));
-    for (int64_t i = 0; i < h->classes; i++) {
-        (*names)[i] = (char *)(*names + h->classes) + i * WIDTH;
-        snprintf((*names)[i], WIDTH, "%d", (int)i);
-    }
+    MIGE_TRY(mige_convert_names((int)h->classes, WIDTH, names));
+    for (int i = 0; i < h->classes; i++) snprintf((*names)[i], WIDTH, "%d", i);
     return MIGE_OK;
 }
 

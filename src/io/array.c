@@ -25,8 +25,7 @@ static int find_home(mige_array *a, hid_t set) {
     hid_t home = H5Iget_file_id(set);
     if (home >= 0) H5Fget_name(home, path, sizeof path - 1);
     if (home >= 0) H5Fclose(home);
-    a->file = strdup(*path ? path : mige_file_path(a->h5));
-    return a->file ? MIGE_OK : mige_raise(MIGE_EFAIL, "%s: out of memory", a->what);
+    return mige_text(&a->file, "%s", *path ? path : mige_file_path(a->h5));
 }
 
 static int open_set(mige_array *a, const char *path, const char *name, int transpose) {
@@ -58,20 +57,16 @@ static int open_plain(mige_array *a, const char *path, int *other) {
     if (!npy && (!is_text(path) || mige_bytes_kind(head, sizeof head))) return MIGE_OK;
     *other = 0;
     free(a->what);
-    a->what = strdup(path);
-    a->file = strdup(path);
-    MIGE_CHECK(a->what && a->file, MIGE_EFAIL, "%s: out of memory", path);
+    MIGE_TRY(mige_text(&a->what, "%s", path));
+    MIGE_TRY(mige_text(&a->file, "%s", path));
     return npy ? mige_npy_open(a, st.st_size) : mige_csv_open(a, st.st_size);
 }
 
 static int open_array(mige_array *a, const char *path, const char *name, int transpose) {
     int other;
     a->fd = -1;
-    a->name = strdup(name);
-    if (!a->name || asprintf(&a->what, "%s: %s", path, name) < 0) {
-        a->what = NULL;
-        return mige_raise(MIGE_EFAIL, "%s: out of memory", path);
-    }
+    MIGE_TRY(mige_text(&a->name, "%s", name));
+    MIGE_TRY(mige_text(&a->what, "%s: %s", path, name));
     MIGE_TRY(open_plain(a, path, &other));
     MIGE_TRY(other ? open_set(a, path, name, transpose) : MIGE_OK);
     if (!other) a->transposed = transpose && a->layout.ndim >= 2;

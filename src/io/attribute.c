@@ -35,14 +35,21 @@ int mige_io_set_crc(mige_file *f, const char *object, uint32_t crc) {
     return set_attribute(f, object, "crc32", H5T_STD_U32LE, H5T_NATIVE_UINT32, &crc);
 }
 
+int mige_io_text_type(mige_file *f, const char *name, size_t size, hid_t *type) {
+    hid_t t = *type = H5Tcopy(H5T_C_S1);
+    int bad = t < 0 || H5Tset_size(t, size) < 0 || H5Tset_strpad(t, H5T_STR_NULLPAD) < 0 ||
+              H5Tset_cset(t, H5T_CSET_UTF8) < 0;
+    int err = mige_io_written(f, name, bad);
+    if (err && t >= 0) H5Tclose(t);
+    if (err) *type = -1;
+    return err;
+}
+
 int mige_file_set_text(mige_file *f, const char *object, const char *name, const char *text) {
-    size_t n = strlen(text);
-    hid_t type = H5Tcopy(H5T_C_S1);
-    /* Fixed length: no heap that a damaged file could lead astray. Length 0 is not allowed. */
-    int bad = type < 0 || H5Tset_size(type, n ? n : 1) < 0 || H5Tset_strpad(type, H5T_STR_NULLPAD) < 0 ||
-              H5Tset_cset(type, H5T_CSET_UTF8) < 0;
-    int err = bad ? mige_io_written(f, name, 1) : set_attribute(f, object, name, type, type, text);
-    if (type >= 0) H5Tclose(type);
+    hid_t type;
+    MIGE_TRY(mige_io_text_type(f, name, *text ? strlen(text) : 1, &type));
+    int err = set_attribute(f, object, name, type, type, text);
+    H5Tclose(type);
     return err;
 }
 

@@ -13,7 +13,7 @@ enum { MOST_BYTES = 1 << 30 };
 typedef struct {
     mige_array *a;
     char separator; /* ' ': any blanks */
-    int64_t line, cols, rows, room;
+    int64_t line, cols, rows;
 } table;
 
 /* The next field of a line, which is cut at its end, without blanks and quotes around it; *line = NULL at the last.
@@ -52,11 +52,11 @@ static char find_separator(const char *line) {
 /* Whether the first line has names: no field is a number. Pandas writes numbers of columns and rows where there are
  * no names. */
 static int names(table *t, const char *line, int *are) {
-    char *copy = strdup(line), *rest = copy;
+    char *copy, *rest;
     int numbers = 0, counted = 0, index = 0;
     double v;
-    MIGE_CHECK(copy, MIGE_EFAIL, "%s: out of memory", t->a->what);
-    for (t->cols = 0; rest; t->cols++) {
+    MIGE_TRY(mige_text(&copy, "%s", line));
+    for (t->cols = 0, rest = copy; rest; t->cols++) {
         const char *field = next_field(t, &rest);
         int number = parse_number(field, &v);
         if (!t->cols) index = !*field || !strncmp(field, "Unnamed: 0", 10);
@@ -75,21 +75,9 @@ static int names(table *t, const char *line, int *are) {
     return MIGE_OK;
 }
 
-static int grow(table *t) {
-    if (t->rows < t->room) return MIGE_OK;
-    int64_t room = t->room ? 2 * t->room : 1024;
-    double *values;
-    MIGE_TRY(mige_alloc((size_t)(room * t->cols), sizeof *values, &values));
-    if (t->rows) memcpy(values, t->a->values, (size_t)(t->rows * t->cols) * sizeof *values);
-    free(t->a->values);
-    t->a->values = values;
-    t->room = room;
-    return MIGE_OK;
-}
-
 static int parse_row(table *t, char *line) {
     int64_t col = 0;
-    MIGE_TRY(grow(t));
+    MIGE_TRY(mige_grow((size_t)t->rows, (size_t)t->cols * sizeof *t->a->values, &t->a->values));
     for (; line; col++) {
         const char *field = next_field(t, &line);
         double v = 0;

@@ -69,23 +69,14 @@ int mige_file_sealed(const mige_file *f) {
     return f->sealed;
 }
 
-static void file_free(mige_file *f) {
-    free(f->path);
-    free(f->target);
-    free(f->part);
-    free(f);
-}
-
 static int file_new(const char *path, mige_file **out) {
     start();
     MIGE_TRY(mige_alloc(1, sizeof **out, out));
     mige_file *f = *out;
     f->id = f->sink.fd = -1;
-    f->path = strdup(path);
-    if (f->path) return MIGE_OK;
-    file_free(f);
-    *out = NULL;
-    return mige_raise(MIGE_EFAIL, "%s: out of memory", path);
+    int err = mige_text(&f->path, "%s", path);
+    if (err) mige_file_close(out);
+    return err;
 }
 
 static hid_t access_list(mige_sink *sink) {
@@ -120,10 +111,7 @@ static int open_part(mige_file *f) {
 
 static int create_part(mige_file *f) {
     MIGE_TRY(mige_output_target(f->path, &f->target));
-    if (asprintf(&f->part, "%s.part", f->target) < 0) {
-        f->part = NULL;
-        return mige_raise(MIGE_EFAIL, "%s: out of memory", f->path);
-    }
+    MIGE_TRY(mige_text(&f->part, "%s.part", f->target));
     int why = open_part(f);
     if (why) {
         free(f->part); /* not ours to delete */
@@ -167,7 +155,10 @@ void mige_file_close(mige_file **pf) {
     if (f->part) unlink(f->part); /* under its lock, which goes with the descriptor */
     if (f->sink.fd >= 0) close(f->sink.fd);
     H5garbage_collect(); /* without the exit handler its lists of free memory would count as leaks */
-    file_free(f);
+    free(f->path);
+    free(f->target);
+    free(f->part);
+    free(f);
 }
 
 /* The folder's entry is synced too; -1 where the folder cannot be opened, which some systems do not allow. */

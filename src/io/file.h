@@ -83,6 +83,9 @@ int mige_io_set_driver(hid_t access, mige_sink *sink);
 int mige_io_read_at(int fd, int64_t at, void *bytes, size_t size, size_t *done);
 int mige_io_write_at(int fd, int64_t at, const void *bytes, size_t size);
 
+/* Text of `size` bytes, more than 0, padded with NULs: no heap that a damaged file could lead astray. After an
+ * error, MIGE_EOUTPUT, *type is -1. */
+int mige_io_text_type(mige_file *f, const char *name, size_t size, hid_t *type);
 int mige_io_has_attribute(const mige_file *f, const char *object, const char *name);
 int mige_io_set_crc(mige_file *f, const char *object, uint32_t crc);
 /* Compares a sum with the data set's attribute. */

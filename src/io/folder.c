@@ -13,8 +13,8 @@ enum { LOCK_TRIES = 50, LOCK_PAUSE = 100000000 }; /* five seconds: a job that is
 
 int mige_make_folder(const char *path) {
     struct stat st;
-    char *part = strdup(path);
-    MIGE_CHECK(part, MIGE_EFAIL, "%s: out of memory", path);
+    char *part;
+    MIGE_TRY(mige_text(&part, "%s", path));
     int why = 0;
     for (char *p = part; *p && !why; p++) {
         if (p[1] && (p[1] != '/' || p == part)) continue;
@@ -41,7 +41,7 @@ int mige_io_locked_by_other(int fd) {
 int mige_lock_folder(const char *path, int *lock) {
     char *name;
     *lock = -1;
-    if (asprintf(&name, "%s/.lock", path) < 0) return mige_raise(MIGE_EFAIL, "%s: out of memory", path);
+    MIGE_TRY(mige_text(&name, "%s/.lock", path));
     int fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0666), taken = 0;
     for (int i = 0; fd >= 0 && (taken = mige_io_locked_by_other(fd)) && i < LOCK_TRIES; i++)
         nanosleep(&(struct timespec){0, LOCK_PAUSE}, NULL);

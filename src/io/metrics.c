@@ -24,12 +24,11 @@ int mige_metrics_create(const char *path, int ntables, const mige_metrics_table 
     mige_metrics *m;
     MIGE_TRY(mige_alloc(1, sizeof *m, &m));
     *out = m;
-    m->path = strdup(path);
     m->n = ntables;
     for (int i = 0; i < ntables; i++) m->table[i].is = tables[i];
-    if (m->path) return MIGE_OK;
-    mige_metrics_destroy(out);
-    return mige_raise(MIGE_EFAIL, "memory: no room for the metrics");
+    int err = mige_text(&m->path, "%s", path);
+    if (err) mige_metrics_destroy(out);
+    return err;
 }
 
 void mige_metrics_destroy(mige_metrics **m) {

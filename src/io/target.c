@@ -37,12 +37,10 @@ int mige_output_target(const char *path, char **target) {
     while (!why && lstat(at, &st) == 0 && S_ISLNK(st.st_mode)) why = links++ < MOST_LINKS ? follow(at) : ELOOP;
     MIGE_CHECK(!why, MIGE_EOUTPUT, "%s: cannot be written: %s (choose another name or folder)", path,
                strerror(why));
-    *target = strdup(at);
-    MIGE_CHECK(*target, MIGE_EFAIL, "%s: out of memory", path);
-    return MIGE_OK;
+    return mige_text(target, "%s", at);
 }
 
-static int same_file(const char *a, const char *b) {
+int mige_same_file(const char *a, const char *b) {
     struct stat x, y;
     return *a && *b && !stat(a, &x) && !stat(b, &y) && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
 }
@@ -50,8 +48,8 @@ static int same_file(const char *a, const char *b) {
 int mige_output_is(const char *output, const char *file) {
     char part[PATH_MAX], *target;
     if (!*output || mige_output_target(output, &target)) return 0;
-    int same = same_file(target, file);
-    if (snprintf(part, sizeof part, "%s.part", target) < PATH_MAX) same = same || same_file(part, file);
+    int same = mige_same_file(target, file);
+    if (snprintf(part, sizeof part, "%s.part", target) < PATH_MAX) same = same || mige_same_file(part, file);
     free(target);
     return same;
 }

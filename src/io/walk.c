@@ -13,11 +13,8 @@ int mige_file_write_names(mige_file *f, const char *name, int n, const char *con
     for (int i = 0; i < n; i++) width = strlen(names[i]) > width ? strlen(names[i]) : width;
     MIGE_TRY(mige_alloc((size_t)n, width, &block));
     for (int i = 0; i < n; i++) memcpy(block + (size_t)i * width, names[i], strlen(names[i]));
-    hid_t type = H5Tcopy(H5T_C_S1);
-    int err = MIGE_OK;
-    if (type < 0 || H5Tset_size(type, width) < 0 || H5Tset_strpad(type, H5T_STR_NULLPAD) < 0 ||
-        H5Tset_cset(type, H5T_CSET_UTF8) < 0)
-        err = mige_io_written(f, name, 1);
+    hid_t type;
+    int err = mige_io_text_type(f, name, width, &type);
     if (!err) err = mige_set_write(f, name, (mige_item){type, type, width}, layout, block, "1", long_name, 0);
     if (type >= 0) H5Tclose(type);
     free(block);
@@ -124,8 +121,8 @@ static herr_t verify_object(hid_t at, const char *name, const H5O_info_t *info, 
     char *full = NULL;
     (void)at;
     if (info->type != H5O_TYPE_DATASET) return 0;
-    if (asprintf(&full, "/%s", name) < 0) return v->err = mige_raise(MIGE_EFAIL, "%s: out of memory", v->f->path);
-    v->err = verify_set(v->f, full, v->sums);
+    v->err = mige_text(&full, "/%s", name);
+    if (!v->err) v->err = verify_set(v->f, full, v->sums);
     free(full);
     return v->err;
 }

@@ -44,14 +44,12 @@ typedef struct {
 
 /* What the trajectory depends on, the options and the data, as INI text. */
 static int describe_trajectory(training *r) {
-    char *text, *whole, data[TRAIN_DATA_TEXT];
+    char *text, data[TRAIN_DATA_TEXT];
     train_data_text(r->q->data, data);
     MIGE_TRY(mige_options_config(r->q->given.table, r->q->given.command, r->q->given.config, &text));
-    int n = asprintf(&whole, "%s%s", text, data);
+    int err = mige_text(&r->trajectory, "%s%s", text, data);
     free(text);
-    MIGE_CHECK(n >= 0, MIGE_EFAIL, "memory: no room for the configuration");
-    r->trajectory = whole;
-    return MIGE_OK;
+    return err;
 }
 
 static int check_trajectory(void *ctx, const char *path, const char *trajectory) {
@@ -64,8 +62,7 @@ static int check_trajectory(void *ctx, const char *path, const char *trajectory)
     MIGE_TRY(train_data_same(r->q->data, r->o->data, path, trajectory, r->o->other_data, r->q->other_data));
     char *whole; /* runs of earlier versions do not name their precision */
     mige_options_find(trajectory, "precision", theirs);
-    int n = asprintf(&whole, "%s%s", trajectory, *theirs ? "" : "precision = float\n");
-    MIGE_CHECK(n >= 0, MIGE_EFAIL, "memory: no room for the configuration");
+    MIGE_TRY(mige_text(&whole, "%s%s", trajectory, *theirs ? "" : "precision = float\n"));
     int err = mige_options_same(&r->q->given, path, whole, r->q->other_run) ? MIGE_EINPUT : MIGE_OK;
     free(whole);
     return err;

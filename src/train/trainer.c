@@ -14,17 +14,13 @@ int trainer_add_member(trainer *t, train_network w, mige_net **net) {
 
 int trainer_add_series(trainer *t, term *k, const char *of, const char *name, const char *units,
                        const char *long_name) {
-    mige_series *more = realloc(t->series, (size_t)(t->nseries + 1) * sizeof *more);
-    char *text[2] = {NULL, NULL};
-    if (more) t->series = more;
-    if (!more || asprintf(&text[0], "%s%s", of, name) < 0 ||
-        asprintf(&text[1], "%s%s%s", long_name, *of ? " of " : "", of) < 0) {
-        free(text[0]);
-        return mige_raise(MIGE_EFAIL, "memory: no room for a series");
-    }
+    char *name_of, *long_name_of;
+    MIGE_TRY(mige_grow((size_t)t->nseries, sizeof *t->series, &t->series));
+    MIGE_TRY(mige_text(&name_of, "%s%s", of, name));
+    int err = mige_text(&long_name_of, "%s%s%s", long_name, *of ? " of " : "", of);
     if (k && !k->nseries++) k->series = t->nseries;
-    t->series[t->nseries++] = (mige_series){text[0], units, text[1]};
-    return MIGE_OK;
+    t->series[t->nseries++] = (mige_series){name_of, units, long_name_of};
+    return err;
 }
 
 int trainer_want(trainer *t, int layer) {
