@@ -60,6 +60,22 @@ static void memory(void **state) {
     assert_true(!x && !y && pool.n == 0 && pool.bytes == 1000 * sizeof *y + 3 * sizeof *x);
 }
 
+/* Each item stays where it was put; what cannot be had leaves the array as it is. */
+static void growing(void **state) {
+    int64_t *a = NULL, *before;
+    char *text;
+    (void)state;
+    for (int64_t n = 0; n < 1000; a[n] = n, n++) assert_int_equal(mige_grow((size_t)n, sizeof *a, &a), MIGE_OK);
+    for (int64_t n = 0; n < 1000; n++) assert_true(a[n] == n);
+    before = a;
+    assert_raised(mige_grow((size_t)1 << 40, 1 << 20, &a), MIGE_EFAIL, "no room");
+    assert_ptr_equal(a, before);
+    free(a);
+    assert_int_equal(mige_text(&text, "%s-%d", "a", 7), MIGE_OK);
+    assert_string_equal(text, "a-7");
+    free(text);
+}
+
 /* Philox4x32-10 once more, from Salmon et al. 2011. */
 static void philox(uint32_t c[4], uint32_t k0, uint32_t k1) {
     for (int round = 0; round < 10; round++) {
@@ -387,17 +403,12 @@ static void not_finite(void **state) {
 int main(void) {
     char folder[] = "/tmp/mige-test-base-XXXXXX";
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(messages),
-        cmocka_unit_test(memory),
-        cmocka_unit_test(rng_known_answers),
-        cmocka_unit_test(rng_layout),
-        cmocka_unit_test(rng_normal),
-        cmocka_unit_test(rng_moments),
-        cmocka_unit_test(rng_permutations),
-        cmocka_unit_test(blas_kernels),
-        cmocka_unit_test(clocks),
-        cmocka_unit_test(lines),
-        cmocka_unit_test(progress),
+        cmocka_unit_test(messages),     cmocka_unit_test(memory),
+        cmocka_unit_test(growing),      cmocka_unit_test(rng_known_answers),
+        cmocka_unit_test(rng_layout),   cmocka_unit_test(rng_normal),
+        cmocka_unit_test(rng_moments),  cmocka_unit_test(rng_permutations),
+        cmocka_unit_test(blas_kernels), cmocka_unit_test(clocks),
+        cmocka_unit_test(lines),        cmocka_unit_test(progress),
         cmocka_unit_test(not_finite),
     };
     if (!mkdtemp(folder) || chdir(folder) != 0) return 1;

@@ -72,9 +72,9 @@ int mige_grow(size_t n, size_t size, void *array) {
     void *p;
     if (n & (n - 1)) return MIGE_OK;
     memcpy(&p, array, sizeof p);
-    p = realloc(p, (n ? 2 * n : 1) * size);
-    MIGE_CHECK(p, MIGE_EFAIL, "memory: no room for %zu items", 2 * n);
-    memcpy(array, &p, sizeof p);
+    void *more = realloc(p, (n ? 2 * n : 1) * size);
+    MIGE_CHECK(more, MIGE_EFAIL, "memory: no room for %zu items", 2 * n);
+    memcpy(array, &more, sizeof more);
     return MIGE_OK;
 }
 
