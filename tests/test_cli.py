@@ -114,6 +114,7 @@ def contradictions(ranks):
                                "0.1:1"),
                               ("implicit.*not drawn", "--implicit"), ("draws.*not drawn", "--draws", 2),
                               ("range of sigma.*LO < HI", *ib, "dvb", "--sigma-range", "1:0.1"),
+                              ("samples are not mapped", *ib, "mige", "--precondition", "whiten"),
                               ("eigenpairs: 4.*3 draws", *ib, "mige", "--draws", 3, "--conditional", "ssge", "--eigen", 4),
                               ("no convolutional features", "--encoder", "mlp", "--circumstance", "II"),
                               (r"at most \d+ would fit, or --estimator", "--batch", 600, "--memory", 0.25 * ranks),

@@ -355,6 +355,9 @@ static void bad_options(void **state) {
     o = good;
     o.eigen.eigen = 6;
     assert_fails(mige_score_create(&world, 5, 3, &o, &e), MIGE_EUSAGE, "");
+    o = good;
+    o.precondition = MIGE_PRECONDITION_WHITEN;
+    assert_fails(mige_score_create(&world, 5, 3, &o, &e), MIGE_EUSAGE, "mapped before");
     assert_null(e);
 }
 

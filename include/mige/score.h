@@ -62,7 +62,7 @@ typedef struct {
     double tolerance; /* cg: of the scores */
 } mige_stein_options;
 
-/* Estimator ssm is a network trained by sliced score matching: see src/score/ssm.h. */
+/* Estimator ssm is a network trained by sliced score matching (Song et al. 2019). */
 typedef struct {
     int64_t steps; /* most steps: ended by the held-out objective, as a rule well before */
     int hidden;    /* width of the hidden layers */
@@ -78,18 +78,19 @@ typedef struct {
     double width;       /* of the kernel; 0: the median of all M^2 pairwise distances (see mige_score_info.width) */
     double width_scale; /* factor on the median */
     uint64_t seed;      /* ssm */
-    enum mige_precondition precondition; /* mige_mi_gradient's maps; a score problem by itself ignores it */
+    enum mige_precondition precondition; /* maps of mige_mi_*; a score problem by itself has none, see there */
 } mige_score_options;
 mige_score_options mige_score_defaults(void);
 /* MIGE_EUSAGE for options that are not possible, or not together. Not collective. */
 int mige_score_check(int M, int D, const mige_score_options *o);
-/* The estimator's solver, by its name. Errors: MIGE_EUSAGE (it has none of this name). Not collective. */
+/* The solver of o->estimator, which is set first, by its name. Errors: MIGE_EUSAGE (it has none of this name). Not collective. */
 int mige_score_set_solver(mige_score_options *o, const char *name);
 
 typedef struct mige_score mige_score;
 
-/* Takes all memory for problems of M samples in D dimensions. Collective on c, which must outlive s. Errors,
- * agreed: MIGE_EFAIL (memory), MIGE_EUSAGE. */
+/* Takes all memory for problems of M samples in D dimensions. Collective on c, which must outlive s. Scores with a
+ * map, as `mige score --precondition whiten`: mige_map_fit gives T of X, mige_score_samples S of T, mige_map_scores
+ * turns S back. Errors, agreed: MIGE_EFAIL (memory), MIGE_EUSAGE (options that are not possible; precondition). */
 int mige_score_create(const mige_comm *c, int M, int D, const mige_score_options *o, mige_score **s);
 void mige_score_destroy(mige_score **s);
 /* What a problem will take, from the sizes alone. Operations are those of one mige_score_samples, over all ranks;
@@ -131,7 +132,7 @@ double mige_score_hessian_bytes(int M, int D, int Q, int ranks);
 typedef struct {
     double width; /* the upper median: sorted[floor(M^2/2)] of all M^2 distances, the M zeros and both triangles
                    * counted, times width_scale; or the width that was given */
-    mige_eigenpairs pairs;
+    mige_eigenpairs pairs; /* J 0 where the estimator has none */
     char solver[16]; /* the one that did it, by its name */
 } mige_score_info;
 const mige_score_info *mige_score_last(const mige_score *s);

@@ -133,11 +133,11 @@ static int plain(mige_score *score, samples *s) {
 }
 
 /* Scores of t = T(x), carried back to x. */
-static int mapped(app *a, mige_score *score, const mige_score_options *o, samples *s) {
+static int mapped(app *a, mige_score *score, enum mige_precondition kind, samples *s) {
     mige_map *map = NULL;
     double *T = NULL;
     size_t most = (size_t)(s->M > s->Q ? s->M : s->Q);
-    int err = mige_map_create(&a->comm, o->precondition, s->M, s->D, &map);
+    int err = mige_map_create(&a->comm, kind, s->M, s->D, &map);
     if (!err) err = mige_agree(&a->comm, mige_alloc(most * (size_t)s->D, sizeof *T, &T));
     if (!err) err = mige_map_fit(map, s->X, T);
     if (!err) err = mige_score_samples(score, T, s->S);
@@ -168,8 +168,10 @@ static int estimate(app *a, samples *s) {
              s->Q ? " and other points" : "", a->comm.size, bytes / 1e6);
     int err = mige_agree(&a->comm, fits || !c->dry_run ? load(s, c->hessian) : MIGE_OK);
     if (err || c->dry_run) return err;
+    enum mige_precondition kind = o.precondition;
+    o.precondition = MIGE_PRECONDITION_NONE;
     err = mige_score_create(&a->comm, s->M, s->D, &o, &score);
-    if (!err) err = o.precondition ? mapped(a, score, &o, s) : plain(score, s);
+    if (!err) err = kind ? mapped(a, score, kind, s) : plain(score, s);
     if (!err) {
         const mige_score_info *info = mige_score_last(score);
         char pairs[32] = "";

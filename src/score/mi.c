@@ -115,13 +115,15 @@ static void dims_of(const mige_mi *m, int dims[2 * MOST]) {
 int mige_mi_create(const mige_comm *c, int M, int nvars, const mige_mi_variable *vars, int npairs,
                    const mige_mi_pair *pairs, const mige_score_options *o, mige_mi **out) {
     mige_mi *m = NULL;
+    mige_score_options mapped = *o; /* by create_maps */
     int dims[2 * MOST];
     *out = NULL;
+    mapped.precondition = MIGE_PRECONDITION_NONE;
     MIGE_TRY(mige_alloc_all(c, 1, sizeof *m, &m));
     *m = (mige_mi){.c = c, .M = M};
     int err = list(m, nvars, vars, npairs, pairs);
     dims_of(m, dims);
-    if (!err) err = mige_problems_create(c, M, m->n, dims, o, &m->problems);
+    if (!err) err = mige_problems_create(c, M, m->n, dims, &mapped, &m->problems);
     if (!err) want(m, o);
     if (!err) err = create_maps(m, o);
     if (err) mige_mi_destroy(&m);

@@ -58,6 +58,9 @@ int mige_score_check(int M, int D, const mige_score_options *o) {
 static int take_memory(const mige_comm *c, int M, int D, const mige_score_options *o, mige_score **out) {
     size_t m = (size_t)M, d = (size_t)D;
     MIGE_TRY(mige_score_check(M, D, o));
+    MIGE_CHECK(o->precondition == MIGE_PRECONDITION_NONE, MIGE_EUSAGE,
+               "score: samples are mapped before and scores after (mige_map_fit, mige_map_scores), not by option "
+               "precondition");
     MIGE_TRY(mige_alloc(1, sizeof **out, out));
     mige_score *s = *out;
     *s = (mige_score){.c = c, .ops = table[o->estimator], .o = *o, .M = M, .D = D, .wanted = D};

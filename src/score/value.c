@@ -127,6 +127,7 @@ static int use_score(job *w, int n, int dim) {
     w->score_n = n;
     w->score_dim = dim;
     o.width_scale *= pow(1000. / n, 1. / (dim + 4));
+    o.precondition = MIGE_PRECONDITION_NONE; /* all variables are mapped already */
     return mige_score_create(&w->self, n, dim, &o, &w->score);
 }
 

@@ -21,6 +21,7 @@ static int estimated(const train_plan *p) {
 }
 
 static int check(const train_plan *p) {
+    MIGE_CHECK(!p->score->precondition, MIGE_EUSAGE, "objective mige-ib: its samples are not mapped (precondition none)");
     MIGE_CHECK(
         !estimated(p) || p->draws >= 3, MIGE_EUSAGE,
         "conditional score: %d draws of each image are too few to estimate it from (3 or more; 16 served well)",
