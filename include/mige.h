@@ -1,13 +1,14 @@
 /* libmige: scores (gradients of the log density) of samples, and gradients of mutual information, on the ranks of
  * an MPI communicator. For C and, where it is included by this header, C++. Compiled and linked by `mpicc mine.c
- * $(pkg-config --cflags --libs mige)` (PKG_CONFIG_PATH=PREFIX/lib/pkgconfig if PREFIX is not the system's); examples are in share/mige/examples.
+ * $(pkg-config --cflags --libs mige)` (PKG_CONFIG_PATH=PREFIX/lib/pkgconfig if PREFIX is not the system's);
+ * examples are in share/mige/examples.
  *
  * Scores of samples, in this order: MPI_Init, mige_comm_create, mige_score_defaults, mige_score_create,
  * mige_score_samples, mige_score_destroy, mige_comm_destroy, MPI_Finalize.
  *
  * Every function returns an error code, 0 or one of mige/error.h, whose mige_error() has one line on the last;
- * outputs come last. Collective functions are called by all ranks of the communicator; agreed errors are the same on
- * all of them. What may fail on one rank alone in the caller's own code goes through mige_agree before the next
+ * outputs come last. Collective functions are called by all ranks of the communicator; agreed errors are the same
+ * on all of them. What may fail on one rank alone in the caller's own code goes through mige_agree before the next
  * collective call, or the others wait for ever. Every destroy takes what a create made; what is known by a
  * pointer is NULL from then on, as after a create that failed, and NULL may be destroyed.
  *

@@ -211,6 +211,16 @@ def encode_bottleneck():
         assert f["test/y"].shape == (200, 4) and relative(f["test/y"][:], expected) < 1e-5
 
 
+def too_noisy():
+    """The score of z cannot be larger than that of z given the image: an estimate that is, is noise, and said to be."""
+    for eta, warns in (1e-3, True), (10, False):
+        run = path(f"noisy-{eta}")
+        r = good("train", *SHORT, "--out", run, "--task", "ib", "--objective", "mige-ib", "--estimator", "stein", "--eta", eta,
+                 "--calibrate", "scale", "--beta", 1, "--scale-penalty", 0.01, "--encoder", "mlp:32", "--code", 64,
+                 "--sigma-range", "0.3:1", "--learning-rate", 1e-3, "--steps", 110)
+        assert ("noise of too few samples" in r.err) == warns, f"eta {eta}: {r}"
+
+
 def dead_units():
     """Moments of units that have died are zero, not subnormal, which would cost each later step many times over."""
     run, dark, least = path("dead"), path("dark.h5"), np.finfo(np.float32).tiny
@@ -247,6 +257,7 @@ def main():
         cases.run(f"first step and {STEPS} more np {ranks}", first_step, ranks)
     for ranks in 1, 3:
         cases.run(f"interval np {ranks}", interval, ranks)
+    cases.run("too noisy", too_noisy)
     cases.run("dead units", dead_units)
     cases.run("circumstance II", variant, "II", 64, "--circumstance", "II")
     cases.run("circumstances I+II", variant, "I+II", 50, "--circumstance", "I+II")

@@ -23,8 +23,9 @@ void dgesv_(const int *n, const int *nrhs, double *a, const int *lda, int *ipiv,
 const char *mige_blas_kernel(void);
 /* The library's own description, or "unknown". */
 const char *mige_blas_config(void);
-/* From now on n threads for this process's calls of BLAS (no effect on a BLAS that cannot be told). The library leaves
- * it as it is, which for OpenBLAS is a thread a core on every rank: `mige` itself calls it with 1. Not collective. */
+/* From now on n threads for this process's calls of BLAS (no effect on a BLAS that cannot be told). The library
+ * leaves it as it is, which for OpenBLAS is a thread a core on every rank: `mige` itself calls it with 1. Not
+ * collective. */
 void mige_blas_threads(int n);
 /* GFLOP/s of dgemm in this process, over `seconds` of it: what the kernels really do. 0: no memory. */
 double mige_blas_rate(double seconds);

@@ -66,7 +66,8 @@ typedef struct {
     int *scaled;                /* [ranks] the same in numbers, of one call */
 } mige_rows;
 
-/* The mige_share of `items` items, each of `group` rows (1: plain samples). Collective on c, which must outlive r; errors agreed. */
+/* The mige_share of `items` items, each of `group` rows (1: plain samples). Collective on c, which must outlive r;
+ * errors agreed. */
 int mige_rows_create(const mige_comm *c, int64_t items, int group, mige_rows *r);
 void mige_rows_destroy(mige_rows *r);
 /* mine [count][width] -> all [rows][width], on every rank; they must not overlap. Collective. */

@@ -83,7 +83,8 @@ typedef struct {
 mige_score_options mige_score_defaults(void);
 /* MIGE_EUSAGE for options that are not possible, or not together. Not collective. */
 int mige_score_check(int M, int D, const mige_score_options *o);
-/* The solver of o->estimator, which is set first, by its name. Errors: MIGE_EUSAGE (it has none of this name). Not collective. */
+/* The solver of o->estimator, which is set first, by its name. Errors: MIGE_EUSAGE (it has none of this name). Not
+ * collective. */
 int mige_score_set_solver(mige_score_options *o, const char *name);
 
 typedef struct mige_score mige_score;
@@ -133,7 +134,7 @@ typedef struct {
     double width; /* the upper median: sorted[floor(M^2/2)] of all M^2 distances, the M zeros and both triangles
                    * counted, times width_scale; or the width that was given */
     mige_eigenpairs pairs; /* J 0 where the estimator has none */
-    char solver[16]; /* the one that did it, by its name */
+    char solver[16];       /* the one that did it, by its name */
 } mige_score_info;
 const mige_score_info *mige_score_last(const mige_score *s);
 

@@ -137,7 +137,8 @@ static const mige_option options[] = {
         "also the class of most of the K training images whose features are most alike (cosine); 0: not"),
     TEXT("dims", study.dims, "5,10,20", TOY, 0, "LIST", "dimensions of x and of y"),
     TEXT("methods", study.methods, "mige,mine,mine-f", TOY, 0, "LIST",
-         "among mige, mine, mine-f (separable critics), mine-joint, mine-f-joint (joint critics, trained out), infonce "
+         "among mige, mine, mine-f (separable critics), mine-joint, mine-f-joint (joint critics, trained out), "
+         "infonce "
          "(separable, trained out)"),
     TEXT("samples", study.samples, "", TOY | SCALE, SCALE, "LIST",
          "samples a problem; toy: one number, 256 if not given; scale: a list, 256,1024,4096 if not given"),

@@ -47,9 +47,10 @@ double mige_eigen_bytes(int m, int ranks, const mige_eigen_options *o) {
 }
 
 static int start(const mige_comm *c, int m, const mige_eigen_options *o, mige_eigen **e) {
-    MIGE_CHECK(m >= 1 && o->threshold > 0 && o->threshold <= 1 && o->eigen >= 0 && o->eigen <= m, MIGE_EUSAGE,
-               "eigenproblem: order %d, threshold %g (above 0, at most 1), %d pairs (0: by threshold) are not possible", m,
-               o->threshold, o->eigen);
+    MIGE_CHECK(
+        m >= 1 && o->threshold > 0 && o->threshold <= 1 && o->eigen >= 0 && o->eigen <= m, MIGE_EUSAGE,
+        "eigenproblem: order %d, threshold %g (above 0, at most 1), %d pairs (0: by threshold) are not possible", m,
+        o->threshold, o->eigen);
     MIGE_TRY(mige_alloc(1, sizeof **e, e));
     **e = (mige_eigen){.c = c, .o = *o, .m = m};
     return MIGE_OK;

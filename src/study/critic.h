@@ -6,7 +6,8 @@
  *
  *   Donsker-Varadhan (MINE)              mean f(positives) - log mean exp f(negatives)
  *   Nguyen, Wainwright, Jordan (MINE-f)  mean f(positives) - mean exp(f(negatives) - 1)
- *   InfoNCE (van den Oord et al. 2018)   mean over x of f(positive) - log mean exp f(all y); separable; at most log M
+ *   InfoNCE (van den Oord et al. 2018)   mean over x of f(positive) - log mean exp f(all y); separable; at most log
+ * M
  *
  * Samples are double [M][d], row-major; networks are float. Not collective. */
 #ifndef MIGE_STUDY_CRITIC_H
@@ -40,7 +41,8 @@ void critic_use(critic *c, float *params);
 /* PyTorch's defaults, a function of the seed. */
 int critic_init(critic *c, uint64_t seed);
 
-/* What a bound is made of: mean f over the positives, log mean exp f over the negatives (InfoNCE: its mean over x). */
+/* What a bound is made of: mean f over the positives, log mean exp f over the negatives (InfoNCE: its mean over x).
+ */
 typedef struct {
     double positive, negative;
 } critic_value;

@@ -64,7 +64,8 @@ static double estimate_cost(const toy *t, int d, int m) {
     double D = (double)t->dims[d], M = t->M, paired = method_is_paired(t->methods[m]);
     double step = (paired ? 1.5 : 2) * M * (D + 550) * 4e-5 + (paired ? M * M * 1e-5 : 0);
     if (t->methods[m] == METHOD_MIGE) return 1 + 4e-7 * M * M * M;
-    return step * (double)(method_until_flat(t->methods[m]) ? (t->o->joint_steps < 4000 ? t->o->joint_steps : 4000) : t->o->critic_steps);
+    return step * (double)(method_until_flat(t->methods[m]) ? (t->o->joint_steps < 4000 ? t->o->joint_steps : 4000)
+                                                            : t->o->critic_steps);
 }
 
 /* Draws do not depend on the method: the methods are compared on draws of the same stream. */

@@ -5,7 +5,10 @@
  * small problems, each solved by the rank that has the image. */
 #include "mige/clock.h"
 #include "mige/error.h"
+#include "mige/log.h"
 #include "train/term.h"
+
+enum { WINDOW = 100 }; /* steps */
 
 typedef struct {
     mige_comm self;
@@ -14,6 +17,8 @@ typedef struct {
     mige_score *of_all, *of_each; /* marginal; conditional, NULL: exact */
     double *mine, *Z, *S;         /* [images m][K], [M][K] samples and scores */
     double *z, *s;                /* [images][S][K] draws, conditional scores */
+    double size_of_all, size_of_each;
+    int steps, warned; /* of this window of steps */
 } conditional;
 
 static int estimated(const train_plan *p) {
@@ -21,7 +26,8 @@ static int estimated(const train_plan *p) {
 }
 
 static int check(const train_plan *p) {
-    MIGE_CHECK(!p->score->precondition, MIGE_EUSAGE, "objective mige-ib: its samples are not mapped (precondition none)");
+    MIGE_CHECK(!p->score->precondition, MIGE_EUSAGE,
+               "objective mige-ib: its samples are not mapped (precondition none)");
     MIGE_CHECK(
         !estimated(p) || p->draws >= 3, MIGE_EUSAGE,
         "conditional score: %d draws of each image are too few to estimate it from (3 or more; 16 served well)",
@@ -90,6 +96,19 @@ static int solve_all(trainer *t, conditional *q) {
     return mige_score_samples(q->of_all, q->Z, q->S);
 }
 
+/* s_z is the mean of s_(z|x) over the x that may have given z, so that E|s_z|^2 is at most E|s_(z|x)|^2. An
+ * estimate that is larger is noise, which the code is then trained to follow: after some epochs z collapses. */
+static void check_size(conditional *q, double of_all, double of_each) {
+    q->size_of_all += of_all / WINDOW;
+    q->size_of_each += of_each / WINDOW;
+    if (++q->steps < WINDOW) return;
+    if (q->size_of_all > 1.1 * q->size_of_each && !q->warned++)
+        mige_warn("mige-ib: the score of z is larger than that of z given x (mean |s|^2 %.3g and %.3g), which no "
+                  "distribution has: noise of too few samples (a larger eta, or more marginal draws)",
+                  q->size_of_all, q->size_of_each);
+    q->size_of_all = q->size_of_each = q->steps = 0;
+}
+
 /* Adds the gradient; its value with the scores held constant, and both scores' squares, summed over ranks. */
 static int send_back(trainer *t, term *k, conditional *q) {
     size_t m = (size_t)t->o->marginal_draws, K = (size_t)t->plan->code, S = (size_t)t->plan->draws;
@@ -113,6 +132,7 @@ static int send_back(trainer *t, term *k, conditional *q) {
     values[1] = mige_score_last(q->of_all)->width;
     values[2] = sums[1];
     values[3] = sums[2];
+    if (!q->of_each) check_size(q, sums[1], sums[2]);
     return MIGE_OK;
 }
 
