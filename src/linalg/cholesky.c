@@ -120,12 +120,11 @@ static void forward(const mige_matrix *A, real *a, int D, real *X, real *sum) {
             (p.cols, q.cols, D, -1, panel_of(A, a, j) + (p.first - q.first), q.rows,
              X + (size_t)q.first * (size_t)D, sum);
         }
-        if (A->grid->cols > 1)
-            MPI_Reduce(own ? MPI_IN_PLACE : sum, own ? sum : NULL, size, REAL_MPI, MPI_SUM, p.owner,
-                       A->grid->comm.mpi);
-        if (!own) continue;
-        REAL(thin_solve)(p.cols, D, 0, panel_of(A, a, i), p.rows, sum);
-        memcpy(x, sum, (size_t)size * sizeof *sum);
+        if (A->grid->cols > 1) /* MPICH 4.0 crashes on MPI_IN_PLACE at another root than 0 */
+            MPI_Reduce(sum, own ? x : NULL, size, REAL_MPI, MPI_SUM, p.owner, A->grid->comm.mpi);
+        else
+            memcpy(x, sum, (size_t)size * sizeof *sum);
+        if (own) REAL(thin_solve)(p.cols, D, 0, panel_of(A, a, i), p.rows, x);
     }
 }
 
