@@ -45,6 +45,13 @@ def command(args, ranks):
     return ([*MPIRUN, "-np", str(ranks)] if ranks > 1 else []) + [MIGE, *map(str, args)]
 
 
+def runs_mige(pid):
+    try:
+        return os.path.samefile(f"/proc/{pid}/exe", MIGE)
+    except OSError:  # it is gone
+        return False
+
+
 class Program:
     """The program, running, in the folder SCRATCH; its output goes to files, so that nobody waits for a reader."""
 
@@ -55,23 +62,26 @@ class Program:
                                         stderr=self.err, start_new_session=True, env={**os.environ, **(env or {})})
 
     def ranks(self):
-        """Process numbers of the ranks: mpirun's children, or the process (which may have a child of MPI's)."""
-        return [self.process.pid] if self.alone else self.children()
+        """Process numbers of the ranks: those of the program that come from mpirun, or the process (which may have a
+        child of MPI's)."""
+        return [self.process.pid] if self.alone else [pid for pid in self.descendants() if runs_mige(pid)]
 
-    def children(self):
-        found = []
+    def descendants(self):
+        """Open MPI's mpirun starts the ranks itself, MPICH's a process that does."""
+        parents, found = {}, [self.process.pid]
         for pid in filter(str.isdigit, os.listdir("/proc")):
             try:
                 with open(f"/proc/{pid}/stat") as f:
-                    if int(f.read().rsplit(")", 1)[1].split()[1]) == self.process.pid:
-                        found.append(int(pid))
+                    parents[int(pid)] = int(f.read().rsplit(")", 1)[1].split()[1])
             except OSError:
                 pass
-        return found
+        for parent in found:
+            found += [pid for pid in parents if parents[pid] == parent]
+        return found[1:]
 
     def kill(self):
         """As the end of a job by force: all at once, nothing is told."""
-        for pid in [self.process.pid, *self.children()]:
+        for pid in [self.process.pid, *self.descendants()]:
             try:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
