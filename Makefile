@@ -51,7 +51,7 @@ ifeq ($(MAKELEVEL)$(filter -j%,$(MAKEFLAGS)),0)
 MAKEFLAGS += -j$(shell nproc 2>/dev/null || echo 2)
 endif
 MAKEFLAGS += --no-print-directory
-LONG := test-slurm test-kill test-faults test-hosts test-mutants test-mutations test-readme test-cpus test-report # each in a folder tests/NAME
+LONG := test-slurm test-kill test-faults test-hosts test-mutants test-mutations test-readme test-cpus test-report test-portable # each in a folder tests/NAME
 ifneq ($(filter demo test $(LONG) fuzz bench lint sanitize valgrind setup clean install,$(MAKECMDGOALS)),)
 .NOTPARALLEL:
 endif
@@ -79,6 +79,7 @@ test-kill: ## a training killed 100 times, gone on with on other numbers of rank
 test-faults: ## 200 ranks that fail alone (15 minutes)
 test-hosts: ## training on two hosts made of network namespaces (root; three minutes)
 test-cpus: ## the program on older processors, played by qemu (a minute)
+test-portable: ## all tests with MPICH, clang, other BLAS, ...; T="NAME..." some of them (an hour)
 test-readme: ## the commands of README.md, as pasted (five minutes)
 test-report: ## reports of runs and files in a headless browser (a minute)
 test-mutants: ## 500 damaged HDF5 files (ten minutes)
