@@ -271,8 +271,11 @@ int main(int argc, char **argv) {
     mige_blas_restart(argv);
     static app a;
     int threads; /* of ours, only the first calls MPI */
-    if (argc > 1 && takes_signals(argv[1])) mige_stop_catch();
+    int catches = argc > 1 && takes_signals(argv[1]);
+    if (catches) mige_stop_catch();
     MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &threads);
+    /* Again: MPICH takes SIGUSR1 for news of a dead rank, and then waits for a launcher, which one rank may not have. */
+    if (catches) mige_stop_catch();
     mige_comm_create(MPI_COMM_WORLD, &a.comm);
     int err = run(&a, argc, argv);
     if (!err) err = mige_agree(&a.comm, a.comm.rank == 0 ? mige_line_check() : MIGE_OK);
