@@ -274,7 +274,7 @@ int main(int argc, char **argv) {
     int catches = argc > 1 && takes_signals(argv[1]);
     if (catches) mige_stop_catch();
     MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &threads);
-    /* Again: MPICH takes SIGUSR1 for news of a dead rank, and then waits for a launcher, which one rank may not have. */
+    /* Again: MPICH takes SIGUSR1 for news of a dead rank and asks a launcher, which one rank may not have. */
     if (catches) mige_stop_catch();
     mige_comm_create(MPI_COMM_WORLD, &a.comm);
     int err = run(&a, argc, argv);

@@ -1,5 +1,6 @@
-/* Preloaded where MPICH runs more ranks than there are cores: Debian's (ch4:ucx) waits without ever giving the core away, so that
- * a message costs the receiver the sender's whole time slice. Open MPI has an option for it, MPICH has none. */
+/* Preloaded where MPICH runs more ranks than there are cores: Debian's (ch4:ucx) waits without ever giving the core
+ * away, so that a message costs the receiver the sender's whole time slice. Open MPI has an option for it, MPICH
+ * has none. */
 #include <dlfcn.h>
 #include <sched.h>
 
