@@ -36,8 +36,8 @@ static void against_reference(const char *name, critic_shape s, int elsewhere) {
     float *params = critic_params(c), *other = malloc(n * sizeof *other);
     if (elsewhere) critic_use(c, params = other);
     for (size_t i = 0; i < n; i++) params[i] = 2 * ref_value(i, PARAMS);
-    fill(x, M * D, 4, X);
-    fill(y, M * D, 4, Y);
+    fill(x, M * D, 3, X);
+    fill(y, M * D, 3, Y);
     fill(dy, M * D, 2, DY);
     assert_int_equal(critic_forward(c, x, y, SHIFT, &v), MIGE_OK);
     float bound = (float)critic_bound(&s, v);

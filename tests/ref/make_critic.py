@@ -62,8 +62,8 @@ def parameters(joint):
 
 def case(out, joint, kind):
     flat = (2 * value(parameters(joint), PARAMS)).requires_grad_()
-    x, dy = 4 * value(M * D, X).reshape(M, D), 2 * value(M * D, DY).reshape(M, D)
-    y = (4 * value(M * D, Y).reshape(M, D)).requires_grad_()
+    x, dy = 3 * value(M * D, X).reshape(M, D), 2 * value(M * D, DY).reshape(M, D)
+    y = (3 * value(M * D, Y).reshape(M, D)).requires_grad_()
     positive, negative = critic(joint, flat)(x, y)
     if kind == "infonce":
         mean_exp = torch.log(torch.exp(negative).mean(1)).mean()
