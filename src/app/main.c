@@ -10,7 +10,6 @@
 #include "train/stop.h"
 #include "train/train.h"
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -267,26 +266,16 @@ static void hold_streams(void) {
         if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd == 2 ? O_WRONLY : O_RDONLY) < 0) return;
 }
 
-/* MPICH takes SIGUSR1 for news of a dead rank and asks a launcher, which one rank may not have: one that comes
- * meanwhile waits until it is ours again. */
-static void init_mpi(int *argc, char ***argv, int catches) {
-    int threads; /* of ours, only the first calls MPI */
-    sigset_t news, before;
-    sigemptyset(&news);
-    sigaddset(&news, SIGUSR1);
-    if (catches) mige_stop_catch();
-    sigprocmask(SIG_BLOCK, &news, &before);
-    MPI_Init_thread(argc, argv, MPI_THREAD_FUNNELED, &threads);
-    if (catches) mige_stop_catch();
-    sigprocmask(SIG_SETMASK, &before, NULL);
-}
-
 int main(int argc, char **argv) {
     hold_streams();
     mige_blas_restart(argv);
     static app a;
+    int threads; /* of ours, only the first calls MPI */
     int catches = argc > 1 && takes_signals(argv[1]);
-    init_mpi(&argc, &argv, catches);
+    if (catches) mige_stop_catch();
+    MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &threads);
+    /* Again: MPICH takes SIGUSR1 for news of a dead rank and asks a launcher, which one rank may not have. */
+    if (catches) mige_stop_catch();
     mige_comm_create(MPI_COMM_WORLD, &a.comm);
     int err = run(&a, argc, argv);
     if (!err) err = mige_agree(&a.comm, a.comm.rank == 0 ? mige_line_check() : MIGE_OK);
