@@ -32,7 +32,8 @@ CASES = {
     "infonce-concat": PAIRS + "--objective infonce --critic concat",
     "dv-concat": PAIRS + "--objective dv --critic concat",
     "jsd-prior": PAIRS + "--objective jsd --critic dot --prior-matching 1",
-    "views": VIEWS + STEIN + "--objective mige",
+    # 34 images: of 38, the input of a ReLU is so near 0 that a BLAS's rounding decides whether its gradient is there.
+    "views": VIEWS.replace("38", "34") + STEIN + "--objective mige",
     "views-ssge": VIEWS + SSGE + MLP + "--objective mige",
     "views-infonce": VIEWS + MLP + "--objective infonce --temperature 0.3",
     "views-jsd": VIEWS + MLP + "--objective jsd",
