@@ -22,6 +22,7 @@ CLASSES, SIDE = 10, 32
 DATA = os.path.join(SCRATCH, "data.h5")
 RUN = os.path.join(SCRATCH, "run")  # two steps, a checkpoint each; kept as it is
 SHORT = ("--batch", 16, "--code", 4, "--projection", 4, "--precision", "float", "--quiet")
+PATIENCE = float(os.environ.get("MIGE_PATIENCE", "1"))  # times the seconds that a command may take
 
 
 class Skip(Exception):
@@ -89,6 +90,7 @@ class Program:
         self.process.wait()
 
     def result(self, seconds=60):
+        seconds *= PATIENCE
         hangs = False
         try:
             self.process.wait(seconds)
