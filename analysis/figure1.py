@@ -68,6 +68,10 @@ class Figure:
                     self.found.setdefault(d, {}).setdefault(method, numbers)
         self.dims = sorted(self.truth)
 
+    def rho(self):
+        """The finest grid of correlations."""
+        return max((truth[0] for truth in self.truth.values()), key=len)
+
     def methods(self, d):
         return [m for m in METHODS if m in self.found.get(d, {})]
 
@@ -149,7 +153,7 @@ def statistics(rho, gradient, truth):
 
 
 def value(numbers, truth):
-    """I at the largest correlation, where the method gives it: mean and deviation over repeats, and its share of the truth."""
+    """I at the largest correlation, where the method gives it: mean and deviation over repeats, beside the truth."""
     if "mi" not in numbers:
         return ""
     found = numbers["mi"][:, np.argmax(np.abs(numbers["rho"]))]

@@ -40,23 +40,16 @@ def accuracies(values):
     return " / ".join("–" if values[x] is None else f"{values[x]:.1f}" for x in LAYERS)
 
 
-def figure(results):
-    file = os.path.join(results, "figure1.h5")
+def gradients(results, name, heading):
+    """A file of mige toy: its picture, beside it, and its table."""
+    file = os.path.join(results, f"{name}.h5")
     if not os.path.exists(file):
         return []
     found = figure1.Figure([file])
-    save(figure1.draw(found), os.path.join(results, "figure1.png"))
-    return ["", "## Figure 1: gradients of mutual information, correlated Gaussians", "", "![Figure 1](results/figure1.png)", "",
-            *figure1.table(found)]
-
-
-def contest(results):
-    file = os.path.join(results, "contest.h5")
-    if not os.path.exists(file):
-        return []
-    return ["", "## Two nats a dimension: where bounds stop", "",
-            "A bound by a critic cannot pass the logarithm of its batch by much; scores have no such limit.", "",
-            *figure1.table(figure1.Figure([file]))]
+    picture = [f"![{heading}](results/{name}.png)", ""] if len(found.rho()) > 1 else []
+    if picture:
+        save(figure1.draw(found), os.path.join(results, f"{name}.png"))
+    return ["", f"## {heading}", "", *picture, *figure1.table(found)]
 
 
 def draw_errors(series, name):
@@ -124,7 +117,10 @@ def main():
     p.add_argument("--results", default="analysis/results")
     p.add_argument("-o", "--output", default="analysis/RESULTS.md")
     o = p.parse_args()
-    parts = [*images(o.results), *bottleneck(o.results), *figure(o.results), *contest(o.results), *error_against_samples(o.results)]
+    parts = [*images(o.results), *bottleneck(o.results),
+             *gradients(o.results, "figure1", "Figure 1: gradients of mutual information, correlated Gaussians"),
+             *gradients(o.results, "contest", "Two nats a dimension: where bounds by critics stop"),
+             *error_against_samples(o.results)]
     if not parts:
         sys.exit(f"analysis: {o.results}: nothing is kept there ({o.output} is left as it is)")
     about = "Made from kept files by `python3 -m analysis results`; each file holds the options that made it."

@@ -10,8 +10,8 @@ PUBLISHED = {"baseline": 1.38, "dropout": 1.34, "confidence-penalty": 1.36, "lab
 BY_AUTHORS = {"confidence-penalty": 1.17, "label-smoothing": 1.23, "dvb": 1.21}
 NAMES = {"baseline": "no bottleneck", "dropout": "dropout", "confidence-penalty": "confidence penalty",
          "label-smoothing": "label smoothing", "dvb": "DVB", "mine-ib": "MINE-IB", "mige-ib": "MIGE-IB",
-         "mige-ib-eta0.01": "MIGE-IB, ridge 0.01", "mige-ib-estimated": "MIGE-IB, both scores estimated", "mige-ib-implicit": "MIGE-IB, encoder without a density",
-         "mige-ib-published": "MIGE-IB, SSGE as published"}
+         "mige-ib-eta0.01": "MIGE-IB, ridge 0.01", "mige-ib-estimated": "MIGE-IB, both scores estimated",
+         "mige-ib-implicit": "MIGE-IB, encoder without a density", "mige-ib-published": "MIGE-IB, SSGE as published"}
 NOTE = ("Test error, %: mean over seeds ± standard deviation. The last epoch is what a user gets; best on test is the least of all tests, "
         "chosen on the test images, as some published figures are.")
 

@@ -12,13 +12,16 @@ enum { PATH = 600 };
 
 static char folder[256];
 
-static inline int folder_make(void) {
+/* Both as cmocka calls them before and after a group. */
+static inline int folder_make(void **state) {
+    (void)state;
     const char *tmp = getenv("TMPDIR");
     snprintf(folder, sizeof folder, "%s/mige-test-XXXXXX", tmp ? tmp : "/tmp");
     return mkdtemp(folder) == NULL;
 }
 
-static inline int folder_remove(void) {
+static inline int folder_remove(void **state) {
+    (void)state;
     char command[300];
     snprintf(command, sizeof command, "rm -rf '%s'", folder);
     return system(command);

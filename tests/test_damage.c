@@ -225,16 +225,6 @@ static void test_full_disk(void **state) {
     assert_true(fitted);
 }
 
-static int set_up(void **state) {
-    (void)state;
-    return folder_make();
-}
-
-static int tear_down(void **state) {
-    (void)state;
-    return folder_remove();
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_damage),
@@ -244,5 +234,5 @@ int main(void) {
         cmocka_unit_test(test_full),
         cmocka_unit_test(test_full_disk),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, folder_make, folder_remove);
 }

@@ -160,7 +160,7 @@ static void test_kept_sample(void **state) {
 
 static int set_up(void **state) {
     (void)state;
-    int bad = world.rank == 0 && folder_make();
+    int bad = world.rank == 0 && folder_make(state);
     mige_bcast(&world, 0, folder, sizeof folder);
     return bad;
 }
@@ -168,7 +168,7 @@ static int set_up(void **state) {
 static int tear_down(void **state) {
     (void)state;
     mige_agree(&world, 0);
-    return world.rank == 0 ? folder_remove() : 0;
+    return world.rank == 0 ? folder_remove(state) : 0;
 }
 
 int main(int argc, char **argv) {

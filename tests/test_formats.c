@@ -307,20 +307,10 @@ static void test_sample(void **state) {
     mige_images_free(&other);
 }
 
-static int set_up(void **state) {
-    (void)state;
-    return folder_make();
-}
-
-static int tear_down(void **state) {
-    (void)state;
-    return folder_remove();
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_idx),          cmocka_unit_test(test_idx_damage),   cmocka_unit_test(test_cifar),
         cmocka_unit_test(test_mnist_folder), cmocka_unit_test(test_cifar_folder), cmocka_unit_test(test_sample),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, folder_make, folder_remove);
 }

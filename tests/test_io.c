@@ -211,16 +211,6 @@ static void test_folder(void **state) {
     assert_raised(mige_make_folder(in_folder("file/below")), MIGE_EOUTPUT, strerror(ENOTDIR));
 }
 
-static int set_up(void **state) {
-    (void)state;
-    return folder_make();
-}
-
-static int tear_down(void **state) {
-    (void)state;
-    return folder_remove();
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_round_trip),
@@ -231,5 +221,5 @@ int main(void) {
         cmocka_unit_test(test_replace),
         cmocka_unit_test(test_folder),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, folder_make, folder_remove);
 }

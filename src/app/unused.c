@@ -67,11 +67,11 @@ static int unused_train(const config *c, const char *name) {
 
 static int unused(const app *a, const char *name) {
     const config *c = &a->cfg;
-    int joint = strstr(c->study.methods, "joint") != NULL || has(c->study.methods, "infonce"),
-        paired = has(c->study.methods, "mine") || has(c->study.methods, "mine-f");
-    const rule toy[] = {{"critic-steps critic-rate", paired},
-                        {"joint-steps joint-rate", joint},
-                        {"critic-repeats", paired || joint},
+    int flat = strstr(c->study.methods, "joint") != NULL || has(c->study.methods, "infonce"),
+        fixed = has(c->study.methods, "mine") || has(c->study.methods, "mine-f");
+    const rule toy[] = {{"critic-steps critic-rate", fixed},
+                        {"joint-steps joint-rate", flat},
+                        {"critic-repeats", fixed || flat},
                         {"mi", has(c->study.methods, "mige")}};
     char format[16];
     switch (a->command->bit) {

@@ -73,7 +73,7 @@ int mige_grow(size_t n, size_t size, void *array) {
     if (n & (n - 1)) return MIGE_OK;
     memcpy(&p, array, sizeof p);
     void *more = realloc(p, (n ? 2 * n : 1) * size);
-    MIGE_CHECK(more, MIGE_EFAIL, "memory: no room for %zu items", 2 * n);
+    MIGE_CHECK(more, MIGE_EFAIL, "memory: no room for %zu items", n + 1);
     memcpy(array, &more, sizeof more);
     return MIGE_OK;
 }

@@ -30,7 +30,7 @@
 #include <xmmintrin.h>
 static inline unsigned mige_flush_subnormals(void) {
     unsigned before = _mm_getcsr();
-    _mm_setcsr(before | 0x8040);
+    _mm_setcsr(before | 0x8000 | 0x40); /* flush to zero, denormals are zero */
     return before;
 }
 static inline void mige_restore_subnormals(unsigned before) {

@@ -20,7 +20,9 @@ typedef struct {
 static H5FD_t *driver_open(const char *name, unsigned flags, hid_t access, haddr_t most) {
     mige_sink *const *sink = H5Pget_driver_info(access);
     driver_file *d = sink ? calloc(1, sizeof *d) : NULL;
-    (void)name, (void)flags, (void)most;
+    (void)name;
+    (void)flags;
+    (void)most;
     if (!d) return NULL;
     d->sink = *sink;
     return &d->head;
@@ -61,7 +63,8 @@ static haddr_t driver_eof(const H5FD_t *file, H5FD_mem_t type) {
 
 static herr_t driver_read(H5FD_t *file, H5FD_mem_t type, hid_t transfer, haddr_t at, size_t size, void *to) {
     size_t done;
-    (void)type, (void)transfer;
+    (void)type;
+    (void)transfer;
     if (mige_io_read_at(((driver_file *)file)->sink->fd, (int64_t)at, to, size, &done)) return -1;
     memset((char *)to + done, 0, size - done); /* behind the end */
     return 0;
@@ -70,7 +73,8 @@ static herr_t driver_read(H5FD_t *file, H5FD_mem_t type, hid_t transfer, haddr_t
 static herr_t driver_write(H5FD_t *file, H5FD_mem_t type, hid_t transfer, haddr_t at, size_t size,
                            const void *from) {
     driver_file *d = (driver_file *)file;
-    (void)type, (void)transfer;
+    (void)type;
+    (void)transfer;
     if (!d->sink->why) d->sink->why = mige_io_write_at(d->sink->fd, (int64_t)at, from, size);
     if (at + size > d->eof) d->eof = at + size;
     return 0;
@@ -78,7 +82,8 @@ static herr_t driver_write(H5FD_t *file, H5FD_mem_t type, hid_t transfer, haddr_
 
 static herr_t driver_truncate(H5FD_t *file, hid_t transfer, hbool_t closing) {
     driver_file *d = (driver_file *)file;
-    (void)transfer, (void)closing;
+    (void)transfer;
+    (void)closing;
     if (d->eof == d->eoa) return 0;
     if (!d->sink->why && ftruncate(d->sink->fd, (off_t)d->eoa) != 0) d->sink->why = errno;
     d->eof = d->eoa;

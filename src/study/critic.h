@@ -63,7 +63,7 @@ int critic_along(critic *c, const double *dy, critic_value *v);
 
 /* The baselines of MIGE's first experiment: a critic trained on fresh samples at one correlation, then the gradient
  * of its bound by that correlation. Not collective. */
-/* In the order of METHODS; the first trains nothing. */
+/* In the order of METHODS; the first trains nothing, those from mine-joint on train until their bound is flat. */
 enum method { METHOD_MIGE, METHOD_MINE, METHOD_MINE_F, METHOD_MINE_JOINT, METHOD_MINE_F_JOINT, METHOD_INFONCE };
 #define METHODS "mige|mine|mine-f|mine-joint|mine-f-joint|infonce"
 /* Whether it takes all pairs of M samples; whether it is trained until its bound does not rise any more. */

@@ -83,11 +83,12 @@ static int use_mige(work *w, int d) {
     return truth_estimator_create(w->c, w->t.o->problem, w->t.M, (int)w->t.dims[d], &w->t.study->score, &w->mige);
 }
 
-/* I(x;y) of the samples that were drawn, with the defaults of values. */
-static int work_value(work *w, int d, double *value) {
+/* I(x;y) of the samples that were drawn, with the defaults of mige mi. */
+static int work_value(work *w, int d, uint64_t seed, double *value) {
     const truth_estimator *e = &w->mige;
     mige_mi_value_options o = mige_mi_value_defaults();
     mige_mi_estimate found = {.value = NAN};
+    o.seed = seed;
     int D = (int)w->t.dims[d], dims[] = {D, D};
     size_t row = (size_t)D * sizeof *w->pair;
     for (int m = 0; m < w->t.M; m++) {
@@ -106,7 +107,7 @@ static int work_mige(work *w, cell k, double *values) {
     values[GRADIENT] = truth_estimator_value(&w->mige);
     values[EIGEN_MARGINAL] = mige_mi_get_problem(w->mige.mi, 0).J;
     values[EIGEN_JOINT] = mige_mi_get_problem(w->mige.mi, 1).J;
-    return w->t.o->mi ? work_value(w, k.d, &values[MI]) : MIGE_OK;
+    return w->t.o->mi ? work_value(w, k.d, cell_seed(w, k), &values[MI]) : MIGE_OK;
 }
 
 static baseline_options options_of(const toy *t, int d, int m) {

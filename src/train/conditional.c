@@ -12,13 +12,13 @@ enum { WINDOW = 100 }; /* steps */
 
 typedef struct {
     mige_comm self;
-    int alone;                    /* the communicator is there */
-    mige_rows rows;               /* of the marginal */
-    mige_score *of_all, *of_each; /* marginal; conditional, NULL: exact */
-    double *mine, *Z, *S;         /* [images m][K], [M][K] samples and scores */
-    double *z, *s;                /* [images][S][K] draws, conditional scores */
-    double size_of_all, size_of_each;
-    int steps, warned; /* of this window of steps */
+    int alone;                        /* the communicator is there */
+    mige_rows rows;                   /* of the marginal */
+    mige_score *of_all, *of_each;     /* marginal; conditional, NULL: exact */
+    double *mine, *Z, *S;             /* [images m][K], [M][K] samples and scores */
+    double *z, *s;                    /* [images][S][K] draws, conditional scores */
+    double size_of_all, size_of_each; /* mean squares of both scores, over this window's steps */
+    int steps, warned;
 } conditional;
 
 static int estimated(const train_plan *p) {
