@@ -37,7 +37,7 @@ static int setup(void **state) {
     if (!err) err = model_add(&f->m, "encoder", f->net, 1);
     if (!err) err = mige_net_create((mige_shape){1, 1, 5}, more, 1, N, 1, &f->critic);
     if (!err) err = model_add(&f->m, "critic", f->critic, 1);
-    if (!err) err = model_settle(&f->m, &world, 1);
+    if (!err) err = model_settle(&f->m, &world, 1, -1);
     return err;
 }
 

@@ -138,6 +138,17 @@ const float *mige_net_output(const mige_net *net, int layer);
 int mige_net_backward(mige_net *net, const float *const *upstream, const mige_pass *pass);
 /* The same, of the gradient of the last layer's output alone. */
 int mige_net_backward_last(mige_net *net, const float *upstream, const mige_pass *pass);
+/* Weight gradients by rows of the weights instead of by samples, where ranks share memory: from now on backward
+ * leaves the weights of linear layers with more weights than `total` samples have values out of the gradient, and the
+ * samples in `area` (mige_net_kept_bytes of them; the caller's), where this rank's are the first-th of `total` and
+ * on. mige_net_kept: whether layer i is one of these, and where its weights begin in the flat vector. Once all ranks
+ * are through backward (and the caller has seen to it that their memory is seen), mige_net_kept_gradient gives rows
+ * [row, row + rows) of a layer's weights, summed over all samples: grad [rows][in]. Not collective.
+ * Errors: MIGE_EFAIL (memory). */
+size_t mige_net_kept_bytes(const mige_net *net, int total);
+int mige_net_keep(mige_net *net, void *area, int first, int total);
+int mige_net_kept(const mige_net *net, int layer, size_t *first);
+void mige_net_kept_gradient(mige_net *net, int layer, int row, int rows, float *grad);
 /* Gradient of the input after backward, valid until the next one, or NULL if not asked for at creation. */
 const float *mige_net_input_gradient(const mige_net *net);
 

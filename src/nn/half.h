@@ -102,4 +102,8 @@ typedef struct {
 } half_product;
 void mige_half_multiply(const half_kernel *kernel, const half_product *p, const half_target *t);
 
+/* Of a linear layer's kept samples: bytes of net->kept_work, and the gradient of some rows of weights. */
+size_t mige_half_linear_work(const layer *l, int total);
+void mige_half_linear_rows(mige_net *net, const layer *l, int row, int rows, float *grad);
+
 #endif

@@ -65,19 +65,15 @@ static int linear_forward(mige_net *net, layer *l, const uint16_t *x, int n, con
     return MIGE_OK;
 }
 
-/* grad [out][in] = dy^T x, of n samples > 0. */
-static void weight_gradient(const layer *l, const pool *p, const uint16_t *x, int n, float *grad) {
-    const int in = (int)l->in_size, out = l->out.c;
-    const size_t panel = half_panel((size_t)n), lda = half_stride((size_t)n);
+/* grad [rows][in] = dy^T x, of n samples > 0; dy: `rows` columns, ld apart. */
+static void weight_rows(const layer *l, const pool *p, const uint16_t *dy, size_t ld, int rows, int n, float *grad) {
+    const int in = (int)l->in_size;
+    const size_t lda = half_stride((size_t)n);
     const half_target to = {.to = grad, .ld = (size_t)in};
-    mige_half_turn(n, out, p->rows, half_stride((size_t)out), p->turned, lda);
-    for (int r = 0; r < n; r++) p->from[r] = x + (size_t)r * (size_t)in;
-    for (int j = 0; j < in; j += HALF_SIDE)
-        mige_half_pack_rows(smaller(HALF_SIDE, in - j), n, p->from, (size_t)j,
-                            p->panels + (size_t)j / HALF_SIDE * panel);
-    for (int i = 0; i < out; i += HALF_SIDE)
+    mige_half_turn(n, rows, dy, ld, p->turned, lda);
+    for (int i = 0; i < rows; i += HALF_SIDE)
         mige_half_multiply(mige_half_best(),
-                           &(half_product){.rows = smaller(HALF_SIDE, out - i),
+                           &(half_product){.rows = smaller(HALF_SIDE, rows - i),
                                            .cols = in,
                                            .k = (size_t)n,
                                            .a = p->turned + (size_t)i * lda,
@@ -85,6 +81,41 @@ static void weight_gradient(const layer *l, const pool *p, const uint16_t *x, in
                                            .panels = p->panels,
                                            .first_row = i},
                            &to);
+}
+
+static void pack_samples(const layer *l, const pool *p, const uint16_t *x, int n) {
+    const int in = (int)l->in_size;
+    const size_t panel = half_panel((size_t)n);
+    for (int r = 0; r < n; r++) p->from[r] = x + (size_t)r * (size_t)in;
+    for (int j = 0; j < in; j += HALF_SIDE)
+        mige_half_pack_rows(smaller(HALF_SIDE, in - j), n, p->from, (size_t)j,
+                            p->panels + (size_t)j / HALF_SIDE * panel);
+}
+
+/* Of kept samples: all inputs as panels, and HALF_SIDE rows of dy^T. */
+static size_t kept_pool(const layer *l, int total, char *base, pool *p) {
+    const size_t n = (size_t)total, turned = HALF_SIDE * half_stride(n) * sizeof *p->turned;
+    const size_t words = half_padded(l->in_size) / HALF_SIDE * half_panel(n) * sizeof *p->panels;
+    if (base)
+        *p = (pool){.turned = (uint16_t *)base,
+                    .panels = (uint32_t *)(base + turned),
+                    .from = (const uint16_t **)(base + turned + words)};
+    return turned + words + n * sizeof *p->from;
+}
+
+size_t mige_half_linear_work(const layer *l, int total) {
+    return kept_pool(l, total, NULL, NULL);
+}
+
+void mige_half_linear_rows(mige_net *net, const layer *l, int row, int rows, float *grad) {
+    const size_t out = (size_t)l->out.c;
+    pool p;
+    kept_pool(l, net->kept_total, net->kept_work, &p);
+    if (net->packed != l) pack_samples(l, &p, l->kept_x, net->kept_total);
+    net->packed = l;
+    for (int i = 0; i < rows; i += HALF_SIDE)
+        weight_rows(l, &p, (const uint16_t *)l->kept_dy + row + i, out, smaller(HALF_SIDE, rows - i),
+                    net->kept_total, grad + (size_t)i * l->in_size);
 }
 
 /* dx [n][in] = dy W */
@@ -117,15 +148,19 @@ static int linear_backward(mige_net *net, layer *l, const uint16_t *x, void *dy,
     lay_out(l, net->max_batch, (char *)net->patches, &p);
     if (l->spec.bias && l->half_out) mige_half_bias_grad((size_t)n, (int)out, dy, grad + weights);
     if (l->spec.bias && !l->half_out) mige_bias_grad((size_t)n, (int)out, dy, grad + weights);
-    if (n == 0) {
+    if (l->kept_x)
+        mige_keep(net, l, x, dy, n);
+    else if (n == 0)
         memset(grad, 0, weights * sizeof *grad);
-        return MIGE_OK;
-    }
+    if (n == 0 || (l->kept_x && !dx)) return MIGE_OK;
     if (l->half_out)
         mige_half_rows(n, (int)out, dy, p.rows, lda);
     else
         mige_half_rows_from_floats(n, (int)out, dy, p.rows, lda);
-    weight_gradient(l, &p, x, n, grad);
+    if (!l->kept_x) {
+        pack_samples(l, &p, x, n);
+        weight_rows(l, &p, p.rows, lda, (int)out, n, grad);
+    }
     if (dx) input_gradient(l, &p, net->params + l->param, n, dx);
     return MIGE_OK;
 }

@@ -48,6 +48,7 @@ int mige_net_create(mige_shape in, const mige_layer_spec *spec, int nlayers, int
 void mige_net_destroy(mige_net **net) {
     if (!*net) return;
     free((*net)->memory);
+    free((*net)->kept_work);
     free((*net)->tensors);
     free((*net)->layers);
     free(*net);

@@ -24,6 +24,7 @@ typedef struct {
     float *y;       /* output [max_batch][out]; of half_out, a copy for those who ask for floats */
     uint16_t *y16;  /* half_out: output */
     uint16_t *x16;  /* half after floats: input */
+    void *kept_x, *kept_dy; /* linear: of all the node's samples, [kept_total][in] and [..][out]; NULL: not kept */
     uint32_t *bits; /* dropout: random words behind the mask, [max_batch][out] */
     float *noise;   /* gaussian: eps, [max_batch][out] */
     float *sigma;   /* gaussian: deviations, [max_batch][K] */
@@ -46,6 +47,9 @@ struct mige_net {
     void *flow[2];     /* gradients on their way down, [max_batch][largest layer] each; linear: work in forward */
     float *input_grad; /* the one of flow that holds it after backward */
     void *memory;      /* all of the arrays */
+    int kept_first, kept_total; /* this rank's first sample among the node's, and how many these are */
+    void *kept_work;            /* of products of kept samples */
+    const layer *packed;        /* whose inputs kept_work holds */
     const float *x;    /* of the last forward */
     int n, trained;
 };
@@ -105,6 +109,9 @@ int mige_winograd_chunk(const layer *l);
 size_t mige_winograd_scratch(const layer *l);
 void mige_winograd_forward(mige_net *net, const layer *l, const float *x, int n);
 void mige_winograd_backward(mige_net *net, const layer *l, const float *x, const float *dy, float *dx, int n);
+
+/* Leaves n samples of a layer where all ranks of the node see them. */
+void mige_keep(mige_net *net, const layer *l, const void *x, const void *dy, int n);
 
 /* bias[:] = sum over rows of dy[r][:], summed in double. */
 void mige_bias_grad(size_t rows, int c, const float *dy, float *bias);

@@ -14,10 +14,30 @@ int model_add(model *m, const char *name, mige_net *net, uint64_t seed) {
     return mige_net_init(net, seed, MIGE_RNG_INIT, (uint64_t)m->n++);
 }
 
-int model_settle(model *m, const mige_comm *c, int averaged) {
+/* Where this rank's samples are among the node's `total`; total 0 where some rank has not said how many. */
+static int count_kept(const mige_comm *c, int kept, int *total) {
+    int first = 0, least;
+    MPI_Allreduce(&kept, &least, 1, MPI_INT, MPI_MIN, c->node);
+    MPI_Allreduce(&kept, total, 1, MPI_INT, MPI_SUM, c->node);
+    MPI_Exscan(&kept, &first, 1, MPI_INT, MPI_SUM, c->node);
+    if (least < 0) *total = 0;
+    return c->node_rank ? first : 0;
+}
+
+static int keep(update *u, const model_member *k, int first, int total) {
+    size_t at;
+    MIGE_TRY(mige_net_keep(k->net, u->kept, first, total));
+    for (int i = 0; i < mige_net_num_layers(k->net); i++)
+        if (mige_net_kept(k->net, i, &at)) MIGE_TRY(update_add(u, k->net, i, k->first + at));
+    return MIGE_OK;
+}
+
+int model_settle(model *m, const mige_comm *c, int averaged, int kept) {
     update *u = &m->update;
     const model_member *last = &m->member[m->n - 1];
-    MIGE_TRY(update_create(c, last->first + mige_net_num_params(last->net), averaged, u));
+    int total, first = count_kept(c, kept, &total);
+    size_t room = total ? mige_net_kept_bytes(m->member[0].net, total) : 0;
+    MIGE_TRY(update_create(c, last->first + mige_net_num_params(last->net), averaged, room, u));
     for (int i = 0; i < m->n; i++) {
         const model_member *k = &m->member[i];
         size_t bytes = mige_net_num_params(k->net) * sizeof(float);
@@ -25,6 +45,7 @@ int model_settle(model *m, const mige_comm *c, int averaged) {
         if (c->node_rank == 0 && averaged) memcpy(u->average + k->first, mige_net_params(k->net), bytes);
         mige_net_move(k->net, u->params + k->first, u->grads[c->node_rank] + k->first);
     }
+    MIGE_TRY(mige_agree(c, total ? keep(u, &m->member[0], first, total) : MIGE_OK));
     return update_spread(u, 0);
 }
 

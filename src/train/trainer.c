@@ -95,7 +95,8 @@ int trainer_create(const mige_comm *c, const train_plan *p, int checks, trainer 
                                   .decay = o->decay,
                                   .every = (int64_t)every};
     MIGE_TRY(mige_agree(c, create_parts(t)));
-    MIGE_TRY(model_settle(&t->model, c, o->average > 0));
+    /* The check of gradients wants them where they came from. */
+    MIGE_TRY(model_settle(&t->model, c, o->average > 0, checks & CHECK_NAN ? -1 : t->n));
     for (int i = 0; i < t->nterms; i++)
         if (t->terms[i].ops->settle) MIGE_TRY(t->terms[i].ops->settle(t, &t->terms[i]));
     return mige_agree(c, MIGE_TAKE(&t->pool, MIGE_BLOCK(t->values, t->nseries)));

@@ -31,16 +31,17 @@ static void take_slice(update *u, size_t step) {
     if (u->first + u->count > u->n) u->count = u->n - u->first;
 }
 
-int update_create(const mige_comm *c, size_t n, int averaged, update *u) {
+int update_create(const mige_comm *c, size_t n, int averaged, size_t kept, update *u) {
     size_t step = update_stride(n), nodes = (size_t)c->node_size, size = step * (vectors(averaged) + nodes);
     *u = (update){.c = c, .n = n, .slices = smallest_node(c)};
     MIGE_TRY(mige_agree(c, mige_alloc(nodes, sizeof *u->grads, &u->grads)));
-    MIGE_TRY(mige_shared_create(c, size * sizeof(float), &u->memory));
+    MIGE_TRY(mige_shared_create(c, size * sizeof(float) + kept, &u->memory));
     u->params = u->memory.base;
     u->m = u->params + step;
     u->v = u->m + step;
     if (averaged) u->average = u->v + step;
     for (size_t r = 0; r < nodes; r++) u->grads[r] = u->params + step * (vectors(averaged) + r);
+    u->kept = u->params + size;
     take_slice(u, step);
     MPI_Comm_split(c->mpi, c->node_rank < u->slices ? c->node_rank : MPI_UNDEFINED, c->rank, &u->owners);
     /* Shared memory is not zeroed: a window of one rank comes from malloc. */
@@ -53,6 +54,7 @@ void update_destroy(update *u) {
     if (u->owners != MPI_COMM_NULL && u->memory.base) MPI_Comm_free(&u->owners);
     mige_shared_destroy(&u->memory);
     free(u->grads);
+    free(u->tile);
     u->grads = NULL;
 }
 
@@ -68,22 +70,53 @@ MIGE_CLONES static double squares(size_t n, const float *x) {
     return sum;
 }
 
-enum { PIECE = 1 << 14 };
+enum { PIECE = 1 << 14, ROWS = 32 /* of weights that are products */ };
 
-/* In pieces that stay in cache, in the order of the ranks; over the nodes where there are several. */
-static double reduce_slice(update *u) {
-    float *to = u->grads[0];
-    double sum = 0;
-    for (size_t at = u->first, end = u->first + u->count; at < end; at += PIECE) {
-        size_t n = end - at < PIECE ? end - at : PIECE;
-        for (int r = 1; r < u->c->node_size; r++) add(n, u->grads[r] + at, to + at);
-        if (u->c->nodes == 1) sum += squares(n, to + at);
+int update_add(update *u, mige_net *net, int layer, size_t first) {
+    int rows = mige_net_size(net, layer), cols = mige_net_size(net, layer - 1);
+    size_t bytes = (size_t)ROWS * (size_t)cols * sizeof *u->tile;
+    if (bytes > u->tile_bytes) {
+        free(u->tile);
+        u->tile = NULL;
+        MIGE_TRY(mige_alloc(bytes, 1, &u->tile));
+        u->tile_bytes = bytes;
     }
-    if (u->c->nodes > 1 && u->count) {
-        MPI_Allreduce(MPI_IN_PLACE, to + u->first, (int)u->count, MPI_FLOAT, MPI_SUM, u->owners);
-        sum = u->c->node_rank < u->slices ? squares(u->count, to + u->first) : 0;
+    u->product[u->nproducts++] = (update_product){net, layer, cols, first, (size_t)rows * (size_t)cols};
+    return MIGE_OK;
+}
+
+/* Where the piece that begins at `at` ends: some rows of a product, or what lies between two, in pieces that stay in
+ * cache. */
+static size_t piece_end(const update *u, size_t at, const update_product **product) {
+    size_t end = u->first + u->count;
+    *product = NULL;
+    for (const update_product *p = u->product; p < u->product + u->nproducts; p++) {
+        size_t rows = (size_t)ROWS * (size_t)p->cols, last = p->first + p->count;
+        if (at >= last) continue;
+        if (at < p->first) {
+            end = p->first < end ? p->first : end;
+            break;
+        }
+        size_t next = p->first + ((at - p->first) / rows + 1) * rows;
+        *product = p;
+        next = next < last ? next : last;
+        return next < end ? next : end;
     }
-    return sum;
+    return end - at < PIECE ? end : at + PIECE;
+}
+
+/* Parameters' gradient in [at, end), summed over the node's ranks, in their order. */
+static const float *gradient(update *u, const update_product *p, size_t at, size_t end) {
+    float *to = u->grads[0] + at;
+    if (!p) {
+        for (int r = 1; r < u->c->node_size; r++) add(end - at, u->grads[r] + at, to);
+        return to;
+    }
+    size_t cols = (size_t)p->cols, row = (at - p->first) / cols, last = (end - 1 - p->first) / cols;
+    mige_clock_start(MIGE_PHASE_BACKWARD);
+    mige_net_kept_gradient(p->net, p->layer, (int)row, (int)(last - row) + 1, u->tile);
+    mige_clock_stop(MIGE_PHASE_BACKWARD, 0);
+    return u->tile + (at - p->first - row * cols);
 }
 
 MIGE_CLONES static void follow(size_t n, float rest, const float *restrict p, float *restrict average) {
@@ -94,28 +127,61 @@ static void scale(size_t n, float factor, float *x) {
     for (size_t i = 0; i < n; i++) x[i] *= factor;
 }
 
-static void move(update *u, const update_rule *rule, int64_t t, double norm) {
-    size_t end = u->first + u->count, n;
+static void move(update *u, const update_rule *rule, int64_t t, const float *g, size_t at, size_t end) {
+    mige_clock_start(MIGE_PHASE_UPDATE);
+    mige_adam_step(&rule->adam, t, end - at, u->params + at, g, u->m + at, u->v + at);
+    if (u->average) follow(end - at, (float)(1 - rule->average), u->params + at, u->average + at);
+    mige_clock_stop(MIGE_PHASE_UPDATE, 0);
+}
+
+/* Piece by piece, each moved while its gradient is in cache; this rank's part of the squared norm. */
+static double move_at_once(update *u, const update_rule *rule, int64_t t) {
+    const update_product *p;
+    double sum = 0;
+    for (size_t at = u->first, end, last = u->first + u->count; at < last; at = end) {
+        end = piece_end(u, at, &p);
+        const float *g = gradient(u, p, at, end);
+        sum += squares(end - at, g);
+        move(u, rule, t, g, at, end);
+    }
+    return sum;
+}
+
+/* The slice of the gradient, over the nodes where there are several, into grads[0]. */
+static double reduce_slice(update *u) {
+    const update_product *p;
+    float *to = u->grads[0];
+    for (size_t at = u->first, end, last = u->first + u->count; at < last; at = end) {
+        end = piece_end(u, at, &p);
+        const float *g = gradient(u, p, at, end);
+        if (p) memcpy(to + at, g, (end - at) * sizeof *g);
+    }
+    if (u->c->nodes > 1 && u->count)
+        MPI_Allreduce(MPI_IN_PLACE, to + u->first, (int)u->count, MPI_FLOAT, MPI_SUM, u->owners);
+    return u->c->node_rank < u->slices ? squares(u->count, to + u->first) : 0;
+}
+
+static void move_slice(update *u, const update_rule *rule, int64_t t, double norm) {
+    const float *g = u->grads[0];
     if (rule->clip > 0 && norm > rule->clip) scale(u->count, (float)(rule->clip / norm), u->grads[0] + u->first);
-    for (size_t at = u->first; at < end; at += n) { /* the average finds the parameters in cache */
-        n = end - at < PIECE ? end - at : PIECE;
-        mige_adam_step(&rule->adam, t, n, u->params + at, u->grads[0] + at, u->m + at, u->v + at);
-        if (u->average) follow(n, (float)(1 - rule->average), u->params + at, u->average + at);
+    for (size_t at = u->first, end, last = u->first + u->count; at < last; at = end) {
+        end = last - at < PIECE ? last : at + PIECE;
+        move(u, rule, t, g + at, at, end);
     }
 }
 
 int update_step(update *u, const update_rule *rule, int64_t t, double *norm) {
+    int at_once = u->c->nodes == 1 && rule->clip == 0;
     mige_clock_start(MIGE_PHASE_REDUCE);
     MIGE_TRY(mige_shared_sync(u->c, &u->memory));
-    double sum = reduce_slice(u);
-    MPI_Allreduce(MPI_IN_PLACE, &sum, 1, MPI_DOUBLE, MPI_SUM, u->c->node);
-    *norm = sqrt(sum);
     mige_clock_stop(MIGE_PHASE_REDUCE, 0);
-    mige_clock_start(MIGE_PHASE_UPDATE);
-    if (isfinite(sum)) move(u, rule, t, *norm);
-    MIGE_TRY(mige_shared_sync(u->c, &u->memory));
-    mige_clock_stop(MIGE_PHASE_UPDATE, 0);
-    return MIGE_OK;
+    double sum = at_once ? move_at_once(u, rule, t) : reduce_slice(u);
+    mige_clock_start(MIGE_PHASE_REDUCE);
+    MPI_Allreduce(MPI_IN_PLACE, &sum, 1, MPI_DOUBLE, MPI_SUM, u->c->node);
+    mige_clock_stop(MIGE_PHASE_REDUCE, 0);
+    *norm = sqrt(sum);
+    if (!at_once && isfinite(sum)) move_slice(u, rule, t, *norm);
+    return mige_shared_sync(u->c, &u->memory);
 }
 
 int update_spread(update *u, int all) {
