@@ -147,7 +147,7 @@ static void test_rounding(void **state) {
         float f;
         memcpy(&f, &cases[i].from, sizeof f);
         uint16_t one;
-        mige_half_from_float(1, &f, &one);
+        mige_bfloat16_round(1, &f, &one);
         assert_int_equal(one, cases[i].to);
     }
 }
@@ -162,7 +162,7 @@ static void check_kernel(const half_kernel *kernel) {
     for (size_t i = 0; i < K / 2 * HALF_SIDE; i++)
         panel[i] = half_round(uniform(3, 2 * i)) | (uint32_t)half_round(uniform(3, 2 * i + 1)) << 16;
     kernel->begin();
-    kernel->block(K / 2, a, LDA, panel, c);
+    kernel->block(HALF_SIDE, K / 2, a, LDA, panel, c);
     for (int i = 0; i < HALF_SIDE; i++)
         for (int j = 0; j < HALF_SIDE; j++) {
             double sum = 0;
@@ -308,6 +308,74 @@ static void test_layers(void **state) {
     }
 }
 
+/* Samples of two ranks: 7 and 13, of layers whose sizes are no multiples of anything. */
+enum { KEPT_IN = 201, KEPT_HIDDEN = 151, KEPT_OUT = 131, KEPT_TOTAL = 20, KEPT_FIRST = 7 };
+
+/* A pass of one rank's samples; area and rounded NULL: as usual. */
+static mige_net *kept_pass(int rank, void *area, uint16_t *rounded) {
+    static const mige_layer_spec spec[] = {
+        LINEAR("a", KEPT_HIDDEN), {.kind = MIGE_RELU, .name = "r"}, LINEAR("b", KEPT_OUT)};
+    const mige_pass pass = {.train = 1};
+    int first = rank ? KEPT_FIRST : 0, n = rank ? KEPT_TOTAL - KEPT_FIRST : KEPT_FIRST;
+    float x[KEPT_TOTAL * KEPT_IN], up[KEPT_TOTAL * KEPT_OUT];
+    mige_net *net;
+    assert_int_equal(mige_net_create((mige_shape){1, 1, KEPT_IN}, spec, 3, n, MIGE_NET_BFLOAT16, &net), MIGE_OK);
+    assert_int_equal(mige_net_init(net, 1, MIGE_RNG_INIT, 0), MIGE_OK);
+    for (int i = 0; i < n * KEPT_IN; i++) x[i] = uniform(8, (size_t)(first * KEPT_IN + i));
+    for (int i = 0; i < n * KEPT_OUT; i++) up[i] = uniform(9, (size_t)(first * KEPT_OUT + i));
+    if (area) assert_int_equal(mige_net_keep(net, area, first, KEPT_TOTAL), MIGE_OK);
+    if (rounded) {
+        mige_bfloat16_round(mige_net_num_params(net), mige_net_params(net), rounded);
+        mige_net_move(net, mige_net_params(net), rounded, mige_net_grads(net));
+    }
+    assert_int_equal(mige_net_forward(net, x, n, &pass), MIGE_OK);
+    assert_int_equal(mige_net_backward_last(net, up, &pass), MIGE_OK);
+    return net;
+}
+
+/* Gradients of rows of weights from both ranks' samples are the sums of what each rank has alone; weights that were
+ * rounded before give the same bits. */
+static void test_kept(void **state) {
+    static const int rows_at[][3] = {{0, 0, KEPT_HIDDEN}, {0, 37, 70}, {0, 150, 1}, {2, 0, KEPT_OUT}, {2, 33, 64}};
+    mige_net *alone[2], *kept[2];
+    static float grad[KEPT_HIDDEN * KEPT_IN];
+    (void)state;
+    alone[0] = kept_pass(0, NULL, NULL);
+    size_t bytes = mige_net_kept_bytes(alone[0], KEPT_TOTAL), first, n = mige_net_num_params(alone[0]);
+    assert_true(bytes >= 2 * KEPT_TOTAL * (KEPT_IN + 2 * KEPT_HIDDEN + KEPT_OUT));
+    assert_int_equal(mige_net_kept_bytes(alone[0], 200), 0); /* more values than weights */
+    void *area = aligned_alloc(64, bytes);
+    uint16_t *rounded = malloc(2 * n * sizeof *rounded);
+    alone[1] = kept_pass(1, NULL, NULL);
+    for (int r = 0; r < 2; r++) kept[r] = kept_pass(r, area, rounded + (size_t)r * n);
+    for (int r = 0; r < 2; r++) {
+        size_t size = (size_t)(r ? KEPT_TOTAL - KEPT_FIRST : KEPT_FIRST) * KEPT_OUT;
+        assert_memory_equal(mige_net_output(alone[r], 2), mige_net_output(kept[r], 2), size * sizeof(float));
+    }
+    for (size_t k = 0; k < sizeof rows_at / sizeof *rows_at; k++) {
+        const int which = rows_at[k][0], row = rows_at[k][1], rows = rows_at[k][2];
+        const size_t in = which ? KEPT_HIDDEN : KEPT_IN;
+        double square = 0, diff = 0;
+        assert_true(mige_net_kept(kept[k % 2], which, &first));
+        mige_net_kept_gradient(kept[k % 2], which, row, rows, grad);
+        for (size_t i = 0; i < (size_t)rows * in; i++) {
+            size_t at = first + (size_t)row * in + i;
+            double want = (double)mige_net_grads(alone[0])[at] + (double)mige_net_grads(alone[1])[at];
+            square += want * want;
+            diff += (want - (double)grad[i]) * (want - (double)grad[i]);
+        }
+        double error = sqrt(diff / square);
+        printf("# rows %d to %d of layer %d: %.2e\n", row, row + rows, which, error);
+        if (!(error < 1e-6)) fail_msg("rows %d to %d of layer %d: off by %g", row, row + rows, which, error);
+    }
+    for (int r = 0; r < 2; r++) {
+        mige_net_destroy(&alone[r]);
+        mige_net_destroy(&kept[r]);
+    }
+    free(area);
+    free(rounded);
+}
+
 /* What a filter of the whole image needs to go back is not a copy of the filter for each pixel of each image. */
 static void test_memory(void **state) {
     static const mige_layer_spec spec = CONV("c", 256, 32, 1, 0, 0);
@@ -321,6 +389,7 @@ static void test_memory(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_rounding), cmocka_unit_test(test_kernels),
-                                       cmocka_unit_test(test_layers), cmocka_unit_test(test_memory)};
+                                       cmocka_unit_test(test_layers), cmocka_unit_test(test_kept),
+                                       cmocka_unit_test(test_memory)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

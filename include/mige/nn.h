@@ -96,6 +96,9 @@ size_t mige_net_memory(const mige_net *net);
 const char *mige_bfloat16_kernel(void);
 int mige_bfloat16_fast(void);
 double mige_bfloat16_rate(double seconds);
+/* To nearest, ties to even. And whether a network was made with MIGE_NET_BFLOAT16. */
+void mige_bfloat16_round(size_t n, const float *x, uint16_t *rounded);
+int mige_net_bfloat16(const mige_net *net);
 
 /* Flat vectors and their lengths; owned by the network, fixed for its life. */
 float *mige_net_params(const mige_net *net);
@@ -107,8 +110,9 @@ int mige_net_num_tensors(const mige_net *net);
 void mige_net_tensor(const mige_net *net, int i, mige_tensor *tensor);
 
 /* From now on parameters and gradients live at `params` and `grads` (each of mige_net_num_params floats), which
- * belong to the caller and outlive the network: memory that ranks share. What params holds is taken as it is. */
-void mige_net_move(mige_net *net, float *params, float *grads);
+ * belong to the caller and outlive the network: memory that ranks share. What params holds is taken as it is.
+ * rounded: the same numbers in bfloat16 (mige_bfloat16_round), for as long as the caller sees to that; NULL: none. */
+void mige_net_move(mige_net *net, float *params, const uint16_t *rounded, float *grads);
 
 /* Index of the layer called `name`, -1 if there is none; shape of a layer's output (layer -1: the input's), and
  * its values. */
@@ -138,10 +142,10 @@ const float *mige_net_output(const mige_net *net, int layer);
 int mige_net_backward(mige_net *net, const float *const *upstream, const mige_pass *pass);
 /* The same, of the gradient of the last layer's output alone. */
 int mige_net_backward_last(mige_net *net, const float *upstream, const mige_pass *pass);
-/* Weight gradients by rows of the weights instead of by samples, where ranks share memory: from now on backward
- * leaves the weights of linear layers with more weights than `total` samples have values out of the gradient, and the
- * samples in `area` (mige_net_kept_bytes of them; the caller's), where this rank's are the first-th of `total` and
- * on. mige_net_kept: whether layer i is one of these, and where its weights begin in the flat vector. Once all ranks
+/* Weight gradients by rows of the weights instead of by samples, with bfloat16 where ranks share memory: from now on
+ * backward leaves the weights of linear layers that have far more weights than `total` samples have values out of the
+ * gradient, and the samples in `area` (mige_net_kept_bytes, 0 where no layer is such; the caller's, on a cache line),
+ * where this rank's are sample `first` of `total` and those after it. mige_net_kept: whether layer i is one of these, and where its weights begin in the flat vector. Once all ranks
  * are through backward (and the caller has seen to it that their memory is seen), mige_net_kept_gradient gives rows
  * [row, row + rows) of a layer's weights, summed over all samples: grad [rows][in]. Not collective.
  * Errors: MIGE_EFAIL (memory). */

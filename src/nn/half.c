@@ -17,8 +17,12 @@ const half_kernel *mige_half_best(void) {
     return best;
 }
 
-MIGE_CLONES void mige_half_from_float(size_t n, const float *restrict x, uint16_t *restrict h) {
+MIGE_CLONES void mige_half_round_each(size_t n, const float *restrict x, uint16_t *restrict h) {
     for (size_t i = 0; i < n; i++) h[i] = half_round(x[i]);
+}
+
+void mige_bfloat16_round(size_t n, const float *x, uint16_t *rounded) {
+    mige_half_best()->round(n, x, rounded);
 }
 
 MIGE_CLONES void mige_half_to_float(size_t n, const uint16_t *restrict h, float *restrict x) {
@@ -49,7 +53,7 @@ void mige_half_rows(int rows, int cols, const uint16_t *x, uint16_t *a, size_t l
 
 void mige_half_rows_from_floats(int rows, int cols, const float *x, uint16_t *a, size_t lda) {
     for (int i = 0; i < rows; i++, x += cols, a += lda) {
-        mige_half_from_float((size_t)cols, x, a);
+        mige_bfloat16_round((size_t)cols, x, a);
         memset(a + cols, 0, (lda - (size_t)cols) * sizeof *a);
     }
 }
@@ -125,6 +129,18 @@ void mige_half_pack_rows(int n, int k, const uint16_t *const *row, size_t col, u
     }
 }
 
+void mige_half_pack_across(int n, int k, const uint16_t *b, size_t ld, uint32_t *panels, size_t panel) {
+    static const uint16_t zeros[HALF_SIDE];
+    for (int i = 0; i < k; i += 2)
+        for (int j = 0; j < n; j += HALF_SIDE) {
+            int width = n - j < HALF_SIDE ? n - j : HALF_SIDE;
+            uint32_t *to = panels + (size_t)(j / HALF_SIDE) * panel + (size_t)i / 2 * HALF_SIDE;
+            const uint16_t *low = b + (size_t)i * ld + (size_t)j;
+            pack_words(width, low, i + 1 < k ? low + ld : zeros, to);
+            memset(to + width, 0, (size_t)(HALF_SIDE - width) * sizeof *to);
+        }
+}
+
 /* Sixteen words, a vector register where they are that long. */
 typedef uint32_t words __attribute__((vector_size(64)));
 
@@ -186,8 +202,8 @@ static int always(void) {
 }
 static void nothing(void) {}
 
-MIGE_CLONES static void portable_block(int pairs, const uint16_t *a, size_t lda, const uint32_t *panel, float *c) {
-    for (int i = 0; i < HALF_SIDE; i++, a += lda, c += HALF_SIDE) {
+MIGE_CLONES static void portable_block(int rows, int pairs, const uint16_t *a, size_t lda, const uint32_t *panel, float *c) {
+    for (int i = 0; i < rows; i++, a += lda, c += HALF_SIDE) {
         float sum[HALF_SIDE] = {0};
         for (int p = 0; p < pairs; p++) {
             float low = half_float(a[2 * p]), high = half_float(a[2 * p + 1]);
@@ -199,7 +215,7 @@ MIGE_CLONES static void portable_block(int pairs, const uint16_t *a, size_t lda,
     }
 }
 
-const half_kernel mige_half_portable = {"none: emulated", 0, always, nothing, portable_block};
+const half_kernel mige_half_portable = {"none: emulated", 0, always, 2, nothing, mige_half_round_each, portable_block};
 
 MIGE_CLONES static void store_row(const half_target *t, int n, const float *restrict c, const float *restrict bias,
                                   size_t at) {
@@ -237,14 +253,14 @@ static int smaller(int a, int b) {
 
 void mige_half_multiply(const half_kernel *kernel, const half_product *p, const half_target *t) {
     _Alignas(64) float c[HALF_SIDE * HALF_SIDE];
-    const int pairs = (int)half_padded(p->k) / 2;
+    const int pairs = (int)((p->k + (size_t)kernel->deep - 1) / (size_t)kernel->deep) * kernel->deep / 2;
     const uint32_t *panel = p->panels;
     kernel->begin();
     for (int j = 0; j < p->cols; j += HALF_SIDE, panel += half_panel(p->k))
         for (int i = 0; i < p->rows; i += HALF_SIDE) {
-            kernel->block(pairs, p->a + (size_t)i * p->lda, p->lda, panel, c);
-            store(t, p->first_row + i, smaller(HALF_SIDE, p->rows - i), p->first_col + j,
-                  smaller(HALF_SIDE, p->cols - j), c);
+            int rows = smaller(HALF_SIDE, p->rows - i);
+            kernel->block(rows, pairs, p->a + (size_t)i * p->lda, p->lda, panel, c);
+            store(t, p->first_row + i, rows, p->first_col + j, smaller(HALF_SIDE, p->cols - j), c);
         }
 }
 
@@ -263,7 +279,7 @@ double mige_bfloat16_rate(double seconds) {
     kernel->begin();
     const double began = mige_now();
     while (spent < seconds) {
-        for (int i = 0; i < PANELS; i++) kernel->block(K / 2, a, half_stride(K), panels + i * half_panel(K), c);
+        for (int i = 0; i < PANELS; i++) kernel->block(HALF_SIDE, K / 2, a, half_stride(K), panels + i * half_panel(K), c);
         spent = mige_now() - began;
         blocks += PANELS;
     }

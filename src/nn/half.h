@@ -17,8 +17,11 @@ typedef struct {
     const char *name;
     int fast;            /* 1: by instructions made for it */
     int (*usable)(void); /* whether processor and operating system allow it */
+    int deep;            /* the inner dimension is counted in multiples of this */
     void (*begin)(void); /* on this thread, before its blocks */
-    void (*block)(int pairs, const uint16_t *a, size_t lda, const uint32_t *panel, float *c);
+    void (*round)(size_t n, const float *x, uint16_t *h);
+    /* The first `rows` of a block at least. */
+    void (*block)(int rows, int pairs, const uint16_t *a, size_t lda, const uint32_t *panel, float *c);
 } half_kernel;
 
 extern const half_kernel mige_half_amx, mige_half_avx512, mige_half_portable;
@@ -46,6 +49,9 @@ static inline uint16_t half_round(float f) {
     return (uint16_t)((f != f ? u.word | 0x400000 : rounded) >> 16);
 }
 
+/* The same of many, by no special instructions. */
+void mige_half_round_each(size_t n, const float *x, uint16_t *h);
+
 static inline size_t half_padded(size_t n) {
     return (n + HALF_SIDE - 1) / HALF_SIDE * HALF_SIDE;
 }
@@ -58,7 +64,6 @@ static inline size_t half_panel(size_t n) {
     return half_padded(n) / 2 * HALF_SIDE;
 }
 
-void mige_half_from_float(size_t n, const float *x, uint16_t *h);
 void mige_half_to_float(size_t n, const uint16_t *h, float *x);
 /* h += x */
 void mige_half_add(size_t n, const float *x, uint16_t *h);
@@ -79,6 +84,8 @@ void mige_half_pack_along(int n, int k, const uint16_t *b, size_t ld, uint32_t *
 void mige_half_pack_turned(int n, int k, const float *b, size_t ld, uint32_t *panel);
 void mige_half_pack_rows(int n, int k, const uint16_t *const *row, size_t col, uint32_t *panel);
 void mige_half_pack_floats(int n, int k, const float *b, size_t ld, int from, uint32_t *panels, size_t panel);
+/* As the former, of bfloat16, from row 0 on. */
+void mige_half_pack_across(int n, int k, const uint16_t *b, size_t ld, uint32_t *panels, size_t panel);
 
 /* Where a product goes: element (i, j) to `to` at at[i] + j, or at i * ld + j where at is NULL, in bfloat16 or
  * float, with bias[j] added if there is one; floats are added to what is there if `add`. turned: to j * ld + i,

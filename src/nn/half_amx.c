@@ -34,7 +34,8 @@ TARGET static void begin(void) {
     _tile_loadconfig(&setting);
 }
 
-TARGET static void block(int pairs, const uint16_t *a, size_t lda, const uint32_t *panel, float *c) {
+TARGET static void block(int rows, int pairs, const uint16_t *a, size_t lda, const uint32_t *panel, float *c) {
+    (void)rows;
     const size_t row = lda * sizeof *a, line = HALF_SIDE * sizeof *panel;
     _tile_zero(0);
     _tile_zero(1);
@@ -56,7 +57,7 @@ TARGET static void block(int pairs, const uint16_t *a, size_t lda, const uint32_
     _tile_stored(3, c + TILE * HALF_SIDE + TILE, line);
 }
 
-const half_kernel mige_half_amx = {"AMX-BF16", 1, usable, begin, block};
+const half_kernel mige_half_amx = {"AMX-BF16", 1, usable, 2 * TILE, begin, mige_half_round_each, block};
 #else
-const half_kernel mige_half_amx = {"AMX-BF16", 1, mige_half_never, NULL, NULL};
+const half_kernel mige_half_amx = {"AMX-BF16", 1, mige_half_never, 2, NULL, NULL, NULL};
 #endif

@@ -1,5 +1,5 @@
-/* Linear layers with bfloat16. Weights are many and used once a pass: they are converted on the way, block by
- * block, along lines; it is the samples, which are few, that are turned and packed. */
+/* Linear layers with bfloat16. Weights are many and used once a pass: they are converted on the way, where nobody has
+ * done it before (net->rounded), block by block, along lines; it is the samples, which are few, that are turned and packed. */
 #include "nn/half.h"
 #include <string.h>
 
@@ -37,9 +37,26 @@ static int smaller(int a, int b) {
     return a < b ? a : b;
 }
 
+/* Weights from row i on as a product's A: where they are if they are in bfloat16 and their rows lie well, or in `room`.
+ */
+static void rows_of_weights(const mige_net *net, const layer *l, int i, int rows, uint16_t *room, half_product *p) {
+    enum { ALIAS = 2048 }; /* rows so many values apart fall on the same lines of the cache */
+    const size_t in = l->in_size, at = l->param + (size_t)i * in;
+    p->a = room;
+    p->lda = half_stride(in);
+    if (net->rounded && rows == HALF_SIDE && in % (size_t)mige_half_best()->deep == 0 && in % ALIAS) {
+        p->a = net->rounded + at;
+        p->lda = in;
+    } else if (net->rounded) {
+        mige_half_rows(rows, (int)in, net->rounded + at, room, p->lda);
+    } else {
+        mige_half_rows_from_floats(rows, (int)in, net->params + at, room, p->lda);
+    }
+}
+
 static int linear_forward(mige_net *net, layer *l, const uint16_t *x, int n, const mige_pass *pass) {
     const float *weight = net->params + l->param;
-    const size_t in = l->in_size, lda = half_stride(in);
+    const size_t in = l->in_size;
     const int out = l->out.c;
     const half_target to = {.to = l->half_out ? (void *)l->y16 : l->y,
                             .half = l->half_out,
@@ -55,12 +72,9 @@ static int linear_forward(mige_net *net, layer *l, const uint16_t *x, int n, con
                              p.panels + (size_t)j / HALF_SIDE * half_panel(in));
     for (int i = 0; n > 0 && i < out; i += HALF_SIDE) {
         int rows = smaller(HALF_SIDE, out - i);
-        mige_half_rows_from_floats(rows, (int)in, weight + (size_t)i * in, p.rows, lda);
-        mige_half_multiply(
-            mige_half_best(),
-            &(half_product){
-                .rows = rows, .cols = n, .k = in, .a = p.rows, .lda = lda, .panels = p.panels, .first_row = i},
-            &to);
+        half_product product = {.rows = rows, .cols = n, .k = in, .panels = p.panels, .first_row = i};
+        rows_of_weights(net, l, i, rows, p.rows, &product);
+        mige_half_multiply(mige_half_best(), &product, &to);
     }
     return MIGE_OK;
 }
@@ -114,18 +128,22 @@ void mige_half_linear_rows(mige_net *net, const layer *l, int row, int rows, flo
     if (net->packed != l) pack_samples(l, &p, l->kept_x, net->kept_total);
     net->packed = l;
     for (int i = 0; i < rows; i += HALF_SIDE)
-        weight_rows(l, &p, (const uint16_t *)l->kept_dy + row + i, out, smaller(HALF_SIDE, rows - i),
+        weight_rows(l, &p, l->kept_dy + row + i, out, smaller(HALF_SIDE, rows - i),
                     net->kept_total, grad + (size_t)i * l->in_size);
 }
 
 /* dx [n][in] = dy W */
-static void input_gradient(const layer *l, const pool *p, const float *weight, int n, uint16_t *dx) {
+static void input_gradient(const mige_net *net, const layer *l, const pool *p, int n, uint16_t *dx) {
+    const size_t panel = half_panel((size_t)l->out.c);
     const int in = (int)l->in_size, out = l->out.c;
     const half_target to = {.to = dx, .half = 1, .ld = (size_t)in};
-    memset(p->panels, 0, PANELS * half_panel((size_t)out) * sizeof *p->panels);
+    memset(p->panels, 0, PANELS * panel * sizeof *p->panels);
     for (int j = 0; j < in; j += PANELS * HALF_SIDE) {
         int cols = smaller(PANELS * HALF_SIDE, in - j);
-        mige_half_pack_floats(cols, out, weight + j, (size_t)in, 0, p->panels, half_panel((size_t)out));
+        if (net->rounded)
+            mige_half_pack_across(cols, out, net->rounded + l->param + j, (size_t)in, p->panels, panel);
+        else
+            mige_half_pack_floats(cols, out, net->params + l->param + j, (size_t)in, 0, p->panels, panel);
         mige_half_multiply(mige_half_best(),
                            &(half_product){.rows = n,
                                            .cols = cols,
@@ -161,7 +179,7 @@ static int linear_backward(mige_net *net, layer *l, const uint16_t *x, void *dy,
         pack_samples(l, &p, x, n);
         weight_rows(l, &p, p.rows, lda, (int)out, n, grad);
     }
-    if (dx) input_gradient(l, &p, net->params + l->param, n, dx);
+    if (dx) input_gradient(net, l, &p, n, dx);
     return MIGE_OK;
 }
 

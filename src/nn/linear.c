@@ -58,13 +58,12 @@ static int linear_backward(mige_net *net, layer *l, const float *x, float *dy, f
     const size_t weights = (size_t)out * l->in_size;
     (void)pass;
     if (l->spec.bias) mige_bias_grad((size_t)n, out, dy, grad + weights);
-    if (l->kept_x)
-        mige_keep(net, l, x, dy, n);
-    else if (n == 0)
+    if (n == 0) {
         memset(grad, 0, weights * sizeof *grad);
-    else
-        cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, out, in, n, 1, dy, out, x, in, 0, grad, in);
-    if (dx && n > 0) cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, n, in, out, 1, dy, out, weight, in, 0, dx, in);
+        return MIGE_OK;
+    }
+    cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, out, in, n, 1, dy, out, x, in, 0, grad, in);
+    if (dx) cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, n, in, out, 1, dy, out, weight, in, 0, dx, in);
     return MIGE_OK;
 }
 

@@ -60,8 +60,9 @@ size_t mige_net_memory(const mige_net *net) {
     return mige_net_place(&counted, NULL);
 }
 
-void mige_net_move(mige_net *net, float *params, float *grads) {
+void mige_net_move(mige_net *net, float *params, const uint16_t *rounded, float *grads) {
     net->params = params;
+    net->rounded = net->half ? rounded : NULL;
     net->grads = grads;
 }
 
@@ -91,6 +92,10 @@ int mige_net_layer(const mige_net *net, const char *name) {
     for (int i = 0; i < net->num_layers; i++)
         if (strcmp(net->layers[i].name, name) == 0) return i;
     return -1;
+}
+
+int mige_net_bfloat16(const mige_net *net) {
+    return net->half;
 }
 
 int mige_net_num_layers(const mige_net *net) {
@@ -150,7 +155,7 @@ static int layer_forward(mige_net *net, int i, const mige_pass *pass) {
     const layer_ops *ops = mige_layer_ops(l);
     l->copied = 0;
     if (!l->half) return ops->forward(net, l, output(net, i - 1), net->n, pass);
-    if (l->x16) mige_half_from_float((size_t)net->n * l->in_size, output(net, i - 1), l->x16);
+    if (l->x16) mige_bfloat16_round((size_t)net->n * l->in_size, output(net, i - 1), l->x16);
     return ops->half->forward(net, l, half_input(net, i), net->n, pass);
 }
 
@@ -184,7 +189,7 @@ static void merge(const layer *l, size_t size, const float *upstream, int from_a
     else if (from_above && upstream)
         for (size_t i = 0; i < size; i++) d[i] += upstream[i];
     else if (!from_above && upstream && l->half_out)
-        mige_half_from_float(size, upstream, dy);
+        mige_bfloat16_round(size, upstream, dy);
     else if (!from_above && upstream && size > 0)
         memcpy(dy, upstream, size * sizeof *d);
     else if (!from_above)
@@ -201,7 +206,7 @@ static int hand_down(mige_net *net, int i, int now) {
     if (has)
         mige_half_to_float(size, net->flow[now], net->flow[1 - now]);
     else
-        mige_half_from_float(size, net->flow[now], net->flow[1 - now]);
+        mige_bfloat16_round(size, net->flow[now], net->flow[1 - now]);
     return 1 - now;
 }
 

@@ -24,7 +24,7 @@ typedef struct {
     float *y;       /* output [max_batch][out]; of half_out, a copy for those who ask for floats */
     uint16_t *y16;  /* half_out: output */
     uint16_t *x16;  /* half after floats: input */
-    void *kept_x, *kept_dy; /* linear: of all the node's samples, [kept_total][in] and [..][out]; NULL: not kept */
+    uint16_t *kept_x, *kept_dy; /* linear, half: of all the node's samples, [kept_total][in] and [..][out]; or NULL */
     uint32_t *bits; /* dropout: random words behind the mask, [max_batch][out] */
     float *noise;   /* gaussian: eps, [max_batch][out] */
     float *sigma;   /* gaussian: deviations, [max_batch][K] */
@@ -43,6 +43,7 @@ struct mige_net {
     mige_tensor *tensors;
     size_t num_params, num_state;
     float *params, *grads, *state;
+    const uint16_t *rounded; /* params in bfloat16, NULL: not at hand */
     float *patches;    /* conv: patch matrix, or Winograd's terms, of one chunk */
     void *flow[2];     /* gradients on their way down, [max_batch][largest layer] each; linear: work in forward */
     float *input_grad; /* the one of flow that holds it after backward */
@@ -110,8 +111,8 @@ size_t mige_winograd_scratch(const layer *l);
 void mige_winograd_forward(mige_net *net, const layer *l, const float *x, int n);
 void mige_winograd_backward(mige_net *net, const layer *l, const float *x, const float *dy, float *dx, int n);
 
-/* Leaves n samples of a layer where all ranks of the node see them. */
-void mige_keep(mige_net *net, const layer *l, const void *x, const void *dy, int n);
+/* Leaves n samples of a layer where all ranks of the node see them; dy as half_ops has it. */
+void mige_keep(mige_net *net, const layer *l, const uint16_t *x, const void *dy, int n);
 
 /* bias[:] = sum over rows of dy[r][:], summed in double. */
 void mige_bias_grad(size_t rows, int c, const float *dy, float *bias);

@@ -136,7 +136,7 @@ static int run_forward(mige_net *net, layer *l, void *x, int n, const mige_pass 
         float *y = l->half ? strip_of(net, l, 1) : l->y + from * c;
         apply(some, (int)c, floats(net, l, x, from, some, 0), coef(l, MEAN), coef(l, SCALE), coef(l, BIAS),
               floor_of(l), y);
-        if (l->half) mige_half_from_float(some * c, y, l->y16 + from * c);
+        if (l->half) mige_bfloat16_round(some * c, y, l->y16 + from * c);
     }
     return MIGE_OK;
 }
@@ -203,7 +203,7 @@ static int run_backward(mige_net *net, layer *l, void *x, void *dy, int wanted, 
         some = strip_rows(l, rows - from);
         float *d = floats(net, l, dy, from, some, 1);
         spread(some, c, floats(net, l, x, from, some, 0), l->coef, floor_of(l), d);
-        if (l->half) mige_half_from_float(some * (size_t)c, d, (uint16_t *)dy + from * (size_t)c);
+        if (l->half) mige_bfloat16_round(some * (size_t)c, d, (uint16_t *)dy + from * (size_t)c);
     }
     return MIGE_OK;
 }

@@ -100,7 +100,7 @@ float *critic_grads(const critic *c) {
 void critic_use(critic *c, float *params) {
     float *p = params ? params : c->params, *g = c->grads;
     for (int i = c->shape.joint ? OF_Y : OF_X; i < NETS; i++) {
-        mige_net_move(c->net[i], p, g);
+        mige_net_move(c->net[i], p, NULL, g);
         p += mige_net_num_params(c->net[i]);
         g += mige_net_num_params(c->net[i]);
     }

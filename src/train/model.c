@@ -37,13 +37,15 @@ int model_settle(model *m, const mige_comm *c, int averaged, int kept) {
     const model_member *last = &m->member[m->n - 1];
     int total, first = count_kept(c, kept, &total);
     size_t room = total ? mige_net_kept_bytes(m->member[0].net, total) : 0;
-    MIGE_TRY(update_create(c, last->first + mige_net_num_params(last->net), averaged, room, u));
+    update_room extra = {averaged, mige_net_bfloat16(last->net), room};
+    MIGE_TRY(update_create(c, last->first + mige_net_num_params(last->net), extra, u));
     for (int i = 0; i < m->n; i++) {
         const model_member *k = &m->member[i];
         size_t bytes = mige_net_num_params(k->net) * sizeof(float);
         if (c->node_rank == 0) memcpy(u->params + k->first, mige_net_params(k->net), bytes);
         if (c->node_rank == 0 && averaged) memcpy(u->average + k->first, mige_net_params(k->net), bytes);
-        mige_net_move(k->net, u->params + k->first, u->grads[c->node_rank] + k->first);
+        mige_net_move(k->net, u->params + k->first, u->rounded ? u->rounded + k->first : NULL,
+                      u->grads[c->node_rank] + k->first);
     }
     MIGE_TRY(mige_agree(c, total ? keep(u, &m->member[0], first, total) : MIGE_OK));
     return update_spread(u, 0);
@@ -59,7 +61,8 @@ void model_use_average(model *m, int averaged) {
     const update *u = &m->update;
     for (int i = 0; i < m->n; i++) {
         const model_member *k = &m->member[i];
-        mige_net_move(k->net, (averaged ? u->average : u->params) + k->first, mige_net_grads(k->net));
+        mige_net_move(k->net, (averaged ? u->average : u->params) + k->first,
+                      u->rounded && !averaged ? u->rounded + k->first : NULL, mige_net_grads(k->net));
     }
 }
 

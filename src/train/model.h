@@ -14,6 +14,12 @@
  * too. The flat vector is cut into as many slices as the smallest node has ranks; rank i of each node sums its
  * slice of its node's gradients in place, the owners of a slice on different nodes all-reduce it, and each updates
  * the slice of its node. Nothing is sent within a node, and no arithmetic is done twice on one. */
+/* What there is beside parameters, moments and gradients. */
+typedef struct {
+    int averaged, rounded; /* a moving average of the parameters, and they in bfloat16 */
+    size_t kept;           /* bytes of kept samples */
+} update_room;
+
 /* Weights of a layer whose gradient is a product of kept samples (mige_net_keep). */
 typedef struct {
     mige_net *net;
@@ -29,6 +35,7 @@ typedef struct {
     size_t n;              /* parameters */
     size_t first, count;   /* this rank's slice; count 0 beyond the smallest node's ranks */
     float *params, *m, *v; /* [n], one a node */
+    uint16_t *rounded;     /* [n] params in bfloat16, one a node; NULL: not kept */
     float *average;        /* [n] moving average of the parameters, one a node; NULL: not kept */
     float **grads;         /* [node_size] each rank's gradient [n] */
     void *kept;            /* the networks' kept samples, one a node */
@@ -38,9 +45,8 @@ typedef struct {
     size_t tile_bytes;
 } update;
 
-/* Room for n parameters, all 0, for their average if it is wanted, and for so many bytes of kept samples. Collective;
- * errors agreed. */
-int update_create(const mige_comm *c, size_t n, int averaged, size_t kept, update *u);
+/* Room for n parameters, all 0. Collective; errors agreed. */
+int update_create(const mige_comm *c, size_t n, update_room extra, update *u);
 /* The weights of a layer, which begin at `first`, are a product; behind those that were added before. Not collective;
  * MIGE_EFAIL (memory). */
 int update_add(update *u, mige_net *net, int layer, size_t first);

@@ -31,21 +31,23 @@ static void take_slice(update *u, size_t step) {
     if (u->first + u->count > u->n) u->count = u->n - u->first;
 }
 
-int update_create(const mige_comm *c, size_t n, int averaged, size_t kept, update *u) {
-    size_t step = update_stride(n), nodes = (size_t)c->node_size, size = step * (vectors(averaged) + nodes);
+int update_create(const mige_comm *c, size_t n, update_room extra, update *u) {
+    size_t step = update_stride(n), nodes = (size_t)c->node_size, size = step * (vectors(extra.averaged) + nodes);
+    size_t rounded = extra.rounded ? step * sizeof *u->rounded : 0;
     *u = (update){.c = c, .n = n, .slices = smallest_node(c)};
     MIGE_TRY(mige_agree(c, mige_alloc(nodes, sizeof *u->grads, &u->grads)));
-    MIGE_TRY(mige_shared_create(c, size * sizeof(float) + kept, &u->memory));
+    MIGE_TRY(mige_shared_create(c, size * sizeof(float) + rounded + extra.kept, &u->memory));
     u->params = u->memory.base;
     u->m = u->params + step;
     u->v = u->m + step;
-    if (averaged) u->average = u->v + step;
-    for (size_t r = 0; r < nodes; r++) u->grads[r] = u->params + step * (vectors(averaged) + r);
-    u->kept = u->params + size;
+    if (extra.averaged) u->average = u->v + step;
+    for (size_t r = 0; r < nodes; r++) u->grads[r] = u->params + step * (vectors(extra.averaged) + r);
+    if (rounded) u->rounded = (uint16_t *)(u->params + size);
+    u->kept = (char *)(u->params + size) + rounded;
     take_slice(u, step);
     MPI_Comm_split(c->mpi, c->node_rank < u->slices ? c->node_rank : MPI_UNDEFINED, c->rank, &u->owners);
     /* Shared memory is not zeroed: a window of one rank comes from malloc. */
-    if (c->node_rank == 0) memset(u->memory.base, 0, size * sizeof(float));
+    if (c->node_rank == 0) memset(u->memory.base, 0, size * sizeof(float) + rounded);
     return mige_shared_sync(c, &u->memory);
 }
 
@@ -109,7 +111,9 @@ static size_t piece_end(const update *u, size_t at, const update_product **produ
 static const float *gradient(update *u, const update_product *p, size_t at, size_t end) {
     float *to = u->grads[0] + at;
     if (!p) {
+        mige_clock_start(MIGE_PHASE_REDUCE);
         for (int r = 1; r < u->c->node_size; r++) add(end - at, u->grads[r] + at, to);
+        mige_clock_stop(MIGE_PHASE_REDUCE, 0);
         return to;
     }
     size_t cols = (size_t)p->cols, row = (at - p->first) / cols, last = (end - 1 - p->first) / cols;
@@ -127,10 +131,16 @@ static void scale(size_t n, float factor, float *x) {
     for (size_t i = 0; i < n; i++) x[i] *= factor;
 }
 
+/* In steps that stay in the first-level cache. */
 static void move(update *u, const update_rule *rule, int64_t t, const float *g, size_t at, size_t end) {
+    enum { STEP = 2048 };
     mige_clock_start(MIGE_PHASE_UPDATE);
-    mige_adam_step(&rule->adam, t, end - at, u->params + at, g, u->m + at, u->v + at);
-    if (u->average) follow(end - at, (float)(1 - rule->average), u->params + at, u->average + at);
+    for (size_t n; at < end; at += n, g += n) {
+        n = end - at < STEP ? end - at : STEP;
+        mige_adam_step(&rule->adam, t, n, u->params + at, g, u->m + at, u->v + at);
+        if (u->rounded) mige_bfloat16_round(n, u->params + at, u->rounded + at);
+        if (u->average) follow(n, (float)(1 - rule->average), u->params + at, u->average + at);
+    }
     mige_clock_stop(MIGE_PHASE_UPDATE, 0);
 }
 
@@ -189,5 +199,6 @@ int update_spread(update *u, int all) {
     /* Slice 0's owners are the first ranks of their nodes; rank 0 is the first of them. */
     for (int i = 0; all && i < 4 && u->c->node_rank == 0; i++)
         if (u->c->nodes > 1 && parts[i]) MPI_Bcast(parts[i], (int)u->n, MPI_FLOAT, 0, u->owners);
+    if (u->rounded && u->c->node_rank == 0) mige_bfloat16_round(u->n, u->params, u->rounded);
     return mige_shared_sync(u->c, &u->memory);
 }
