@@ -111,7 +111,8 @@ void mige_net_tensor(const mige_net *net, int i, mige_tensor *tensor);
 
 /* From now on parameters and gradients live at `params` and `grads` (each of mige_net_num_params floats), which
  * belong to the caller and outlive the network: memory that ranks share. What params holds is taken as it is.
- * rounded: the same numbers in bfloat16 (mige_bfloat16_round), for as long as the caller sees to that; NULL: none. */
+ * rounded: the same numbers in bfloat16 (mige_bfloat16_round), for as long as the caller sees to that; NULL: none.
+ */
 void mige_net_move(mige_net *net, float *params, const uint16_t *rounded, float *grads);
 
 /* Index of the layer called `name`, -1 if there is none; shape of a layer's output (layer -1: the input's), and
@@ -142,13 +143,13 @@ const float *mige_net_output(const mige_net *net, int layer);
 int mige_net_backward(mige_net *net, const float *const *upstream, const mige_pass *pass);
 /* The same, of the gradient of the last layer's output alone. */
 int mige_net_backward_last(mige_net *net, const float *upstream, const mige_pass *pass);
-/* Weight gradients by rows of the weights instead of by samples, with bfloat16 where ranks share memory: from now on
- * backward leaves the weights of linear layers that have far more weights than `total` samples have values out of the
- * gradient, and the samples in `area` (mige_net_kept_bytes, 0 where no layer is such; the caller's, on a cache line),
- * where this rank's are sample `first` of `total` and those after it. mige_net_kept: whether layer i is one of these, and where its weights begin in the flat vector. Once all ranks
- * are through backward (and the caller has seen to it that their memory is seen), mige_net_kept_gradient gives rows
- * [row, row + rows) of a layer's weights, summed over all samples: grad [rows][in]. Not collective.
- * Errors: MIGE_EFAIL (memory). */
+/* Weight gradients by rows of the weights instead of by samples, with bfloat16 where ranks share memory: from now
+ * on backward leaves the weights of linear layers that have far more weights than `total` samples have values out
+ * of the gradient, and the samples in `area` (mige_net_kept_bytes, 0 where no layer is such; the caller's, on a
+ * cache line), where this rank's are sample `first` of `total` and those after it. mige_net_kept: whether layer i
+ * is one of these, and where its weights begin in the flat vector. Once all ranks are through backward (and the
+ * caller has seen to it that their memory is seen), mige_net_kept_gradient gives rows [row, row + rows) of a
+ * layer's weights, summed over all samples: grad [rows][in]. Not collective. Errors: MIGE_EFAIL (memory). */
 size_t mige_net_kept_bytes(const mige_net *net, int total);
 int mige_net_keep(mige_net *net, void *area, int first, int total);
 int mige_net_kept(const mige_net *net, int layer, size_t *first);

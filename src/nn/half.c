@@ -202,7 +202,8 @@ static int always(void) {
 }
 static void nothing(void) {}
 
-MIGE_CLONES static void portable_block(int rows, int pairs, const uint16_t *a, size_t lda, const uint32_t *panel, float *c) {
+MIGE_CLONES static void portable_block(int rows, int pairs, const uint16_t *a, size_t lda, const uint32_t *panel,
+                                       float *c) {
     for (int i = 0; i < rows; i++, a += lda, c += HALF_SIDE) {
         float sum[HALF_SIDE] = {0};
         for (int p = 0; p < pairs; p++) {
@@ -215,7 +216,8 @@ MIGE_CLONES static void portable_block(int rows, int pairs, const uint16_t *a, s
     }
 }
 
-const half_kernel mige_half_portable = {"none: emulated", 0, always, 2, nothing, mige_half_round_each, portable_block};
+const half_kernel mige_half_portable = {"none: emulated", 0, always, 2, nothing, mige_half_round_each,
+                                        portable_block};
 
 MIGE_CLONES static void store_row(const half_target *t, int n, const float *restrict c, const float *restrict bias,
                                   size_t at) {
@@ -279,7 +281,8 @@ double mige_bfloat16_rate(double seconds) {
     kernel->begin();
     const double began = mige_now();
     while (spent < seconds) {
-        for (int i = 0; i < PANELS; i++) kernel->block(HALF_SIDE, K / 2, a, half_stride(K), panels + i * half_panel(K), c);
+        for (int i = 0; i < PANELS; i++)
+            kernel->block(HALF_SIDE, K / 2, a, half_stride(K), panels + i * half_panel(K), c);
         spent = mige_now() - began;
         blocks += PANELS;
     }

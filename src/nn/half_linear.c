@@ -1,5 +1,6 @@
-/* Linear layers with bfloat16. Weights are many and used once a pass: they are converted on the way, where nobody has
- * done it before (net->rounded), block by block, along lines; it is the samples, which are few, that are turned and packed. */
+/* Linear layers with bfloat16. Weights are many and used once a pass: they are converted on the way, where nobody
+ * has done it before (net->rounded), block by block, along lines; it is the samples, which are few, that are turned
+ * and packed. */
 #include "nn/half.h"
 #include <string.h>
 
@@ -37,7 +38,8 @@ static int smaller(int a, int b) {
     return a < b ? a : b;
 }
 
-/* Weights from row i on as a product's A: where they are if they are in bfloat16 and their rows lie well, or in `room`.
+/* Weights from row i on as a product's A: where they are if they are in bfloat16 and their rows lie well, or in
+ * `room`.
  */
 static void rows_of_weights(const mige_net *net, const layer *l, int i, int rows, uint16_t *room, half_product *p) {
     enum { ALIAS = 2048 }; /* rows so many values apart fall on the same lines of the cache */
@@ -80,7 +82,8 @@ static int linear_forward(mige_net *net, layer *l, const uint16_t *x, int n, con
 }
 
 /* grad [rows][in] = dy^T x, of n samples > 0; dy: `rows` columns, ld apart. */
-static void weight_rows(const layer *l, const pool *p, const uint16_t *dy, size_t ld, int rows, int n, float *grad) {
+static void weight_rows(const layer *l, const pool *p, const uint16_t *dy, size_t ld, int rows, int n,
+                        float *grad) {
     const int in = (int)l->in_size;
     const size_t lda = half_stride((size_t)n);
     const half_target to = {.to = grad, .ld = (size_t)in};
@@ -128,8 +131,8 @@ void mige_half_linear_rows(mige_net *net, const layer *l, int row, int rows, flo
     if (net->packed != l) pack_samples(l, &p, l->kept_x, net->kept_total);
     net->packed = l;
     for (int i = 0; i < rows; i += HALF_SIDE)
-        weight_rows(l, &p, l->kept_dy + row + i, out, smaller(HALF_SIDE, rows - i),
-                    net->kept_total, grad + (size_t)i * l->in_size);
+        weight_rows(l, &p, l->kept_dy + row + i, out, smaller(HALF_SIDE, rows - i), net->kept_total,
+                    grad + (size_t)i * l->in_size);
 }
 
 /* dx [n][in] = dy W */

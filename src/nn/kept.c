@@ -1,8 +1,8 @@
-/* Weight gradients of linear layers in bfloat16 by rows of the weights instead of by samples. Each rank of a node leaves
- * a layer's inputs x and the gradients dy of its outputs in memory that all see; the gradient of some of the weights is
- * then one product over all samples, dy^T x. With few samples these are much smaller than the weights, of which else
- * every rank would write a whole gradient, and all would be read again to be summed. In float it does not pay: the BLAS
- * would pack the samples anew for each few rows. */
+/* Weight gradients of linear layers in bfloat16 by rows of the weights instead of by samples. Each rank of a node
+ * leaves a layer's inputs x and the gradients dy of its outputs in memory that all see; the gradient of some of the
+ * weights is then one product over all samples, dy^T x. With few samples these are much smaller than the weights,
+ * of which else every rank would write a whole gradient, and all would be read again to be summed. In float it does
+ * not pay: the BLAS would pack the samples anew for each few rows. */
 #include "nn/half.h"
 #include <string.h>
 

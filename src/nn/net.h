@@ -20,11 +20,12 @@ typedef struct {
     int winograd;  /* conv: by the fast algorithm */
     int half;      /* computed with bfloat16: input and gradients are; and so is the output if half_out */
     int half_out;
-    int copied;     /* y holds what y16 does */
-    float *y;       /* output [max_batch][out]; of half_out, a copy for those who ask for floats */
-    uint16_t *y16;  /* half_out: output */
-    uint16_t *x16;  /* half after floats: input */
-    uint16_t *kept_x, *kept_dy; /* linear, half: of all the node's samples, [kept_total][in] and [..][out]; or NULL */
+    int copied;    /* y holds what y16 does */
+    float *y;      /* output [max_batch][out]; of half_out, a copy for those who ask for floats */
+    uint16_t *y16; /* half_out: output */
+    uint16_t *x16; /* half after floats: input */
+    uint16_t *kept_x,
+        *kept_dy;   /* linear, half: of all the node's samples, [kept_total][in] and [..][out]; or NULL */
     uint32_t *bits; /* dropout: random words behind the mask, [max_batch][out] */
     float *noise;   /* gaussian: eps, [max_batch][out] */
     float *sigma;   /* gaussian: deviations, [max_batch][K] */
@@ -44,14 +45,14 @@ struct mige_net {
     size_t num_params, num_state;
     float *params, *grads, *state;
     const uint16_t *rounded; /* params in bfloat16, NULL: not at hand */
-    float *patches;    /* conv: patch matrix, or Winograd's terms, of one chunk */
+    float *patches;          /* conv: patch matrix, or Winograd's terms, of one chunk */
     void *flow[2];     /* gradients on their way down, [max_batch][largest layer] each; linear: work in forward */
     float *input_grad; /* the one of flow that holds it after backward */
     void *memory;      /* all of the arrays */
     int kept_first, kept_total; /* this rank's first sample among the node's, and how many these are */
     void *kept_work;            /* of products of kept samples */
     const layer *packed;        /* whose inputs kept_work holds */
-    const float *x;    /* of the last forward */
+    const float *x;             /* of the last forward */
     int n, trained;
 };
 

@@ -7,8 +7,9 @@
 #include "mige/comm.h"
 #include "mige/nn.h"
 
-/* Sum of the gradients over all ranks and the optimiser's step, in one pass: a piece of the gradient is summed, and its
- * parameters are moved, while both are in cache; but in two where the norm must be known before (clip), or nodes sum.
+/* Sum of the gradients over all ranks and the optimiser's step, in one pass: a piece of the gradient is summed, and
+ * its parameters are moved, while both are in cache; but in two where the norm must be known before (clip), or
+ * nodes sum.
  *
  * Parameters and Adam's moments exist once a node, in memory that its ranks share; each rank's gradient lies there
  * too. The flat vector is cut into as many slices as the smallest node has ranks; rank i of each node sums its
@@ -47,8 +48,8 @@ typedef struct {
 
 /* Room for n parameters, all 0. Collective; errors agreed. */
 int update_create(const mige_comm *c, size_t n, update_room extra, update *u);
-/* The weights of a layer, which begin at `first`, are a product; behind those that were added before. Not collective;
- * MIGE_EFAIL (memory). */
+/* The weights of a layer, which begin at `first`, are a product; behind those that were added before. Not
+ * collective; MIGE_EFAIL (memory). */
 int update_add(update *u, mige_net *net, int layer, size_t first);
 void update_destroy(update *u);
 /* n, rounded up to whole cache lines: where vectors begin. */
@@ -61,8 +62,8 @@ typedef struct {
     double average; /* what the moving average keeps of itself a step */
 } update_rule;
 
-/* Step number t, by the sum of all ranks' gradients; *norm = the sum's Euclidean norm, before it is clipped. Once it
- * is not finite the parameters are of no more use. Collective. */
+/* Step number t, by the sum of all ranks' gradients; *norm = the sum's Euclidean norm, before it is clipped. Once
+ * it is not finite the parameters are of no more use. Collective. */
 int update_step(update *u, const update_rule *rule, int64_t t, double *norm);
 /* What the first rank of each node (`all`: rank 0) has put into params, m, v and average is seen
  * by its ranks (by all). Collective. */
@@ -85,9 +86,9 @@ typedef struct {
 /* Takes over a network (in any case) under a name that outlives the model, and gives it its first weights: those of
  * stream n, the number of members before it. Not collective. Errors: MIGE_EFAIL (too many). */
 int model_add(model *m, const char *name, mige_net *net, uint64_t seed);
-/* When all are there: parameters and gradients move into memory that the ranks of a node share. kept: samples of this
- * rank in each backward pass of the first network, whose weights' gradients may then be products of them; -1 on any
- * rank: no products. Collective on c; errors agreed. */
+/* When all are there: parameters and gradients move into memory that the ranks of a node share. kept: samples of
+ * this rank in each backward pass of the first network, whose weights' gradients may then be products of them; -1
+ * on any rank: no products. Collective on c; errors agreed. */
 int model_settle(model *m, const mige_comm *c, int averaged, int kept);
 void model_destroy(model *m);
 

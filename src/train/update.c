@@ -42,7 +42,7 @@ int update_create(const mige_comm *c, size_t n, update_room extra, update *u) {
     u->v = u->m + step;
     if (extra.averaged) u->average = u->v + step;
     for (size_t r = 0; r < nodes; r++) u->grads[r] = u->params + step * (vectors(extra.averaged) + r);
-    if (rounded) u->rounded = (uint16_t *)(u->params + size);
+    if (rounded) u->rounded = (void *)(u->params + size);
     u->kept = (char *)(u->params + size) + rounded;
     take_slice(u, step);
     MPI_Comm_split(c->mpi, c->node_rank < u->slices ? c->node_rank : MPI_UNDEFINED, c->rank, &u->owners);
@@ -87,8 +87,8 @@ int update_add(update *u, mige_net *net, int layer, size_t first) {
     return MIGE_OK;
 }
 
-/* Where the piece that begins at `at` ends: some rows of a product, or what lies between two, in pieces that stay in
- * cache. */
+/* Where the piece that begins at `at` ends: some rows of a product, or what lies between two, in pieces that stay
+ * in cache. */
 static size_t piece_end(const update *u, size_t at, const update_product **product) {
     size_t end = u->first + u->count;
     *product = NULL;
