@@ -109,6 +109,31 @@ static void test_mean(void **state) {
     mige_net_destroy(&net);
 }
 
+/* Other draws of the same samples are those of a whole pass. */
+static void test_draw_again(void **state) {
+    (void)state;
+    const mige_layer_spec drawn[] = {LINEAR("l", 6, 1), RELU("r"), GAUSSIAN("z", 1, 0, 0), LINEAR("m", 2, 1)};
+    const float x[6] = {1, -2, 0.5f, 3, -1, 2};
+    mige_pass pass = {.seed = 3};
+    float first[4], want[4];
+    mige_net *net = NULL;
+    assert_int_equal(mige_net_create((mige_shape){1, 1, 3}, drawn, 4, 2, 0, &net), MIGE_OK);
+    assert_int_equal(mige_net_init(net, 1, MIGE_RNG_INIT, 0), MIGE_OK);
+    assert_int_equal(mige_net_forward(net, x, 2, &pass), MIGE_OK);
+    memcpy(first, mige_net_output(net, 3), sizeof first);
+    pass.first_sample = 40;
+    assert_int_equal(mige_net_forward(net, x, 2, &pass), MIGE_OK);
+    memcpy(want, mige_net_output(net, 3), sizeof want);
+    assert_memory_not_equal(want, first, sizeof want);
+    pass.first_sample = 0;
+    assert_int_equal(mige_net_draw_again(net, &pass), MIGE_OK);
+    assert_memory_equal(mige_net_output(net, 3), first, sizeof first);
+    pass.first_sample = 40;
+    assert_int_equal(mige_net_draw_again(net, &pass), MIGE_OK);
+    assert_memory_equal(mige_net_output(net, 3), want, sizeof want);
+    mige_net_destroy(&net);
+}
+
 /* Channels of no variance, a batch of one, a mean far from zero, and a NaN that must not vanish in a ReLU. */
 static void test_norm_edges(void **state) {
     (void)state;
@@ -172,8 +197,8 @@ static void test_bias_sum(void **state) {
 
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_specs),      cmocka_unit_test(test_dropout),  cmocka_unit_test(test_mean),
-        cmocka_unit_test(test_norm_edges), cmocka_unit_test(test_bias_sum),
+        cmocka_unit_test(test_specs),      cmocka_unit_test(test_dropout),    cmocka_unit_test(test_mean),
+        cmocka_unit_test(test_draw_again), cmocka_unit_test(test_norm_edges), cmocka_unit_test(test_bias_sum),
     };
     MPI_Init(&argc, &argv);
     MPI_Comm_rank(MPI_COMM_WORLD, &rank);

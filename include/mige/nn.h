@@ -133,6 +133,9 @@ int mige_net_init(mige_net *net, uint64_t seed, uint32_t purpose, uint64_t strea
  * mige_net_flops. A NaN is passed on by every layer. Collective over the ranks behind pass->reduce. Errors:
  * MIGE_EUSAGE (n beyond max_batch), those of the callbacks. */
 int mige_net_forward(mige_net *net, const float *x, int n, const mige_pass *pass);
+/* After a forward pass out of training, the same samples with other draws: only layers from the first that draws on
+ * are computed. Collective and errors as forward. */
+int mige_net_draw_again(mige_net *net, const mige_pass *pass);
 /* Output of a layer after forward, [n][shape]; valid until the next forward. */
 const float *mige_net_output(const mige_net *net, int layer);
 

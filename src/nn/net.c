@@ -177,6 +177,16 @@ int mige_net_forward(mige_net *net, const float *x, int n, const mige_pass *pass
     return MIGE_OK;
 }
 
+int mige_net_draw_again(mige_net *net, const mige_pass *pass) {
+    int i = 0;
+    net->trained = 0;
+    while (i < net->num_layers && net->layers[i].spec.kind != MIGE_GAUSSIAN &&
+           net->layers[i].spec.kind != MIGE_NOISE)
+        i++;
+    for (; i < net->num_layers; i++) MIGE_TRY(layer_forward(net, i, pass));
+    return MIGE_OK;
+}
+
 const float *mige_net_output(const mige_net *net, int i) {
     return output(net, i);
 }

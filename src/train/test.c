@@ -38,11 +38,13 @@ static void add_softmax(int n, int draws, int classes, const float *logits, doub
     }
 }
 
-/* One round of draws of the n images from number `at` on; the first image's random words are those of row `row`. */
-static int draw(test *k, int n, int64_t row) {
+/* Round r of draws of the n images from number `at` on; the first image's random words are those of its row of all
+ * rounds'. */
+static int draw(test *k, int n, int64_t at, int r) {
     const train_plan *p = k->t->plan;
-    mige_pass pass = {.seed = p->seed, .first_sample = row * p->copies}; /* step 0: no step of the training */
-    MIGE_TRY(mige_net_forward(k->t->encoder, k->x, n * p->copies, &pass));
+    mige_net *encoder = k->t->encoder;
+    mige_pass pass = {.seed = p->seed, .first_sample = (r * k->t->data->test.n + at) * p->copies}; /* of no step */
+    MIGE_TRY(r ? mige_net_draw_again(encoder, &pass) : mige_net_forward(encoder, k->x, n * p->copies, &pass));
     MIGE_TRY(mige_net_forward(k->decoder, trainer_code(k->t), n * p->draws, &pass));
     add_softmax(n, p->draws, p->classes, mige_net_output(k->decoder, 0), k->chance);
     return MIGE_OK;
@@ -57,7 +59,7 @@ static int test_batch(test *k, int64_t at, int n, int64_t *wrong) {
     mige_data_load(t->data, &t->data->test, k->index, n, k->x, k->labels);
     trainer_spread_copies(n, p->copies, image, k->x);
     memset(k->chance, 0, (size_t)n * classes * sizeof *k->chance);
-    for (int r = 0; r < rounds; r++) MIGE_TRY(draw(k, n, r * t->data->test.n + at));
+    for (int r = 0; r < rounds; r++) MIGE_TRY(draw(k, n, at, r));
     for (int i = 0; i < n; i++) {
         const double *c = k->chance + (size_t)i * classes;
         int best = 0;
