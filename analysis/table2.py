@@ -1,6 +1,7 @@
 """Table 2: test errors of bottlenecks on permutation-invariant MNIST, from what jobs/study.py has kept, beside the published."""
 import os
 
+import h5py
 import numpy as np
 from kept import command, load, mean, table
 
@@ -69,9 +70,40 @@ def tuning(rows):
     return table(["trial", "options", "epochs", "error on held out images"], lines)
 
 
+def robust(runs, name):
+    """Of what `analysis bottleneck` has measured, means over the seeds; None: nothing of this name."""
+    found = []
+    for path in (os.path.join(r.folder, "robust.h5") for r in runs):
+        if os.path.exists(path):
+            with h5py.File(path) as f:
+                found += [f[name][()]] if name in f else []
+    return None if not found else found[0] if name in ("noise", "angles", "others", "labels") else np.mean(found, 0)
+
+
+def robust_tables(rows):
+    """Errors under noise and rotation; areas under the curve for images of other kinds."""
+    measured = {name: runs for name, runs in rows.items() if robust(runs, "noise") is not None}
+    if not measured:
+        return []
+    one = next(iter(measured.values()))
+    noise, angles, others = (robust(one, name) for name in ("noise", "angles", "others"))
+    errors = [[NAMES[name], *(f"{e:.2f}" for of, every in (("noise_error", 2), ("angle_error", 2)) for e in robust(runs, of)[::every])]
+              for name, runs in measured.items()]
+    told = []
+    for name, runs in measured.items():
+        for score, of in (("entropy of the classes", "others_entropy"), ("KL of the code", "others_kl")):
+            if (areas := robust(runs, of)) is not None:
+                told.append([NAMES[name], score, *(f"{100 * a:.1f}" for a in areas)])
+    return ["", "## Under noise and rotation", "", "Test error, %: noise of this deviation (pixels from 0 to 1), rotation by degrees.", "",
+            *table(["", *(f"noise {s:.1f}" for s in noise[::2]), *(f"{a:.0f}°" for a in angles[::2])], errors),
+            "", "## Images of other kinds", "",
+            "How well they are told from test images: area under the curve, %, 50 by chance, of two scores.", "",
+            *table(["", "score", *(o.decode() for o in others)], told)]
+
+
 def report(rows, results):
     planes = load(os.path.join(results, "table2-plane"))
-    lines = [NOTE, "", *main_table(rows)]
+    lines = [NOTE, "", *main_table(rows), *robust_tables(rows)]
     return lines + (["", "## The information plane", "", *plane(planes)] if planes else [])
 
 

@@ -285,6 +285,50 @@ def first_page():
     assert row in text and f"CIFAR-10, one view, 2 epochs: conv / fc / Y – / {row.split('|')[5].split()[0]} /" in text, text
 
 
+def bottlenecks():
+    """Errors on changed images are those of the program on such a file; what turns images by 90 degrees turns them."""
+    sys.path.append(os.path.join(ROOT, "analysis"))
+    from bottleneck import auroc, rotated
+
+    x = np.random.default_rng(0).random((3, 9, 9), dtype=np.float32)
+    assert np.abs(rotated(x, 90) - np.rot90(x, 1, (1, 2))).max() < 1e-6 and np.array_equal(rotated(x, 0), x)
+    assert auroc(np.array([0, 1, 2]), np.array([1, 3])) == 0.75
+    grey = path("grey.h5")
+    with h5py.File(DATA) as f, h5py.File(grey, "w") as g:
+        f.copy("class_names", g)
+        for name in "train", "test":
+            g[f"{name}/images"], g[f"{name}/labels"] = f[name]["images"][:, :1], f[name]["labels"][()]
+        for name, value in f.attrs.items():
+            if name != "sealed":
+                g.attrs[name] = value
+    rows = {"dvb": "", "baseline": "", "mige-ib-implicit": "implicit = yes\nconditional = ssge\ndraws = 4"}
+    with open(path("plans", "ib.plan"), "w") as plan:
+        for name, more in rows.items():
+            objective = name.removesuffix("-implicit").replace("baseline", "ce")
+            with open(path("plans", f"{name}.ini"), "w") as f:
+                f.write(f"[train]\ntask = ib\nencoder = mlp:32\nbatch = 16\ncode = 8\nlearning-rate = 1e-3\naverage = 0.9\nobjective = {objective}\n{more}\n")
+            plan.write(f"{name} {name}.ini grey 3 1\n")
+    status, out, err = study(plan="ib.plan")
+    assert status == 0 and out.count(": kept") == 3, f"{out} {err}"
+    shutil.copytree(path("kept", "ib"), path("kept", "table2"))
+    shutil.copytree(path("runs", "ib"), path("runs", "table2"))
+    r = subprocess.run([sys.executable, os.path.join(ROOT, "analysis"), "bottleneck", path("runs", "table2"), "--data", grey, "--others", DATA,
+                        "--results", path("kept")], capture_output=True, text=True)
+    assert r.returncode == 0 and r.stdout.count("robust.h5") == 3, r.stderr
+    for name in rows:
+        folder = path("kept", "table2", f"{name}-1")
+        with h5py.File(os.path.join(folder, "robust.h5")) as f, h5py.File(os.path.join(folder, "metrics.h5")) as g:
+            told, last = f["noise_error"][0], g["test/error"][-1]
+            assert abs(told - last) <= (0.01 if name == "baseline" else 3), f"{name}: {told} {last}"
+            assert len(f["others_entropy"]) == 3 and ("others_kl" in f) == (name == "dvb"), list(f)
+            assert f["angle_error"][0] == told and f["noise_error"][-1] != told
+    r = subprocess.run([sys.executable, os.path.join(ROOT, "analysis"), "table2", "--results", path("kept")], capture_output=True, text=True)
+    assert r.returncode == 0 and "## Under noise and rotation" in r.stdout and r.stdout.count("entropy of the classes") == 3, r.stdout + r.stderr
+    r = subprocess.run([sys.executable, os.path.join(ROOT, "analysis"), "bottleneck", path("runs", "nowhere"), "--data", grey], capture_output=True,
+                       text=True)
+    assert r.returncode == 1 and "Traceback" not in r.stderr, r.stderr
+
+
 def main():
     cases = Cases()
     cases.run("prepare", prepare_run)
@@ -299,6 +343,7 @@ def main():
     cases.run("study failures", failures)
     cases.run("study table", table)
     cases.run("first page of results", first_page)
+    cases.run("bottlenecks", bottlenecks)
     cases.end()
 
 
