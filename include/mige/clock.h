@@ -24,7 +24,8 @@ double mige_now(void); /* seconds, monotonic */
 void mige_clock_start(enum mige_phase p);
 /* Ends a phase that did `flops` floating-point operations (0: not counted). */
 void mige_clock_stop(enum mige_phase p, double flops);
-/* Adds operations to a phase. */
+/* Adds seconds, or operations, to a phase. */
+void mige_clock_add(enum mige_phase p, double seconds);
 void mige_clock_count_flops(enum mige_phase p, double flops);
 void mige_clock_reset(void);
 

@@ -96,7 +96,8 @@ size_t mige_net_memory(const mige_net *net);
 const char *mige_bfloat16_kernel(void);
 int mige_bfloat16_fast(void);
 double mige_bfloat16_rate(double seconds);
-/* To nearest, ties to even. And whether a network was made with MIGE_NET_BFLOAT16. */
+/* To nearest, ties to even; numbers too small for float's full precision may become 0. And whether a network was
+ * made with MIGE_NET_BFLOAT16. */
 void mige_bfloat16_round(size_t n, const float *x, uint16_t *rounded);
 int mige_net_bfloat16(const mige_net *net);
 
@@ -151,8 +152,9 @@ int mige_net_backward_last(mige_net *net, const float *upstream, const mige_pass
  * of the gradient, and the samples in `area` (mige_net_kept_bytes, 0 where no layer is such; the caller's, on a
  * cache line), where this rank's are sample `first` of `total` and those after it. mige_net_kept: whether layer i
  * is one of these, and where its weights begin in the flat vector. Once all ranks are through backward (and the
- * caller has seen to it that their memory is seen), mige_net_kept_gradient gives rows [row, row + rows) of a
- * layer's weights, summed over all samples: grad [rows][in]. Not collective. Errors: MIGE_EFAIL (memory). */
+ * caller has seen to it that their memory is seen), mige_net_kept_gradient gives `rows` <= 32 rows of a
+ * layer's weights from `row` on, summed over all samples: grad [rows][in]. Not collective. Errors: MIGE_EFAIL
+ * (memory). */
 size_t mige_net_kept_bytes(const mige_net *net, int total);
 int mige_net_keep(mige_net *net, void *area, int first, int total);
 int mige_net_kept(const mige_net *net, int layer, size_t *first);

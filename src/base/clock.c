@@ -35,6 +35,10 @@ void mige_clock_stop(enum mige_phase p, double flops) {
     clocks[p].count++;
 }
 
+void mige_clock_add(enum mige_phase p, double seconds) {
+    clocks[p].seconds += seconds;
+}
+
 void mige_clock_count_flops(enum mige_phase p, double flops) {
     clocks[p].flops += flops;
 }

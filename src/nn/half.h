@@ -4,8 +4,9 @@
  * One block of a product is C [32][32] = A [32][2 pairs] B [2 pairs][32]. A is rows in memory, lda values apart. B
  * is a panel, [pairs][32] words of two values each, those of rows 2p (the lower half) and 2p + 1 of a column: what
  * the processor's dot products take, vectors (AVX512-BF16) and tiles (AMX-BF16) alike. The inner dimension is
- * padded with zeros to 32 values. Rows of A that are too many in the last block are readable but may hold anything;
- * columns of B that are too many are zero; nobody reads what comes of either. */
+ * padded with zeros to 32 values, or to those that the kernel takes at once. Rows of A that are too many in the
+ * last block are readable but may hold anything; columns of B that are too many are zero; nobody reads what comes
+ * of either. */
 #ifndef MIGE_NN_HALF_H
 #define MIGE_NN_HALF_H
 
@@ -108,9 +109,5 @@ typedef struct {
     int first_row, first_col;
 } half_product;
 void mige_half_multiply(const half_kernel *kernel, const half_product *p, const half_target *t);
-
-/* Of a linear layer's kept samples: bytes of net->kept_work, and the gradient of some rows of weights. */
-size_t mige_half_linear_work(const layer *l, int total);
-void mige_half_linear_rows(mige_net *net, const layer *l, int row, int rows, float *grad);
 
 #endif

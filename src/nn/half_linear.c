@@ -1,7 +1,14 @@
 /* Linear layers with bfloat16. Weights are many and used once a pass: they are converted on the way, where nobody
  * has done it before (net->rounded), block by block, along lines; it is the samples, which are few, that are turned
- * and packed. */
+ * and packed.
+ *
+ * Gradients of weights are summed over this rank's samples; or, where mige_net_keep has been called, each rank of a
+ * node leaves its inputs x and the gradients dy of the outputs in memory that all see, and the gradient of some of
+ * the weights is one product over all samples, dy^T x. With few samples these are much smaller than the weights, of
+ * which else every rank would write a whole gradient, and all would be read again to be summed. In float it does
+ * not pay: the BLAS would pack the samples anew for each few rows. */
 #include "nn/half.h"
+#include <stdlib.h>
 #include <string.h>
 
 enum { PANELS = 4 }; /* of weights at once: along lines, but still in cache */
@@ -120,19 +127,75 @@ static size_t kept_pool(const layer *l, int total, char *base, pool *p) {
     return turned + words + n * sizeof *p->from;
 }
 
-size_t mige_half_linear_work(const layer *l, int total) {
-    return kept_pool(l, total, NULL, NULL);
+/* ---- weights' gradients by rows of the weights */
+
+/* Whether keeping `total` samples is less to move than weights are. */
+static int pays(const layer *l, size_t total) {
+    return l->half && l->spec.kind == MIGE_LINEAR &&
+           total * (l->in_size + l->out_size) < l->in_size * l->out_size / 2;
 }
 
-void mige_half_linear_rows(mige_net *net, const layer *l, int row, int rows, float *grad) {
-    const size_t out = (size_t)l->out.c;
+/* Values of `total` samples of a width, in whole cache lines. */
+static size_t lines(size_t total, size_t width) {
+    return (total * width + 31) / 32 * 32;
+}
+
+/* Places the layers' matrices from base on (NULL: counts values). */
+static size_t lay_out_kept(const mige_net *net, size_t total, uint16_t *base) {
+    size_t used = 0;
+    for (int i = net->first; i < net->num_layers; i++) {
+        layer *l = &net->layers[i];
+        if (!pays(l, total)) continue;
+        if (base) l->kept_x = base + used;
+        used += lines(total, l->in_size);
+        if (base) l->kept_dy = base + used;
+        used += lines(total, l->out_size);
+    }
+    return used;
+}
+
+size_t mige_net_kept_bytes(const mige_net *net, int total) {
+    return lay_out_kept(net, (size_t)total, NULL) * sizeof(uint16_t);
+}
+
+int mige_net_keep(mige_net *net, void *area, int first, int total) {
+    size_t most_bytes = 0;
+    lay_out_kept(net, (size_t)total, area);
+    net->kept_first = first;
+    net->kept_total = total;
+    for (int i = 0; i < net->num_layers; i++)
+        if (net->layers[i].kept_x) most_bytes = most(most_bytes, kept_pool(&net->layers[i], total, NULL, NULL));
+    free(net->kept_work);
+    net->kept_work = NULL;
+    return most_bytes ? mige_alloc(most_bytes, 1, &net->kept_work) : MIGE_OK;
+}
+
+int mige_net_kept(const mige_net *net, int i, size_t *first) {
+    *first = net->layers[i].param;
+    return net->layers[i].kept_x != NULL;
+}
+
+/* Leaves n samples where all ranks of the node see them; where dy lies there, in bfloat16. */
+static uint16_t *keep(mige_net *net, const layer *l, const uint16_t *x, const void *dy, int n) {
+    size_t first = (size_t)net->kept_first, in = (size_t)n * l->in_size, out = (size_t)n * l->out_size;
+    uint16_t *to = l->kept_dy + first * l->out_size;
+    net->packed = NULL;
+    if (n == 0) return to;
+    memcpy(l->kept_x + first * l->in_size, x, in * sizeof *x);
+    if (l->half_out)
+        memcpy(to, dy, out * sizeof *to);
+    else
+        mige_bfloat16_round(out, dy, to);
+    return to;
+}
+
+void mige_net_kept_gradient(mige_net *net, int i, int row, int rows, float *grad) {
+    const layer *l = &net->layers[i];
     pool p;
     kept_pool(l, net->kept_total, net->kept_work, &p);
     if (net->packed != l) pack_samples(l, &p, l->kept_x, net->kept_total);
     net->packed = l;
-    for (int i = 0; i < rows; i += HALF_SIDE)
-        weight_rows(l, &p, l->kept_dy + row + i, out, smaller(HALF_SIDE, rows - i), net->kept_total,
-                    grad + (size_t)i * l->in_size);
+    weight_rows(l, &p, l->kept_dy + row, (size_t)l->out.c, rows, net->kept_total, grad);
 }
 
 /* dx [n][in] = dy W */
@@ -170,11 +233,11 @@ static int linear_backward(mige_net *net, layer *l, const uint16_t *x, void *dy,
     if (l->spec.bias && l->half_out) mige_half_bias_grad((size_t)n, (int)out, dy, grad + weights);
     if (l->spec.bias && !l->half_out) mige_bias_grad((size_t)n, (int)out, dy, grad + weights);
     if (l->kept_x)
-        mige_keep(net, l, x, dy, n);
+        dy = keep(net, l, x, dy, n);
     else if (n == 0)
         memset(grad, 0, weights * sizeof *grad);
     if (n == 0 || (l->kept_x && !dx)) return MIGE_OK;
-    if (l->half_out)
+    if (l->half_out || l->kept_x)
         mige_half_rows(n, (int)out, dy, p.rows, lda);
     else
         mige_half_rows_from_floats(n, (int)out, dy, p.rows, lda);

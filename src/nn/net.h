@@ -112,9 +112,6 @@ size_t mige_winograd_scratch(const layer *l);
 void mige_winograd_forward(mige_net *net, const layer *l, const float *x, int n);
 void mige_winograd_backward(mige_net *net, const layer *l, const float *x, const float *dy, float *dx, int n);
 
-/* Leaves n samples of a layer where all ranks of the node see them; dy as half_ops has it. */
-void mige_keep(mige_net *net, const layer *l, const uint16_t *x, const void *dy, int n);
-
 /* bias[:] = sum over rows of dy[r][:], summed in double. */
 void mige_bias_grad(size_t rows, int c, const float *dy, float *bias);
 

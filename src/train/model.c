@@ -89,6 +89,7 @@ int model_spread(model *m) {
     return update_spread(&m->update, 1);
 }
 
-double model_bytes(size_t n) {
-    return 9. * sizeof(float) * (double)n;
+double model_bytes(const mige_net *net) {
+    return (9. * sizeof(float) + (mige_net_bfloat16(net) ? sizeof(uint16_t) : 0)) *
+           (double)mige_net_num_params(net);
 }

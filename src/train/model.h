@@ -98,8 +98,9 @@ void model_use_average(model *m, int averaged);
 void model_describe(const model *m, mige_checkpoint *k);
 /* What rank 0 has read goes to all, running statistics included. Collective. */
 int model_spread(model *m);
-/* Bytes for n parameters with moments, average and gradient, and those of a copy that is being written. */
-double model_bytes(size_t n);
+/* Bytes for a network's parameters with moments, average, gradient and what is rounded of them, and for those of a
+ * copy that is being written. */
+double model_bytes(const mige_net *net);
 
 /* Where training first goes wrong, each step, in place of what comes of it later.
  * Everything here is collective; errors, agreed: MIGE_ENUMERIC with tensor or layer, step and rank. */

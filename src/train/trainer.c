@@ -8,7 +8,7 @@
 int trainer_add_member(trainer *t, train_network w, mige_net **net) {
     int counts = t->pool.counts, flags = train_net_flags(t->o) | (t->model.n > 0 ? MIGE_NET_INPUT_GRADIENT : 0);
     MIGE_TRY((counts ? mige_net_blueprint : mige_net_create)(w.in, w.spec, w.layers, w.rows, flags, net));
-    if (counts) t->pool.bytes += (double)mige_net_memory(*net) + model_bytes(mige_net_num_params(*net));
+    if (counts) t->pool.bytes += (double)mige_net_memory(*net) + model_bytes(*net);
     if (counts && !t->model.n) /* in memory that ranks share, and again as panels */
         t->pool.bytes += 2. * (double)mige_net_kept_bytes(*net, t->plan->batch * t->plan->copies);
     return model_add(&t->model, w.name, *net, t->plan->seed);

@@ -33,7 +33,7 @@ static void take_slice(update *u, size_t step) {
 
 int update_create(const mige_comm *c, size_t n, update_room extra, update *u) {
     size_t step = update_stride(n), nodes = (size_t)c->node_size, size = step * (vectors(extra.averaged) + nodes);
-    size_t rounded = extra.rounded ? step * sizeof *u->rounded : 0;
+    size_t rounded = extra.rounded ? (step * sizeof *u->rounded + 63) / 64 * 64 : 0;
     *u = (update){.c = c, .n = n, .slices = smallest_node(c)};
     MIGE_TRY(mige_agree(c, mige_alloc(nodes, sizeof *u->grads, &u->grads)));
     MIGE_TRY(mige_shared_create(c, size * sizeof(float) + rounded + extra.kept, &u->memory));
@@ -110,16 +110,15 @@ static size_t piece_end(const update *u, size_t at, const update_product **produ
 /* Parameters' gradient in [at, end), summed over the node's ranks, in their order. */
 static const float *gradient(update *u, const update_product *p, size_t at, size_t end) {
     float *to = u->grads[0] + at;
+    double began = mige_now();
     if (!p) {
-        mige_clock_start(MIGE_PHASE_REDUCE);
         for (int r = 1; r < u->c->node_size; r++) add(end - at, u->grads[r] + at, to);
-        mige_clock_stop(MIGE_PHASE_REDUCE, 0);
+        mige_clock_add(MIGE_PHASE_REDUCE, mige_now() - began);
         return to;
     }
     size_t cols = (size_t)p->cols, row = (at - p->first) / cols, last = (end - 1 - p->first) / cols;
-    mige_clock_start(MIGE_PHASE_BACKWARD);
     mige_net_kept_gradient(p->net, p->layer, (int)row, (int)(last - row) + 1, u->tile);
-    mige_clock_stop(MIGE_PHASE_BACKWARD, 0);
+    mige_clock_add(MIGE_PHASE_BACKWARD, mige_now() - began);
     return u->tile + (at - p->first - row * cols);
 }
 
@@ -134,14 +133,14 @@ static void scale(size_t n, float factor, float *x) {
 /* In steps that stay in the first-level cache. */
 static void move(update *u, const update_rule *rule, int64_t t, const float *g, size_t at, size_t end) {
     enum { STEP = 2048 };
-    mige_clock_start(MIGE_PHASE_UPDATE);
+    double began = mige_now();
     for (size_t n; at < end; at += n, g += n) {
         n = end - at < STEP ? end - at : STEP;
         mige_adam_step(&rule->adam, t, n, u->params + at, g, u->m + at, u->v + at);
         if (u->rounded) mige_bfloat16_round(n, u->params + at, u->rounded + at);
         if (u->average) follow(n, (float)(1 - rule->average), u->params + at, u->average + at);
     }
-    mige_clock_stop(MIGE_PHASE_UPDATE, 0);
+    mige_clock_add(MIGE_PHASE_UPDATE, mige_now() - began);
 }
 
 /* Piece by piece, each moved while its gradient is in cache; this rank's part of the squared norm. */
@@ -171,27 +170,22 @@ static double reduce_slice(update *u) {
     return u->c->node_rank < u->slices ? squares(u->count, to + u->first) : 0;
 }
 
-static void move_slice(update *u, const update_rule *rule, int64_t t, double norm) {
-    const float *g = u->grads[0];
-    if (rule->clip > 0 && norm > rule->clip) scale(u->count, (float)(rule->clip / norm), u->grads[0] + u->first);
-    for (size_t at = u->first, end, last = u->first + u->count; at < last; at = end) {
-        end = last - at < PIECE ? last : at + PIECE;
-        move(u, rule, t, g + at, at, end);
-    }
-}
-
 int update_step(update *u, const update_rule *rule, int64_t t, double *norm) {
     int at_once = u->c->nodes == 1 && rule->clip == 0;
+    float *g = u->grads[0] + u->first;
     mige_clock_start(MIGE_PHASE_REDUCE);
     MIGE_TRY(mige_shared_sync(u->c, &u->memory));
     mige_clock_stop(MIGE_PHASE_REDUCE, 0);
-    double sum = at_once ? move_at_once(u, rule, t) : reduce_slice(u);
-    mige_clock_start(MIGE_PHASE_REDUCE);
+    double sum = at_once ? move_at_once(u, rule, t) : reduce_slice(u), began = mige_now();
     MPI_Allreduce(MPI_IN_PLACE, &sum, 1, MPI_DOUBLE, MPI_SUM, u->c->node);
-    mige_clock_stop(MIGE_PHASE_REDUCE, 0);
+    mige_clock_add(MIGE_PHASE_REDUCE, mige_now() - began);
     *norm = sqrt(sum);
-    if (!at_once && isfinite(sum)) move_slice(u, rule, t, *norm);
-    return mige_shared_sync(u->c, &u->memory);
+    if (!at_once && rule->clip > 0 && *norm > rule->clip) scale(u->count, (float)(rule->clip / *norm), g);
+    if (!at_once && isfinite(sum)) move(u, rule, t, g, u->first, u->first + u->count);
+    mige_clock_start(MIGE_PHASE_UPDATE);
+    MIGE_TRY(mige_shared_sync(u->c, &u->memory));
+    mige_clock_stop(MIGE_PHASE_UPDATE, 0);
+    return MIGE_OK;
 }
 
 int update_spread(update *u, int all) {
