@@ -10,12 +10,13 @@ import os
 import sys
 
 import figure1
+import h5py
 import matplotlib.pyplot as plt
 import numpy as np
 import scaling
 import table1
 import table2
-from common import replace_section, save
+from common import replace_section, save, text
 from kept import LAYERS, load
 
 TITLE = "# Results at a glance"
@@ -40,6 +41,13 @@ def accuracies(values):
     return " / ".join("–" if values[x] is None else f"{values[x]:.1f}" for x in LAYERS)
 
 
+def command(file):
+    """What made it, wherever it was written to."""
+    with h5py.File(file) as f:
+        words = text(f.attrs["command_line"]).split()
+    return " ".join(words[:words.index("--output")] + ["--output", os.path.basename(file)]) if "--output" in words else " ".join(words)
+
+
 def gradients(results, name, heading):
     """A file of mige toy: its picture, beside it, and its table."""
     file = os.path.join(results, f"{name}.h5")
@@ -49,7 +57,7 @@ def gradients(results, name, heading):
     picture = [f"![{heading}](results/{name}.png)", ""] if len(found.rho()) > 1 else []
     if picture:
         save(figure1.draw(found), os.path.join(results, f"{name}.png"))
-    return ["", f"## {heading}", "", *picture, *figure1.table(found)]
+    return ["", f"## {heading}", "", *picture, f"Made by `{command(file)}`: {figure1.table(found)[0]}", *figure1.table(found)[1:]]
 
 
 def draw_errors(series, name):
