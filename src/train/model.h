@@ -7,14 +7,6 @@
 #include "mige/comm.h"
 #include "mige/nn.h"
 
-/* Sum of the gradients over all ranks and the optimiser's step, in one pass: a piece of the gradient is summed, and
- * its parameters are moved, while both are in cache; but in two where the norm must be known before (clip), or
- * nodes sum.
- *
- * Parameters and Adam's moments exist once a node, in memory that its ranks share; each rank's gradient lies there
- * too. The flat vector is cut into as many slices as the smallest node has ranks; rank i of each node sums its
- * slice of its node's gradients in place, the owners of a slice on different nodes all-reduce it, and each updates
- * the slice of its node. Nothing is sent within a node, and no arithmetic is done twice on one. */
 /* What there is beside parameters, moments and gradients. */
 typedef struct {
     int averaged, rounded; /* a moving average of the parameters, and they in bfloat16 */
@@ -28,6 +20,14 @@ typedef struct {
     size_t first, count; /* in the flat vector */
 } update_product;
 
+/* Sum of the gradients over all ranks and the optimiser's step, in one pass: a piece of the gradient is summed, and
+ * its parameters are moved, while both are in cache; but in two where the norm must be known before (clip), or
+ * nodes sum.
+ *
+ * Parameters and Adam's moments exist once a node, in memory that its ranks share; each rank's gradient lies there
+ * too. The flat vector is cut into as many slices as the smallest node has ranks; rank i of each node sums its
+ * slice of its node's gradients in place, the owners of a slice on different nodes all-reduce it, and each updates
+ * the slice of its node. Nothing is sent within a node, and no arithmetic is done twice on one. */
 typedef struct {
     const mige_comm *c;
     mige_shared memory;
