@@ -39,7 +39,7 @@ enum { ONE = 0 }; /* no weight is the first of the options */
         TERM(classify, ONE, CLASSIFY_PLAIN) TERM(mine, WEIGHT(beta), 0) PENALTY, 1, 0, BOTTLENECK, "") \
     ROW(TASK_IB, "mige-ib", "bottleneck by scores", \
         TERM(classify, ONE, CLASSIFY_PLAIN) TERM(conditional, WEIGHT(beta), 0) PENALTY, 1, 0, \
-        BOTTLENECK " estimator=stein calibrate=scale scale-penalty=1e-4", "")
+        BOTTLENECK " estimator=stein eta=1 calibrate=scale scale-penalty=1e-4", "")
 /* clang-format on */
 
 /* The terms that rows name, then the rows. */
