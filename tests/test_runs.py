@@ -218,6 +218,9 @@ def stopped_by(signum, to_ranks, ranks):
 def signals(ranks):
     stopped_by(signal.SIGUSR1, False, ranks)  # as mpirun passes it on
     stopped_by(signal.SIGTERM, True, ranks)  # as a batch system sends it
+    if ranks == 1:
+        stopped_by(signal.SIGHUP, True, ranks)  # a connection that is closed
+        stopped_by(signal.SIGXCPU, True, ranks)  # a limit of processor time
 
 
 def catches(pid):

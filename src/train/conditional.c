@@ -17,6 +17,7 @@ typedef struct {
     mige_score *of_all, *of_each;     /* marginal; conditional, NULL: exact */
     double *mine, *Z, *S;             /* [images m][K], [M][K] samples and scores */
     double *z, *s;                    /* [images][S][K] draws, conditional scores */
+    double J, width;                  /* of this step's conditional problems, sums over this rank's images */
     double size_of_all, size_of_each; /* mean squares of both scores, over this window's steps */
     int steps, warned;
 } conditional;
@@ -49,7 +50,11 @@ static int create(trainer *t, term *k) {
     MIGE_TRY(trainer_add_series(t, k, "z", "_eigen", "1", "J, eigenpairs kept for the score"));
     MIGE_TRY(trainer_add_series(t, k, "z", "_width", "1", "kernel width for the score"));
     MIGE_TRY(trainer_add_series(t, k, "z", "_score", "1", "mean of |s|^2"));
-    return trainer_add_series(t, k, "zx", "_score", "1", "mean of |s|^2, given the image,");
+    MIGE_TRY(trainer_add_series(t, k, "zx", "_score", "1", "mean of |s|^2, given the image,"));
+    if (!estimated(p)) return MIGE_OK;
+    MIGE_TRY(trainer_add_series(t, k, "zx", "_eigen", "1", "J, mean over the images' problems, for the score"));
+    return trainer_add_series(t, k, "zx", "_width", "1",
+                              "kernel width, mean over the images' problems, for the score");
 }
 
 static double bytes(const train_plan *p, const term *k) {
@@ -81,7 +86,12 @@ static int solve_each(trainer *t, conditional *q) {
         return MIGE_OK;
     }
     for (size_t i = 0; i < n; i++) q->z[i] = (double)z[i];
-    for (size_t i = 0; i < n; i += size) MIGE_TRY(mige_score_samples(q->of_each, q->z + i, q->s + i));
+    q->J = q->width = 0;
+    for (size_t i = 0; i < n; i += size) {
+        MIGE_TRY(mige_score_samples(q->of_each, q->z + i, q->s + i));
+        q->J += mige_score_last(q->of_each)->pairs.J;
+        q->width += mige_score_last(q->of_each)->width;
+    }
     return MIGE_OK;
 }
 
@@ -112,7 +122,7 @@ static void check_size(conditional *q, double of_all, double of_each) {
 /* Adds the gradient; its value with the scores held constant, and both scores' squares, summed over ranks. */
 static int send_back(trainer *t, term *k, conditional *q) {
     size_t m = (size_t)t->o->marginal_draws, K = (size_t)t->plan->code, S = (size_t)t->plan->draws;
-    double M = (double)q->rows.rows, sums[3] = {0, 0, 0};
+    double M = (double)q->rows.rows, sums[5] = {0, 0, 0, q->J, q->width};
     const float *z = trainer_code(t);
     float *up = t->upstream[t->code_layer];
     for (size_t i = 0; i < (size_t)t->images.count; i++)
@@ -125,13 +135,14 @@ static int send_back(trainer *t, term *k, conditional *q) {
             sums[1] += of_all * of_all / M;
             sums[2] += of_each * of_each / M;
         }
-    MIGE_TRY(mige_sum(t->c, sums, 3));
+    MIGE_TRY(mige_sum(t->c, sums, 5));
     t->loss += k->weight * sums[0];
     double *values = t->values + k->series;
     values[0] = mige_score_last(q->of_all)->pairs.J;
     values[1] = mige_score_last(q->of_all)->width;
     values[2] = sums[1];
     values[3] = sums[2];
+    for (int i = 4; i < k->nseries; i++) values[i] = sums[i - 1] / t->plan->batch;
     if (!q->of_each) check_size(q, sums[1], sums[2]);
     return MIGE_OK;
 }

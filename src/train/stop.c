@@ -44,10 +44,12 @@ static struct stat look(const char *file) {
 }
 
 void mige_stop_catch(void) {
-    struct sigaction s = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
-    sigaction(SIGTERM, &s, NULL);
-    sigaction(SIGUSR1, &s, NULL);
-    sigaction(SIGINT, &s, NULL);
+    static const int numbers[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2, SIGXCPU};
+    struct sigaction s = {.sa_handler = on_signal, .sa_flags = SA_RESTART}, before;
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        if (sigaction(numbers[i], NULL, &before) || before.sa_handler == SIG_IGN) continue; /* nohup */
+        sigaction(numbers[i], &s, NULL);
+    }
 }
 
 /* A folder would never be seen as a stop file. */
