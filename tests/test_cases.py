@@ -124,6 +124,26 @@ def read_too(ranks):
     assert not os.path.exists(os.path.join(RUN, "probe.h5"))
 
 
+def run_folder():
+    """What stands where the run's configuration will is not lost."""
+    for name, text in ("own", "objective = jsd\n"), ("link", None):
+        folder, other = path(f"folder-{name}"), path("other.ini")
+        os.mkdir(folder)
+        ini = os.path.join(folder, "config.ini")
+        with open(other if name == "link" else ini, "w") as f:
+            f.write(text or "batch = 9\n")
+        if name == "link":
+            os.symlink(other, ini)
+        fails(2, "no file of a run", *train(folder, "--steps", 1))
+        with open(ini) as f:
+            assert f.read() == (text or "batch = 9\n"), name
+    good(*train(path("folder-killed"), "--steps", 1))
+    for name in os.listdir(path("folder-killed")):  # killed before a step was done
+        if name != "config.ini":
+            os.remove(os.path.join(path("folder-killed"), name))
+    good(*train(path("folder-killed"), "--steps", 1))
+
+
 def run_reads_itself():
     folder = path("own-run")
     os.makedirs(folder)
@@ -220,6 +240,15 @@ def packed():
     fails(3, "never written", *score(name, "--dataset", "/never"))
     fails(3, "never written", *score(name, "--dataset", "/chunks"))
     fails(3, "scale_factor", *score(name, "--dataset", "/t"))
+    with h5py.File(name, "w") as f:
+        for key, more in (("signed", {"_Unsigned": "false"}), ("fill", {"_Unsigned": "true", "_FillValue": np.uint8(int(stored[7, 1]) % 256)}),
+                          ("one", {"valid_range": 3.0})):
+            f[key] = (stored % 256).astype("u1").astype("i1")
+            f[key].attrs.update(more)
+        f["plain"] = f["signed"][()].astype("f8")
+    same(scores(name, "--dataset", "/signed"), scores(name, "--dataset", "/plain"))
+    fails(3, "missing", *score(name, "--dataset", "/fill"))
+    fails(3, "valid_range. is not two", *score(name, "--dataset", "/one"))
 
 
 def types():
@@ -270,7 +299,7 @@ def arrays():
     np.savetxt(path("saved.txt"), SAMPLES, header="made by NumPy")
     same(scores(path("saved.txt"), "--points", path("c.npy")), wanted)
     for text, why in (("1,2\n3\n", "line 2 has 1 field"), ("a,b\n1,\n", "line 2, field 2.*missing"), ("1;2\n3,5;4\n", "line 2.*decimal"),
-                      ("1,1e999\n", "field 2"), (",0,1\n0,3,4\n", "first column has no name")):
+                      ("NA,NA\n1,2\n", "nothing but missing"), ("1,1e999\n", "field 2"), (",0,1\n0,3,4\n", "first column has no name")):
         with open(path("bad.csv"), "w") as f:
             f.write(text)
         fails(3, why, *score(path("bad.csv")))
@@ -280,6 +309,15 @@ def arrays():
     with open(path("c.npy"), "rb") as f:
         whole = f.read()
     np.save(path("object.npy"), np.array([1, "a"], dtype=object))
+    np.save(path("spaced.npy"), np.asfortranarray(SAMPLES))
+    with open(path("spaced.npy"), "rb") as f:
+        text = f.read()
+    for old, new in ((b"'fortran_order': True, ", b"'fortran_order' : True,"), (b"'descr': '<f8'", b"'descr' :'<f8'")):
+        assert text.count(old) == 1
+        text = text.replace(old, new)
+    with open(path("spaced.npy"), "wb") as f:
+        f.write(text)
+    same(scores(path("spaced.npy")), wanted)
     for name, content, why in (("cut.npy", whole[:-8], "is cut"), ("more.npy", whole + b"x", "follows"), ("object.npy", None, "type")):
         if content:
             with open(path(name), "wb") as f:
@@ -354,6 +392,8 @@ def ini_files():
     for text in 'dataset = "/samples"\n', "dataset = /samples # these\n":
         r = mige(*ini(text))
         assert r.status == 3 and "some.ini:1: dataset" in r.warnings[0], str(r)
+    for text in "", "[train]\nseed = 5\n":
+        assert "nothing for score" in good(*ini(text)).warnings[0], text
     os.mkfifo(path("fifo.ini"))
     fails(3, "regular file", "score", "--config", path("fifo.ini"))
 
@@ -373,7 +413,7 @@ def main():
     for case in no_files, read_too, other_data:
         for ranks in 1, 3:
             cases.run(f"{case.__name__.replace('_', ' ')} np {ranks}", case, ranks)
-    for case in (links, no_folders, run_reads_itself, standard_output, packed, types, arrays, labels_of_truth, other_kinds, memory, unread,
+    for case in (links, no_folders, run_folder, run_reads_itself, standard_output, packed, types, arrays, labels_of_truth, other_kinds, memory, unread,
                  ini_files, small_words):
         cases.run(case.__name__.replace("_", " "), case)
     cases.end()

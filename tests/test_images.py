@@ -33,7 +33,7 @@ def images():
     r = good("verify", name)
     assert "without sums" in r.out, str(r)
     wanted = features(name)
-    for other in (x / 255).astype("f4"), x.astype("f8"), x.astype(">i8"):
+    for other in (x / 255).astype("f4"), x * np.float64(np.float32(1 / 255)), x.astype("f8"), x.astype(">i8"):
         r = good("train", "--data", images_of("images.h5", train_images=other), "--out", path("no"), "--batch", 8, "--dry-run")
         assert f"pixels are {'floats' if other.dtype.kind == 'f' else 'integers'} within 0 to" in r.out, str(r)
         same(features(path("images.h5")), wanted, 1e-6)
@@ -70,6 +70,9 @@ def bad_images():
     bad("label 0.5", y + 0.5, **names)
     bad("one-hot", np.eye(10)[y])
     bad("channels last", train_images=x.transpose(0, 2, 3, 1))
+    bad("images last", train_images=np.zeros((32, 32, 3, 24), "u1"), labels=np.zeros(32, int))
+    bad("channels last", train_images=x.transpose(0, 2, 3, 1)[..., :2])
+    bad("brightest pixel .* 1.02", train_images=np.where(np.arange(32) == 3, 1.02, x / 255))
     bad("too small.*8 x 8", train_images=x[:, :, :4, :4])
     bad("2 dimensions", train_images=x.reshape(24, -1))
     bad("pixel -0", train_images=x / 127.5 - 1)
@@ -106,6 +109,11 @@ def folder_of_pictures():
             at += 1
         at = np.flatnonzero(y == k)[-1] + 1
     fails(2, "is read", *convert[:-1], os.path.join(top, "train", "cat", "0000.png"), "--resize", 8)
+    os.makedirs(os.path.join(top, "Val"))
+    os.makedirs(os.path.join(top, "train", "ape"))
+    r = good(*convert, "--resize", 8, "--quiet")
+    assert len(r.warnings) == 2 and "Val: is beside" in r.warnings[0] and "class 0, ape, has no picture" in r.warnings[1], str(r)
+    os.rmdir(os.path.join(top, "train", "ape"))
     os.makedirs(os.path.join(top, "test", "fox"))
     fails(3, "fox.*no such class", *convert, "--resize", 8)
 

@@ -217,6 +217,22 @@ def refused():
             fails(status, part, "mi", "--input", path("bad.h5"), "--quiet", "--shuffles", 0, *more, ranks=ranks)
 
 
+def warned():
+    """Values that are not of a continuous variable, and more than there can be."""
+    rng = np.random.default_rng(11)
+    x, y = pair(400, 12)
+    clusters = np.arange(400) % 3
+    write("doubtful.h5", x=x, y=y, whole=np.round(y), half=np.where(np.arange(400)[:, None] % 2, y, 0), tenths=np.round(y, 2),
+          far=100 * clusters[:, None] + rng.standard_normal((400, 5)), label=clusters)
+
+    def warnings(a, b):
+        return " ".join(good("mi", "--input", path("doubtful.h5"), "--x", f"/{a}", "--y", f"/{b}", "--quiet", "--shuffles", 0).warnings)
+
+    assert not warnings("x", "y") and not warnings("x", "tenths")
+    assert "column 0 of /whole" in warnings("x", "whole") and "200 of the 400 values" in warnings("half", "x")
+    assert "1.0986 nats" in warnings("far", "label")
+
+
 # ---- second derivatives
 
 
@@ -266,6 +282,7 @@ def main():
     cases.run("independent", independent)
     cases.run("the same on any number of ranks", ranks_agree)
     cases.run("refused", refused)
+    cases.run("warned of", warned)
     for ranks in 1, 3:
         cases.run(f"hessian on {ranks}", hessian, ranks)
     cases.run("hessian of normal samples", hessian_normal)

@@ -117,15 +117,15 @@ def features_refused():
     fails(2, "no --run", "probe", "--input", DATA, "--layers", "y", "--run", path("run"), *to)
     fails(3, "/train/y", "probe", "--input", DATA, "--layers", "y", *to)
     fails(3, "/train/images is not", "probe", "--input", DATA, "--layers", "images", *to, ranks=3)
-    for name, at in ("train/y", 3), ("test/labels", 7):
+    for name, at, wrong in ("train/y", 3, np.nan), ("test/labels", 7, 10), ("train/labels", 4, 1.5):
         bad = path("bad.h5")
         shutil.copy(path("neighbours.h5"), bad)
         with h5py.File(bad, "r+") as f:
-            x = f[name][()]
-            x.reshape(-1)[at] = np.nan if x.dtype.kind == "f" else 10
+            x = f[name][()].astype(float)
+            x.reshape(-1)[at] = wrong
             del f[name], f.attrs["sealed"]
             f[name] = x
-        fails(3, f"{name}.*(finite|label 10)", "probe", "--input", bad, "--layers", "y", *to, ranks=3)
+        fails(3, f"{name}.*(finite|label 1)", "probe", "--input", bad, "--layers", "y", *to, ranks=3)
 
 
 # ---- studies

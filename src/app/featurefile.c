@@ -3,6 +3,7 @@
 #include "mige/error.h"
 #include "mige/finite.h"
 #include "mige/io.h"
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,6 +51,21 @@ static int measure(const app *a, const layer_list *l, mige_file **f, sizes *s) {
     return MIGE_OK;
 }
 
+static int read_labels(const mige_file *f, const char *name, int64_t n, int classes, int32_t *labels) {
+    double *x;
+    MIGE_TRY(mige_alloc((size_t)n, sizeof *x, &x));
+    int err = mige_file_read(f, name, MIGE_F64, 0, n, x);
+    for (int64_t r = 0; !err && r < n; r++) {
+        if (!(x[r] >= 0 && x[r] < classes && x[r] == floor(x[r])))
+            err = mige_raise(MIGE_EINPUT, "%s: %s: record %lld has label %.15g, not a whole number within 0 to %d",
+                             mige_file_path(f), name, (long long)r, x[r], classes - 1);
+        else
+            labels[r] = (int32_t)x[r];
+    }
+    free(x);
+    return err;
+}
+
 /* One on each node. */
 static int fill(const mige_file *f, const layer_list *l, const features *x, const mige_data *d) {
     const mige_split *part[SPLITS] = {&d->train, &d->test};
@@ -57,11 +73,7 @@ static int fill(const mige_file *f, const layer_list *l, const features *x, cons
     for (int i = 0; i < SPLITS; i++) {
         int32_t *labels = (int32_t *)(uintptr_t)part[i]->labels;
         name_of(i, "labels", name);
-        MIGE_TRY(mige_file_read(f, name, MIGE_I32, 0, part[i]->n, labels));
-        for (int64_t r = 0; r < part[i]->n; r++)
-            MIGE_CHECK(labels[r] >= 0 && labels[r] < d->classes, MIGE_EINPUT,
-                       "%s: %s: record %lld has label %d, not within 0 to %d", mige_file_path(f), name,
-                       (long long)r, labels[r], d->classes - 1);
+        MIGE_TRY(read_labels(f, name, part[i]->n, d->classes, labels));
         for (int k = 0; k < l->n; k++) {
             float *to = i == 0 ? x->train[k] : x->test[k];
             name_of(i, l->name[k], name);

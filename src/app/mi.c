@@ -75,6 +75,48 @@ static void put(pairs *p, const double *x, int dim, int from) {
         memcpy(p->v + m * (size_t)p->D + from, x + m * (size_t)dim, (size_t)dim * sizeof *x);
 }
 
+static int ascending(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* The most that are alike of M numbers, which are sorted. */
+static int most_alike(int M, double *x) {
+    int most = 0;
+    qsort(x, (size_t)M, sizeof *x, ascending);
+    for (int from = 0, m = 1; m <= M; m++) {
+        if (m < M && x[m] == x[from]) continue;
+        most = m - from > most ? m - from : most;
+        from = m;
+    }
+    return most;
+}
+
+/* Normal scores of equal values are no normal variable: what comes of them may be nats too little or too much. */
+static int check_ties(const config *c, const pairs *p) {
+    static const double MANY = 0.05;
+    const char *const names[MIGE_MI_PARTS] = {c->x, c->given, c->y};
+    const int dims[MIGE_MI_PARTS] = {p->dims[0], p->dims[2], p->dims[1]};
+    double *column;
+    MIGE_TRY(mige_alloc((size_t)p->M, sizeof *column, &column));
+    for (int part = 0, at = 0; part < MIGE_MI_PARTS; at += dims[part++]) {
+        int most = 0, where = 0;
+        for (int k = 0; k < dims[part]; k++) {
+            for (int m = 0; m < p->M; m++) column[m] = p->v[(size_t)m * (size_t)p->D + (size_t)(at + k)];
+            int alike = most_alike(p->M, column);
+            if (alike > most) where = k;
+            most = alike > most ? alike : most;
+        }
+        if (most > MANY * p->M && most < p->M)
+            mige_warn(
+                "mi: %d of the %d values in column %d of %s are one number: the value may be wrong by much, it is "
+                "for continuous variables (classes may be y, as integers)",
+                most, p->M, where, names[part]);
+    }
+    free(column);
+    return MIGE_OK;
+}
+
 static int load(const config *c, pairs *p) {
     double *x[MIGE_MI_PARTS] = {NULL};
     enum mige_type type;
@@ -92,6 +134,7 @@ static int load(const config *c, pairs *p) {
     put(p, x[0], p->dims[0], 0);
     if (*c->given) put(p, x[2], p->dims[2], p->dims[0]);
     put(p, x[1], p->dims[1], p->dims[0] + p->dims[2]);
+    MIGE_TRY(check_ties(c, p));
     return mige_pool_alloc(&p->memory, (size_t)c->shuffles, sizeof *p->shuffled, &p->shuffled);
 }
 
@@ -115,6 +158,29 @@ static int write_estimate(const config *c, const pairs *p, const mige_mi_estimat
     mige_file *f;
     MIGE_TRY(mige_file_create(c->output, "mige-mi", &f));
     return mige_file_commit(&f, write_all(f, c, p, e));
+}
+
+/* Of the labels, nats: no variable knows more of them. */
+static double entropy(const pairs *p) {
+    double sum = 0;
+    for (int k = 0; k < p->classes; k++) {
+        int n = 0;
+        for (int m = 0; m < p->M; m++) n += p->label[m] == k;
+        sum -= (double)n / p->M * log((double)n / p->M);
+    }
+    return sum;
+}
+
+static void check_bounds(const pairs *p, const mige_mi_estimate *e) {
+    static const double FAR = 3; /* standard errors */
+    if (p->classes && e->value > entropy(p))
+        mige_warn("mi: more than the %.4f nats that the classes have at all: far apart they are too sharp for this "
+                  "estimate, the value is at most that",
+                  entropy(p));
+    if (e->value < -FAR * e->standard_error)
+        mige_warn(
+            "mi: the value is below 0 by more than its error, so it is wrong: too few samples, or values that "
+            "are not of a continuous variable");
 }
 
 static void print(const config *c, const mige_mi_estimate *e) {
@@ -152,6 +218,7 @@ static int estimate(app *a, pairs *p) {
         MIGE_TRY(mige_mi_value(&a->comm, p->M, p->nparts, p->dims, p->v, &o, p->shuffled, &e));
     if (*c->output) MIGE_TRY(mige_agree(&a->comm, a->comm.rank == 0 ? write_estimate(c, p, &e) : MIGE_OK));
     print(c, &e);
+    check_bounds(p, &e);
     return MIGE_OK;
 }
 

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* Whether a path has the name of a run's own file and lies in its folder; folder NULL: of any that holds a run, but
@@ -54,10 +55,33 @@ int check_output(const config *c, const char *output, int probing) {
     return err;
 }
 
+/* A configuration of ours holds every option. */
+static int is_ours(const char *path) {
+    char line[64];
+    int ours = 0;
+    FILE *f = fopen(path, "r");
+    while (f && !ours && fgets(line, sizeof line, f)) ours = !strncmp(line, "dump-config =", 13);
+    if (f) fclose(f);
+    return ours;
+}
+
+/* What stands where the run's configuration will: a user's own file, or a link to another, would be lost. */
+static int check_place(const char *out) {
+    char path[MIGE_RUN_PATH];
+    struct stat st;
+    MIGE_TRY(mige_run_path(out, "config.ini", path));
+    if (stat(path, &st) != 0 || !S_ISREG(st.st_mode) || !st.st_size) return MIGE_OK; /* writing will tell */
+    MIGE_CHECK(
+        is_ours(path), MIGE_EUSAGE,
+        "%s: is no file of a run, which would take its place (move it; options of a file are read by --config)",
+        path);
+    return MIGE_OK;
+}
+
 int check_run_folder(const config *c) {
     const char *out = c->train.out, *ini = c->resume ? "" : c->config; /* a run goes on by its own, too */
     const char *bad = is_of_run(c->train.data, out, 0) ? c->train.data : is_of_run(ini, out, 0) ? ini : NULL;
     MIGE_CHECK(!*out || !bad, MIGE_EUSAGE, "--out: %s is read, and has the name of a file of the run (rename it)",
                bad);
-    return MIGE_OK;
+    return *out && !c->resume && !c->dry_run ? check_place(out) : MIGE_OK;
 }

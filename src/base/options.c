@@ -296,6 +296,11 @@ static int read_ini(struct reading *r) {
     MIGE_CHECK(!unreadable, MIGE_EINPUT, "%s: could not be read (give the path of an INI file)", r->path);
     if (r->err) return r->err;
     MIGE_CHECK(line == 0, MIGE_EUSAGE, "%s:%d: not \"name = value\" nor \"[section]\"", r->path, line);
+    int any = 0;
+    for (int i = 0; i < MOST_OPTIONS; i++) any |= r->seen[i][0] | r->seen[i][1];
+    if (!any)
+        mige_warn("%s: has nothing for %s (options stand before any section, or in that of the command)", r->path,
+                  r->cmd->name);
     return MIGE_OK;
 }
 

@@ -148,6 +148,30 @@ static int add_split(reading *r, mige_images *m, const char *folder) {
 
 /* ---- all */
 
+/* Classes without a picture count all the same: those after them would change their numbers. */
+static void tell_empty(const reading *r, const mige_images *train) {
+    for (int k = 0; k < r->classes; k++) {
+        int64_t n = 0;
+        for (int64_t i = 0; i < train->n; i++) n += train->labels[i] == k;
+        if (!n) mige_warn("class %d, %s, has no picture that can be read among those of training", k, r->names[k]);
+    }
+}
+
+/* Beside the folders of the splits nothing is read. */
+static int tell_unread(const reading *r, const char *train, const char *test) {
+    struct dirent **entries;
+    char path[PATH];
+    int n, err = MIGE_OK;
+    MIGE_TRY(list(r->q->from, &entries, &n));
+    for (int i = 0; i < n && !err; i++) {
+        err = join(path, r->q->from, entries[i]->d_name);
+        if (!err && strcmp(path, train) != 0 && (!test || strcmp(path, test) != 0))
+            mige_warn("%s: is beside the folders of the splits, and not read", path);
+    }
+    free_list(entries, n);
+    return err;
+}
+
 static int find_classes(reading *r, const char *folder) {
     struct dirent **entries;
     char path[PATH];
@@ -192,8 +216,11 @@ static int read_splits(reading *r, mige_images *train, mige_images *test) {
     MIGE_TRY(find_classes(r, folder));
     MIGE_TRY(add_split(r, train, folder));
     if (found) MIGE_TRY(add_split(r, test, other));
+    if (split) MIGE_TRY(tell_unread(r, folder, found ? other : NULL));
     if (r->left_out > SHOWN) mige_warn("%s: %lld files were left out in all", r->q->from, (long long)r->left_out);
     MIGE_CHECK(train->n > 0, MIGE_EINPUT, "%s: there is no picture in it that can be read", folder);
+    tell_empty(r, train);
+    if (found && !test->n) mige_warn("%s: has no picture that can be read: there is no test split", other);
     return MIGE_OK;
 }
 

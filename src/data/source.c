@@ -36,11 +36,16 @@ static int check_image(const char *path, const char *name, mige_layout *x) {
         memmove(x->dims + 2, x->dims + 1, 2 * sizeof *x->dims);
         x->dims[1] = 1;
     }
-    int colours = x->dims[3] == 1 || x->dims[3] == 3 || x->dims[3] == 4;
+    const int64_t *d = x->dims;
+    int colours = d[3] >= 1 && d[3] <= 4, square = d[1] > 4 && (d[1] == d[2] || d[3] != 2);
     MIGE_CHECK(
-        !colours || x->dims[1] <= 4 || x->dims[2] <= 4, MIGE_EINPUT,
+        !colours || !square || d[2] <= 4, MIGE_EINPUT,
         "%s: %s is [N,%lld,%lld,%lld]: channels last? mige wants [N,C,H,W] (transpose it: x.transpose(0,3,1,2))",
         path, name, (long long)x->dims[1], (long long)x->dims[2], (long long)x->dims[3]);
+    MIGE_CHECK(d[0] != d[1] || d[1] <= 4 || d[2] > 4, MIGE_EINPUT,
+               "%s: %s is [%lld,%lld,%lld,%lld]: images last? mige wants [N,C,H,W] (transpose it: "
+               "x.transpose(3,2,0,1))",
+               path, name, (long long)d[0], (long long)d[1], (long long)d[2], (long long)d[3]);
     for (int i = 1; i < 4; i++)
         MIGE_CHECK(x->dims[i] <= MAX_SIDE, MIGE_EINPUT, "%s: dimension %d of %s is %lld (at most %d)", path, i,
                    name, (long long)x->dims[i], MAX_SIDE);
@@ -107,8 +112,11 @@ static int find_most(void *ctx, int64_t first, int64_t items, const double *x) {
     double *most = ctx;
     (void)first;
     for (int64_t i = 0; i < items; i++) *most = x[i] > *most ? x[i] : *most;
-    return *most > 1 ? BRIGHT : MIGE_OK;
+    return *most >= 2 ? BRIGHT : MIGE_OK;
 }
+
+/* What rounding makes of 1 at most: of 255 times a scale_factor in single precision. */
+static const double ONE = 1 + 1e-6;
 
 /* Pixels that go from 0 to 1 are floats; integers of 0 and 1 are taken as they are, and warned of. */
 static int find_scale(const mige_source *s, mige_header *h) {
@@ -116,7 +124,12 @@ static int find_scale(const mige_source *s, mige_header *h) {
     for (int k = 0; k < MIGE_SPLITS && h->n[k]; k++) {
         int err = each_block(s, images[k], h->n[k], h->c * h->h * h->w, find_most, &most[k]);
         if (err && err != BRIGHT) return err;
-        h->factor[k] = is_real(s, k) && most[k] <= 1 ? 255 : 1;
+        MIGE_CHECK(
+            !is_real(s, k) || most[k] <= ONE || most[k] >= 2, MIGE_EINPUT,
+            "%s: the brightest pixel of %s is %.9g: neither within 0 to 1 nor, almost black, meant within 0 to "
+            "255 (clip or scale them)",
+            path_of(s), images[k], most[k]);
+        h->factor[k] = is_real(s, k) && most[k] <= ONE ? 255 : 1;
         if (!is_real(s, k) && most[k] == 1)
             mige_warn("%s: the pixels of %s are within 0 to 1 of 255: almost black", path_of(s), images[k]);
     }
@@ -205,6 +218,7 @@ static int fill_pixels(void *ctx, int64_t first, int64_t items, const double *x)
     const filling *k = ctx;
     for (int64_t i = 0; i < items; i++) {
         double v = x[i] * k->factor;
+        if (v > 255 && v <= 255 * ONE) v = 255;
         MIGE_CHECK(v >= 0 && v <= 255, MIGE_EINPUT,
                    "%s: %s: image %lld has the pixel %g, not within 0 to 255 nor within 0 to 1 (scale them)",
                    k->path, k->name, (long long)((first + i) / k->each), x[i]);

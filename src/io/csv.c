@@ -38,7 +38,7 @@ static int parse_number(const char *field, double *v) {
     errno = 0;
     *v = strtod(field, &end);
     int whole = field[strspn(field, "+-0123456789")] == 0;
-    return *field && !*end && !(errno == ERANGE && isinf(*v)) && (!whole || fabs(*v) <= 0x1p53);
+    return *field && !*end && !(errno == ERANGE && isinf(*v)) && (!whole || fabs(*v) < 0x1p53);
 }
 
 /* What divides the fields of the first line. */
@@ -49,11 +49,19 @@ static char find_separator(const char *line) {
     return ' ';
 }
 
+/* What others write where a number is missing. */
+static int is_missing(const char *field) {
+    static const char *const words[] = {"NA", "N/A", "n/a", "NULL", "null", "None", "?", "-", "."};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (!strcmp(field, words[i])) return 1;
+    return 0;
+}
+
 /* Whether the first line has names: no field is a number. Pandas writes numbers of columns and rows where there are
  * no names. */
 static int names(table *t, const char *line, int *are) {
     char *copy, *rest;
-    int numbers = 0, counted = 0, index = 0;
+    int numbers = 0, counted = 0, index = 0, unknown = 0;
     double v;
     MIGE_TRY(mige_text(&copy, "%s", line));
     for (t->cols = 0, rest = copy; rest; t->cols++) {
@@ -61,10 +69,13 @@ static int names(table *t, const char *line, int *are) {
         int number = parse_number(field, &v);
         if (!t->cols) index = !*field || !strncmp(field, "Unnamed: 0", 10);
         numbers += number;
+        unknown += is_missing(field);
         counted += number && v == (double)t->cols;
     }
     free(copy);
     *are = !numbers;
+    MIGE_CHECK(unknown < t->cols, MIGE_EINPUT, "%s: line %lld has nothing but missing values (leave it out)",
+               t->a->what, (long long)t->line);
     MIGE_CHECK(
         !index || t->cols == 1, MIGE_EINPUT,
         "%s: its first column has no name: the numbers of the rows? (leave it out: to_csv(..., index=False))",

@@ -11,9 +11,12 @@ enum { LONGEST = 1 << 16, BLOCK = 1 << 20 };
 /* The value behind 'KEY': in the header, or NULL. */
 static const char *value_of(const char *header, const char *key) {
     char quoted[32];
-    snprintf(quoted, sizeof quoted, "'%s':", key);
+    snprintf(quoted, sizeof quoted, "'%s'", key);
     const char *at = strstr(header, quoted);
-    return at ? at + strlen(quoted) + strspn(at + strlen(quoted), " ") : NULL;
+    if (!at) return NULL;
+    at += strlen(quoted);
+    at += strspn(at, " ");
+    return *at == ':' ? at + 1 + strspn(at + 1, " ") : NULL;
 }
 
 static int parse_type(mige_array *a, const char *text) {
@@ -84,8 +87,10 @@ int mige_npy_open(mige_array *a, int64_t bytes) {
     why = mige_io_read_at(a->fd, wide ? 12 : 10, text, length, &n);
     const char *fortran = value_of(text, "fortran_order");
     a->fortran = fortran && !strncmp(fortran, "True", 4);
-    int err = why || n < length ? mige_raise(MIGE_EINPUT, "%s: its header cannot be read", a->what)
-                                : parse_type(a, value_of(text, "descr"));
+    int err = !why && n == length && !fortran
+                  ? mige_raise(MIGE_EINPUT, "%s: its header tells no order (is it NumPy's?)", a->what)
+              : why || n < length ? mige_raise(MIGE_EINPUT, "%s: its header cannot be read", a->what)
+                                  : parse_type(a, value_of(text, "descr"));
     if (!err) err = parse_shape(a, value_of(text, "shape"));
     free(text);
     return err ? err : check_size(a, bytes);
@@ -163,7 +168,7 @@ int mige_npy_read(const mige_array *a, int64_t first, int64_t nrows, double *row
         free(column);
     }
     for (int64_t i = 0; i < nrows * each && !err && l.type == MIGE_I64; i++)
-        MIGE_CHECK(fabs(rows[i]) <= 0x1p53, MIGE_EINPUT,
+        MIGE_CHECK(fabs(rows[i]) < 0x1p53, MIGE_EINPUT,
                    "%s: row %lld holds %.0f: beyond 2^53 doubles skip whole numbers (subtract something)", a->what,
                    (long long)(first + i / each), rows[i]);
     return err;

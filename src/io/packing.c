@@ -1,6 +1,7 @@
 /* Values that are not what is stored: netCDF's conventions for packing and for missing values. */
 #include "io/file.h"
 #include <math.h>
+#include <string.h>
 
 enum { MOST = sizeof((mige_packing *)0)->fill / sizeof(double) };
 
@@ -27,6 +28,7 @@ static int read_range(const mige_file *f, const mige_set *s, const char *name, m
     double range[2];
     int n;
     MIGE_TRY(read_numbers(f, s, name, "valid_range", 2, range, &n));
+    MIGE_CHECK(n != 1, MIGE_EINPUT, "%s: attribute `valid_range` is not two numbers (mend or delete it)", f->path);
     if (n == 2) {
         p->lo = range[0];
         p->hi = range[1];
@@ -37,11 +39,16 @@ static int read_range(const mige_file *f, const mige_set *s, const char *name, m
 
 /* _Unsigned: bytes and words whose sign bit is a digit. */
 static int wraps(const mige_set *s) {
-    char text[16] = "";
+    char text[16] = "", *longer = NULL;
     if (H5Aexists(s->id, "_Unsigned") <= 0) return 0;
     hid_t a = H5Aopen(s->id, "_Unsigned", H5P_DEFAULT), type = H5Aget_type(a);
-    int read = H5Tget_class(type) == H5T_STRING && !H5Tis_variable_str(type) && H5Tget_size(type) < sizeof text &&
-               H5Aread(a, type, text) >= 0;
+    int string = H5Tget_class(type) == H5T_STRING, any = string && H5Tis_variable_str(type) > 0;
+    int read =
+        string && (any || H5Tget_size(type) < sizeof text) && H5Aread(a, type, any ? (void *)&longer : text) >= 0;
+    if (any && read && longer) {
+        text[0] = longer[0];
+        H5free_memory(longer);
+    }
     if (type >= 0) H5Tclose(type);
     if (a >= 0) H5Aclose(a);
     return (!read || text[0] == 't' || text[0] == 'T') && s->layout.type != MIGE_F32 && s->layout.type != MIGE_F64;
@@ -83,10 +90,17 @@ static double item(enum mige_type type, const void *rows, int64_t i) {
     return ((const double *)rows)[i];
 }
 
+/* As a number without sign. */
+static double unwrapped(const mige_set *s, double v) {
+    return v < 0 ? v + ldexp(1, 8 * (int)s->size) : v;
+}
+
 static int missing(const mige_set *s, const mige_packing *p, double v) {
     int single = s->layout.type == MIGE_F32;
     for (int k = 0; k < p->nfill; k++)
-        if (v == p->fill[k] || (single && (float)v == (float)p->fill[k])) return 1;
+        if (v == p->fill[k] || (single && (float)v == (float)p->fill[k]) ||
+            (p->wraps && unwrapped(s, v) == p->fill[k]))
+            return 1;
     return v < p->lo || v > p->hi;
 }
 
@@ -94,7 +108,7 @@ int mige_packing_undo(const mige_file *f, const mige_set *s, const char *name, c
                       enum mige_type type, int64_t first, int64_t nrows, void *rows) {
     int64_t each = s->row_bytes / (int64_t)s->size, n = nrows * each;
     int large = type == MIGE_F64 && s->layout.type == MIGE_I64;
-    double span = ldexp(1, 8 * (int)s->size), *x = rows;
+    double *x = rows;
     if (!p->used && !large) return MIGE_OK;
     for (int64_t i = 0; i < n; i++) {
         double v = item(type, rows, i);
@@ -104,10 +118,10 @@ int mige_packing_undo(const mige_file *f, const mige_set *s, const char *name, c
             "%s: row %lld of %s holds %g, which its attributes (_FillValue, missing_value, valid_range) call "
             "missing (leave such rows out)",
             f->path, row, name, v);
-        MIGE_CHECK(!large || fabs(v) <= 0x1p53, MIGE_EINPUT,
+        MIGE_CHECK(!large || fabs(v) < 0x1p53, MIGE_EINPUT,
                    "%s: row %lld of %s holds %.0f: beyond 2^53 doubles skip whole numbers (subtract something)",
                    f->path, row, name, v);
-        if (p->packed) x[i] = (p->wraps && v < 0 ? v + span : v) * p->scale + p->offset;
+        if (p->packed) x[i] = (p->wraps ? unwrapped(s, v) : v) * p->scale + p->offset;
     }
     return MIGE_OK;
 }

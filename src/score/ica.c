@@ -1,6 +1,7 @@
 /* Linear maps: whitening, and the rotation to independent components. */
 #include "mige/blas.h"
 #include "mige/error.h"
+#include "mige/log.h"
 #include "score/kernel.h"
 #include "score/maps.h"
 #include <math.h>
@@ -10,7 +11,7 @@ enum { ROTATIONS = 200, REFINEMENTS = 30, BASIS = 8 };
 static const double singular = 1e-9, shrink = 0.05, still = 1e-8, small = 1e-6;
 
 struct ica_space {
-    int M, D, lwork, liwork;
+    int M, D, lwork, liwork, told;
     double *Y, *psi;   /* [M][D] components, and a function of them */
     double *basis;     /* [BASIS][M] of one component */
     double *next, *C;  /* [D][D] */
@@ -67,6 +68,10 @@ int ica_whiten(ica_space *s, const double *Xc, double *A) {
     memcpy(s->next, s->C, d * d * sizeof *s->C);
     MIGE_TRY(eigen(s));
     if (s->l[0] < singular) {
+        if (!s->told++)
+            mige_warn(
+                "precondition: columns are sums of others, or there are fewer samples than columns: 5 %% of the "
+                "correlations are taken away, scores along what is repeated mean nothing");
         for (size_t i = 0; i < d * d; i++) s->C[i] = (1 - shrink) * s->next[i];
         for (size_t i = 0; i < d; i++) s->C[i * d + i] += shrink;
         MIGE_TRY(eigen(s));

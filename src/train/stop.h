@@ -1,5 +1,5 @@
-/* What asks a long run to stop: SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2 and SIGXCPU unless they were ignored when it
- * began (nohup), a file that is made or touched, the end of the time it has. */
+/* What asks a long run to stop: SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2 and SIGXCPU unless they were ignored when
+ * it began (nohup), a file that is made or touched, the end of the time it has. */
 #ifndef MIGE_TRAIN_STOP_H
 #define MIGE_TRAIN_STOP_H
 
