@@ -296,11 +296,6 @@ static int read_ini(struct reading *r) {
     MIGE_CHECK(!unreadable, MIGE_EINPUT, "%s: could not be read (give the path of an INI file)", r->path);
     if (r->err) return r->err;
     MIGE_CHECK(line == 0, MIGE_EUSAGE, "%s:%d: not \"name = value\" nor \"[section]\"", r->path, line);
-    int any = 0;
-    for (int i = 0; i < MOST_OPTIONS; i++) any |= r->seen[i][0] | r->seen[i][1];
-    if (!any)
-        mige_warn("%s: has nothing for %s (options stand before any section, or in that of the command)", r->path,
-                  r->cmd->name);
     return MIGE_OK;
 }
 
@@ -325,9 +320,17 @@ int mige_options_file(const mige_option_table *t, const mige_command *cmd, void 
     struct reading r = {
         .table = t, .cmd = cmd, .config = config, .path = path, .f = fd < 0 ? NULL : fdopen(fd, "r")};
     int err = r.f ? check_file(path, r.f) : MIGE_OK;
-    if (!err) return read_ini(&r);
-    fclose(r.f);
-    return err;
+    if (err) {
+        fclose(r.f);
+        return err;
+    }
+    MIGE_TRY(read_ini(&r));
+    int any = 0;
+    for (int i = 0; i < MOST_OPTIONS; i++) any |= r.seen[i][0] | r.seen[i][1];
+    if (!any)
+        mige_warn("%s: has nothing for %s (options stand before any section, or in that of the command)", path,
+                  cmd->name);
+    return MIGE_OK;
 }
 
 int mige_options_takes_value(const mige_option_table *t, const char *word) {
