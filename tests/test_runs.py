@@ -219,6 +219,7 @@ def signals(ranks):
     stopped_by(signal.SIGUSR1, False, ranks)  # as mpirun passes it on
     stopped_by(signal.SIGTERM, True, ranks)  # as a batch system sends it
     if ranks == 1:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # these tests may have been started by nohup
         stopped_by(signal.SIGHUP, True, ranks)  # a connection that is closed
         stopped_by(signal.SIGXCPU, True, ranks)  # a limit of processor time
 
