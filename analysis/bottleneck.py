@@ -3,8 +3,8 @@ kinds are told by the code.
 
   python3 -m analysis bottleneck RUNS/table2 --data mnist.h5 [--others cifar10.h5] [--results analysis/results]
 
-Of each run in RUNS/table2 that jobs/study.py has kept, robust.h5 beside what is kept of it, which table2 makes tables of, and
-robust.png. The network is read from the newest checkpoint and computed here, in float32, by the averaged weights."""
+Of each run in RUNS/table2 that jobs/study.py has kept, robust.h5 beside what is kept of it, which table2 makes tables of; pictures
+table2-robust.png and, of codes of two dimensions, table2-codes.png. The network is read from the newest checkpoint and computed here, in float32, by the averaged weights."""
 import argparse
 import glob
 import os
@@ -49,8 +49,8 @@ class Network:
         y = x @ self.encoder["y.weight"].T + self.encoder["y.bias"]
         if not self.drawn:
             return y, None
-        sigma = np.logaddexp(0, y[:, self.width:] - 5)
-        return y[:, :self.width], np.clip(sigma, *self.range) if self.range else sigma
+        mu, rho = y[:, :self.width], y[:, self.width:]
+        return mu, np.clip(np.logaddexp(0, rho), *self.range) if self.range else np.logaddexp(0, rho - 5)
 
     def classify(self, x, rng):
         """Chances of the classes, the mean over draws; and the KL divergence of the code from N(0, 1), NaN where it has no density."""

@@ -57,7 +57,8 @@ def gradients(results, name, heading):
     picture = [f"![{heading}](results/{name}.png)", ""] if len(found.rho()) > 1 else []
     if picture:
         save(figure1.draw(found), os.path.join(results, f"{name}.png"))
-    return ["", f"## {heading}", "", *picture, f"Made by `{command(file)}`: {figure1.table(found)[0]}", *figure1.table(found)[1:]]
+    about, *table = figure1.table(found)
+    return ["", f"## {heading}", "", *picture, f"Made by `{command(file)}`: {about}", *table]
 
 
 def draw_errors(series, name):

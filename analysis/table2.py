@@ -87,13 +87,13 @@ def robust_tables(rows):
         return []
     one = next(iter(measured.values()))
     noise, angles, others = (robust(one, name) for name in ("noise", "angles", "others"))
-    errors = [[NAMES[name], *(f"{e:.2f}" for of, every in (("noise_error", 2), ("angle_error", 2)) for e in robust(runs, of)[::every])]
+    errors = [[NAMES.get(name, name), *(f"{e:.2f}" for of, every in (("noise_error", 2), ("angle_error", 2)) for e in robust(runs, of)[::every])]
               for name, runs in measured.items()]
     told = []
     for name, runs in measured.items():
         for score, of in (("entropy of the classes", "others_entropy"), ("KL of the code", "others_kl")):
             if (areas := robust(runs, of)) is not None:
-                told.append([NAMES[name], score, *(f"{100 * a:.1f}" for a in areas)])
+                told.append([NAMES.get(name, name), score, *(f"{100 * a:.1f}" for a in areas)])
     return ["", "## Under noise and rotation", "", "Test error, %: noise of this deviation (pixels from 0 to 1), rotation by degrees.", "",
             *table(["", *(f"noise {s:.1f}" for s in noise[::2]), *(f"{a:.0f}°" for a in angles[::2])], errors),
             "", "## Images of other kinds", "",

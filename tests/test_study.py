@@ -288,11 +288,16 @@ def first_page():
 def bottlenecks():
     """Errors on changed images are those of the program on such a file; what turns images by 90 degrees turns them."""
     sys.path.append(os.path.join(ROOT, "analysis"))
-    from bottleneck import auroc, rotated
+    from bottleneck import Network, auroc, rotated
 
     x = np.random.default_rng(0).random((3, 9, 9), dtype=np.float32)
     assert np.abs(rotated(x, 90) - np.rot90(x, 1, (1, 2))).max() < 1e-6 and np.array_equal(rotated(x, 0), x)
     assert auroc(np.array([0, 1, 2]), np.array([1, 3])) == 0.75
+    net = Network.__new__(Network)  # sigma as the layer has it: softplus(rho - 5), or within bounds softplus(rho)
+    net.encoder, net.width, net.drawn = {"y.weight": np.zeros((4, 1)), "y.bias": np.array([7.0, 8.0, 1.0, -9.0])}, 2, True
+    for net.range, want in (None, np.log1p(np.exp([-4.0, -14.0]))), ([0.5, 2], [np.log1p(np.exp(1.0)), 0.5]):
+        mu, sigma = net.code(np.ones((1, 1)))
+        assert np.array_equal(mu, [[7, 8]]) and np.allclose(sigma, [want]), sigma
     grey = path("grey.h5")
     with h5py.File(DATA) as f, h5py.File(grey, "w") as g:
         f.copy("class_names", g)

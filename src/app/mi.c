@@ -94,7 +94,7 @@ static int most_alike(int M, double *x) {
 
 /* Normal scores of equal values are no normal variable: what comes of them may be nats too little or too much. */
 static int check_ties(const config *c, const pairs *p) {
-    static const double MANY = 0.05;
+    static const double MANY = 0.05; /* of all, and more than a pair */
     const char *const names[MIGE_MI_PARTS] = {c->x, c->given, c->y};
     const int dims[MIGE_MI_PARTS] = {p->dims[0], p->dims[2], p->dims[1]};
     double *column;
@@ -107,7 +107,7 @@ static int check_ties(const config *c, const pairs *p) {
             if (alike > most) where = k;
             most = alike > most ? alike : most;
         }
-        if (most > MANY * p->M && most < p->M)
+        if (most > 2 && most > MANY * p->M && most < p->M)
             mige_warn(
                 "mi: %d of the %d values in column %d of %s are one number: the value may be wrong by much, it is "
                 "for continuous variables (classes may be y, as integers)",
@@ -173,10 +173,11 @@ static double entropy(const pairs *p) {
 
 static void check_bounds(const pairs *p, const mige_mi_estimate *e) {
     static const double FAR = 3; /* standard errors */
-    if (p->classes && e->value > entropy(p))
+    double most = p->classes ? entropy(p) : INFINITY;
+    if (e->value > most)
         mige_warn("mi: more than the %.4f nats that the classes have at all: far apart they are too sharp for this "
                   "estimate, the value is at most that",
-                  entropy(p));
+                  most);
     if (e->value < -FAR * e->standard_error)
         mige_warn(
             "mi: the value is below 0 by more than its error, so it is wrong: too few samples, or values that "

@@ -157,7 +157,7 @@ static void tell_empty(const reading *r, const mige_images *train) {
     }
 }
 
-/* Beside the folders of the splits nothing is read. */
+/* Beside the folders of the splits no other is read. */
 static int tell_unread(const reading *r, const char *train, const char *test) {
     struct dirent **entries;
     char path[PATH];
@@ -165,7 +165,7 @@ static int tell_unread(const reading *r, const char *train, const char *test) {
     MIGE_TRY(list(r->q->from, &entries, &n));
     for (int i = 0; i < n && !err; i++) {
         err = join(path, r->q->from, entries[i]->d_name);
-        if (!err && strcmp(path, train) != 0 && (!test || strcmp(path, test) != 0))
+        if (!err && is_folder(path) && strcmp(path, train) != 0 && (!test || strcmp(path, test) != 0))
             mige_warn("%s: is beside the folders of the splits, and not read", path);
     }
     free_list(entries, n);

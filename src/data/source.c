@@ -37,9 +37,9 @@ static int check_image(const char *path, const char *name, mige_layout *x) {
         x->dims[1] = 1;
     }
     const int64_t *d = x->dims;
-    int colours = d[3] >= 1 && d[3] <= 4, square = d[1] > 4 && (d[1] == d[2] || d[3] != 2);
+    int colours = d[3] == 1 || d[3] == 3 || d[3] == 4 || (d[3] == 2 && d[1] == d[2]);
     MIGE_CHECK(
-        !colours || !square || d[2] <= 4, MIGE_EINPUT,
+        !colours || d[1] <= 4 || d[2] <= 4, MIGE_EINPUT,
         "%s: %s is [N,%lld,%lld,%lld]: channels last? mige wants [N,C,H,W] (transpose it: x.transpose(0,3,1,2))",
         path, name, (long long)x->dims[1], (long long)x->dims[2], (long long)x->dims[3]);
     MIGE_CHECK(d[0] != d[1] || d[1] <= 4 || d[2] > 4, MIGE_EINPUT,

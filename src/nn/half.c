@@ -255,7 +255,7 @@ static int smaller(int a, int b) {
 
 void mige_half_multiply(const half_kernel *kernel, const half_product *p, const half_target *t) {
     _Alignas(64) float c[HALF_SIDE * HALF_SIDE];
-    const int pairs = (int)((p->k + (size_t)kernel->deep - 1) / (size_t)kernel->deep) * kernel->deep / 2;
+    const int pairs = (int)((p->k + kernel->deep - 1) / kernel->deep * kernel->deep / 2);
     const uint32_t *panel = p->panels;
     kernel->begin();
     for (int j = 0; j < p->cols; j += HALF_SIDE, panel += half_panel(p->k))

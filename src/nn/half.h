@@ -18,7 +18,7 @@ typedef struct {
     const char *name;
     int fast;            /* 1: by instructions made for it */
     int (*usable)(void); /* whether processor and operating system allow it */
-    int deep;            /* the inner dimension is counted in multiples of this */
+    size_t deep;         /* the inner dimension is counted in multiples of this */
     void (*begin)(void); /* on this thread, before its blocks */
     void (*round)(size_t n, const float *x, uint16_t *h);
     /* The first `rows` of a block at least. */

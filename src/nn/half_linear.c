@@ -53,7 +53,7 @@ static void rows_of_weights(const mige_net *net, const layer *l, int i, int rows
     const size_t in = l->in_size, at = l->param + (size_t)i * in;
     p->a = room;
     p->lda = half_stride(in);
-    if (net->rounded && rows == HALF_SIDE && in % (size_t)mige_half_best()->deep == 0 && in % ALIAS) {
+    if (net->rounded && rows == HALF_SIDE && in % mige_half_best()->deep == 0 && in % ALIAS) {
         p->a = net->rounded + at;
         p->lda = in;
     } else if (net->rounded) {

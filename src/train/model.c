@@ -35,9 +35,10 @@ static int keep(update *u, const model_member *k, int first, int total) {
 int model_settle(model *m, const mige_comm *c, int averaged, int kept) {
     update *u = &m->update;
     const model_member *last = &m->member[m->n - 1];
+    mige_net *encoder = m->member[0].net;
     int total, first = count_kept(c, kept, &total);
-    size_t room = total ? mige_net_kept_bytes(m->member[0].net, total) : 0;
-    update_room extra = {averaged, mige_net_bfloat16(last->net), room};
+    size_t room = total ? mige_net_kept_bytes(encoder, total) : 0;
+    update_room extra = {averaged, mige_net_bfloat16(encoder), room};
     MIGE_TRY(update_create(c, last->first + mige_net_num_params(last->net), extra, u));
     for (int i = 0; i < m->n; i++) {
         const model_member *k = &m->member[i];

@@ -38,8 +38,8 @@ static void add_softmax(int n, int draws, int classes, const float *logits, doub
     }
 }
 
-/* Round r of draws of the n images from number `at` on; the first image's random words are those of its row of all
- * rounds'. */
+/* Round r of draws of the n images from number `at` on. A round has random words of its own, as if each had a copy
+ * of the test set, one behind the other. */
 static int draw(test *k, int n, int64_t at, int r) {
     const train_plan *p = k->t->plan;
     mige_net *encoder = k->t->encoder;
