@@ -99,7 +99,7 @@ def by_hand(z, sets, seed=1):
                 r = sign * rest(z[rows][:, columns], noise[rows][:, columns], t) / draws
                 total += weight * r.sum() / M
                 each_rest[rows] += weight * r
-    value = normal + total / (1 + each_rest.var() / M / total**2)
+    value = normal + total * max(0, 1 - each_rest.var() / M / total**2)
     return value, normal, (each + each_rest).std() / np.sqrt(M)
 
 
@@ -119,6 +119,15 @@ def definition():
     assert abs(r["normal_part"] - normal) < 1e-6, f"{r} {normal}"  # digamma's series
     assert abs(r["mutual_information"] - value) < 2e-6, f"{r} {value}"
     assert abs(r["standard_error"] - error) < 1e-6, f"{r} {error}"
+
+
+def definition_nothing_left():
+    """The rest of normal variables is below its own error: nothing of it is kept."""
+    rng = np.random.default_rng(5)
+    x = rng.standard_normal((150, 2))
+    write("normal.h5", x=x, y=x[:, :1] + rng.standard_normal((150, 1)))
+    r = mi("normal.h5", *PLAIN)
+    assert abs(r["rest"]) > 1e-3 and r["mutual_information"] == r["normal_part"], f"{r}"
 
 
 def definition_labels():
@@ -263,10 +272,16 @@ def hessian_normal():
     rng = np.random.default_rng(11)
     X = rng.standard_normal((2000, 10)) * np.linspace(0.5, 3, 10)
     write("normal.h5", samples=X)
-    good("score", "--input", path("normal.h5"), "--hessian", "--output", path("normal-out.h5"), "--quiet", "--estimator",
-         "stein", "--calibrate", "stein", "--width-scale", 5, "--eta", 10)
+    smooth = good("score", "--input", path("normal.h5"), "--hessian", "--output", path("normal-out.h5"), "--quiet",
+                  "--estimator", "stein", "--calibrate", "stein", "--width-scale", 5, "--eta", 10)
+    assert not smooth.warnings, smooth.warnings
     with h5py.File(path("normal-out.h5")) as f:
         H = f["hessian_diagonal"][()]
+    rough = good("score", "--input", path("normal.h5"), "--hessian", "--output", path("normal-out.h5"), "--quiet",
+                 "--estimator", "stein", "--calibrate", "stein").warnings
+    with h5py.File(path("normal-out.h5")) as f:
+        gap = np.mean(np.abs(f["hessian_diagonal"][()].mean(0) / (f["score"][()] ** 2).mean(0) + 1))
+    assert len(rough) == 1 and f"diagonal is {100 * gap:.0f} % off" in rough[0] and gap > 0.1, rough
     own, true = np.diag(np.linalg.inv(np.cov(X.T))), np.linspace(0.5, 3, 10) ** -2.0
     assert np.sqrt(((H / own + 1) ** 2).mean()) < 0.02, np.sqrt(((H / own + 1) ** 2).mean())
     assert abs((H / true + 1).mean()) < 0.02 and abs((H / true + 1).mean(0)).max() < 0.1, (H / true + 1).mean(0)
@@ -275,6 +290,7 @@ def hessian_normal():
 def main():
     cases = Cases()
     cases.run("definition", definition)
+    cases.run("definition, nothing left", definition_nothing_left)
     cases.run("definition with labels", definition_labels)
     cases.run("truth", truth)
     cases.run("truth with labels", truth_labels)

@@ -81,7 +81,7 @@ mige_mi_value_options mige_mi_value_defaults(void);
 
 enum { MIGE_MI_TIMES = 7, MIGE_MI_PARTS = 3 };
 typedef struct {
-    double value;          /* nats: normal + rest^3 / (rest^2 + e^2), e the standard error of rest */
+    double value;          /* nats: normal + rest max(0, 1 - e^2/rest^2), e the standard error of rest */
     double normal, rest;   /* that of normal variables of the same covariance; the rest as it is estimated */
     double standard_error; /* of the value, from the samples' own contributions */
     double p_value;        /* share of shuffles, and the value as one of them, that are not below it; NaN: none */

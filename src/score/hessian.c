@@ -80,6 +80,20 @@ static void piece(hessian *h, int n, const double *P, double *H) {
     }
 }
 
+double mige_score_hessian_gap(int M, int D, const double *S, const double *H) {
+    double gap = 0;
+    for (int d = 0; d < D; d++) {
+        double square = 0, derivative = 0;
+        for (int i = 0; i < M; i++) {
+            size_t at = (size_t)i * (size_t)D + (size_t)d;
+            square += S[at] * S[at];
+            derivative += H[at];
+        }
+        if (square > 0) gap += fabs(derivative / square + 1) / D;
+    }
+    return gap;
+}
+
 double mige_score_hessian_bytes(int M, int D, int Q, int ranks) {
     double piece = Q < PIECE ? Q : PIECE, m = M, columns = 3. * D + 1;
     return 8 * (m * columns + piece * m + piece * D + fmax(piece, m) * D + piece * columns + m +

@@ -221,11 +221,17 @@ static double standard_error(int M, const double *x) {
     return sqrt(variance / M);
 }
 
-/* The rest is drawn towards 0 where its own error does not tell it from 0. */
+/* The rest is drawn towards 0 by what its own error says of it (positive-part Stein shrinkage: James and Stein
+ * 1961): its square is above that of the truth by the error's on average. */
+static double shrunk(double rest, double error) {
+    double square = rest * rest - error * error;
+    return square > 0 ? square / rest : 0;
+}
+
 static void conclude(const job *w, double *shuffled, mige_mi_estimate *e) {
     double weight[T], rest = total(w->sums) - w->sums->normal, error = standard_error(w->M, w->each_rest);
     *e = (mige_mi_estimate){.normal = w->sums->normal, .rest = rest, .p_value = NAN};
-    e->value = e->normal + (rest != 0 ? rest / (1 + error * error / (rest * rest)) : 0);
+    e->value = e->normal + shrunk(rest, error);
     along_times(e->time, weight);
     for (int t = 0; t < T; t++) e->integrand[t] = w->sums->fisher[t] + w->sums->rest[t];
     for (int m = 0; m < w->M; m++) w->each[m] += w->each_rest[m];
