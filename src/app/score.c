@@ -128,10 +128,11 @@ static int check_memory(const app *a, const samples *s, mige_score_options *o, d
 static void check_hessian(const samples *s) {
     double gap = mige_score_hessian_gap(s->M, s->D, s->S, s->H);
     if (gap > 0.1)
-        mige_warn("score: the Hessian's diagonal is %.0f %% off the scores' mean squares, which it is minus the mean "
-                  "of: scores too rough for a derivative (--estimator stein --calibrate stein, a larger --eta or "
-                  "--width-scale), or a kernel too wide for the shape",
-                  100 * gap);
+        mige_warn(
+            "score: the Hessian's diagonal is %.0f %% off the scores' mean squares, which it is minus the mean "
+            "of: scores too rough for a derivative (--estimator stein --calibrate stein, a larger --eta or "
+            "--width-scale), or a kernel too wide for the shape",
+            100 * gap);
 }
 
 static int plain(mige_score *score, samples *s) {
