@@ -233,8 +233,12 @@ def packed():
         f.create_dataset("part", (60, 3), "f4", chunks=(10, 3))[:50] = SAMPLES[:50]
         f.create_dataset("never", (60, 3), "f4")
         f.create_dataset("chunks", (60, 3), "f4", chunks=(10, 3))
+        f.create_dataset("holes", (60, 3), "f4", chunks=(10, 3), fillvalue=-999)[:55] = SAMPLES[:55]
+        f.create_dataset("zero", (60, 3), "f4", fillvalue=0)[:] = SAMPLES * (SAMPLES > -1)
         f["t"] = stored
         f["t"].attrs["scale_factor"] = "0.01"
+    fails(3, "row 55 of /holes holds -999, which its fill value", *score(name, "--dataset", "/holes"))
+    good(*score(name, "--dataset", "/zero"))
     r = good(*score(name, "--dataset", "/part"))
     assert len(r.warnings) == 1 and "5 of its 6 chunks" in r.warnings[0], str(r)
     fails(3, "never written", *score(name, "--dataset", "/never"))

@@ -54,6 +54,20 @@ static int wraps(const mige_set *s) {
     return (!read || text[0] == 't' || text[0] == 'T') && s->layout.type != MIGE_F32 && s->layout.type != MIGE_F64;
 }
 
+/* What HDF5 itself puts where nothing was written, if the writer chose it; 0, and the white of pictures, are values
+ * like others.
+ */
+static void read_fill(const mige_set *s, mige_packing *p) {
+    H5D_fill_value_t defined;
+    double v = 0;
+    hid_t plist = H5Dget_create_plist(s->id);
+    if (plist >= 0 && s->layout.type != MIGE_U8 && H5Pfill_value_defined(plist, &defined) >= 0 &&
+        defined == H5D_FILL_VALUE_USER_DEFINED && H5Pget_fill_value(plist, H5T_NATIVE_DOUBLE, &v) >= 0 && v != 0 &&
+        p->nfill < MOST)
+        p->fill[p->nfill++] = v;
+    if (plist >= 0) H5Pclose(plist);
+}
+
 int mige_packing_read(const mige_file *f, const mige_set *s, const char *name, mige_packing *p) {
     static const char *const fills[] = {"_FillValue", "missing_value"};
     int n;
@@ -64,6 +78,7 @@ int mige_packing_read(const mige_file *f, const mige_set *s, const char *name, m
         MIGE_TRY(read_numbers(f, s, name, fills[i], MOST - p->nfill, p->fill + p->nfill, &n));
         p->nfill += n;
     }
+    read_fill(s, p);
     MIGE_TRY(read_range(f, s, name, p));
     p->wraps = wraps(s);
     MIGE_CHECK(isfinite(p->scale) && p->scale != 0 && isfinite(p->offset), MIGE_EINPUT,
@@ -113,11 +128,10 @@ int mige_packing_undo(const mige_file *f, const mige_set *s, const char *name, c
     for (int64_t i = 0; i < n; i++) {
         double v = item(type, rows, i);
         long long row = (long long)(first + i / each);
-        MIGE_CHECK(
-            !missing(s, p, v), MIGE_EINPUT,
-            "%s: row %lld of %s holds %g, which its attributes (_FillValue, missing_value, valid_range) call "
-            "missing (leave such rows out)",
-            f->path, row, name, v);
+        MIGE_CHECK(!missing(s, p, v), MIGE_EINPUT,
+                   "%s: row %lld of %s holds %g, which its fill value or attributes (_FillValue, missing_value, "
+                   "valid_range) call missing (leave such rows out)",
+                   f->path, row, name, v);
         MIGE_CHECK(!large || fabs(v) < 0x1p53, MIGE_EINPUT,
                    "%s: row %lld of %s holds %.0f: beyond 2^53 doubles skip whole numbers (subtract something)",
                    f->path, row, name, v);
