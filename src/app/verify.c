@@ -3,6 +3,7 @@
 #include "mige/error.h"
 #include "mige/io.h"
 #include "mige/log.h"
+#include "study/study.h"
 #include <string.h>
 
 /* Images as a training would read them. */
@@ -23,10 +24,13 @@ static int verify(const char *path) {
     MIGE_TRY(mige_file_open(path, NULL, &f));
     int err = mige_file_verify(f, &sums);
     if (!err) err = mige_file_get_text(f, "/", "format", format, sizeof format);
+    int64_t left = err ? 0 : study_left(f);
     int images = !err && !strcmp(format, "mige-data") && mige_file_has(f, "/train/images");
     mige_file_close(&f);
     if (images) err = verify_images(path);
-    if (!err) mige_print("%s: good (%s%s)", path, format, sums ? "" : "; without sums to compare");
+    if (!err)
+        mige_print("%s: good (%s%s%s)", path, format, left ? "; a study with gradients to go" : "",
+                   sums ? "" : "; without sums to compare");
     return err;
 }
 

@@ -169,9 +169,15 @@ static int find_case(const scale *s, int64_t M) {
     return -1;
 }
 
-static int case_left(const scale *s, int64_t M) {
+static int64_t case_left(const scale *s, int64_t M) {
     int i = find_case(s, M);
-    return i < 0 || s->cases[i].draws < s->draws;
+    return s->draws - (i < 0 ? 0 : s->cases[i].draws);
+}
+
+int64_t scale_left(const scale *s) {
+    int64_t left = 0;
+    for (int i = 0; i < s->nsamples; i++) left += case_left(s, s->samples[i]);
+    return left;
 }
 
 /* Rank 0 reads the file that is gone on with, and tells. */
@@ -269,6 +275,7 @@ int scale_run(const study *of) {
     scale s = {.study = of, .o = of->o};
     int err = mige_agree(of->c, parse(&s));
     if (!err) say_plan(&s);
+    if (!err) err = study_check_output(of, "mige-scale");
     if (!err && of->dry_run) {
         for (int i = 0; i < s.nsamples; i++) scale_print_plan(&s, (int)s.samples[i]);
         err = check_memory(&s);

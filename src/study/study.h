@@ -3,6 +3,7 @@
 #define MIGE_STUDY_H
 
 #include "mige/comm.h"
+#include "mige/io.h"
 #include "mige/options.h"
 #include "mige/score.h"
 #include "train/memory.h"
@@ -31,6 +32,14 @@ typedef struct {
  * stop, what is done being saved. */
 int toy_run(const study *s);
 int scale_run(const study *s);
+
+/* Refuses (MIGE_EUSAGE, agreed) an output that holds a study of this format which is not done, unless it is
+ * resumed. Collective. */
+int study_check_output(const study *s, const char *format);
+/* How many gradients are still to be estimated: into the study's file (errors: MIGE_EOUTPUT), and from one; 0 where
+ * it does not say. Not collective. */
+int study_write_left(mige_file *f, int64_t left);
+int64_t study_left(const mige_file *f);
 
 /* Items of unequal length dealt to ranks one by one, as each has done its own; rank 0 works too, gathers results
  * and saves them now and then. No rank waits for another before the end, and no thread is needed: whoever works

@@ -58,12 +58,19 @@ static int write_method(const toy *t, mige_file *f, int d, int m) {
     return MIGE_OK;
 }
 
+static int64_t gradients_left(const toy *t) {
+    int64_t left = 0;
+    for (int64_t i = 0; i < t->ncells; i++) left += isnan(t->values[GRADIENT][i]) != 0;
+    return left;
+}
+
 static int write_all(const toy *t, mige_file *f) {
     double *numbers;
     int err = MIGE_OK;
     MIGE_TRY(mige_file_write(f, "/rho", (mige_layout){MIGE_F64, 1, {t->nrho}}, t->rho, "1",
                              "correlation of x_i and y_i", 0));
     MIGE_TRY(mige_file_set_text(f, "/", "draws", "philox4x32-10"));
+    MIGE_TRY(study_write_left(f, gradients_left(t)));
     MIGE_TRY(mige_alloc((size_t)t->nrho, sizeof *numbers, &numbers));
     for (int d = 0; d < t->ndims && !err; d++) {
         err = write_truth(t, f, d, numbers);

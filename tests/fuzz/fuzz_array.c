@@ -20,7 +20,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
     double *x;
     if (size < 2) return 0;
     const char *path = as_file(bytes + 1, size - 1);
-    int err = bytes[0] & 1 ? open_text(path, size - 1, &a) : mige_array_open(path, "/samples", bytes[0] >> 1 & 1, &a);
+    int err =
+        bytes[0] & 1 ? open_text(path, size - 1, &a) : mige_array_open(path, "/samples", bytes[0] >> 1 & 1, &a);
     if (err) {
         if (!*mige_error()) abort();
         return 0;

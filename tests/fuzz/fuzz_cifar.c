@@ -1,5 +1,5 @@
 /* CIFAR records; the first byte chooses between 10 and 100 classes. */
-#include "data/data.h"
+#include "mige/data.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {

@@ -1,5 +1,6 @@
-/* INI files and the values of options; what was accepted is written as INI text, and must be accepted again, as the same, and
- * be found to be the same. Whatever text an earlier version may have left is compared, or refused in one line. */
+/* INI files and the values of options; what was accepted is written as INI text, and must be accepted again, as the
+ * same, and be found to be the same. Whatever text an earlier version may have left is compared, or refused in one
+ * line. */
 #include "app/app.h"
 #include "file.h"
 #include "mige/error.h"
