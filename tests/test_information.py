@@ -231,15 +231,20 @@ def warned():
     rng = np.random.default_rng(11)
     x, y = pair(400, 12)
     clusters = np.arange(400) % 3
-    write("doubtful.h5", x=x, y=y, whole=np.round(y), half=np.where(np.arange(400)[:, None] % 2, y, 0), tenths=np.round(y, 2), few=x[:12],
+    out = x.copy()
+    out[7, 1] = 30
+    write("doubtful.h5", x=x, out=out, y=y, whole=np.round(y), half=np.where(np.arange(400)[:, None] % 2, y, 0), tenths=np.round(y, 2), few=x[:12],
           few_y=y[:12], far=100 * clusters[:, None] + rng.standard_normal((400, 5)), label=clusters)
 
-    def warnings(a, b):
-        return " ".join(good("mi", "--input", path("doubtful.h5"), "--x", f"/{a}", "--y", f"/{b}", "--quiet", "--shuffles", 0).warnings)
+    def warnings(a, b, *more):
+        return " ".join(good("mi", "--input", path("doubtful.h5"), "--x", f"/{a}", "--y", f"/{b}", "--quiet", "--shuffles", 0,
+                             *more).warnings)
 
     assert not warnings("x", "y") and not warnings("x", "tenths") and not warnings("few", "few_y")
     assert "column 0 of /whole" in warnings("x", "whole") and "200 of the 400 values" in warnings("half", "x")
     assert "1.0986 nats" in warnings("far", "label")
+    assert "column 1 of /out has a value 16 standard" in warnings("out", "y", "--precondition", "whiten")
+    assert not warnings("out", "y") and not warnings("x", "y", "--precondition", "none")
 
 
 # ---- second derivatives

@@ -183,7 +183,7 @@ static const mige_option options[] = {
          "eigen: verify every solve of the eigenproblem; train also nan: find the first number that is not finite, "
          "and replica: compare the ranks' parameters, each step"),
     CHOICE("precondition", precondition, "none", MIGE_PRECONDITIONERS, ESTIMATE, 0,
-           "map x and y, each by itself, to where scores are easier, and the gradient back"),
+           "map x and y, each by itself, to where scores are easier, and the gradient back (score: none, whiten)"),
     INT("ssm-steps", ssm_steps, "2000", 1, 1e8, ESTIMATE, 0, "N", "training steps of estimator ssm"),
     INT("ssm-hidden", ssm_hidden, "256", 1, 65536, ESTIMATE, 0, "N", "width of its network's layers"),
     REAL("ssm-rate", ssm_rate, "1e-3", 1e-9, 10, ESTIMATE, 0, "X", "its learning rate"),

@@ -92,21 +92,40 @@ static int most_alike(int M, double *x) {
     return most;
 }
 
-/* Normal scores of equal values are no normal variable: what comes of them may be nats too little or too much. */
-static int check_ties(const config *c, const pairs *p) {
-    static const double MANY = 0.05; /* of all, and more than a pair */
+/* How many standard deviations from their mean the farthest of M numbers is, which are sorted. */
+static double farthest(int M, const double *x) {
+    double mean = 0, square = 0;
+    for (int m = 0; m < M; m++) mean += x[m] / M;
+    for (int m = 0; m < M; m++) square += (x[m] - mean) * (x[m] - mean) / M;
+    return square > 0 ? fmax(mean - x[0], x[M - 1] - mean) / sqrt(square) : 0;
+}
+
+/* Normal scores of equal values are no normal variable: what comes of them may be nats too little or too much. And
+ * where margins are taken as they are, few values that are far out are all that covariances see. */
+static int check_columns(const config *c, const pairs *p) {
+    static const double MANY = 0.05 /* of all, and more than a pair */, FAR = 10;
+    const int plain = c->precondition == MIGE_PRECONDITION_NONE || c->precondition == MIGE_PRECONDITION_WHITEN;
     const char *const names[MIGE_MI_PARTS] = {c->x, c->given, c->y};
     const int dims[MIGE_MI_PARTS] = {p->dims[0], p->dims[2], p->dims[1]};
     double *column;
     MIGE_TRY(mige_alloc((size_t)p->M, sizeof *column, &column));
     for (int part = 0, at = 0; part < MIGE_MI_PARTS; at += dims[part++]) {
-        int most = 0, where = 0;
+        int most = 0, where = 0, out = 0;
+        double far = 0;
         for (int k = 0; k < dims[part]; k++) {
             for (int m = 0; m < p->M; m++) column[m] = p->v[(size_t)m * (size_t)p->D + (size_t)(at + k)];
             int alike = most_alike(p->M, column);
             if (alike > most) where = k;
             most = alike > most ? alike : most;
+            double away = plain ? farthest(p->M, column) : 0;
+            if (away > far) out = k;
+            far = fmax(far, away);
         }
+        if (far > FAR)
+            mige_warn(
+                "mi: column %d of %s has a value %.0f standard deviations from the mean: a few such may decide "
+                "the result (--precondition normal-scores)",
+                out, names[part], far);
         if (most > 2 && most > MANY * p->M && most < p->M)
             mige_warn(
                 "mi: %d of the %d values in column %d of %s are one number: the value may be wrong by much, it is "
@@ -134,7 +153,7 @@ static int load(const config *c, pairs *p) {
     put(p, x[0], p->dims[0], 0);
     if (*c->given) put(p, x[2], p->dims[2], p->dims[0]);
     put(p, x[1], p->dims[1], p->dims[0] + p->dims[2]);
-    MIGE_TRY(check_ties(c, p));
+    MIGE_TRY(check_columns(c, p));
     return mige_pool_alloc(&p->memory, (size_t)c->shuffles, sizeof *p->shuffled, &p->shuffled);
 }
 
@@ -172,16 +191,14 @@ static double entropy(const pairs *p) {
 }
 
 static void check_bounds(const pairs *p, const mige_mi_estimate *e) {
-    static const double FAR = 3; /* standard errors */
     double most = p->classes ? entropy(p) : INFINITY;
     if (e->value > most)
         mige_warn("mi: more than the %.4f nats that the classes have at all: far apart they are too sharp for this "
                   "estimate, the value is at most that",
                   most);
-    if (e->value < -FAR * e->standard_error)
-        mige_warn(
-            "mi: the value is below 0 by more than its error, so it is wrong: too few samples, or values that "
-            "are not of a continuous variable");
+    if (e->value < -3 * e->standard_error)
+        mige_warn("mi: the value is below 0 by more than its error, so wrong: too few samples, or values of no "
+                  "continuous variable");
 }
 
 static void print(const config *c, const mige_mi_estimate *e) {

@@ -79,12 +79,21 @@ const objective *objective_find(int task, const char *name) {
     return NULL;
 }
 
+/* Unless the row before had the same. */
+static void list_defaults(FILE *f, const char *when, const char *preset, const char *before) {
+    if (*preset && strcmp(preset, before) != 0) fprintf(f, "%12sdefaults%s: %s\n", "", when, preset);
+}
+
 int objective_list(char **text) {
     size_t size = 0;
     FILE *f = open_memstream(text, &size);
     MIGE_CHECK(f, MIGE_EFAIL, "memory: no room for the list of objectives");
-    for (int i = 0; i < NUMBER; i++)
-        fprintf(f, "  %-8s %-19s %s\n", tasks[objectives[i].task], objectives[i].name, objectives[i].help);
+    for (int i = 0; i < NUMBER; i++) {
+        const objective *j = &objectives[i], *before = &objectives[i ? i - 1 : 0];
+        fprintf(f, "  %-8s %-19s %s\n", tasks[j->task], j->name, j->help);
+        list_defaults(f, "", j->preset, i ? before->preset : "");
+        list_defaults(f, " with views", j->preset_views, i ? before->preset_views : "");
+    }
     fclose(f);
     return MIGE_OK;
 }
