@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """mige mi: values of mutual information against NumPy's, step by step, and against known truths; mige score --hessian."""
+import math
 import os
 import sys
 
@@ -247,6 +248,21 @@ def warned():
     assert not warnings("out", "y") and not warnings("x", "y", "--precondition", "none")
 
 
+def surface():
+    """On a curve both Fisher informations are without bound, and their difference is lost; noise takes no information away there,
+    which is seen and mended."""
+    rng = np.random.default_rng(2)
+    t = rng.standard_normal(1000)
+    angle = 2 + 4 * (1 + np.vectorize(math.erf)(t / np.sqrt(2)))
+    y = 0.75 * t + np.sqrt(1 - 0.75**2) * rng.standard_normal(1000)
+    write("curve.h5", x=angle[:, None] * np.stack([np.cos(angle), np.sin(angle)], 1), y=y)
+    r = good("mi", "--input", path("curve.h5"), "--shuffles", 0, "--quiet", "--output", path("curve-out.h5"))
+    with h5py.File(path("curve-out.h5")) as f:
+        value, J = f.attrs["mutual_information"], f["integrand"][()]
+    assert len(r.warnings) == 1 and "rise with noise at 1 of 7 times" in r.warnings[0], str(r)
+    assert abs(value + 0.5 * np.log(1 - 0.75**2)) < 0.06 and abs(J[0] - J[1]) < 1e-9, f"{value} {J}"
+
+
 # ---- second derivatives
 
 
@@ -306,6 +322,7 @@ def main():
     cases.run("warned of", warned)
     for ranks in 1, 3:
         cases.run(f"hessian on {ranks}", hessian, ranks)
+    cases.run("samples on a curve", surface)
     cases.run("hessian of normal samples", hessian_normal)
     cases.end()
 

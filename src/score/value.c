@@ -1,4 +1,5 @@
 /* Values of mutual information: the sum over sets of variables and over times of what along.h says of each. */
+#include "mige/blas.h"
 #include "mige/error.h"
 #include "mige/log.h"
 #include "mige/mi.h"
@@ -15,6 +16,8 @@ enum { T = MIGE_MI_TIMES };
 enum { PARTS = 1000 };
 /* Of the test by shuffles: most samples of a score problem. */
 enum { TEST_BLOCK = 1024 };
+/* Standard errors beyond which a negative J is one. */
+static const double FAR = 3;
 /* Enough noise that the samples themselves are what limits: so many samples times draws, within reason. */
 enum { ENOUGH = 2048, MOST_DRAWS = 64 };
 
@@ -51,6 +54,7 @@ typedef struct {
     double *N, *S;                     /* [block][D] noise and scores */
     double *C, *lambda, *noise, *part; /* [D][D], [D], [D], [M] */
     double *each, *each_rest;          /* [M] samples' contributions to the value: normal, rest */
+    double *rest_at;                   /* [T][M] those to the rest of J at each time */
     sums *sums;                        /* [runs] */
     int64_t items;                     /* dealt to the ranks */
     double cost, total;                /* their cost; total 0: being counted */
@@ -75,7 +79,7 @@ double mige_mi_value_bytes(int M, int D, const mige_mi_value_options *o) {
     double block = fmin(M, o->block), all = 8. * M * D,
            maps = mige_map_bytes(o->score.precondition, M, D) + 2 * all;
     double score = mige_score_forecast((int)block, D, 1, &o->score).bytes;
-    return 3 * all + 8. * (4. * M + 2 * block * D + (double)D * D) + fmax(maps, score);
+    return 3 * all + 8. * ((4. + T) * M + 2 * block * D + (double)D * D) + fmax(maps, score);
 }
 
 /* ---- one item of work */
@@ -159,7 +163,7 @@ static int add_rest(job *w, const group *g, const int64_t *perm, int keep, int f
         for (int i = 0; i < n; i++) {
             double value = g->sign * share / 2 * w->part[i];
             to->rest[t] += value / w->M;
-            if (keep) w->each_rest[g->rows[first + i]] += weight[t] * value;
+            if (keep) w->rest_at[(size_t)t * (size_t)w->M + (size_t)g->rows[first + i]] += value;
         }
     }
     return MIGE_OK;
@@ -221,6 +225,33 @@ static double standard_error(int M, const double *x) {
     return sqrt(variance / M);
 }
 
+/* Noise takes information away, so that J is not negative. Where it is, beyond its error, the samples lie on a
+ * surface (both Fisher informations are without bound there) or in steps, and what the next time says goes on. */
+static void mend(const job *w) {
+    const double *fisher = w->sums->fisher;
+    size_t M = (size_t)w->M;
+    int mended = 0;
+    for (int t = T - 2; t >= 0; t--) {
+        double *here = w->rest_at + (size_t)t * M, *rest = w->sums->rest;
+        if (fisher[t] + rest[t] >= -FAR * standard_error(w->M, here)) continue;
+        for (size_t m = 0; m < M; m++) here[m] = here[M + m] + fisher[t + 1] - fisher[t];
+        rest[t] = rest[t + 1] + fisher[t + 1] - fisher[t];
+        mended++;
+    }
+    if (mended)
+        mige_warn("mi: information would rise with noise at %d of %d times: samples on a surface, or in steps; the "
+                  "value is less sure than its error says",
+                  mended, T);
+}
+
+/* Samples' contributions to the rest. */
+static void integrate(const job *w) {
+    double time[T], weight[T];
+    along_times(time, weight);
+    for (size_t t = 0, M = (size_t)w->M; t < T; t++)
+        cblas_daxpy(w->M, weight[t], w->rest_at + t * M, 1, w->each_rest, 1);
+}
+
 /* The rest is drawn towards 0 by what its own error says of it (positive-part Stein shrinkage: James and Stein
  * 1961): its square is above that of the truth by the error's on average. */
 static double shrunk(double rest, double error) {
@@ -229,6 +260,8 @@ static double shrunk(double rest, double error) {
 }
 
 static void conclude(const job *w, double *shuffled, mige_mi_estimate *e) {
+    mend(w);
+    integrate(w);
     double weight[T], rest = total(w->sums) - w->sums->normal, error = standard_error(w->M, w->each_rest);
     *e = (mige_mi_estimate){.normal = w->sums->normal, .rest = rest, .p_value = NAN};
     e->value = e->normal + shrunk(rest, error);
@@ -253,7 +286,7 @@ static int compute(job *w, double *shuffled, mige_mi_estimate *e) {
     mige_progress_end();
     MIGE_TRY(err);
     MIGE_TRY(mige_sum(w->c, w->each, (size_t)w->M));
-    MIGE_TRY(mige_sum(w->c, w->each_rest, (size_t)w->M));
+    MIGE_TRY(mige_sum(w->c, w->rest_at, T * (size_t)w->M));
     MIGE_TRY(mige_sum(w->c, w->sums->rest, (size_t)runs * sizeof *w->sums / sizeof(double)));
     conclude(w, shuffled, e);
     return MIGE_OK;
@@ -269,7 +302,7 @@ static int take_memory(job *w, int ngroups) {
                      MIGE_BLOCK(w->N, block * D), MIGE_BLOCK(w->S, block * D), MIGE_BLOCK(w->work, M * D),
                      MIGE_BLOCK(w->C, D * D), MIGE_BLOCK(w->lambda, D), MIGE_BLOCK(w->noise, D),
                      MIGE_BLOCK(w->part, M), MIGE_BLOCK(w->each, M), MIGE_BLOCK(w->each_rest, M),
-                     MIGE_BLOCK(w->sums, runs));
+                     MIGE_BLOCK(w->rest_at, T * M), MIGE_BLOCK(w->sums, runs));
 }
 
 static int map_with(const job *w, enum mige_precondition kind, int dim, const double *X, double *out) {
