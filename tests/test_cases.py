@@ -329,6 +329,79 @@ def arrays():
         fails(3, why, *score(path(name)))
 
 
+def tables_of_text():
+    """As spreadsheets, Windows and other programs write them: nothing is dropped or counted twice without a word."""
+    rows = "\n".join("%.17g,%.17g,%.17g" % tuple(row) for row in SAMPLES) + "\n"
+    wanted = scores(path("x.h5"))
+
+    def table(text, name="table.csv"):
+        with open(path(name), "w") as f:
+            f.write(text)
+        return score(path(name))
+
+    for text in (rows + "# foot\n", "sep=,\n" + rows, '"Temp, C","P, kPa",z\n' + rows, rows.replace(",", "\t").replace("\n", "\t\n"),
+                 "\n".join(line.replace(",", " ", 1).replace(",", "\t") for line in rows.splitlines()) + "\n  # end\n\n"):
+        r = good(*table(text))
+        assert not r.warnings, str(r)
+        same(scores(path("table.csv")), wanted)
+    for first, why in (("#N/A,0.5,0.7", "#N/A"), ("1e400,1,1", "1e400"), ("1.#QNAN,1,1", "QNAN"), ("\u22121.5,\u22122,\u22123", "\u2212"),
+                       ("--,--,--", "missing"), ("9007199254740993,1,2", "9007")):
+        fails(3, f"line 1.*{why}", *table(first + "\n" + rows))
+    fails(3, "line 61.*#DIV", *table(rows + "#DIV/0!,1,2\n" + rows))
+    fails(3, "line 3 is empty", *table("v\n1\n\n3\n4\n8\n"))
+    good(*table("v\n1\n3\n4\n9\n\n\n"))
+    for text, why in (("1,2\n#3,4\n5,6\n7,9\n", "left out"), ("1,234\n2,345\n3,456\n9,871\n", "two columns"),
+                      ("2001,2002,2003\n" + rows, "counts from 2001")):
+        assert why in good(*table(text)).warnings[0], text
+    fails(3, "name it .csv", *table(rows, "table.dat"))
+
+
+def other_programs():
+    """What HDF5 files, pictures and arrays of others say in ways of their own."""
+    wanted, name = scores(path("x.h5")), path("others.h5")
+    with h5py.File(name, "w") as f:
+        f["turned"], f["row"] = SAMPLES, SAMPLES[:, :1]
+        for key in "turned", "row":
+            f[key].attrs["MATLAB_class"] = np.bytes_("double")
+        f.create_dataset("bytes", (60, 3), "u1", fillvalue=255)[:50] = RNG.integers(0, 200, (50, 3))
+        stored = np.round(10 * SAMPLES).astype("i2")
+        f["kelvin"], f["far"] = stored, stored
+        f["kelvin"].attrs.update(scale_factor=0.1, add_offset=273.0, valid_range=np.array([200.0, 350.0]))
+        f["far"].attrs.update(scale_factor=-10.0, valid_min=5 - 10.0 * stored.max())
+        f["thin"] = SAMPLES * [1, 1, 1e-170]
+    same(scores(name, "--dataset", "/turned", "--transpose"), wanted)
+    assert scores(name, "--dataset", "/row", "--transpose").shape == (60, 1)
+    fails(3, "single row", *score(name, "--dataset", "/row"))
+    fails(3, "row 50 of /bytes holds 255", *score(name, "--dataset", "/bytes"))
+    good(*score(name, "--dataset", "/kelvin"))
+    fails(3, "missing", *score(name, "--dataset", "/far"))
+    fails(4, "variance of dimension 2 is 0", *score(name, "--dataset", "/thin", "--precondition", "whiten"))
+    np.save(path("two.npy"), SAMPLES)
+    with open(path("two.npy"), "rb") as f:
+        text = f.read()
+    with open(path("two.npy"), "wb") as f:
+        f.write(text.replace(b"(60, 3), }  ", b"(60L, 3L), }", 1))
+    same(scores(path("two.npy")), wanted)
+    solver = "--estimator", "stein", "--solver", "cg"
+    plain = scores(path("x.h5"), *solver)
+    for unit in 1e-30, 1e31:
+        assert np.allclose(scores(put("unit.h5", samples=unit * SAMPLES), *solver) * unit, plain, rtol=1e-4, atol=1e-4), unit
+    with open(OUT + ".part", "w") as f:
+        f.write("mine")
+    fails(5, "another program's file", *score(path("x.h5")))
+    assert os.path.getsize(OUT + ".part") == 4
+    os.remove(OUT + ".part")
+    fails(2, "--points: its value is empty", *score(path("x.h5"), "--points", ""))
+    np.save(path("grey.npy"), RNG.integers(0, 255, (16, 16, 64), dtype=np.uint8))
+    np.save(path("dark.npy"), RNG.uniform(0, 4.2, (64, 1, 16, 16)))
+    for images, why in (("grey.npy", "images last"), ("dark.npy", "almost black, and rounded")):
+        r = good("train", "--data", path(images), "--out", path("no"), "--batch", 16, "--dry-run")
+        assert why in r.warnings[0], str(r)
+    y, labels = RNG.normal(size=(90, 4)), np.arange(90) % 3
+    put("features.h5", **{f"{split}/{key}": v for split in ("train", "test") for key, v in (("y", y), ("labels", labels))})
+    good("probe", "--input", path("features.h5"), "--layers", "y", "--probe-epochs", 1, "--output", path("probed.h5"), "--quiet")
+
+
 def labels_of_truth():
     """For mige mi truth values are classes, as integers are."""
     y = RNG.random(400) < 0.5
@@ -388,7 +461,7 @@ def ini_files():
             f.write(text if isinstance(text, bytes) else text.encode())
         return score(path("x.h5"), "--config", path("some.ini"))
 
-    for text in "\ufeff[score]\r\nseed = 3\r\n", "seed = 3 ; three\n[score]\nseed = 4":
+    for text in ("\ufeff[score]\r\nseed = 3\r\n", "seed = 3 ; three\n[score]\nseed = 4", f"; {400 * 'x'}\n[score]\n  seed = 3\n  width = 2\n"):
         assert not good(*ini(text)).warnings, text
     for text, why in ((bytes(100), "NUL"), ("config = b.ini\n", "another"), ("[nosuch]\n", "section"), ("Seed = 1\n", "nearest: seed"),
                       ("seed = 5 # five\n", "number"), ("dataset = /samples\n  seed = 3\n", "indented")):
@@ -417,7 +490,7 @@ def main():
     for case in no_files, read_too, other_data:
         for ranks in 1, 3:
             cases.run(f"{case.__name__.replace('_', ' ')} np {ranks}", case, ranks)
-    for case in (links, no_folders, run_folder, run_reads_itself, standard_output, packed, types, arrays, labels_of_truth, other_kinds, memory, unread,
+    for case in (links, no_folders, run_folder, run_reads_itself, standard_output, packed, types, arrays, tables_of_text, other_programs, labels_of_truth, other_kinds, memory, unread,
                  ini_files, small_words):
         cases.run(case.__name__.replace("_", " "), case)
     cases.end()

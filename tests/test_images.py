@@ -116,6 +116,12 @@ def folder_of_pictures():
     os.rmdir(os.path.join(top, "train", "ape"))
     os.makedirs(os.path.join(top, "test", "fox"))
     fails(3, "fox.*no such class", *convert, "--resize", 8)
+    for k, name in enumerate(("car", "train", "ship")):  # "train" is a class where it holds pictures
+        os.makedirs(path("vehicles", name))
+        Image.fromarray(np.full((8, 8), 60 + 60 * k, np.uint8)).save(path("vehicles", name, "1.png"))
+    good("convert", "--format", "folder", "--from", path("vehicles"), "--output", path("vehicles.h5"), "--quiet")
+    with h5py.File(path("vehicles.h5")) as f:
+        assert [n.decode() for n in f["class_names"][:]] == ["car", "ship", "train"] and f["train/images"][:, 0, 0, 0].tolist() == [60, 180, 120]
 
 
 def odd_pictures():

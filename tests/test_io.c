@@ -180,7 +180,10 @@ static void test_replace(void **state) {
     const char *path = in_folder("replaced.h5");
     mige_file *f, *g;
     int64_t n = 0;
-    spill(in_folder("replaced.h5.part"), "left over", 9);
+    spill(in_folder("replaced.h5.part"), "another program's", 17);
+    assert_raised(mige_file_create(path, "mige-run", &f), MIGE_EOUTPUT, "another program's file");
+    assert_true(exists(in_folder("replaced.h5.part")));
+    spill(in_folder("replaced.h5.part"), "\x89HDF left over", 14);
     assert_int_equal(write_all(path, 4), 0);
     /* Read while the next is written; a discarded one leaves the old. */
     assert_int_equal(mige_file_open(path, NULL, &g), 0);

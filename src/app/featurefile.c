@@ -39,10 +39,11 @@ static int measure_split(const mige_file *f, const layer_list *l, int split, siz
 }
 
 static int measure(const app *a, const layer_list *l, mige_file **f, sizes *s) {
-    char **names = NULL;
-    int classes = 0;
-    MIGE_TRY(mige_file_open(a->cfg.input, NULL, f));
+    char **names;
+    int classes;
+    MIGE_TRY(mige_file_open(a->cfg.input, MIGE_ANY_HDF5, f));
     for (int i = 0; i < SPLITS; i++) MIGE_TRY(measure_split(*f, l, i, s));
+    if (!mige_file_has(*f, "/class_names")) return mige_data_count_classes(*f, SPLITS, s->n, &s->classes);
     MIGE_TRY(mige_file_read_names(*f, "/class_names", &classes, &names));
     free(names);
     MIGE_CHECK(classes > 0 && classes <= MOST_CLASSES, MIGE_EINPUT, "%s: /class_names has %d names (1 to %d)",
@@ -79,7 +80,7 @@ static int fill(const mige_file *f, const layer_list *l, const features *x, cons
             name_of(i, l->name[k], name);
             MIGE_TRY(mige_file_read(f, name, MIGE_F32, 0, part[i]->n, to));
             MIGE_CHECK(!mige_not_finite_float((size_t)part[i]->n * (size_t)l->width[k], to), MIGE_EINPUT,
-                       "%s: %s has a number that is not finite", mige_file_path(f), name);
+                       "%s: %s has a number that is not finite, or too large for a float", mige_file_path(f), name);
         }
     }
     return MIGE_OK;

@@ -129,9 +129,8 @@ static void check_hessian(const samples *s) {
     double gap = mige_score_hessian_gap(s->M, s->D, s->S, s->H);
     if (gap > 0.1)
         mige_warn(
-            "score: the Hessian's diagonal is %.0f %% off the scores' mean squares, which it is minus the mean "
-            "of: scores too rough for a derivative (--estimator stein --calibrate stein, a larger --eta or "
-            "--width-scale), or a kernel too wide for the shape",
+            "score: the Hessian's diagonal is %.0f %% off minus the scores' mean squares: scores too rough for "
+            "a derivative (stein, larger --eta or --width-scale), or a kernel too wide for the shape",
             100 * gap);
 }
 

@@ -196,6 +196,7 @@ struct reading {
     const char *path;
     FILE *f;
     int line, err;
+    int keyed;                 /* a key stood before in the section: 1, or 2 if that one was indented */
     int continued;             /* the line is indented: the value of the one before goes on */
     int earlier;               /* a text that is to be compared, which another version may have written */
     int seen[MOST_OPTIONS][2]; /* the line where an option was set: before any section, in the command's */
@@ -215,16 +216,31 @@ static int check_section(const struct reading *r, const char *line) {
     return MIGE_OK;
 }
 
+/* Whether a line is an option's, whatever stands before it. */
+static int is_key(const mige_option_table *t, const char *start) {
+    char name[64];
+    size_t n = strcspn(start, "= \t\r\n");
+    snprintf(name, sizeof name, "%.*s", (int)n, start);
+    return start[n + strspn(start + n, " \t")] == '=' && n < sizeof name && find(t, name);
+}
+
 /* inih does not tell its handler the line, so the reader counts; a line that inih would cut in two is refused. */
 static char *read_line(char *text, int size, void *user) {
     struct reading *r = user;
     char *got = fgets(text, size, r->f);
     r->line += got != NULL;
-    if (got && *got) r->continued = isspace((unsigned char)*got);
     const char *start = got && r->line == 1 && !strncmp(got, "\xef\xbb\xbf", 3) ? got + 3 : got;
+    int indented = got && isspace((unsigned char)*got);
     if (got) start += strspn(start, " \t");
+    if (got && *got) r->continued = indented && r->keyed && !(r->keyed == 2 && is_key(r->table, start));
+    if (indented && !r->continued) start = memmove(got, start, strlen(start) + 1);
+    if (got && (*start == '[' || (!r->keyed && is_key(r->table, start))))
+        r->keyed = *start == '[' ? 0 : 1 + indented;
     if (got && !r->err && !r->earlier && *start == '[') r->err = check_section(r, start + 1);
-    if (got && !r->err && !strchr(got, '\n') && !feof(r->f))
+    int whole = !got || strchr(got, '\n') || feof(r->f), remark = got && strchr(";#", *start);
+    for (int c = 0; !whole && remark && c != EOF && c != '\n'; c = getc(r->f))
+        continue; /* longer than inih reads */
+    if (!whole && !remark && !r->err)
         r->err = mige_raise(MIGE_EUSAGE, "%s:%d: longer than %d characters", r->path, r->line, size - 2);
     return got;
 }
@@ -367,6 +383,8 @@ int mige_options_parse(const mige_option_table *t, const mige_command *cmd, void
             const char *value = NULL;
             MIGE_TRY(split(t, cmd, argc, argv, &i, where, &o, &value));
             if (file && !strcmp(o->name, "config") && value) MIGE_TRY(mige_options_file(t, cmd, config, value));
+            MIGE_CHECK(!value || value != argv[i] || *value, MIGE_EUSAGE,
+                       "%s: its value is empty, as of a variable that is not set (leave it out)", where);
             if (!file) MIGE_TRY(set_value(o, config, where, value ? value : "yes"));
         }
     return MIGE_OK;

@@ -201,13 +201,22 @@ static void finish(const reading *r, mige_images *m) {
         memmove(m->images + (size_t)i * plane, m->images + (size_t)i * 3 * plane, plane);
 }
 
+static int has_folders(const char *folder) {
+    struct dirent **entries;
+    char path[PATH];
+    int n = scandir(folder, &entries, not_hidden, by_bytes), any = 0;
+    for (int i = 0; i < n && !any; i++) any = !join(path, folder, entries[i]->d_name) && is_folder(path);
+    if (n >= 0) free_list(entries, n);
+    return any;
+}
+
 static int read_splits(reading *r, mige_images *train, mige_images *test) {
     static const char *const tests[] = {"test", "val", "valid", "validation"};
     char folder[PATH], other[PATH];
     int found = 0;
     MIGE_CHECK(is_folder(r->q->from), MIGE_EINPUT, "%s: is not a folder", r->q->from);
     MIGE_TRY(join(folder, r->q->from, "train"));
-    int split = is_folder(folder);
+    int split = is_folder(folder) && has_folders(folder); /* else it is a class, of trains */
     if (!split) snprintf(folder, sizeof folder, "%s", r->q->from);
     for (int i = 0; split && i < 4 && !found; i++) {
         MIGE_TRY(join(other, r->q->from, tests[i]));

@@ -32,6 +32,9 @@ static int check_image(const char *path, const char *name, mige_layout *x) {
     MIGE_CHECK(x->ndim >= 3, MIGE_EINPUT,
                "%s: %s has %d dimensions; mige wants images [N,C,H,W] or [N,H,W] (reshape it)", path, name,
                x->ndim);
+    if (x->ndim == 3 && x->dims[0] == x->dims[1] && x->dims[1] != x->dims[2])
+        mige_warn("%s: %s is [%lld,%lld,%lld]: images last? the first is taken to number them", path, name,
+                  (long long)x->dims[0], (long long)x->dims[1], (long long)x->dims[2]);
     if (x->ndim == 3) {
         memmove(x->dims + 2, x->dims + 1, 2 * sizeof *x->dims);
         x->dims[1] = 1;
@@ -107,12 +110,13 @@ static int each_block(const mige_source *s, const char *name, int64_t n, int64_t
 }
 
 enum { BRIGHT = -1 }; /* no error: nothing more to see */
+enum { DARK = 32 };   /* of 255 */
 
 static int find_most(void *ctx, int64_t first, int64_t items, const double *x) {
     double *most = ctx;
     (void)first;
     for (int64_t i = 0; i < items; i++) *most = x[i] > *most ? x[i] : *most;
-    return *most >= 2 ? BRIGHT : MIGE_OK;
+    return *most >= DARK ? BRIGHT : MIGE_OK;
 }
 
 /* What rounding makes of 1 at most: of 255 times a scale_factor in single precision. */
@@ -130,8 +134,9 @@ static int find_scale(const mige_source *s, mige_header *h) {
             "255 (clip or scale them)",
             path_of(s), images[k], most[k]);
         h->factor[k] = is_real(s, k) && most[k] <= ONE ? 255 : 1;
-        if (!is_real(s, k) && most[k] == 1)
-            mige_warn("%s: the pixels of %s are within 0 to 1 of 255: almost black", path_of(s), images[k]);
+        if (h->factor[k] == 1 && most[k] > 0 && most[k] < DARK)
+            mige_warn("%s: the pixels of %s are within 0 to %g of 255: almost black%s", path_of(s), images[k],
+                      most[k], is_real(s, k) ? ", and rounded (scale them to 0 to 1)" : "");
     }
     MIGE_CHECK(!h->n[MIGE_TEST] || h->factor[MIGE_TRAIN] == h->factor[MIGE_TEST] ||
                    is_real(s, MIGE_TRAIN) != is_real(s, MIGE_TEST),
@@ -152,15 +157,23 @@ static int find_classes(void *ctx, int64_t first, int64_t items, const double *x
     return MIGE_OK;
 }
 
+int mige_data_count_classes(const mige_file *f, int splits, const int64_t *n, int64_t *classes) {
+    const mige_source s = {.f = (mige_file *)(uintptr_t)f};
+    double most = -1;
+    for (int k = 0; k < splits; k++)
+        if (n[k]) MIGE_TRY(each_block(&s, labels[k], n[k], 1, find_classes, &most));
+    MIGE_CHECK(most < MAX_CLASSES, MIGE_EINPUT, "%s: its labels go up to %.0f, class numbers to %d", path_of(&s),
+               most, MAX_CLASSES - 1);
+    *classes = most < 0 ? 0 : (int64_t)most + 1;
+    return MIGE_OK;
+}
+
 /* Without names classes are called by their numbers. */
 static int number_classes(const mige_source *s, mige_header *h, char ***names) {
     enum { WIDTH = 12 };
-    double most = -1;
-    for (int k = 0; k < MIGE_SPLITS; k++)
-        if (h->labelled[k]) MIGE_TRY(each_block(s, labels[k], h->n[k], 1, find_classes, &most));
-    MIGE_CHECK(most < MAX_CLASSES, MIGE_EINPUT, "%s: its labels go up to %.0f, class numbers to %d", path_of(s),
-               most, MAX_CLASSES - 1);
-    h->classes = most < 0 ? 0 : (int64_t)most + 1;
+    int64_t n[MIGE_SPLITS];
+    for (int k = 0; k < MIGE_SPLITS; k++) n[k] = h->labelled[k] ? h->n[k] : 0;
+    MIGE_TRY(mige_data_count_classes(s->f, MIGE_SPLITS, n, &h->classes));
     if (!h->classes) return MIGE_OK;
     MIGE_TRY(mige_convert_names((int)h->classes, WIDTH, names));
     for (int i = 0; i < h->classes; i++) snprintf((*names)[i], WIDTH, "%d", i);

@@ -5,6 +5,7 @@
 #include "mige/log.h"
 #include <errno.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,15 +13,21 @@ enum { MOST_BYTES = 1 << 30 };
 
 typedef struct {
     mige_array *a;
-    char separator; /* ' ': any blanks */
+    char separator; /* ' ': any blanks; 0: not known yet */
+    int tail;       /* lines end with a tab that divides nothing */
     int64_t line, cols, rows;
+    int64_t empty;         /* the first empty line behind samples */
+    int64_t behind, among; /* lines of # behind samples, and those that others follow */
+    int pairs;             /* digits behind the only comma of every line, as in 1,234; -1: names, or not so */
 } table;
 
 /* The next field of a line, which is cut at its end, without blanks and quotes around it; *line = NULL at the last.
  */
 static char *next_field(const table *t, char **line) {
-    char *field = *line + strspn(*line, " "),
-         *end = field + strcspn(field, t->separator == ' ' ? " \t" : (char[]){t->separator, 0});
+    char *field = *line + strspn(*line, " ");
+    const char *quoted = *field == '"' ? strchr(field + 1, '"') : NULL; /* what is in quotes divides nothing */
+    char *from = quoted ? field + (quoted - field) : field,
+         *end = from + strcspn(from, t->separator == ' ' ? " \t" : (char[]){t->separator, 0});
     char *next = *end ? end + 1 : NULL;
     if (next && t->separator == ' ') next += strspn(next, " \t");
     *line = next && (*next || t->separator != ' ') ? next : NULL;
@@ -41,20 +48,48 @@ static int parse_number(const char *field, double *v) {
     return *field && !*end && !(errno == ERANGE && isinf(*v)) && (!whole || fabs(*v) < 0x1p53);
 }
 
-/* What divides the fields of the first line. */
+/* Whether blanks, too, lie between numbers where there are tabs. */
+static int is_mixed(const char *line) {
+    if (!strchr(line, ' ') || strstr(line, "\t\t")) return 0;
+    for (const char *at = line + strspn(line, " \t"); *at; at += strspn(at, " \t")) {
+        char *end;
+        strtod(at, &end);
+        if (end == at || (*end && !strchr(" \t", *end))) return 0;
+        at = end;
+    }
+    return 1;
+}
+
+/* What divides the fields of the first line. Tabs and blanks may be mixed. */
 static char find_separator(const char *line) {
     static const char known[] = ",;\t";
-    for (const char *p = known; *p; p++)
-        if (strchr(line, *p)) return *p;
+    for (const char *p = known; *p; p++) {
+        int quoted = 0;
+        for (const char *at = line; *at; at++) {
+            quoted ^= *at == '"';
+            if (*at == *p && !quoted) return *p == '\t' && is_mixed(line) ? ' ' : *p;
+        }
+    }
     return ' ';
 }
 
 /* What others write where a number is missing. */
 static int is_missing(const char *field) {
-    static const char *const words[] = {"NA", "N/A", "n/a", "NULL", "null", "None", "?", "-", "."};
+    static const char *const words[] = {"NA",    "N/A",    "n/a",    "NULL",    "null",    "None",   "?",
+                                        "-",     ".",      "--",     "no data", "No data", "nodata", "#N/A",
+                                        "#REF!", "#NAME?", "#NULL!", "#NUM!",   "#DIV/0!", "#VALUE!"};
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
         if (!strcmp(field, words[i])) return 1;
     return 0;
+}
+
+/* What is meant as a number, though none that a double holds: too large, 1.#IND of Windows, a minus of Unicode. */
+static int is_meant(const char *field) {
+    char *end;
+    int minus = !strncmp(field, "\xe2\x88\x92", 3);
+    if (minus) field += 3;
+    strtod(field, &end);
+    return end > field && (!*end || minus || !strncmp(end, "#", 1));
 }
 
 /* Whether the first line has names: no field is a number. Pandas writes numbers of columns and rows where there are
@@ -62,15 +97,16 @@ static int is_missing(const char *field) {
 static int names(table *t, const char *line, int *are) {
     char *copy, *rest;
     int numbers = 0, counted = 0, index = 0, unknown = 0;
-    double v;
+    double v, start = 0;
     MIGE_TRY(mige_text(&copy, "%s", line));
     for (t->cols = 0, rest = copy; rest; t->cols++) {
         const char *field = next_field(t, &rest);
         int number = parse_number(field, &v);
         if (!t->cols) index = !*field || !strncmp(field, "Unnamed: 0", 10);
-        numbers += number;
+        if (number && !t->cols) start = v;
+        numbers += number || is_meant(field);
         unknown += is_missing(field);
-        counted += number && v == (double)t->cols;
+        counted += number && v == floor(start) + (double)t->cols;
     }
     free(copy);
     *are = !numbers;
@@ -80,14 +116,26 @@ static int names(table *t, const char *line, int *are) {
         !index || t->cols == 1, MIGE_EINPUT,
         "%s: its first column has no name: the numbers of the rows? (leave it out: to_csv(..., index=False))",
         t->a->what);
-    if (t->cols > 1 && counted == t->cols)
-        mige_warn("%s: line %lld counts from 0, as if it named the columns; it is read as a sample", t->a->what,
-                  (long long)t->line);
+    if (t->cols > 1 + (start != 0) && counted == t->cols)
+        mige_warn("%s: line %lld counts from %g, as if it named the columns; it is read as a sample", t->a->what,
+                  (long long)t->line, start);
     return MIGE_OK;
+}
+
+/* 1,234 is one number to some. */
+static void look_for_pairs(table *t, const char *line) {
+    size_t left = strspn(line, "+-0123456789"),
+           right = line[left] == ',' ? strspn(line + left + 1, "0123456789") : 0;
+    int is = left && right > 1 && !line[left + 1 + right];
+    t->pairs = is && (!t->pairs || t->pairs == (int)right) ? (int)right : -1;
 }
 
 static int parse_row(table *t, char *line) {
     int64_t col = 0;
+    MIGE_CHECK(!t->empty || t->cols > 1, MIGE_EINPUT, "%s: line %lld is empty (nothing may be missing)", t->a->what,
+               (long long)t->empty);
+    look_for_pairs(t, line);
+    t->among = t->behind;
     MIGE_TRY(mige_grow((size_t)t->rows, (size_t)t->cols * sizeof *t->a->values, &t->a->values));
     for (; line; col++) {
         const char *field = next_field(t, &line);
@@ -109,18 +157,50 @@ static int parse_row(table *t, char *line) {
     return MIGE_OK;
 }
 
+/* A word for what is missing that is no remark: #N/A of Excel. */
+static int begins_missing(const char *line) {
+    char word[16];
+    snprintf(word, sizeof word, "%.*s", (int)strcspn(line, ",;\t "), line);
+    return is_missing(word);
+}
+
+/* Lines that hold no samples: empty ones, remarks as of NumPy's savetxt, Excel's word on the separator. */
+static int is_beside(table *t, const char *line) {
+    line += strspn(line, " \t");
+    int remark = *line == '#' && !begins_missing(line),
+        excel = t->line == 1 && !strncmp(line, "sep=", 4) && line[4];
+    if (!*line && t->rows && !t->empty) t->empty = t->line;
+    t->behind += remark && t->rows;
+    if (excel) t->separator = line[4];
+    return !*line || remark || excel;
+}
+
 static int parse_line(table *t, char *line) {
     size_t n = strlen(line);
-    while (n && strchr("\r \t", line[n - 1]) && !(line[n - 1] == '\t' && t->separator == '\t')) line[--n] = 0;
-    if (!n || *line == '#') return MIGE_OK; /* NumPy's savetxt begins so */
+    while (n && strchr("\r ", line[n - 1])) line[--n] = 0;
+    if (!t->cols) t->tail = n && line[n - 1] == '\t';
+    if (t->tail && n && line[n - 1] == '\t') line[--n] = 0;
+    while (n && strchr(" \t", line[n - 1]) && !(line[n - 1] == '\t' && t->separator == '\t')) line[--n] = 0;
+    if (is_beside(t, line)) return MIGE_OK;
     if (!t->cols) {
         int are = 0;
-        t->separator = find_separator(line);
+        if (!t->separator) t->separator = find_separator(line);
         MIGE_TRY(names(t, line, &are));
         if (are) mige_say("%s: line %lld is taken for names: %.60s", t->a->what, (long long)t->line, line);
+        if (are) t->pairs = -1;
         if (are) return MIGE_OK;
     }
     return parse_row(t, line);
+}
+
+static void tell(const table *t) {
+    if (t->among)
+        mige_warn("%s: lines that begin with # lie among the samples and are left out (%lld)", t->a->what,
+                  (long long)t->among);
+    if (t->pairs > 0 && t->rows > 2)
+        mige_warn("%s: each line is two whole numbers, the second of %d digits: they are read as two columns (if "
+                  "1,%0*d is one number, write it without comma)",
+                  t->a->what, t->pairs, t->pairs, 5);
 }
 
 static int parse(table *t, char *text, size_t size) {
@@ -134,6 +214,7 @@ static int parse(table *t, char *text, size_t size) {
         MIGE_TRY(parse_line(t, text));
     }
     MIGE_CHECK(t->rows, MIGE_EINPUT, "%s: holds no numbers", t->a->what);
+    tell(t);
     t->a->layout = (mige_layout){MIGE_F64, 2, {t->rows, t->cols}};
     return MIGE_OK;
 }

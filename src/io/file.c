@@ -58,6 +58,9 @@ int mige_io_unread(const mige_file *f, const char *name) {
             "%s: %s was written by a newer HDF5 than the %s here (%s; write it with libver='v110', or "
             "h5repack -j 0 -k 2 OLD NEW)",
             f->path, name, mige_hdf5_version(), why);
+    if (strstr(why, "already open for write"))
+        return mige_raise(MIGE_EINPUT, "%s: is being written, or its writer was killed (wait; or h5clear -s %s)",
+                          f->path, f->path);
     return mige_raise(MIGE_EINPUT, "%s: %s could not be read: %s (is the file damaged?)", f->path, name, why);
 }
 
@@ -94,6 +97,15 @@ static hid_t access_list(mige_sink *sink) {
     return -1;
 }
 
+/* Whether a .part is somebody else's: not empty, and neither of HDF5 nor begun without its first bytes. */
+static int is_foreign(int fd, int64_t bytes) {
+    static const unsigned char ours[2][4] = {{0x89, 'H', 'D', 'F'}, {0}};
+    unsigned char head[4] = {0};
+    size_t n = 0;
+    return bytes > 0 && !mige_io_read_at(fd, 0, head, sizeof head, &n) && memcmp(head, ours[0], n) != 0 &&
+           memcmp(head, ours[1], n) != 0;
+}
+
 /* Opened, locked and only then emptied: another process may be writing it, or have put it in place meanwhile.
  * errno. */
 static int open_part(mige_file *f) {
@@ -102,7 +114,11 @@ static int open_part(mige_file *f) {
     if (fd < 0) return errno;
     int known = fstat(fd, &mine) == 0 && stat(f->part, &named) == 0, regular = known && S_ISREG(mine.st_mode);
     int same = known && !mige_io_locked_by_other(fd) && mine.st_ino == named.st_ino;
-    int why = known && !regular ? EEXIST : !same ? EBUSY : ftruncate(fd, 0) != 0 ? errno : 0;
+    int why = known && !regular                       ? EEXIST
+              : !same                                 ? EBUSY
+              : is_foreign(fd, (int64_t)mine.st_size) ? ENOTEMPTY
+              : ftruncate(fd, 0) != 0                 ? errno
+                                                      : 0;
     if (!why) return 0;
     close(fd);
     f->sink.fd = -1;
@@ -119,6 +135,7 @@ static int create_part(mige_file *f) {
         return mige_raise(MIGE_EOUTPUT, "%s: cannot be written: %s (choose another folder, or make it)", f->path,
                           why == EBUSY                    ? "another process is writing it"
                           : why == EEXIST || why == ELOOP ? "its .part is there and is no regular file"
+                          : why == ENOTEMPTY              ? "its .part is there and is another program's file"
                                                           : strerror(why));
     }
     hid_t a = access_list(&f->sink);
@@ -203,6 +220,12 @@ int mige_file_commit(mige_file **pf, int err) {
     return err;
 }
 
+static int is_text(const unsigned char *head, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        if (head[i] < 32 && !(head[i] && strchr("\t\r\n", head[i]))) return 0;
+    return 1;
+}
+
 /* What can be told before the library sees the file. */
 static int check_bytes(mige_file *f) {
     static const unsigned char signature[8] = {0x89, 'H', 'D', 'F', '\r', '\n', 0x1a, '\n'};
@@ -220,8 +243,10 @@ static int check_bytes(mige_file *f) {
                     f->path, strerror(errno));
     const char *kind = mige_bytes_kind(head, n);
     MIGE_CHECK_GOTO((n > 8 && memcmp(head, signature, 8) == 0) || H5Fis_hdf5(f->path) > 0, done, MIGE_EINPUT,
-                    "%s: is not an HDF5 file%s%s", f->path, kind ? " but " : " (is the path right?)",
-                    kind ? kind : "");
+                    "%s: is not an HDF5 file%s%s", f->path, kind ? " but " : "",
+                    kind               ? kind
+                    : is_text(head, n) ? " (text? name it .csv or .txt)"
+                                       : " (is the path right?)");
     f->bytes = st.st_size;
     MIGE_TRY_GOTO(mige_io_check_seal(f->path, fd, f->bytes, &f->sealed), done);
 done:

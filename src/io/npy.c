@@ -49,6 +49,7 @@ static int parse_shape(mige_array *a, const char *text) {
         good = end > text && n >= 0 && n <= (1LL << 40);
         MIGE_CHECK(l->ndim < 4, MIGE_EINPUT, "%s: does not have 1 to 4 dimensions", a->what);
         if (good) l->dims[l->ndim++] = n;
+        if (good && *end == 'L') end++; /* of Python 2 */
         text = end;
     }
     MIGE_CHECK(good, MIGE_EINPUT, "%s: its header is damaged", a->what);

@@ -24,6 +24,29 @@ static int read_numbers(const mige_file *f, const mige_set *s, const char *set, 
     return MIGE_OK;
 }
 
+/* Whether an attribute is a real number. */
+static int is_real(const mige_set *s, const char *name) {
+    if (H5Aexists(s->id, name) <= 0) return 0;
+    hid_t a = H5Aopen(s->id, name, H5P_DEFAULT), type = H5Aget_type(a);
+    int real = H5Tget_class(type) == H5T_FLOAT;
+    if (type >= 0) H5Tclose(type);
+    if (a >= 0) H5Aclose(a);
+    return real;
+}
+
+/* A range of packed integers that is given in real numbers is one of what they unpack to (NetCDF Users' Guide). */
+static void pack_range(const mige_set *s, mige_packing *p) {
+    static const double ROUNDING = 1e-6;
+    int whole = s->layout.type != MIGE_F32 && s->layout.type != MIGE_F64;
+    if (!whole || (p->scale == 1 && p->offset == 0)) return;
+    double lo = (p->lo - p->offset) / p->scale, hi = (p->hi - p->offset) / p->scale;
+    int down = p->scale < 0;
+    if (is_real(s, "valid_range") || is_real(s, down ? "valid_max" : "valid_min"))
+        p->lo = (down ? hi : lo) - ROUNDING;
+    if (is_real(s, "valid_range") || is_real(s, down ? "valid_min" : "valid_max"))
+        p->hi = (down ? lo : hi) + ROUNDING;
+}
+
 static int read_range(const mige_file *f, const mige_set *s, const char *name, mige_packing *p) {
     double range[2];
     int n;
@@ -34,7 +57,9 @@ static int read_range(const mige_file *f, const mige_set *s, const char *name, m
         p->hi = range[1];
     }
     MIGE_TRY(read_numbers(f, s, name, "valid_min", 1, &p->lo, &n));
-    return read_numbers(f, s, name, "valid_max", 1, &p->hi, &n);
+    MIGE_TRY(read_numbers(f, s, name, "valid_max", 1, &p->hi, &n));
+    pack_range(s, p);
+    return MIGE_OK;
 }
 
 /* _Unsigned: bytes and words whose sign bit is a digit. */
@@ -60,8 +85,9 @@ static int wraps(const mige_set *s) {
 static void read_fill(const mige_set *s, mige_packing *p) {
     H5D_fill_value_t defined;
     double v = 0;
+    int picture = s->layout.type == MIGE_U8 && s->layout.ndim >= 3;
     hid_t plist = H5Dget_create_plist(s->id);
-    if (plist >= 0 && s->layout.type != MIGE_U8 && H5Pfill_value_defined(plist, &defined) >= 0 &&
+    if (plist >= 0 && !picture && H5Pfill_value_defined(plist, &defined) >= 0 &&
         defined == H5D_FILL_VALUE_USER_DEFINED && H5Pget_fill_value(plist, H5T_NATIVE_DOUBLE, &v) >= 0 && v != 0 &&
         p->nfill < MOST)
         p->fill[p->nfill++] = v;

@@ -132,7 +132,8 @@ static int check_size(const mige_file *f, const char *name, const mige_set *s, h
     int64_t most = file < INT64_MAX / EXPANSION - SLACK ? file * EXPANSION + SLACK : INT64_MAX;
     MIGE_CHECK((kind == H5D_CHUNKED || kind == H5D_CONTIGUOUS || kind == H5D_COMPACT) &&
                    H5Pget_external_count(plist) <= 0,
-               MIGE_EINPUT, "%s: %s keeps its values in other files (copy them into it)", f->path, name);
+               MIGE_EINPUT, "%s: %s keeps its values in other %s (copy them into it)", f->path, name,
+               kind == H5D_VIRTUAL ? "data sets" : "files");
     MIGE_CHECK(stored != 0 || s->bytes == 0 || s->variable, MIGE_EINPUT,
                "%s: %s was never written: all its values are fill values (did its writer stop?)", f->path, name);
     int ok = s->variable           ? 1

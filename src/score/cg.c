@@ -14,14 +14,15 @@ struct cg {
     int M, D;
     mige_rows own; /* this rank's */
     nystroem P;
-    double scale, eta, loss;     /* of a residual by single precision, against the size of what was multiplied */
-    int precise;                 /* products in double: single precision gets no further */
-    double *B, *X, *R, *Z;       /* own rows [D]: right-hand side, solution, residual, preconditioned residual, */
-    double *S, *Q;               /* direction, its product */
-    double *all, *image;         /* [M][D]: what is multiplied in double, its product */
-    double *dots;                /* [5][D] */
-    const mige_matrix *K;        /* the panels' places, on a grid of one row */
-    float *x, *x_norms, *u;      /* [M][D], [M], [M]: samples in single precision, their norms, exp(-scale |x|^2) */
+    double scale, eta, loss; /* of a residual by single precision, against the size of what was multiplied */
+    float scale_single;      /* of samples in units near the width, a power of two: single precision ends early */
+    int precise;             /* products in double: single precision gets no further */
+    double *B, *X, *R, *Z;   /* own rows [D]: right-hand side, solution, residual, preconditioned residual, */
+    double *S, *Q;           /* direction, its product */
+    double *all, *image;     /* [M][D]: what is multiplied in double, its product */
+    double *dots;            /* [5][D] */
+    const mige_matrix *K;    /* the panels' places, on a grid of one row */
+    float *x, *x_norms, *u;  /* [M][D], [M], [M]: samples in single precision, their norms, exp(-scale |x|^2) */
     float *v, *y, *mine, *piece; /* [M][D], [M][D], own rows [D] of a product; a part of a panel */
 };
 
@@ -64,10 +65,12 @@ int cg_prepare(cg *s, const double *X, double scale, double eta) {
     s->eta = eta;
     s->precise = 0;
     s->loss = INFINITY;
-    for (size_t i = 0; i < M * D; i++) s->x[i] = (float)X[i];
+    double unit = ldexp(1, ilogb(scale) / 2), scaled = scale / unit / unit;
+    s->scale_single = (float)scaled;
+    for (size_t i = 0; i < M * D; i++) s->x[i] = (float)(X[i] * unit);
     for (size_t m = 0; m < M; m++) {
         s->x_norms[m] = cblas_sdot(s->D, s->x + m * D, 1, s->x + m * D, 1);
-        s->u[m] = (float)exp(-scale * s->x_norms[m]);
+        s->u[m] = (float)exp(-scaled * s->x_norms[m]);
     }
     MIGE_TRY(nystroem_make(&s->P, X, scale, eta));
     mige_clock_count_flops(MIGE_PHASE_EIGEN, nystroem_flops(s->M, s->D) / s->c->size);
@@ -86,7 +89,7 @@ static void make_piece(cg *s, const mige_panel *p) {
                 s->x + (size_t)col * (size_t)D, D, 0, s->piece, rows);
     for (int j = 0; j < p->cols; j++) {
         float *column = s->piece + (size_t)j * (size_t)rows;
-        kernel_exp_single(rows, (float)s->scale, s->x_norms + p->il, s->x_norms[col + j], s->u + p->il,
+        kernel_exp_single(rows, s->scale_single, s->x_norms + p->il, s->x_norms[col + j], s->u + p->il,
                           s->u[col + j], column);
         if (j < p->diagonal) column[j] = 1 - s->u[col + j] * s->u[col + j]; /* whatever rounding does */
     }

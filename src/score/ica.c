@@ -59,7 +59,9 @@ int ica_whiten(ica_space *s, const double *Xc, double *A) {
     cblas_dgemm(CblasRowMajor, CblasTrans, CblasNoTrans, D, D, s->M, 1. / s->M, Xc, D, Xc, D, 0, s->C, D);
     for (size_t i = 0; i < d; i++) {
         s->scale[i] = s->C[i * d + i] > 0 ? 1 / sqrt(s->C[i * d + i]) : 1;
-        MIGE_CHECK(isfinite(s->C[i * d + i]) && isfinite(s->scale[i]), MIGE_ENUMERIC,
+        /* Squares below all doubles. */
+        int lost = s->C[i * d + i] == 0 && Xc[cblas_idamax(s->M, Xc + i, D) * d + i] != 0;
+        MIGE_CHECK(isfinite(s->C[i * d + i]) && isfinite(s->scale[i]) && !lost, MIGE_ENUMERIC,
                    "precondition: the variance of dimension %zu is %g (scale the samples)", i, s->C[i * d + i]);
     }
     for (size_t i = 0; i < d; i++)
