@@ -3,6 +3,7 @@
 #define MIGE_DATA_H
 
 #include "mige/comm.h"
+#include "mige/io.h"
 #include <stdint.h>
 
 /* One split, as in the file: images [n][c][h][w], 0..255, and labels [n], or NULL. */
@@ -27,6 +28,9 @@ typedef struct {
  * training images alone. Checks shapes, pixels, and that labels are within 0..classes-1 (message names the first
  * bad record). Collective on c. Errors: MIGE_EINPUT, agreed. */
 int mige_data_open(const mige_comm *c, const char *path, mige_data *d);
+/* One more than the largest of the n labels in each of `splits` splits (train, test) of an open file: n = 0: none.
+ * Not collective. Errors: MIGE_EINPUT. */
+int mige_data_count_classes(const mige_file *f, int splits, const int64_t *n, int64_t *classes);
 void mige_data_close(mige_data *d);
 
 /* Validation: from now on n of the training images, the same whatever the run and its seed, are d->test in place of

@@ -284,13 +284,12 @@ static int on_key(void *user, const char *section, const char *name, const char 
     if (r->err) return 0; /* the first error is the one to tell */
     if (r->earlier && !compared(r->cmd, find(r->table, name))) return 1;
     char where[MIGE_OPT_TEXT_SIZE + 128];
-    int line = r->line;
-    snprintf(where, sizeof where, "%s:%d: %s", r->path, line, name);
+    snprintf(where, sizeof where, "%s:%d: %s", r->path, r->line, name);
     const mige_command *cmd = r->cmd;
     if (*section && strcmp(section, cmd->name)) {
         cmd = mige_options_command(r->table, section);
         if (!cmd) {
-            r->err = mige_raise(MIGE_EUSAGE, "%s:%d: [%s] is no command's section", r->path, line, section);
+            r->err = mige_raise(MIGE_EUSAGE, "%s:%d: [%s] is no command's section", r->path, r->line, section);
             return 0;
         }
     }
