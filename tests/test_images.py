@@ -116,6 +116,9 @@ def folder_of_pictures():
     os.rmdir(os.path.join(top, "train", "ape"))
     os.makedirs(os.path.join(top, "test", "fox"))
     fails(3, "fox.*no such class", *convert, "--resize", 8)
+    os.rename(os.path.join(top, "train"), os.path.join(top, "cats"))
+    os.makedirs(os.path.join(top, "train"))
+    fails(3, "train: has 0 folders", *convert, "--resize", 8)  # a split, since there is one for tests
     for k, name in enumerate(("car", "train", "ship")):  # "train" is a class where it holds pictures
         os.makedirs(path("vehicles", name))
         Image.fromarray(np.full((8, 8), 60 + 60 * k, np.uint8)).save(path("vehicles", name, "1.png"))

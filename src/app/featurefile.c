@@ -25,6 +25,8 @@ static int measure_split(const mige_file *f, const layer_list *l, int split, siz
     mige_layout layout;
     name_of(split, "labels", name);
     MIGE_TRY(mige_file_layout(f, name, &layout));
+    MIGE_CHECK(layout.ndim == 1 || (layout.ndim == 2 && layout.dims[1] == 1), MIGE_EINPUT,
+               "%s: %s is not class numbers [N] (one-hot? take argmax)", mige_file_path(f), name);
     s->n[split] = layout.dims[0];
     for (int k = 0; k < l->n; k++) {
         name_of(split, l->name[k], name);
@@ -39,16 +41,15 @@ static int measure_split(const mige_file *f, const layer_list *l, int split, siz
 }
 
 static int measure(const app *a, const layer_list *l, mige_file **f, sizes *s) {
-    char **names;
-    int classes;
+    char **names = NULL;
+    int n = 0;
     MIGE_TRY(mige_file_open(a->cfg.input, MIGE_ANY_HDF5, f));
     for (int i = 0; i < SPLITS; i++) MIGE_TRY(measure_split(*f, l, i, s));
-    if (!mige_file_has(*f, "/class_names")) return mige_data_count_classes(*f, SPLITS, s->n, &s->classes);
-    MIGE_TRY(mige_file_read_names(*f, "/class_names", &classes, &names));
+    MIGE_TRY(mige_data_count_classes(*f, SPLITS, s->n, &s->classes));
+    if (mige_file_has(*f, "/class_names")) MIGE_TRY(mige_file_read_names(*f, "/class_names", &n, &names));
     free(names);
-    MIGE_CHECK(classes > 0 && classes <= MOST_CLASSES, MIGE_EINPUT, "%s: /class_names has %d names (1 to %d)",
-               a->cfg.input, classes, MOST_CLASSES);
-    s->classes = classes;
+    if (n) s->classes = n;
+    MIGE_CHECK(s->classes > 0 && n <= MOST_CLASSES, MIGE_EINPUT, "%s: too many classes, or none", a->cfg.input);
     return MIGE_OK;
 }
 

@@ -126,7 +126,7 @@ static int print_options(const app *a, int help) {
     print_text(text);
     if (help && a->command->bit == MI) mige_print("\ndefaults of mi: %s", MI_PRESET);
     if (!help || a->command->bit != TRAIN) return MIGE_OK;
-    mige_print("\nobjectives (task, name; defaults hold until others are named):");
+    mige_print("\nobjectives (task, name):");
     MIGE_TRY(objective_list(&text));
     print_text(text);
     return MIGE_OK;

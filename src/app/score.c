@@ -128,10 +128,9 @@ static int check_memory(const app *a, const samples *s, mige_score_options *o, d
 static void check_hessian(const samples *s) {
     double gap = mige_score_hessian_gap(s->M, s->D, s->S, s->H);
     if (gap > 0.1)
-        mige_warn(
-            "score: the Hessian's diagonal is %.0f %% off minus the scores' mean squares: scores too rough for "
-            "a derivative (stein, larger --eta or --width-scale), or a kernel too wide for the shape",
-            100 * gap);
+        mige_warn("score: the Hessian's diagonal differs by %.0f %% from minus the scores' mean squares: too rough "
+                  "a score (stein, larger --eta), too wide a kernel, or a density with edges",
+                  100 * gap);
 }
 
 static int plain(mige_score *score, samples *s) {

@@ -88,10 +88,7 @@ static int set_choice(const mige_option *o, const char *where, const char *value
 static int set_flag(const char *where, const char *value, int *out) {
     static const char *const words[] = {"no", "yes", "false", "true", "off", "on", "0", "1"};
     for (int i = 0; i < 8; i++)
-        if (!strcasecmp(value, words[i])) {
-            *out = i % 2;
-            return MIGE_OK;
-        }
+        if (!strcasecmp(value, words[i])) return *out = i % 2, MIGE_OK;
     return mige_raise(MIGE_EUSAGE, "%s: \"%s\" is not yes or no", where, value);
 }
 
@@ -232,14 +229,15 @@ static char *read_line(char *text, int size, void *user) {
     const char *start = got && r->line == 1 && !strncmp(got, "\xef\xbb\xbf", 3) ? got + 3 : got;
     int indented = got && isspace((unsigned char)*got);
     if (got) start += strspn(start, " \t");
-    if (got && *got) r->continued = indented && r->keyed && !(r->keyed == 2 && is_key(r->table, start));
+    if (got && *got)
+        r->continued = indented && r->keyed && *start != '[' && !(r->keyed == 2 && is_key(r->table, start));
     if (indented && !r->continued) start = memmove(got, start, strlen(start) + 1);
     if (got && (*start == '[' || (!r->keyed && is_key(r->table, start))))
         r->keyed = *start == '[' ? 0 : 1 + indented;
     if (got && !r->err && !r->earlier && *start == '[') r->err = check_section(r, start + 1);
-    int whole = !got || strchr(got, '\n') || feof(r->f), remark = got && strchr(";#", *start);
-    for (int c = 0; !whole && remark && c != EOF && c != '\n'; c = getc(r->f))
-        continue; /* longer than inih reads */
+    int whole = !got || strchr(got, '\n') || feof(r->f), remark = got && *start && strchr(";#", *start);
+    if (!whole && remark) strcpy(got + 1, "\n"); /* longer than inih reads */
+    for (int c = 0; !whole && remark && c != EOF && c != '\n';) c = getc(r->f);
     if (!whole && !remark && !r->err)
         r->err = mige_raise(MIGE_EUSAGE, "%s:%d: longer than %d characters", r->path, r->line, size - 2);
     return got;
@@ -381,9 +379,9 @@ int mige_options_parse(const mige_option_table *t, const mige_command *cmd, void
             const mige_option *o = NULL;
             const char *value = NULL;
             MIGE_TRY(split(t, cmd, argc, argv, &i, where, &o, &value));
-            if (file && !strcmp(o->name, "config") && value) MIGE_TRY(mige_options_file(t, cmd, config, value));
             MIGE_CHECK(!value || value != argv[i] || *value, MIGE_EUSAGE,
-                       "%s: its value is empty, as of a variable that is not set (leave it out)", where);
+                       "%s: its value is empty (leave it out; %s= clears it)", where, where);
+            if (file && !strcmp(o->name, "config") && value) MIGE_TRY(mige_options_file(t, cmd, config, value));
             if (!file) MIGE_TRY(set_value(o, config, where, value ? value : "yes"));
         }
     return MIGE_OK;

@@ -216,12 +216,13 @@ static int read_splits(reading *r, mige_images *train, mige_images *test) {
     int found = 0;
     MIGE_CHECK(is_folder(r->q->from), MIGE_EINPUT, "%s: is not a folder", r->q->from);
     MIGE_TRY(join(folder, r->q->from, "train"));
-    int split = is_folder(folder) && has_folders(folder); /* else it is a class, of trains */
-    if (!split) snprintf(folder, sizeof folder, "%s", r->q->from);
-    for (int i = 0; split && i < 4 && !found; i++) {
+    for (int i = 0; i < 4 && !found; i++) {
         MIGE_TRY(join(other, r->q->from, tests[i]));
         found = is_folder(other);
     }
+    int split = is_folder(folder) && (found || has_folders(folder)); /* else it is a class, of trains */
+    found = found && split;
+    if (!split) snprintf(folder, sizeof folder, "%s", r->q->from);
     MIGE_TRY(find_classes(r, folder));
     MIGE_TRY(add_split(r, train, folder));
     if (found) MIGE_TRY(add_split(r, test, other));

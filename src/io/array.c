@@ -40,7 +40,7 @@ static int open_set(mige_array *a, const char *path, const char *name, int trans
     MIGE_TRY(err);
     MIGE_CHECK(!empty, MIGE_EINPUT, "%s is an empty array of MATLAB", a->what);
     a->transposed = transpose != matlab && a->layout.ndim >= 2;
-    if (matlab && a->layout.ndim >= 2)
+    if (matlab && a->layout.ndim == 2)
         mige_say("%s is of MATLAB: samples are its %s there", a->what, transpose ? "columns" : "rows");
     return MIGE_OK;
 }

@@ -65,8 +65,8 @@ static char find_separator(const char *line) {
     static const char known[] = ",;\t";
     for (const char *p = known; *p; p++) {
         int quoted = 0;
-        for (const char *at = line; *at; at++) {
-            quoted ^= *at == '"';
+        for (const char *at = line; *at; at++) { /* quotes begin at the beginning of a field */
+            if (*at == '"' && (quoted || at == line || strchr(",;\t ", at[-1]))) quoted = !quoted;
             if (*at == *p && !quoted) return *p == '\t' && is_mixed(line) ? ' ' : *p;
         }
     }
@@ -164,19 +164,21 @@ static int begins_missing(const char *line) {
     return is_missing(word);
 }
 
-/* Lines that hold no samples: empty ones, remarks as of NumPy's savetxt, Excel's word on the separator. */
+/* Lines that hold no samples: empty ones, remarks as of NumPy's savetxt. */
 static int is_beside(table *t, const char *line) {
     line += strspn(line, " \t");
-    int remark = *line == '#' && !begins_missing(line),
-        excel = t->line == 1 && !strncmp(line, "sep=", 4) && line[4];
+    int remark = *line == '#' && !begins_missing(line);
     if (!*line && t->rows && !t->empty) t->empty = t->line;
     t->behind += remark && t->rows;
-    if (excel) t->separator = line[4];
-    return !*line || remark || excel;
+    return !*line || remark;
 }
 
 static int parse_line(table *t, char *line) {
     size_t n = strlen(line);
+    if (t->line == 1 && !strncmp(line, "sep=", 4) && line[4]) { /* Excel's word */
+        t->separator = line[4];
+        return MIGE_OK;
+    }
     while (n && strchr("\r ", line[n - 1])) line[--n] = 0;
     if (!t->cols) t->tail = n && line[n - 1] == '\t';
     if (t->tail && n && line[n - 1] == '\t') line[--n] = 0;

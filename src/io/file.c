@@ -97,7 +97,8 @@ static hid_t access_list(mige_sink *sink) {
     return -1;
 }
 
-/* Whether a .part is somebody else's: not empty, and neither of HDF5 nor begun without its first bytes. */
+/* Whether a .part is somebody else's: not empty, and neither of HDF5 nor begun without its first bytes, as writers
+ * that are killed leave it. */
 static int is_foreign(int fd, int64_t bytes) {
     static const unsigned char ours[2][4] = {{0x89, 'H', 'D', 'F'}, {0}};
     unsigned char head[4] = {0};
@@ -135,7 +136,7 @@ static int create_part(mige_file *f) {
         return mige_raise(MIGE_EOUTPUT, "%s: cannot be written: %s (choose another folder, or make it)", f->path,
                           why == EBUSY                    ? "another process is writing it"
                           : why == EEXIST || why == ELOOP ? "its .part is there and is no regular file"
-                          : why == ENOTEMPTY              ? "its .part is there and is another program's file"
+                          : why == ENOTEMPTY              ? "its .part is another program's file, to be moved away"
                                                           : strerror(why));
     }
     hid_t a = access_list(&f->sink);
@@ -220,7 +221,10 @@ int mige_file_commit(mige_file **pf, int err) {
     return err;
 }
 
-static int is_text(const unsigned char *head, size_t n) {
+/* A file of text whose name does not say so. */
+static int is_text(const char *path, const unsigned char *head, size_t n) {
+    const char *end = strrchr(path, '.');
+    if (end && (!strcmp(end, ".csv") || !strcmp(end, ".txt"))) return 0;
     for (size_t i = 0; i < n; i++)
         if (head[i] < 32 && !(head[i] && strchr("\t\r\n", head[i]))) return 0;
     return 1;
@@ -244,9 +248,9 @@ static int check_bytes(mige_file *f) {
     const char *kind = mige_bytes_kind(head, n);
     MIGE_CHECK_GOTO((n > 8 && memcmp(head, signature, 8) == 0) || H5Fis_hdf5(f->path) > 0, done, MIGE_EINPUT,
                     "%s: is not an HDF5 file%s%s", f->path, kind ? " but " : "",
-                    kind               ? kind
-                    : is_text(head, n) ? " (text? name it .csv or .txt)"
-                                       : " (is the path right?)");
+                    kind                        ? kind
+                    : is_text(f->path, head, n) ? " (text? name it .csv or .txt)"
+                                                : " (is the path right?)");
     f->bytes = st.st_size;
     MIGE_TRY_GOTO(mige_io_check_seal(f->path, fd, f->bytes, &f->sealed), done);
 done:

@@ -36,11 +36,12 @@ static int is_real(const mige_set *s, const char *name) {
 
 /* A range of packed integers that is given in real numbers is one of what they unpack to (NetCDF Users' Guide). */
 static void pack_range(const mige_set *s, mige_packing *p) {
-    static const double ROUNDING = 1e-6;
+    static const double ROUNDING = 0.01; /* packed numbers are whole; bounds may be in single precision */
     int whole = s->layout.type != MIGE_F32 && s->layout.type != MIGE_F64;
     if (!whole || (p->scale == 1 && p->offset == 0)) return;
     double lo = (p->lo - p->offset) / p->scale, hi = (p->hi - p->offset) / p->scale;
     int down = p->scale < 0;
+    p->unpacked = is_real(s, "valid_range") || is_real(s, "valid_min") || is_real(s, "valid_max");
     if (is_real(s, "valid_range") || is_real(s, down ? "valid_max" : "valid_min"))
         p->lo = (down ? hi : lo) - ROUNDING;
     if (is_real(s, "valid_range") || is_real(s, down ? "valid_min" : "valid_max"))
@@ -79,8 +80,8 @@ static int wraps(const mige_set *s) {
     return (!read || text[0] == 't' || text[0] == 'T') && s->layout.type != MIGE_F32 && s->layout.type != MIGE_F64;
 }
 
-/* What HDF5 itself puts where nothing was written, if the writer chose it; 0, and the white of pictures, are values
- * like others.
+/* What HDF5 itself puts where nothing was written, if the writer chose it; 0, what netCDF always chooses for bytes
+ * (which have no missing values there), and the white of pictures are values like others.
  */
 static void read_fill(const mige_set *s, mige_packing *p) {
     H5D_fill_value_t defined;
@@ -89,7 +90,7 @@ static void read_fill(const mige_set *s, mige_packing *p) {
     hid_t plist = H5Dget_create_plist(s->id);
     if (plist >= 0 && !picture && H5Pfill_value_defined(plist, &defined) >= 0 &&
         defined == H5D_FILL_VALUE_USER_DEFINED && H5Pget_fill_value(plist, H5T_NATIVE_DOUBLE, &v) >= 0 && v != 0 &&
-        p->nfill < MOST)
+        !(s->size == 1 && (v == 255 || v == -127)) && p->nfill < MOST)
         p->fill[p->nfill++] = v;
     if (plist >= 0) H5Pclose(plist);
 }
@@ -142,6 +143,7 @@ static int missing(const mige_set *s, const mige_packing *p, double v) {
         if (v == p->fill[k] || (single && (float)v == (float)p->fill[k]) ||
             (p->wraps && unwrapped(s, v) == p->fill[k]))
             return 1;
+    if (p->wraps && p->unpacked) v = unwrapped(s, v);
     return v < p->lo || v > p->hi;
 }
 

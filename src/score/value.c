@@ -56,6 +56,7 @@ typedef struct {
     double *each, *each_rest;          /* [M] samples' contributions to the value: normal, rest */
     double *rest_at;                   /* [T][M] those to the rest of J at each time */
     sums *sums;                        /* [runs] */
+    int runs, given;                   /* given: a third variable */
     int64_t items;                     /* dealt to the ranks */
     double cost, total;                /* their cost; total 0: being counted */
     mige_pool pool;
@@ -225,17 +226,22 @@ static double standard_error(int M, const double *x) {
     return sqrt(variance / M);
 }
 
-/* Noise takes information away, so that J is not negative. Where it is, beyond its error, the samples lie on a
- * surface (both Fisher informations are without bound there) or in steps, and what the next time says goes on. */
+/* At a time that says nothing the next one's goes on. */
+static void go_on(sums *s, int t) {
+    s->rest[t] = s->rest[t + 1] + s->fisher[t + 1] - s->fisher[t];
+}
+
+/* Noise takes information away, so that J is not negative (given z, which is noised too, it may be). Where it is,
+ * beyond its error, the samples lie on a surface (both Fisher informations are without bound there) or in steps. */
 static void mend(const job *w) {
     const double *fisher = w->sums->fisher;
     size_t M = (size_t)w->M;
     int mended = 0;
-    for (int t = T - 2; t >= 0; t--) {
-        double *here = w->rest_at + (size_t)t * M, *rest = w->sums->rest;
-        if (fisher[t] + rest[t] >= -FAR * standard_error(w->M, here)) continue;
+    for (int t = T - 2; t >= 0 && !w->given; t--) {
+        double *here = w->rest_at + (size_t)t * M;
+        if (fisher[t] + w->sums->rest[t] >= -FAR * standard_error(w->M, here)) continue;
         for (size_t m = 0; m < M; m++) here[m] = here[M + m] + fisher[t + 1] - fisher[t];
-        rest[t] = rest[t + 1] + fisher[t + 1] - fisher[t];
+        for (int k = 0; k < w->runs; k++) go_on(&w->sums[k], t);
         mended++;
     }
     if (mended)
@@ -278,7 +284,7 @@ static void conclude(const job *w, double *shuffled, mige_mi_estimate *e) {
 }
 
 static int compute(job *w, double *shuffled, mige_mi_estimate *e) {
-    int runs = 1 + (w->o->shuffles ? w->o->shuffles + 2 : 0);
+    w->runs = 1 + (w->o->shuffles ? w->o->shuffles + 2 : 0);
     MIGE_TRY(run_all(w));
     w->total = w->cost;
     mige_progress_begin("mi, per mille", PARTS);
@@ -287,7 +293,7 @@ static int compute(job *w, double *shuffled, mige_mi_estimate *e) {
     MIGE_TRY(err);
     MIGE_TRY(mige_sum(w->c, w->each, (size_t)w->M));
     MIGE_TRY(mige_sum(w->c, w->rest_at, T * (size_t)w->M));
-    MIGE_TRY(mige_sum(w->c, w->sums->rest, (size_t)runs * sizeof *w->sums / sizeof(double)));
+    MIGE_TRY(mige_sum(w->c, w->sums->rest, (size_t)w->runs * sizeof *w->sums / sizeof(double)));
     conclude(w, shuffled, e);
     return MIGE_OK;
 }
@@ -363,6 +369,7 @@ int mige_mi_value(const mige_comm *c, int M, int nparts, const int *dims, const 
     int err = create(&w, c, M, D, given ? 4 : 3, o);
     if (!err) {
         w.moved = dx + dz;
+        w.given = given;
         w.groups[0] = (group){0, dx + dz, M, w.order, -1, 0, given ? "x and what is given are" : "x is", 0};
         w.groups[1] = (group){dx, dz + dy, M, w.order, -1, 0, given ? "y and what is given are" : "y is", 0};
         w.groups[2] = (group){0, D, M, w.order, 1, 1, "all variables together are", 0};

@@ -15,10 +15,10 @@ int64_t study_left(const mige_file *f) {
     return mige_file_get_int(f, "/", LEFT, &left) ? 0 : left;
 }
 
-static int check(const study *s, const char *format) {
+static int check(const study *s) {
     mige_file *f;
     if (s->resume || s->dry_run || access(s->output, F_OK)) return MIGE_OK;
-    if (mige_file_open(s->output, format, &f)) return MIGE_OK; /* something else, or what cannot be gone on with */
+    if (mige_file_open(s->output, NULL, &f)) return MIGE_OK; /* something else, or what cannot be gone on with */
     int64_t left = study_left(f);
     mige_file_close(&f);
     MIGE_CHECK(left == 0, MIGE_EUSAGE,
@@ -27,6 +27,6 @@ static int check(const study *s, const char *format) {
     return MIGE_OK;
 }
 
-int study_check_output(const study *s, const char *format) {
-    return mige_agree(s->c, s->c->rank == 0 ? check(s, format) : MIGE_OK);
+int study_check_output(const study *s) {
+    return mige_agree(s->c, s->c->rank == 0 ? check(s) : MIGE_OK);
 }

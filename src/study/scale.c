@@ -176,7 +176,9 @@ static int64_t case_left(const scale *s, int64_t M) {
 
 int64_t scale_left(const scale *s) {
     int64_t left = 0;
-    for (int i = 0; i < s->nsamples; i++) left += case_left(s, s->samples[i]);
+    for (int i = 0; i < s->nsamples; i++)
+        if (find_case(s, s->samples[i]) < 0) left += s->draws;
+    for (int i = 0; i < s->ncases; i++) left += s->draws - s->cases[i].draws;
     return left;
 }
 
@@ -275,7 +277,7 @@ int scale_run(const study *of) {
     scale s = {.study = of, .o = of->o};
     int err = mige_agree(of->c, parse(&s));
     if (!err) say_plan(&s);
-    if (!err) err = study_check_output(of, "mige-scale");
+    if (!err) err = study_check_output(of);
     if (!err && of->dry_run) {
         for (int i = 0; i < s.nsamples; i++) scale_print_plan(&s, (int)s.samples[i]);
         err = check_memory(&s);

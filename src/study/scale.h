@@ -37,7 +37,7 @@ static inline double *scale_gradient(const scale *s, int i) {
     return s->gradient + (size_t)i * (size_t)s->draws;
 }
 
-/* Gradients of the samples asked for that are not done at this number of ranks. */
+/* Gradients that are not done: of all cases, and of the samples asked for that are none yet. */
 int64_t scale_left(const scale *s);
 /* Writes all cases. On one rank. Errors: MIGE_EOUTPUT. */
 int scale_save(scale *s);

@@ -33,9 +33,9 @@ typedef struct {
 int toy_run(const study *s);
 int scale_run(const study *s);
 
-/* Refuses (MIGE_EUSAGE, agreed) an output that holds a study of this format which is not done, unless it is
- * resumed. Collective. */
-int study_check_output(const study *s, const char *format);
+/* Refuses (MIGE_EUSAGE, agreed) an output that holds a study which is not done, unless it is resumed. Collective.
+ */
+int study_check_output(const study *s);
 /* How many gradients are still to be estimated: into the study's file (errors: MIGE_EOUTPUT), and from one; 0 where
  * it does not say. Not collective. */
 int study_write_left(mige_file *f, int64_t left);

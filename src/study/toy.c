@@ -359,7 +359,7 @@ int toy_run(const study *s) {
     w.c = w.t.M > ALONE ? s->c : &w.self;
     if (!err) say_plan(&w);
     if (!err) err = mige_memory_check(&s->memory, "--samples", w.t.M, memory, &w);
-    if (!err) err = study_check_output(s, "mige-toy");
+    if (!err) err = study_check_output(s);
     if (!err && !s->dry_run) {
         err = compute(&w);
         if (!err && s->c->rank == 0) toy_print(&w.t);

@@ -79,9 +79,8 @@ const objective *objective_find(int task, const char *name) {
     return NULL;
 }
 
-/* Unless the row before had the same. */
 static void list_defaults(FILE *f, const char *when, const char *preset, const char *before) {
-    if (*preset && strcmp(preset, before) != 0) fprintf(f, "%12sdefaults%s: %s\n", "", when, preset);
+    if (*preset) fprintf(f, "%12sdefaults%s: %s\n", "", when, strcmp(preset, before) ? preset : "as above");
 }
 
 int objective_list(char **text) {
