@@ -322,7 +322,7 @@ def hessian_normal():
 def main():
     cases = Cases()
     cases.run("definition", definition)
-    cases.run("definition, nothing left", definition_nothing_left)
+    cases.run("definition nothing left", definition_nothing_left)
     cases.run("definition with labels", definition_labels)
     cases.run("truth", truth)
     cases.run("truth with labels", truth_labels)
