@@ -4,7 +4,8 @@ kinds are told by the code.
   python3 -m analysis bottleneck RUNS/table2 --data mnist.h5 [--others cifar10.h5] [--results analysis/results]
 
 Of each run in RUNS/table2 that jobs/study.py has kept, robust.h5 beside what is kept of it, which table2 makes tables of; pictures
-table2-robust.png and, of codes of two dimensions, table2-codes.png. The network is read from the newest checkpoint and computed here, in float32, by the averaged weights."""
+table2-robust.png and, of codes of two dimensions, table2-codes.png. The network is read from the newest checkpoint and computed here,
+in float32, by the averaged weights."""
 import argparse
 import glob
 import os

@@ -30,7 +30,7 @@ typedef struct {
 int mige_data_open(const mige_comm *c, const char *path, mige_data *d);
 /* One more than the largest of the n labels in each of `splits` splits (train, test) of an open file: n = 0: none.
  * Not collective. Errors: MIGE_EINPUT. */
-int mige_data_count_classes(const mige_file *f, int splits, const int64_t *n, int64_t *classes);
+int mige_data_count_classes(mige_file *f, int splits, const int64_t *n, int64_t *classes);
 void mige_data_close(mige_data *d);
 
 /* Validation: from now on n of the training images, the same whatever the run and its seed, are d->test in place of

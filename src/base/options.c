@@ -87,8 +87,10 @@ static int set_choice(const mige_option *o, const char *where, const char *value
 
 static int set_flag(const char *where, const char *value, int *out) {
     static const char *const words[] = {"no", "yes", "false", "true", "off", "on", "0", "1"};
-    for (int i = 0; i < 8; i++)
-        if (!strcasecmp(value, words[i])) return *out = i % 2, MIGE_OK;
+    for (int i = 0; i < 8; i++) {
+        *out = i % 2;
+        if (!strcasecmp(value, words[i])) return MIGE_OK;
+    }
     return mige_raise(MIGE_EUSAGE, "%s: \"%s\" is not yes or no", where, value);
 }
 
@@ -225,20 +227,20 @@ static int is_key(const mige_option_table *t, const char *start) {
 static char *read_line(char *text, int size, void *user) {
     struct reading *r = user;
     char *got = fgets(text, size, r->f);
-    r->line += got != NULL;
-    const char *start = got && r->line == 1 && !strncmp(got, "\xef\xbb\xbf", 3) ? got + 3 : got;
-    int indented = got && isspace((unsigned char)*got);
-    if (got) start += strspn(start, " \t");
-    if (got && *got)
-        r->continued = indented && r->keyed && *start != '[' && !(r->keyed == 2 && is_key(r->table, start));
+    if (!got) return NULL;
+    r->line++;
+    const char *start = r->line == 1 && !strncmp(got, "\xef\xbb\xbf", 3) ? got + 3 : got;
+    start += strspn(start, " \t");
+    int indented = isspace((unsigned char)*got), section = *start == '[', key = is_key(r->table, start);
+    r->continued = indented && r->keyed && !section && !(r->keyed == 2 && key);
     if (indented && !r->continued) start = memmove(got, start, strlen(start) + 1);
-    if (got && (*start == '[' || (!r->keyed && is_key(r->table, start))))
-        r->keyed = *start == '[' ? 0 : 1 + indented;
-    if (got && !r->err && !r->earlier && *start == '[') r->err = check_section(r, start + 1);
-    int whole = !got || strchr(got, '\n') || feof(r->f), remark = got && *start && strchr(";#", *start);
-    if (!whole && remark) strcpy(got + 1, "\n"); /* longer than inih reads */
-    for (int c = 0; !whole && remark && c != EOF && c != '\n';) c = getc(r->f);
-    if (!whole && !remark && !r->err)
+    if (section || !r->keyed) r->keyed = key ? 1 + indented : 0;
+    if (section && !r->err && !r->earlier) r->err = check_section(r, start + 1);
+    if (strchr(got, '\n') || feof(r->f)) return got;
+    int remark = *start == ';' || *start == '#'; /* which may be longer than inih reads */
+    if (remark) strcpy(got + 1, "\n");
+    for (int c = 0; remark && c != EOF && c != '\n';) c = getc(r->f);
+    if (!remark && !r->err)
         r->err = mige_raise(MIGE_EUSAGE, "%s:%d: longer than %d characters", r->path, r->line, size - 2);
     return got;
 }

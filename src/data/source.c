@@ -157,8 +157,8 @@ static int find_classes(void *ctx, int64_t first, int64_t items, const double *x
     return MIGE_OK;
 }
 
-int mige_data_count_classes(const mige_file *f, int splits, const int64_t *n, int64_t *classes) {
-    const mige_source s = {.f = (mige_file *)(uintptr_t)f};
+int mige_data_count_classes(mige_file *f, int splits, const int64_t *n, int64_t *classes) {
+    const mige_source s = {.f = f};
     double most = -1;
     for (int k = 0; k < splits; k++)
         if (n[k]) MIGE_TRY(each_block(&s, labels[k], n[k], 1, find_classes, &most));

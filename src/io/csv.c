@@ -25,8 +25,8 @@ typedef struct {
  */
 static char *next_field(const table *t, char **line) {
     char *field = *line + strspn(*line, " ");
-    const char *quoted = *field == '"' ? strchr(field + 1, '"') : NULL; /* what is in quotes divides nothing */
-    char *from = quoted ? field + (quoted - field) : field,
+    char *quote = *field == '"' ? strchr(field + 1, '"') : NULL; /* what is in quotes divides nothing */
+    char *from = quote ? quote : field,
          *end = from + strcspn(from, t->separator == ' ' ? " \t" : (char[]){t->separator, 0});
     char *next = *end ? end + 1 : NULL;
     if (next && t->separator == ' ') next += strspn(next, " \t");
@@ -200,9 +200,10 @@ static void tell(const table *t) {
         mige_warn("%s: lines that begin with # lie among the samples and are left out (%lld)", t->a->what,
                   (long long)t->among);
     if (t->pairs > 0 && t->rows > 2)
-        mige_warn("%s: each line is two whole numbers, the second of %d digits: they are read as two columns (if "
-                  "1,%0*d is one number, write it without comma)",
-                  t->a->what, t->pairs, t->pairs, 5);
+        mige_warn("%s: each line is two whole numbers, the second of %d digits: they are read as two columns (is "
+                  "1,234 one "
+                  "number? write it without comma)",
+                  t->a->what, t->pairs);
 }
 
 static int parse(table *t, char *text, size_t size) {

@@ -56,7 +56,7 @@ int mige_set_read(const mige_file *f, const mige_set *s, const char *name, hid_t
 /* What attributes of netCDF's conventions say of stored values: those that are missing, the range of the others,
  * and that value = stored x scale + offset (packed: not 1 and 0, or integers that are to be taken without sign). */
 typedef struct {
-    int packed, used, nfill, wraps, unpacked; /* unpacked: lo and hi are in the numbers' real sign */
+    int packed, used, nfill, wraps, unpacked; /* unpacked: lo and hi are of what the numbers unpack to */
     double scale, offset, fill[16], lo, hi;
 } mige_packing;
 int mige_packing_read(const mige_file *f, const mige_set *s, const char *name, mige_packing *p);

@@ -40,12 +40,12 @@ static void pack_range(const mige_set *s, mige_packing *p) {
     int whole = s->layout.type != MIGE_F32 && s->layout.type != MIGE_F64;
     if (!whole || (p->scale == 1 && p->offset == 0)) return;
     double lo = (p->lo - p->offset) / p->scale, hi = (p->hi - p->offset) / p->scale;
-    int down = p->scale < 0;
-    p->unpacked = is_real(s, "valid_range") || is_real(s, "valid_min") || is_real(s, "valid_max");
-    if (is_real(s, "valid_range") || is_real(s, down ? "valid_max" : "valid_min"))
-        p->lo = (down ? hi : lo) - ROUNDING;
-    if (is_real(s, "valid_range") || is_real(s, down ? "valid_min" : "valid_max"))
-        p->hi = (down ? lo : hi) + ROUNDING;
+    int down = p->scale < 0, both = is_real(s, "valid_range"),
+        low = both || is_real(s, down ? "valid_max" : "valid_min"),
+        high = both || is_real(s, down ? "valid_min" : "valid_max");
+    if (low) p->lo = (down ? hi : lo) - ROUNDING;
+    if (high) p->hi = (down ? lo : hi) + ROUNDING;
+    p->unpacked = low || high;
 }
 
 static int read_range(const mige_file *f, const mige_set *s, const char *name, mige_packing *p) {

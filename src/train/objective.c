@@ -79,6 +79,7 @@ const objective *objective_find(int task, const char *name) {
     return NULL;
 }
 
+/* before: what the row above has. */
 static void list_defaults(FILE *f, const char *when, const char *preset, const char *before) {
     if (*preset) fprintf(f, "%12sdefaults%s: %s\n", "", when, strcmp(preset, before) ? preset : "as above");
 }
@@ -88,10 +89,10 @@ int objective_list(char **text) {
     FILE *f = open_memstream(text, &size);
     MIGE_CHECK(f, MIGE_EFAIL, "memory: no room for the list of objectives");
     for (int i = 0; i < NUMBER; i++) {
-        const objective *j = &objectives[i], *before = &objectives[i ? i - 1 : 0];
+        const objective *j = &objectives[i];
         fprintf(f, "  %-8s %-19s %s\n", tasks[j->task], j->name, j->help);
-        list_defaults(f, "", j->preset, i ? before->preset : "");
-        list_defaults(f, " with views", j->preset_views, i ? before->preset_views : "");
+        list_defaults(f, "", j->preset, i ? j[-1].preset : "");
+        list_defaults(f, " with views", j->preset_views, i ? j[-1].preset_views : "");
     }
     fclose(f);
     return MIGE_OK;
