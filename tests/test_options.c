@@ -177,6 +177,9 @@ static void ini_files(void **state) {
     assert_int_equal(s.count, 8);
     assert_int_equal(from_ini(&s, "count = 9"), MIGE_OK); /* no newline at the end */
     assert_int_equal(s.count, 9);
+    assert_int_equal(from_ini(&s, "[run]\n  count = 3\n\tname = a\n  [show]\n  extra = x\n"), MIGE_OK);
+    assert_true(s.count == 3); /* a section's indented lines do not go on with the one before */
+    assert_string_equal(s.name, "a");
     unlink(ini);
 }
 

@@ -228,10 +228,10 @@ static char *read_line(char *text, int size, void *user) {
     struct reading *r = user;
     char *got = fgets(text, size, r->f);
     if (!got) return NULL;
-    r->line++;
-    const char *start = r->line == 1 && !strncmp(got, "\xef\xbb\xbf", 3) ? got + 3 : got;
+    const char *start = ++r->line == 1 && !strncmp(got, "\xef\xbb\xbf", 3) ? got + 3 : got;
     start += strspn(start, " \t");
-    int indented = isspace((unsigned char)*got), section = *start == '[', key = is_key(r->table, start);
+    int indented = isspace((unsigned char)*got) != 0, section = *start == '[';
+    int key = is_key(r->table, start);
     r->continued = indented && r->keyed && !section && !(r->keyed == 2 && key);
     if (indented && !r->continued) start = memmove(got, start, strlen(start) + 1);
     if (section || !r->keyed) r->keyed = key ? 1 + indented : 0;
