@@ -15,6 +15,7 @@ COMMANDS = {
     "study": "errors of estimators where the truth is known: runs mige toy, writes RESULTS.md",
     "table1": "accuracies of classifiers on frozen features beside the published",
     "table2": "test errors of information bottlenecks beside the published",
+    "batch": "accuracies against the global batch and the estimator",
     "bottleneck": "what bottlenecks make of noise, rotation and images of other kinds",
     "baselines": "accuracies of classifiers on pixels, principal components and a projection",
     "pictures": "what the runs of a study have learnt: accuracies, codes by class, neighbours, spectra",

@@ -93,12 +93,6 @@ def mean(values, digits=1, best=None):
     return text + (f" ({np.mean(best):.{digits}f})" if best else "")
 
 
-def table(heads, rows):
-    """Markdown; the first column is text."""
-    lines = ["| " + " | ".join(heads) + " |", "|" + " --- |" + " ---: |" * (len(heads) - 1)]
-    return lines + ["| " + " | ".join(map(str, row)) + " |" for row in rows]
-
-
 def write(lines, output):
     text = "\n".join(lines) + "\n"
     print(text, end="")

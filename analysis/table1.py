@@ -3,7 +3,8 @@
 import os
 
 import numpy as np
-from kept import LAYERS, command, load, mean, table
+from common import table
+from kept import LAYERS, command, load, mean
 
 # Wen et al., ICLR 2020, Table 1: test accuracy, percent, of conv, fc, Y.
 PUBLISHED = {

@@ -3,7 +3,8 @@ import os
 
 import h5py
 import numpy as np
-from kept import command, load, mean, table
+from common import table
+from kept import command, load, mean
 
 # Test error, percent: Wen et al., ICLR 2020, Table 2; by others, as their authors report.
 PUBLISHED = {"baseline": 1.38, "dropout": 1.34, "confidence-penalty": 1.36, "label-smoothing": 1.40, "dvb": 1.13, "mine-ib": 1.11,

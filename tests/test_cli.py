@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """The command line: exit statuses, one message a failure, and what is left behind; alone and on three ranks."""
 import os
+import re
 import shutil
 import sys
 
@@ -62,11 +63,24 @@ def config_text(ranks):
         with open(path("dumped.ini"), "w") as f:
             f.write(first)
         again = good(c, "--config", path("dumped.ini"), "--dump-config", ranks=ranks).out
-        wanted = first.replace("dump-config = no", "dump-config = yes")
-        assert again.replace("dump-config = no", "dump-config = yes") == wanted, f"{first} became {again}"
+        assert again == first and "dump-config = no\n" in first, f"{first} became {again}"
         values = dict(line.split(" = ", 1) for line in first.splitlines() if " = " in line)
         assert all(values[k[2:]] == v if isinstance(v, str) else float(values[k[2:]]) == v
                    for k, v in zip(more[::2], more[1::2])), first
+
+
+def lines_of_ini_files(ranks):
+    """Whatever finds a value wrong, its line is told."""
+    values = ("objective = mig", "encoder = mpl", "augment = foo", "checkpoint-every = x", "width = abc", "check = foo", "solver = cg",
+              "task = ib\nobjective = dvb\nsigma-range = 3"), ("methods = foo", "rho = 3", "samples = 1", "dims = x")
+    for of, command in zip(values, (("train", "--data", DATA, "--out", path("none")), ("toy", "--output", path("none.h5")))):
+        for text in of:
+            with open(path("wrong.ini"), "w") as f:
+                f.write(f"; a comment\n[{command[0]}]\n{text}\n")
+            key = text.splitlines()[-1].split()[0]
+            fails(2, rf"wrong\.ini:{2 + len(text.splitlines())}: (--)?{key}", *command, "--config", path("wrong.ini"), ranks=ranks)
+            other = {"objective": "dvb", "task": "ib"}.get(key, "9x")
+            r = fails(2, f"^mige: (--)?{key}", *command, "--config", path("wrong.ini"), f"--{key}", other, ranks=ranks)
 
 
 def info(ranks):
@@ -109,11 +123,11 @@ def contradictions(ranks):
     for message, *options in (("jsd.*is one of task infomax", *ib, "jsd"),
                               ("prior matching.*ce has none", *ib, "ce", "--prior-matching", 1),
                               ("scale penalty.*jsd has none", "--objective", "jsd", "--scale-penalty", 1),
-                              ("range of sigma.*not drawn", *ib, "ce", "--sigma-range", "0.1:1"),
-                              ("range of sigma.*implicit", *ib, "mige", "--implicit", "--draws", 3, "--sigma-range",
+                              ("sigma-range.*not drawn", *ib, "ce", "--sigma-range", "0.1:1"),
+                              ("sigma-range.*implicit", *ib, "mige", "--implicit", "--draws", 3, "--sigma-range",
                                "0.1:1"),
                               ("implicit.*not drawn", "--implicit"), ("draws.*not drawn", "--draws", 2),
-                              ("range of sigma.*LO < HI", *ib, "dvb", "--sigma-range", "1:0.1"),
+                              ("sigma-range.*LO < HI", *ib, "dvb", "--sigma-range", "1:0.1"),
                               ("samples are not mapped", *ib, "mige", "--precondition", "whiten"),
                               ("eigenpairs: 4.*3 draws", *ib, "mige", "--draws", 3, "--conditional", "ssge", "--eigen", 4),
                               ("no convolutional features", "--encoder", "mlp", "--circumstance", "II"),
@@ -291,6 +305,8 @@ def quiet(ranks):
     loud = fresh("loud", ranks)
     r = good("train", "--data", DATA, "--out", loud, "--batch", 16, "--steps", 3, "--log-view", ranks=ranks)
     assert "GFLOP/s" in r.out and "forward" in r.out and r.out.count("train: done") == 1 and not r.err.strip(), str(r)
+    r = good("probe", "--run", RUN, "--layers", "y", "--probe-epochs", 1, "--output", path("phases.h5"), "--log-view", ranks=ranks)
+    assert all(re.search(rf"^ *{phase} +[1-9]", r.out, re.M) for phase in ("step", "forward", "backward", "update")), str(r)
 
 
 # ---- scores
@@ -353,7 +369,7 @@ def scores(ranks):
 def main():
     cases = Cases()
     cases.run("prepare", prepare)
-    for case in (version, help_text, config_text, info, usage, ini_file, sizes, bad_data, bad_labels, bad_samples,
+    for case in (version, help_text, config_text, lines_of_ini_files, info, usage, ini_file, sizes, bad_data, bad_labels, bad_samples,
                  bad_run, bad_archive, verify, not_writable, read_only, disk_full, dry_run, quiet, scores):
         for ranks in 1, 3:
             if not [a for a in sys.argv[1:] if a != "-v"] or case.__name__ in sys.argv:

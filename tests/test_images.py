@@ -54,6 +54,22 @@ def images():
     good(*train(fresh("ib", 1), "--task", "ib", "--objective", "ce", "--steps", 2, data=images_of("ib.h5", train_images=x, train_labels=y)))
 
 
+def doubted():
+    """Two scales of pixels in one set; classes without images."""
+    x, _ = pictures(32, 4)
+    y, mixed = np.arange(32) % 4, x / 255
+    mixed[16:] *= 255
+    cases = {"50 % of the pixels": dict(train_images=mixed, train_labels=y), "one class": dict(train_images=x, train_labels=0 * y),
+             "class 1, nor of others, of 0 to 30": dict(train_images=x, train_labels=10 * y), "class 0, of 0 to 4": dict(train_images=x, train_labels=y + 1),
+             "": dict(train_images=x.astype("f8"), train_labels=y, test_images=x, test_labels=y)}
+    for why, sets in cases.items():
+        r = good("train", "--data", images_of("doubts.h5", **sets), "--out", path("no"), "--task", "ib", "--batch", 8, "--dry-run")
+        assert len(r.warnings) == (why != "") and why in r.err, f"{why}: {r}"
+    r = good("train", "--data", images_of("doubts.h5", train_images=x, train_labels=y % 2, test_images=x, test_labels=y), "--out", path("no"),
+             "--task", "ib", "--batch", 8, "--dry-run")
+    assert len(r.warnings) == 2 and "16 of 32 test images" in r.warnings[1], str(r)
+
+
 def bad_images():
     x, y = pictures(24, 3)
 
@@ -193,7 +209,7 @@ def strings():
 def main():
     cases = Cases()
     cases.run("prepare", prepare_run)
-    for case in images, bad_images, folder_of_pictures, odd_pictures, official_files, strings:
+    for case in images, doubted, bad_images, folder_of_pictures, odd_pictures, official_files, strings:
         cases.run(case.__name__.replace("_", " "), case)
     cases.end()
 

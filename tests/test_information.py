@@ -2,6 +2,7 @@
 """mige mi: values of mutual information against NumPy's, step by step, and against known truths; mige score --hessian."""
 import math
 import os
+import re
 import sys
 
 import h5py
@@ -319,6 +320,46 @@ def hessian_normal():
     assert abs((H / true + 1).mean()) < 0.02 and abs((H / true + 1).mean(0)).max() < 0.1, (H / true + 1).mean(0)
 
 
+def samples_doubted():
+    """Samples that the value is not for: categories as floats, repeated rows, y a function of x; and such as it is for."""
+    rng, n = np.random.default_rng(4), 400
+    x, c = rng.normal(size=(n, 2)), np.arange(n) % 30
+    cases = {"30 different values": (rng.permutation(30)[c].astype(float), c + 0.3 * rng.normal(size=n)),
+             "200 of the 400 rows": (np.repeat(x[:200], 2, 0), np.repeat(rng.normal(size=(200, 1)), 2, 0)),
+             "function of the other": (x[:, 0], x[:, 0] ** 2),
+             "": (x, x + rng.normal(size=(n, 2)))}
+    cases["function of the other "] = x, np.abs(x)
+    for why, (a, b) in cases.items():
+        write("doubts.h5", x=a, y=b)
+        r = good("mi", "--input", path("doubts.h5"), "--shuffles", 0, "--quiet", ranks=3 if why.endswith("other") else 1)
+        assert (len(r.warnings) > 0) == (why != "") and why.strip() in r.err, f"{why}: {r}"
+    write("doubts.h5", x=x, y=np.arange(n)[None] % 4)
+    fails(3, "its transpose", "mi", "--input", path("doubts.h5"))
+
+
+def scores_doubted():
+    """Scores that are none, or far too large; and points where there are none."""
+    rng = np.random.default_rng(5)
+    x = rng.normal(size=(300, 3))
+    write("doubts.h5", uneven=x * [1, 100, 1], even=x, sums=np.c_[x[:, :2], x[:, 0] + x[:, 1]], far=x[:4] + 1e3)
+
+    def score(dataset, *more):
+        return good("score", "--input", path("doubts.h5"), "--dataset", dataset, "--output", path("out.h5"), "--quiet", *more)
+
+    for dataset, *more, why in (("/uneven", "column (0|2) fulfil .*whiten"), ("/even", "--width", 1e3, "Stein's identity"), ("/even", "--threshold", 1, "times those of normal"),
+                                ("/even", "--points", path("doubts.h5"), "--points-dataset", "/far", "4 of 4 points")):
+        r = score(dataset, *more)
+        assert len(r.warnings) == 1 and re.search(why, r.warnings[0]), f"{why}: {r}"
+    for more in (), ("--estimator", "stein", "--calibrate", "stein"), ("--points", path("doubts.h5"), "--points-dataset", "/even"):
+        assert not score("/even", *more).warnings
+    assert not score("/uneven", "--precondition", "whiten").warnings
+    with h5py.File(path("doubts.h5"), "a") as f:
+        f["back"] = h5py.ExternalLink("doubts.h5", "/even")  # to the same file
+    score("/back")
+    fails(4, "sum of others", "score", "--input", path("doubts.h5"), "--dataset", "/sums", "--output", path("out.h5"), "--estimator", "stein",
+          "--calibrate", "stein")
+
+
 def main():
     cases = Cases()
     cases.run("definition", definition)
@@ -333,6 +374,8 @@ def main():
     cases.run("warned of", warned)
     for ranks in 1, 3:
         cases.run(f"hessian on {ranks}", hessian, ranks)
+    cases.run("samples doubted", samples_doubted)
+    cases.run("scores doubted", scores_doubted)
     cases.run("samples on a curve", surface)
     cases.run("given what may rise", given_may_rise)
     cases.run("hessian of normal samples", hessian_normal)

@@ -308,11 +308,27 @@ static void earlier_texts(void **state) {
     assert_string_equal(value, "");
 }
 
+/* Of the last place that a value came from, the command line counts for none. */
+static void origins(void **state) {
+    settings s;
+    (void)state;
+    write_ini("count = 3\n[run]\nname = a\n");
+    assert_int_equal(parse(&s, "--name b --config test_options.ini"), MIGE_OK);
+    assert_string_equal(mige_options_origin(&table, "count: is odd"), "test_options.ini:1: ");
+    assert_string_equal(mige_options_origin(&table, "--count: is odd"), "test_options.ini:1: ");
+    assert_string_equal(mige_options_origin(&table, "name \"b\": is short"), "");
+    assert_string_equal(mige_options_origin(&table, "F.h5: count"), "");
+    assert_int_equal(mige_options_file(&table, &commands[0], &s, ini), MIGE_OK); /* of another configuration */
+    assert_string_equal(mige_options_origin(&table, "name \"b\": is short"), "");
+    unlink(ini);
+}
+
 static void help_tells_all(void **state) {
     char *text;
     (void)state;
     for (int c = 0; c < 2; c++) {
-        assert_int_equal(mige_options_help(&table, &commands[c], "prog", &text), MIGE_OK);
+        assert_int_equal(mige_options_help(&table, &commands[c], "prog", c ? "rate=7 seed=77" : "", &text),
+                         MIGE_OK);
         assert_non_null(strstr(text, commands[c].help));
         assert_non_null(strstr(text, "prog"));
         for (int i = 0; i < table.noptions; i++) {
@@ -326,6 +342,8 @@ static void help_tells_all(void **state) {
             assert_non_null(strstr(text, "default 1e-4"));
             assert_non_null(strstr(text, "auto|lapack|scalapack"));
             assert_non_null(strstr(text, "images"));
+        } else {
+            assert_non_null(strstr(text, "default 77;"));
         }
         free(text);
     }
@@ -337,7 +355,7 @@ int main(void) {
         cmocka_unit_test(option_defaults),   cmocka_unit_test(option_values), cmocka_unit_test(option_errors),
         cmocka_unit_test(option_commands),   cmocka_unit_test(ini_files),     cmocka_unit_test(ini_errors),
         cmocka_unit_test(config_reads_back), cmocka_unit_test(odd_texts),     cmocka_unit_test(help_tells_all),
-        cmocka_unit_test(earlier_texts),
+        cmocka_unit_test(earlier_texts),     cmocka_unit_test(origins),
     };
     if (!mkdtemp(folder) || chdir(folder) != 0) return 1;
     int failed = cmocka_run_group_tests_name("options", tests, NULL, NULL);

@@ -41,8 +41,9 @@ int mige_checkpoint_write(const char *run, const mige_checkpoint *k);
 int mige_checkpoint_any(const char *run, int *any);
 
 /* Reads the newest good one into the members' vectors, number and keep, with every sum compared. One that is
- * damaged is passed over, after `tell(message)`. k->step = -1 and MIGE_OK if there is none at all. Errors: as read,
- * for one that is whole but does not fit, or cannot be opened now; MIGE_EINPUT if there are some but none is good.
+ * damaged is passed over, after `tell(message)` (NULL: silently). k->step = -1 and MIGE_OK if there is none at all.
+ * Errors: as read, for one that is whole but does not fit, or cannot be opened now; MIGE_EINPUT if there are some
+ * but none is good.
  */
 int mige_checkpoint_newest(const char *run, mige_checkpoint *k, void (*tell)(const char *message));
 

@@ -77,6 +77,10 @@ int mige_rows_gather_float(mige_rows *r, int width, const float *mine, float *al
  */
 int mige_rows_sum(mige_rows *r, int width, const float *all, float *mine);
 
+/* Prints a table of the time per phase (clock.h), over the ranks: least, mean, largest; operations a second.
+ * Collective. */
+int mige_print_phases(const mige_comm *c);
+
 /* Signs of life between ranks, so that a job ends when one of them cannot go on and does not say so: stopped,
  * killed under a launcher that does not mind, or on a host that is cut off. MPI calls would wait for it for ever.
  *

@@ -97,4 +97,8 @@ int mige_picture_read(const uint8_t *bytes, size_t size, mige_picture *p);
  * coarser grid. */
 int mige_picture_resize(mige_picture *p, int h, int w);
 
+/* Warns of classes without training images, of test images of such, and of a single class. path: for the message.
+ * Not collective. Errors: MIGE_EFAIL (memory). */
+int mige_data_class_doubts(const char *path, const mige_data *d);
+
 #endif

@@ -108,4 +108,13 @@ double mige_digamma(double x);
 /* Bytes a rank takes for M samples in D dimensions of all parts. Not collective. */
 double mige_mi_value_bytes(int M, int D, const mige_mi_value_options *o);
 
+/* Warns of what value and error above do not see: samples v [M][sum of dims] of parts with these names (one of no
+ * dimensions is passed over) with ties, repeated rows or, where margins are taken as they are (plain), values far
+ * out. Errors: MIGE_EFAIL (memory). Not collective. */
+int mige_mi_sample_doubts(int M, int nparts, const int *dims, const char *const *names, const double *v, int plain);
+/* *share: of the dimensions that samples v [M][D] have nearby, by their two nearest neighbours, to those with the
+ * columns from `moved` on shuffled. Well below 1 where some columns are a function of others; 1 with fewer than 200
+ * samples. Errors: MIGE_EFAIL (memory). Not collective. */
+int mige_mi_surface(int M, int D, int moved, const double *v, double *share);
+
 #endif

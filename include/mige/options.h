@@ -68,9 +68,10 @@ int mige_options_parse(const mige_option_table *t, const mige_command *cmd, void
                        int *help);
 
 /* Texts, malloc'ed into *text. Config: all options of the command as an INI section that reads back to the same
- * values. */
+ * values. Help: preset is the command's own defaults, words NAME=VALUE, or "". */
 int mige_options_config(const mige_option_table *t, const mige_command *cmd, const void *config, char **text);
-int mige_options_help(const mige_option_table *t, const mige_command *cmd, const char *program, char **text);
+int mige_options_help(const mige_option_table *t, const mige_command *cmd, const char *program, const char *preset,
+                      char **text);
 /* Compares the options in an INI text that this program wrote earlier, with or without its section, with those
  * given: one that the text lacks counts as its default, a name that the table does not know (another version's) is
  * passed over, and so are those that are free for the command. Errors: MIGE_EUSAGE, the first difference, as
@@ -86,6 +87,10 @@ const mige_command *mige_options_command(const mige_option_table *t, const char 
 void mige_options_choice(const char *choices, int i, char *text, size_t size);
 /* The place in `choices` of a word of `length` characters; -1 if there is none such. */
 int mige_options_place(const char *choices, const char *word, size_t length);
+
+/* For a message that begins with an option, "--NAME..." or "NAME...": "FILE:LINE: " if mige_options_parse has its
+ * value from an INI file, else "". Names may be those of the library's messages. */
+const char *mige_options_origin(const mige_option_table *t, const char *message);
 
 /* Lists in texts, "5,10,20", "mige,mine"; malloc'ed. values [n] = whole numbers, each in [min, max] and none twice;
  * places [n] = those of the names in `choices`, "a|b|c", none twice. Errors: MIGE_EUSAGE, which begin with

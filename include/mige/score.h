@@ -133,6 +133,11 @@ double mige_score_hessian_gap(int M, int D, const double *S, const double *H);
 /* Bytes that it takes beside. Not collective. */
 double mige_score_hessian_bytes(int M, int D, int Q, int ranks);
 
+/* Warns where scores S [M][D] at samples X cannot be right: a column far from Stein's identity, or many times the
+ * size of normal scores; and of points so far out that they have none. Not collective. */
+void mige_score_doubts(int M, int D, const double *X, const double *S);
+void mige_score_point_doubts(int Q, int D, const double *S);
+
 /* What the last call found. */
 typedef struct {
     double width; /* the upper median: sorted[floor(M^2/2)] of all M^2 distances, the M zeros and both triangles

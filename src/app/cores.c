@@ -1,5 +1,4 @@
-/* Whether another job of this user is bound to the same cores: two launchers on one node each begin at the first.
- */
+/* Whether another job of this user is bound to the same cores: launchers on one node each begin at the first. */
 #include "app/app.h"
 #include "mige/error.h"
 #include "mige/log.h"

@@ -3,12 +3,14 @@
 #include "mige/error.h"
 #include "mige/finite.h"
 #include "mige/io.h"
+#include "mige/log.h"
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { SPLITS = 2, MOST_CLASSES = 10000 };
+enum { SPLITS = 2, MOST_CLASSES = 10000, SOME = 1000 };
 static const char *const splits[SPLITS] = {"train", "test"};
 
 /* What every rank needs to know before it is read. */
@@ -68,6 +70,26 @@ static int read_labels(const mige_file *f, const char *name, int64_t n, int clas
     return err;
 }
 
+/* Doubles far from 0, whose differences a float loses: told by the first n rows. */
+static int warn_of_rounding(const mige_file *f, const char *name, int64_t n, int64_t width) {
+    double *x;
+    MIGE_TRY(mige_alloc((size_t)(n * width), sizeof *x, &x));
+    int lost = 0, err = mige_file_read(f, name, MIGE_F64, 0, n, x);
+    for (int64_t k = 0; !err && k < width && !lost; k++) {
+        double low = x[k], high = x[k];
+        for (int64_t i = 1; i < n; i++) {
+            low = fmin(low, x[i * width + k]);
+            high = fmax(high, x[i * width + k]);
+        }
+        lost = high > low && high - low < 1000 * FLT_EPSILON * fmax(fabs(low), fabs(high));
+        if (lost)
+            mige_warn("%s: %s: column %lld, from 0, is too far from 0 for single precision (take its mean away)",
+                      mige_file_path(f), name, (long long)k);
+    }
+    free(x);
+    return err;
+}
+
 /* One on each node. */
 static int fill(const mige_file *f, const layer_list *l, const features *x, const mige_data *d) {
     const mige_split *part[SPLITS] = {&d->train, &d->test};
@@ -82,6 +104,7 @@ static int fill(const mige_file *f, const layer_list *l, const features *x, cons
             MIGE_TRY(mige_file_read(f, name, MIGE_F32, 0, part[i]->n, to));
             MIGE_CHECK(!mige_not_finite_float((size_t)part[i]->n * (size_t)l->width[k], to), MIGE_EINPUT,
                        "%s: %s has a number that is not finite, or too large for a float", mige_file_path(f), name);
+            MIGE_TRY(warn_of_rounding(f, name, part[i]->n < SOME ? part[i]->n : SOME, l->width[k]));
         }
     }
     return MIGE_OK;

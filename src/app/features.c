@@ -1,5 +1,6 @@
 #include "app/app.h"
 #include "mige/checkpoint.h"
+#include "mige/clock.h"
 #include "mige/error.h"
 #include "mige/finite.h"
 #include "mige/io.h"
@@ -86,8 +87,12 @@ static int encode_split(const mige_comm *c, const mige_data *d, const mige_split
     for (int64_t at = first; !err && at < first + count; at += max_batch) {
         int n = (int)(first + count - at < max_batch ? first + count - at : max_batch);
         for (int i = 0; i < n; i++) index[i] = at + i;
+        mige_clock_start(MIGE_PHASE_LOAD);
         mige_data_load(d, s, index, n, x, NULL);
+        mige_clock_stop(MIGE_PHASE_LOAD, 0);
+        mige_clock_start(MIGE_PHASE_FORWARD);
         err = mige_net_forward(net, x, n, &evaluate);
+        mige_clock_stop(MIGE_PHASE_FORWARD, n * mige_net_flops(net, 0));
         for (int k = 0; !err && k < l->n; k++) {
             size_t w = (size_t)l->width[k];
             memcpy(to[k] + (size_t)at * w, mige_net_output(net, l->layer[k]), (size_t)n * w * sizeof(float));
@@ -135,16 +140,12 @@ static int compare_data(void *ctx, const char *path, const char *trajectory) {
     return err;
 }
 
-static void tell_nobody(const char *message) {
-    (void)message;
-}
-
 /* That it is the file that the run was trained on; another one if that was asked for. On one rank. Whether there is
  * a good checkpoint at all is told by whoever needs one. */
 static int check_data(const app *a, const mige_data *d, int given) {
     comparison k = {d, a->cfg.train.data, given, 0};
     mige_checkpoint trajectory = {.check = compare_data, .ctx = &k};
-    int err = mige_checkpoint_newest(a->cfg.run, &trajectory, tell_nobody);
+    int err = mige_checkpoint_newest(a->cfg.run, &trajectory, NULL);
     return k.foreign ? err : MIGE_OK;
 }
 

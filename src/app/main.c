@@ -1,6 +1,5 @@
 #include "app/app.h"
 #include "mige/blas.h"
-#include "mige/clock.h"
 #include "mige/comm.h"
 #include "mige/error.h"
 #include "mige/io.h"
@@ -119,12 +118,13 @@ static void print_text(char *text) {
 }
 
 /* --help and --dump-config. */
-static int print_options(const app *a, int help) {
+static int print_options(app *a, int help) {
     char *text;
-    MIGE_TRY(help ? mige_options_help(&option_table, a->command, "mige", &text)
-                  : mige_options_config(&option_table, a->command, &a->cfg, &text));
+    a->cfg.dump_config = a->cfg.dry_run = 0; /* it is to be read back */
+    MIGE_TRY(
+        help ? mige_options_help(&option_table, a->command, "mige", a->command->bit == MI ? MI_PRESET : "", &text)
+             : mige_options_config(&option_table, a->command, &a->cfg, &text));
     print_text(text);
-    if (help && a->command->bit == MI) mige_print("\ndefaults of mi: %s", MI_PRESET);
     if (!help || a->command->bit != TRAIN) return MIGE_OK;
     mige_print("\nobjectives (task, name):");
     MIGE_TRY(objective_list(&text));
@@ -170,32 +170,6 @@ static int parse(app *a, int count, char **words, int *help) {
     return err;
 }
 
-/* --log-view: where the time went, over the ranks. */
-static int print_phases(const mige_comm *c) {
-    double low[MIGE_PHASES], high[MIGE_PHASES], sum[MIGE_PHASES], flops[MIGE_PHASES];
-    for (int p = 0; p < MIGE_PHASES; p++) {
-        mige_clock_values v = mige_clock_get((enum mige_phase)p);
-        high[p] = sum[p] = v.seconds;
-        low[p] = -v.seconds;
-        flops[p] = v.flops;
-    }
-    MIGE_TRY(mige_max(c, low, MIGE_PHASES));
-    MIGE_TRY(mige_max(c, high, MIGE_PHASES));
-    MIGE_TRY(mige_sum(c, sum, MIGE_PHASES));
-    MIGE_TRY(mige_sum(c, flops, MIGE_PHASES));
-    mige_print("%-14s %8s %10s %10s %10s %9s", "phase", "count", "min s", "mean s", "max s", "GFLOP/s");
-    for (int p = 0; p < MIGE_PHASES; p++) {
-        mige_clock_values v = mige_clock_get((enum mige_phase)p);
-        char rate[32] = "", name[32];
-        if (high[p] <= 0) continue;
-        if (flops[p] > 0) snprintf(rate, sizeof rate, "%.1f", 1e-9 * flops[p] / high[p]);
-        snprintf(name, sizeof name, "%*s%s", 2 * v.depth, "", v.name);
-        mige_print("%-14s %8lld %10.3f %10.3f %10.3f %9s", name, (long long)v.count, -low[p], sum[p] / c->size,
-                   high[p], rate);
-    }
-    return MIGE_OK;
-}
-
 /* That of a run that was begun; those of earlier versions do not name theirs, float. PRECISION_AUTO: there is none,
  * or it cannot be read, which the checkpoint will tell. */
 static int begun_precision(const char *run) {
@@ -239,7 +213,7 @@ static int run_command(app *a, int argc, char **argv) {
     MIGE_TRY(mige_watch_start(&a->comm, a->cfg.watch));
     MIGE_TRY(mige_agree(&a->comm, a->comm.rank == 0 ? check_files(a) : MIGE_OK));
     MIGE_TRY(commands[place(a)].run(a));
-    return a->cfg.log_view ? print_phases(&a->comm) : MIGE_OK;
+    return a->cfg.log_view ? mige_print_phases(&a->comm) : MIGE_OK;
 }
 
 static int run(app *a, int argc, char **argv) {
@@ -282,7 +256,9 @@ int main(int argc, char **argv) {
     /* Usage errors are found by every rank alike, others are agreed; only what a rank met alone ends the others by
      * force. */
     int alone = err && err != MIGE_EUSAGE && !mige_agreed() && a.comm.size > 1;
-    if (err && *mige_error() && (a.comm.rank == 0 || alone)) fprintf(stderr, "mige: %s\n", mige_error());
+    const char *origin =
+        err == MIGE_EUSAGE || err == MIGE_EINPUT ? mige_options_origin(&option_table, mige_error()) : "";
+    if (err && *mige_error() && (a.comm.rank == 0 || alone)) fprintf(stderr, "mige: %s%s\n", origin, mige_error());
     if (alone) MPI_Abort(MPI_COMM_WORLD, err);
     free(a.files);
     mige_comm_destroy(&a.comm);

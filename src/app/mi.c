@@ -24,8 +24,8 @@ static int read_array(const config *c, const mige_array *a, const char *name, pa
     MIGE_CHECK(strcmp(mige_array_what(a), c->input) != 0, MIGE_EINPUT,
                "%s: holds one array, mi wants two or more by name (store them in one HDF5 file)", c->input);
     MIGE_TRY(mige_array_samples(a, &rows, &p->dims[part]));
-    MIGE_CHECK(!part || rows == p->M, MIGE_EINPUT, "%s: %s has %d rows, %s has %d (one each for a pair)", c->input,
-               name, rows, c->x, p->M);
+    MIGE_CHECK(!part || rows == p->M, MIGE_EINPUT, "%s: %s has %d rows, %s has %d (one each for a pair%s)",
+               c->input, name, rows, c->x, p->M, p->dims[part] == p->M ? "; store it as its transpose" : "");
     p->M = rows;
     *type = mige_array_truth(a) ? MIGE_U8 : mige_array_layout(a).type;
     MIGE_TRY(mige_pool_alloc(&p->memory, (size_t)rows * (size_t)p->dims[part], sizeof **x, x));
@@ -75,67 +75,6 @@ static void put(pairs *p, const double *x, int dim, int from) {
         memcpy(p->v + m * (size_t)p->D + from, x + m * (size_t)dim, (size_t)dim * sizeof *x);
 }
 
-static int ascending(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-/* The most that are alike of M numbers, which are sorted. */
-static int most_alike(int M, double *x) {
-    int most = 0;
-    qsort(x, (size_t)M, sizeof *x, ascending);
-    for (int from = 0, m = 1; m <= M; m++) {
-        if (m < M && x[m] == x[from]) continue;
-        most = m - from > most ? m - from : most;
-        from = m;
-    }
-    return most;
-}
-
-/* How many standard deviations from their mean the farthest of M numbers is, which are sorted. */
-static double farthest(int M, const double *x) {
-    double mean = 0, square = 0;
-    for (int m = 0; m < M; m++) mean += x[m] / M;
-    for (int m = 0; m < M; m++) square += (x[m] - mean) * (x[m] - mean) / M;
-    return square > 0 ? fmax(mean - x[0], x[M - 1] - mean) / sqrt(square) : 0;
-}
-
-/* Normal scores of equal values are no normal variable: what comes of them may be nats too little or too much. And
- * where margins are taken as they are, few values that are far out are all that covariances see. */
-static int check_columns(const config *c, const pairs *p) {
-    static const double MANY = 0.05 /* of all, and more than a pair */, FAR = 10;
-    const int plain = c->precondition == MIGE_PRECONDITION_NONE || c->precondition == MIGE_PRECONDITION_WHITEN;
-    const char *const names[MIGE_MI_PARTS] = {c->x, c->given, c->y};
-    const int dims[MIGE_MI_PARTS] = {p->dims[0], p->dims[2], p->dims[1]};
-    double *column;
-    MIGE_TRY(mige_alloc((size_t)p->M, sizeof *column, &column));
-    for (int part = 0, at = 0; part < MIGE_MI_PARTS; at += dims[part++]) {
-        int most = 0, where = 0, out = 0;
-        double far = 0;
-        for (int k = 0; k < dims[part]; k++) {
-            for (int m = 0; m < p->M; m++) column[m] = p->v[(size_t)m * (size_t)p->D + (size_t)(at + k)];
-            int alike = most_alike(p->M, column);
-            if (alike > most) where = k;
-            most = alike > most ? alike : most;
-            double away = plain ? farthest(p->M, column) : 0;
-            if (away > far) out = k;
-            far = fmax(far, away);
-        }
-        if (far > FAR)
-            mige_warn(
-                "mi: column %d of %s has a value %.0f standard deviations from the mean: a few such may decide "
-                "the result (--precondition normal-scores)",
-                out, names[part], far);
-        if (most > 2 && most > MANY * p->M && most < p->M)
-            mige_warn(
-                "mi: %d of the %d values in column %d of %s are one number: the value may be wrong by much, it is "
-                "for continuous variables (classes may be y, as integers)",
-                most, p->M, where, names[part]);
-    }
-    free(column);
-    return MIGE_OK;
-}
-
 static int load(const config *c, pairs *p) {
     double *x[MIGE_MI_PARTS] = {NULL};
     enum mige_type type;
@@ -153,7 +92,9 @@ static int load(const config *c, pairs *p) {
     put(p, x[0], p->dims[0], 0);
     if (*c->given) put(p, x[2], p->dims[2], p->dims[0]);
     put(p, x[1], p->dims[1], p->dims[0] + p->dims[2]);
-    MIGE_TRY(check_columns(c, p));
+    MIGE_TRY(mige_mi_sample_doubts(
+        p->M, MIGE_MI_PARTS, (int[]){p->dims[0], p->dims[2], p->dims[1]}, (const char *[]){c->x, c->given, c->y},
+        p->v, c->precondition == MIGE_PRECONDITION_NONE || c->precondition == MIGE_PRECONDITION_WHITEN));
     return mige_pool_alloc(&p->memory, (size_t)c->shuffles, sizeof *p->shuffled, &p->shuffled);
 }
 
@@ -201,6 +142,20 @@ static void check_bounds(const pairs *p, const mige_mi_estimate *e) {
                   "continuous variable");
 }
 
+/* What a function of the other variable has, of a value that a normal variable would not have. */
+static int check_surface(const pairs *p, const mige_mi_estimate *e) {
+    static const double SURFACE = 0.84, REST = 0.25;
+    double share = 1;
+    if (!p->classes && e->rest > REST * e->value)
+        MIGE_TRY(mige_mi_surface(p->M, p->D, p->D - p->dims[1], p->v, &share));
+    if (share < SURFACE)
+        mige_warn("mi: nearby the samples have %.0f %% of the dimensions that they would have if x and y were "
+                  "independent: "
+                  "if one is a function of the other, their information is infinite",
+                  100 * share);
+    return MIGE_OK;
+}
+
 static void print(const config *c, const mige_mi_estimate *e) {
     mige_print("I(x;y%s%s) = %.4f +- %.4f nats = %.4f +- %.4f bits", *c->given ? "|" : "",
                *c->given ? c->given : "", e->value, e->standard_error, e->value / M_LN2, e->standard_error / M_LN2);
@@ -237,7 +192,7 @@ static int estimate(app *a, pairs *p) {
     if (*c->output) MIGE_TRY(mige_agree(&a->comm, a->comm.rank == 0 ? write_estimate(c, p, &e) : MIGE_OK));
     print(c, &e);
     check_bounds(p, &e);
-    return MIGE_OK;
+    return mige_agree(&a->comm, a->comm.rank == 0 ? check_surface(p, &e) : MIGE_OK);
 }
 
 int cmd_mi(app *a) {

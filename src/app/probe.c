@@ -179,6 +179,7 @@ static int probe(app *a, const mige_data *d, probing *p) {
              (long long)d->test.n, (long long)c->probe.epochs);
     MIGE_CHECK(d->train.labels && d->test.labels, MIGE_EINPUT, "%s: classifiers want labels of %s images",
                c->train.data, d->train.labels ? "test" : "training");
+    MIGE_TRY(mige_agree(&a->comm, mige_data_class_doubts(*c->input ? c->input : c->train.data, d)));
     MIGE_TRY(mige_agree(&a->comm, a->comm.rank == 0 ? check_results(c) : MIGE_OK));
     if (c->dry_run && *c->input) return MIGE_OK;
     if (c->dry_run) {

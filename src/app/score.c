@@ -182,6 +182,8 @@ static int estimate(app *a, samples *s) {
     err = mige_score_create(&a->comm, s->M, s->D, &o, &score);
     if (!err) err = kind ? mapped(a, score, kind, s) : plain(score, s);
     if (!err) {
+        mige_score_doubts(s->M, s->D, s->X, s->S);
+        mige_score_point_doubts(s->Q, s->D, s->SP);
         const mige_score_info *info = mige_score_last(score);
         char pairs[32] = "";
         if (info->pairs.J) snprintf(pairs, sizeof pairs, ", J %d", info->pairs.J);

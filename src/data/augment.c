@@ -25,14 +25,14 @@ static int parse_one(const char *p, size_t length, mige_augment *a) {
     int k = 0;
     while (k < NUM_KINDS && (strlen(kinds[k].name) != name || strncmp(p, kinds[k].name, name) != 0)) k++;
     MIGE_CHECK(k < NUM_KINDS, MIGE_EUSAGE,
-               "augmentation \"%.*s\": there is none of this name (crop, flip, colour, grey)", (int)name, p);
+               "augment: \"%.*s\": there is none of this name (crop, flip, colour, grey)", (int)name, p);
     double *to = (double *)(void *)((char *)a + kinds[k].at), strength = kinds[k].strength;
-    MIGE_CHECK(*to == 0, MIGE_EUSAGE, "augmentation %s: is there twice", kinds[k].name);
+    MIGE_CHECK(*to == 0, MIGE_EUSAGE, "augment: %s is there twice", kinds[k].name);
     if (name < length) {
         char *end;
         strength = strtod(p + name + 1, &end);
         MIGE_CHECK(end == p + length && end > p + name + 1 && strength > 0 && strength <= 1, MIGE_EUSAGE,
-                   "augmentation \"%.*s\": the number must be above 0 and at most 1", (int)length, p);
+                   "augment: \"%.*s\": the number must be above 0 and at most 1", (int)length, p);
     }
     *to = strength;
     return MIGE_OK;

@@ -1,6 +1,7 @@
 /* The data file in memory shared by each node's ranks. */
 #include "data/source.h"
 #include "mige/error.h"
+#include "mige/log.h"
 #include "mige/rng.h"
 #include <libdeflate.h>
 #include <stdlib.h>
@@ -103,6 +104,33 @@ int mige_data_open(const mige_comm *c, const char *path, mige_data *d) {
     free(names);
     if (err) mige_data_close(d);
     return err;
+}
+
+static void count_classes(const mige_split *s, int64_t *n) {
+    for (int64_t i = 0; s->labels && i < s->n; i++) n[s->labels[i]]++;
+}
+
+int mige_data_class_doubts(const char *path, const mige_data *d) {
+    int64_t *train, *test, lost = 0;
+    int there = 0, missing = 0, one = 0;
+    mige_pool pool = {0};
+    MIGE_TRY(MIGE_TAKE(&pool, MIGE_BLOCK(train, d->classes), MIGE_BLOCK(test, d->classes)));
+    count_classes(&d->train, train);
+    count_classes(&d->test, test);
+    for (int k = 0; k < d->classes; k++) {
+        if (train[k]) there++;
+        if (!train[k] && !missing++) one = k;
+        if (!train[k]) lost += test[k];
+    }
+    if (there == 1) mige_warn("%s: all training images are of one class: there is nothing to tell apart", path);
+    if (missing && there > 1)
+        mige_warn("%s: no training image is of class %d%s, of 0 to %d (labels that skip numbers, or begin at 1?)",
+                  path, one, missing > 1 ? ", nor of others" : "", d->classes - 1);
+    if (lost)
+        mige_warn("%s: %lld of %lld test images are of classes that no training image has", path, (long long)lost,
+                  (long long)d->test.n);
+    mige_pool_free(&pool);
+    return MIGE_OK;
 }
 
 void mige_data_close(mige_data *d) {

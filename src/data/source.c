@@ -223,14 +223,17 @@ typedef struct {
     const char *path, *name;
     int64_t each, classes; /* numbers an image */
     double factor;
+    int64_t dim, bright; /* pixels above 0 and below 1; above 1 */
     uint8_t *x;
     int32_t *y;
 } filling;
 
 static int fill_pixels(void *ctx, int64_t first, int64_t items, const double *x) {
-    const filling *k = ctx;
+    filling *k = ctx;
     for (int64_t i = 0; i < items; i++) {
         double v = x[i] * k->factor;
+        k->dim += x[i] > 0 && x[i] < 1;
+        k->bright += x[i] > 1;
         if (v > 255 && v <= 255 * ONE) v = 255;
         MIGE_CHECK(v >= 0 && v <= 255, MIGE_EINPUT,
                    "%s: %s: image %lld has the pixel %g, not within 0 to 255 nor within 0 to 1 (scale them)",
@@ -252,13 +255,20 @@ static int fill_labels(void *ctx, int64_t first, int64_t items, const double *x)
     return MIGE_OK;
 }
 
+static const double DIM_SHARE = 0.2;
+
 int mige_source_read(const mige_source *s, const mige_header *h, int split, uint8_t *x, int32_t *y) {
-    filling k = {path_of(s), images[split], h->c * h->h * h->w, h->classes, (double)h->factor[split], x, y};
+    filling k = {path_of(s), images[split], h->c * h->h * h->w, h->classes, (double)h->factor[split], 0, 0, x, y};
     if (!h->n[split]) return MIGE_OK;
     if (s->f && s->images[split].type == MIGE_U8)
         MIGE_TRY(mige_file_read(s->f, images[split], MIGE_U8, 0, h->n[split], x));
     else
         MIGE_TRY(each_block(s, images[split], h->n[split], k.each, fill_pixels, &k));
+    if (h->factor[split] == 1 && (double)k.dim > DIM_SHARE * (double)(k.dim + k.bright))
+        mige_warn(
+            "%s: %.0f %% of the pixels of %s that are not 0 lie below 1, the rest goes up to 255: two scales? the "
+            "former are rounded (scale them alike)",
+            k.path, 100. * (double)k.dim / (double)(k.dim + k.bright), k.name);
     k.name = labels[split];
     return h->labelled[split] ? each_block(s, labels[split], h->n[split], 1, fill_labels, &k) : MIGE_OK;
 }

@@ -252,7 +252,7 @@ int mige_checkpoint_newest(const char *run, mige_checkpoint *k, void (*tell)(con
     for (int i = 0; !err && i < n; i++) {
         err = read_one(run, steps[i], k, &damaged);
         if (!err || !damaged) break;
-        tell(mige_error());
+        if (tell) tell(mige_error());
         err = MIGE_OK;
     }
     free(steps);

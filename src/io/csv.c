@@ -122,11 +122,13 @@ static int names(table *t, const char *line, int *are) {
     return MIGE_OK;
 }
 
-/* 1,234 is one number to some. */
+/* 1,234 and 1,234.5 are one number to some. */
 static void look_for_pairs(table *t, const char *line) {
     size_t left = strspn(line, "+-0123456789"),
            right = line[left] == ',' ? strspn(line + left + 1, "0123456789") : 0;
-    int is = left && right > 1 && !line[left + 1 + right];
+    const char *rest = line + left + 1 + (line[left] ? right : 0) - !line[left];
+    int thousands = right == 3 && *rest == '.' && !rest[1 + strspn(rest + 1, "0123456789")];
+    int is = left && right > 1 && (!*rest || thousands);
     t->pairs = is && (!t->pairs || t->pairs == (int)right) ? (int)right : -1;
 }
 

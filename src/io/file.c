@@ -87,7 +87,7 @@ static hid_t access_list(mige_sink *sink) {
     if (a < 0) return a;
     /* The newest format all of its metadata carries checksums in, and that 1.10 still reads. */
     H5Pset_libver_bounds(a, H5F_LIBVER_V110, sink ? H5F_LIBVER_V110 : H5F_LIBVER_LATEST);
-    H5Pset_fclose_degree(a, H5F_CLOSE_STRONG);
+    H5Pset_fclose_degree(a, sink ? H5F_CLOSE_STRONG : H5F_CLOSE_WEAK); /* as links out of it open theirs */
 #if H5_VERSION_GE(1, 10, 7)
     /* Some cluster file systems have no locks; a finished file does not change, a .part has one writer. */
     H5Pset_file_locking(a, 0, 1);
@@ -95,6 +95,18 @@ static hid_t access_list(mige_sink *sink) {
     if (!sink || mige_io_set_driver(a, sink) == 0) return a;
     H5Pclose(a);
     return -1;
+}
+
+/* How sets are opened: a link to another file opens it as this one is, or the library refuses where they are the
+ * same. */
+hid_t mige_io_links(void) {
+    static hid_t links = -1;
+    if (links >= 0) return links;
+    hid_t a = access_list(NULL);
+    links = H5Pcreate(H5P_DATASET_ACCESS);
+    H5Pset_elink_fapl(links, a);
+    H5Pclose(a);
+    return links;
 }
 
 /* Whether a .part is somebody else's: not empty, and neither of HDF5 nor begun without its first bytes, as writers
@@ -262,7 +274,9 @@ static int check_format(const mige_file *f, const char *format) {
     char found[64];
     int64_t version = 0, complete = 0;
     MIGE_CHECK(mige_io_has_attribute(f, "/", "format"), MIGE_EINPUT,
-               "%s: was not written by mige (it has no attribute `format`)", f->path);
+               "%s: was not written by mige, or lacks the attribute `format` (data/README.md tells how to make a "
+               "data file)",
+               f->path);
     MIGE_TRY(mige_file_get_text(f, "/", "format", found, sizeof found));
     MIGE_CHECK(strncmp(found, "mige-", 5) == 0, MIGE_EINPUT, "%s: was not written by mige (its format is `%s`)",
                f->path, found);

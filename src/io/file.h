@@ -77,6 +77,8 @@ int mige_io_unread(const mige_file *f, const char *name);
 /* Takes the lock of an open file, until it is closed; 1: another process has it. */
 int mige_io_locked_by_other(int fd);
 
+/* The access list that data sets are opened with: links out of a file, back to it as well, are followed. */
+hid_t mige_io_links(void);
 /* Lets HDF5 write to the sink, which must outlive the file; 0 when that was done. */
 int mige_io_set_driver(hid_t access, mige_sink *sink);
 /* 0 or an errno. *done: less than size at the end of the file. */

@@ -35,8 +35,11 @@ static int parse_type(mige_array *a, const char *text) {
             return MIGE_OK;
         }
     int shown = !text ? 0 : n ? (int)n + 2 : (int)strcspn(text, "]") + 1;
-    return mige_raise(MIGE_EINPUT, "%s: holds items of type %.*s, not plain numbers (convert it: x.astype('f8'))",
-                      a->what, shown, text ? text : "");
+    int complex = n && text[2] == 'c';
+    return mige_raise(MIGE_EINPUT, "%s: holds items of type %.*s, not plain numbers (%s)", a->what, shown,
+                      text ? text : "",
+                      complex ? "its real and imaginary parts are two arrays: np.hstack([x.real, x.imag])"
+                              : "store plain numbers: each field, or time, as a column of floats");
 }
 
 static int parse_shape(mige_array *a, const char *text) {

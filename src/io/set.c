@@ -181,7 +181,7 @@ static herr_t list_set(hid_t at, const char *name, const H5O_info_t *info, void 
     listing *l = ctx;
     size_t used = strlen(l->text);
     if (info->type != H5O_TYPE_DATASET) return 0;
-    hid_t set = H5Dopen2(at, name, H5P_DEFAULT), space = set < 0 ? -1 : H5Dget_space(set);
+    hid_t set = H5Dopen2(at, name, mige_io_links()), space = set < 0 ? -1 : H5Dget_space(set);
     hsize_t dims[H5S_MAX_RANK];
     int n = space < 0 ? 0 : H5Sget_simple_extent_dims(space, dims, NULL);
     used += (size_t)snprintf(l->text + used, sizeof l->text - used, "%s/%.60s [", l->n ? ", " : "", name);
@@ -202,9 +202,9 @@ static int not_a_set(const mige_file *f, const char *name) {
     char value[512] = "";
     const char *to = value, *file = "";
     int linked = H5Lget_info(f->id, name, &link, H5P_DEFAULT) >= 0;
-    int found = linked && H5Oget_info_by_name(f->id, name, &object, H5P_DEFAULT) >= 0;
+    int found = linked && H5Oget_info_by_name(f->id, name, &object, mige_io_links()) >= 0;
     if ((found && object.type == H5O_TYPE_DATASET) || (linked && !found && link.type == H5L_TYPE_HARD)) {
-        hid_t again = H5Dopen2(f->id, name, H5P_DEFAULT); /* for its reason */
+        hid_t again = H5Dopen2(f->id, name, mige_io_links()); /* for its reason */
         if (again >= 0) H5Dclose(again);
         return mige_io_unread(f, name);
     }
@@ -226,7 +226,7 @@ static int not_a_set(const mige_file *f, const char *name) {
 int mige_set_open(const mige_file *f, const char *name, mige_set *s) {
     memset(s, 0, sizeof *s);
     s->type = -1;
-    s->id = H5Dopen2(f->id, name, H5P_DEFAULT);
+    s->id = H5Dopen2(f->id, name, mige_io_links());
     if (s->id < 0) return not_a_set(f, name);
     s->type = H5Dget_type(s->id);
     int err = s->type < 0 ? mige_io_unread(f, name) : MIGE_OK;

@@ -15,9 +15,11 @@ static void cross_moment(int M, int D, const double *X, const double *S, double 
     cblas_dger(CblasRowMajor, D, D, -1. / M / M, sums, 1, sums + D, 1, C, D);
 }
 
+static const double SINGULAR = 1e-10;
+
 int calibrate_find(enum mige_calibrate kind, double g, int M, int D, const double *X, const double *S, double *A,
                    double *work, int *pivots) {
-    double *C = work, trace = 0;
+    double *C = work, trace = 0, least = INFINITY, most = 0;
     size_t d = (size_t)D;
     int info;
     cross_moment(M, D, X, S, C, work + d * d);
@@ -31,9 +33,14 @@ int calibrate_find(enum mige_calibrate kind, double g, int M, int D, const doubl
     for (size_t i = 0; i < d; i++) C[i * d + i] += g * trace / D;
     /* Row-major C is C' to LAPACK, and so is its inverse. */
     dgesv_(&D, &D, C, &D, pivots, A, &D, &info);
-    MIGE_CHECK(info == 0, MIGE_ENUMERIC,
-               "score: Stein's identity is singular, %d samples in %d dimensions: too few, or one constant or "
-               "repeated (calibrate by a factor alone)",
+    /* The factors are in C: a pivot that is rounding only. */
+    for (size_t i = 0; i < d; i++) {
+        least = fmin(least, fabs(C[i * d + i]));
+        most = fmax(most, fabs(C[i * d + i]));
+    }
+    MIGE_CHECK(info == 0 && least > SINGULAR * most, MIGE_ENUMERIC,
+               "score: Stein's identity is singular, %d samples in %d dimensions: too few, or one constant, "
+               "repeated or a sum of others (calibrate by a factor alone)",
                M, D);
     return MIGE_OK;
 }

@@ -35,7 +35,7 @@ int mige_score_set_solver(mige_score_options *o, const char *name) {
         if (table[o->estimator]->solver) memcpy((char *)o + table[o->estimator]->solver, &i, sizeof i);
         return MIGE_OK;
     }
-    return mige_raise(MIGE_EUSAGE, "score: %s is none of the solvers of estimator %s: %s", name, f->name,
+    return mige_raise(MIGE_EUSAGE, "solver: %s is none of the solvers of estimator %s: %s", name, f->name,
                       f->solvers);
 }
 

@@ -1,5 +1,6 @@
 #include "study/probe.h"
 #include "base/simd.h"
+#include "mige/clock.h"
 #include "mige/error.h"
 #include "mige/nn.h"
 #include "mige/rng.h"
@@ -46,25 +47,45 @@ static int classifier_create(const probe_features *f, int kind, const probe_opti
                      MIGE_BLOCK(k->labels, B), MIGE_BLOCK(k->order, f->data->train.n));
 }
 
+static void load_batch(const probe_features *f, const int64_t *rows, int n, classifier *k) {
+    size_t width = (size_t)f->width;
+    mige_clock_start(MIGE_PHASE_LOAD);
+    for (int i = 0; i < n; i++) {
+        memcpy(k->x + (size_t)i * width, f->train + (size_t)rows[i] * width, width * sizeof *k->x);
+        k->labels[i] = f->data->train.labels[rows[i]];
+    }
+    mige_clock_stop(MIGE_PHASE_LOAD, 0);
+}
+
+static int train_step(const probe_features *f, const probe_options *o, const mige_adam *adam, const int64_t *rows,
+                      int n, classifier *k) {
+    mige_pass pass = {.train = 1, .seed = o->seed, .step = (uint64_t)++k->step};
+    load_batch(f, rows, n, k);
+    mige_clock_start(MIGE_PHASE_FORWARD);
+    MIGE_TRY(mige_net_forward(k->net, k->x, n, &pass));
+    mige_clock_stop(MIGE_PHASE_FORWARD, n * mige_net_flops(k->net, 0));
+    mige_cross_entropy(HARD, mige_net_output(k->net, k->last), k->labels, n, f->data->classes, 1. / n, k->dlogits,
+                       NULL);
+    mige_clock_start(MIGE_PHASE_BACKWARD);
+    MIGE_TRY(mige_net_backward_last(k->net, k->dlogits, &pass));
+    mige_clock_stop(MIGE_PHASE_BACKWARD, n * mige_net_flops(k->net, 1));
+    mige_clock_start(MIGE_PHASE_UPDATE);
+    mige_adam_step(adam, k->step, mige_net_num_params(k->net), mige_net_params(k->net), mige_net_grads(k->net),
+                   k->m, k->v);
+    mige_clock_stop(MIGE_PHASE_UPDATE, 0);
+    return MIGE_OK;
+}
+
 static int train_epoch(const probe_features *f, const probe_options *o, int64_t epoch, classifier *k) {
     const mige_split *s = &f->data->train;
     int64_t B = o->batch < s->n ? o->batch : s->n;
     double rate = o->rate > 0 ? o->rate : f->width < WIDE ? 1e-3 : 2e-4;
     mige_adam adam = {10 * epoch < 7 * o->epochs ? rate : 0.1 * rate, 0.9, 0.999, 1e-8, 0};
-    size_t width = (size_t)f->width;
     mige_rng_permutation(o->seed, MIGE_RNG_PROBE, (uint64_t)epoch + 1, s->n, k->order);
     for (int64_t at = 0; at + B <= s->n; at += B) {
-        mige_pass pass = {.train = 1, .seed = o->seed, .step = (uint64_t)++k->step};
-        for (int64_t i = 0; i < B; i++) {
-            memcpy(k->x + (size_t)i * width, f->train + (size_t)k->order[at + i] * width, width * sizeof *k->x);
-            k->labels[i] = s->labels[k->order[at + i]];
-        }
-        MIGE_TRY(mige_net_forward(k->net, k->x, (int)B, &pass));
-        mige_cross_entropy(HARD, mige_net_output(k->net, k->last), k->labels, (int)B, f->data->classes,
-                           1. / (double)B, k->dlogits, NULL);
-        MIGE_TRY(mige_net_backward_last(k->net, k->dlogits, &pass));
-        mige_adam_step(&adam, k->step, mige_net_num_params(k->net), mige_net_params(k->net), mige_net_grads(k->net),
-                       k->m, k->v);
+        mige_clock_start(MIGE_PHASE_STEP);
+        MIGE_TRY(train_step(f, o, &adam, k->order + at, (int)B, k));
+        mige_clock_stop(MIGE_PHASE_STEP, 0);
     }
     return MIGE_OK;
 }

@@ -12,8 +12,8 @@ static int parse_range(const char *text, double *lo, double *hi) {
     int end = 0;
     if (!*text) return MIGE_OK;
     MIGE_CHECK(sscanf(text, "%lf:%lf%n", lo, hi, &end) == 2 && !text[end] && *lo >= 1e-30 && *lo < *hi && *hi < 1e6,
-               MIGE_EUSAGE,
-               "range of sigma: \"%s\" is not LO:HI with 1e-30 <= LO < HI < 1e6 (for example 0.29:1.39)", text);
+               MIGE_EUSAGE, "sigma-range: \"%s\" is not LO:HI with 1e-30 <= LO < HI < 1e6 (for example 0.29:1.39)",
+               text);
     return MIGE_OK;
 }
 
@@ -65,11 +65,11 @@ static int check_rows(const train_plan *p) {
                "%s: objective %s has a code that is not drawn (leave it out, or take one whose code is)",
                o->draws > 1  ? "draws"
                : o->implicit ? "implicit"
-                             : "range of sigma",
+                             : "sigma-range",
                p->objective->name);
     MIGE_CHECK(!*o->sigma_range || !o->implicit, MIGE_EUSAGE,
-               "range of sigma: an implicit encoder has no deviation (leave one of them out)");
-    MIGE_CHECK(o->marginal_draws <= o->draws, MIGE_EUSAGE, "marginal draws: %lld are more than the %lld draws",
+               "sigma-range: an implicit encoder has no deviation (leave one of them out)");
+    MIGE_CHECK(o->marginal_draws <= o->draws, MIGE_EUSAGE, "marginal-draws: %lld are more than the %lld draws",
                (long long)o->marginal_draws, (long long)o->draws);
     return MIGE_OK;
 }

@@ -1,0 +1,65 @@
+"""What a larger batch, and a more accurate gradient, buy the features: accuracies against the batch, from what jobs/study.py has kept of
+batch.plan; a table and, beside it, a picture."""
+import argparse
+import os
+import sys
+
+from common import COLOURS, plt, save, table
+from kept import LAYERS, load, mean, write
+from table1 import cells, epochs_of
+
+KINDS = {"stein": "iterated Tikhonov, calibrated", "ssge": "SSGE as published"}
+NOTE = ("Two views, CIFAR-10; test accuracy, %, of the probe's last epoch, in brackets of its best. The learning rate goes with the square "
+        "root of the batch. Series are means over the last tenth of the steps: J eigenpairs in use and the share of Stein's identity that "
+        "the scores of (z1, z2) fulfil.")
+
+
+def kinds(rows):
+    """(kind, batch, runs), by kind and batch."""
+    named = ((*name.partition(".")[::2], runs) for name, runs in rows.items())
+    order = list(KINDS)
+    return sorted(((kind, int(batch), runs) for kind, batch, runs in named if kind in KINDS), key=lambda x: (order.index(x[0]), x[1]))
+
+
+def lines_of(rows):
+    lines = []
+    for kind, batch, runs in kinds(rows):
+        for e in epochs_of(runs):
+            there = [r for r in runs if e in r.probes]
+            ends = [mean([r.end(series, e) for r in there], digits) for series, digits in
+                    (("z1z2_eigen", 0), ("z1z2_stein", 3), ("code_deviation", 2), ("images_per_second", 0))]
+            lines.append([KINDS[kind], f"{batch:,}", e, there[0].stages[e]["steps"], *cells(there, e), *ends])
+    return lines
+
+
+def draw(rows, output):
+    """At equal epochs: the most that all batches of a kind have."""
+    fig, panels = plt.subplots(1, len(LAYERS), figsize=(11, 3.8), layout="constrained")
+    for i, kind in enumerate(KINDS):
+        found = [(batch, runs) for k, batch, runs in kinds(rows) if k == kind]
+        shared = set.intersection(*(set(epochs_of(runs)) for _, runs in found)) if found else set()
+        for panel, layer in zip(panels, LAYERS if shared else ()):
+            e = max(shared)
+            panel.semilogx([b for b, _ in found], [sum(a) / len(a) for _, runs in found
+                                                   if (a := [r.accuracy(e, layer) for r in runs if e in r.probes])],
+                           marker="os"[i], color=COLOURS[i], label=f"{KINDS[kind]}, {e} epochs")
+            panel.set(title=layer, xlabel="global batch", ylabel="test accuracy, %")
+            panel.grid(alpha=0.3)
+    panels[0].legend(fontsize=7)
+    save(fig, output)
+
+
+def report(rows):
+    heads = ["estimator", "batch", "epochs", "steps", *LAYERS, "J", "Stein share", "deviation of z", "images/s"]
+    return [NOTE, "", "![Accuracy against the batch](batch.png)", "", *table(heads, lines_of(rows))]
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__)
+    p.add_argument("--results", default="analysis/results")
+    o = p.parse_args()
+    rows = load(os.path.join(o.results, "batch"))
+    if not kinds(rows):
+        sys.exit(f"analysis: {o.results}/batch: nothing is kept there")
+    draw(rows, os.path.join(o.results, "batch.png"))
+    write(report(rows), os.path.join(o.results, "batch.md"))
