@@ -173,8 +173,9 @@ static int estimate(app *a, samples *s) {
     MIGE_CHECK(!c->hessian || (!o.precondition && o.estimator != MIGE_ESTIMATOR_SSM), MIGE_EUSAGE,
                "--hessian: goes with --precondition none and estimators ssge and stein");
     MIGE_TRY(check_memory(a, s, &o, &bytes, &fits));
-    mige_say("score: %d samples in %d dimensions%s, %d ranks, %.3g MB a rank", s->M, s->D,
-             s->Q ? " and other points" : "", a->comm.size, bytes / 1e6);
+    mige_score_plan plan = mige_score_forecast(s->M, s->D, a->comm.size, &o);
+    mige_say("score: %d samples in %d dimensions%s, %d ranks, grid %d x %d, %.3g MB a rank", s->M, s->D,
+             s->Q ? " and other points" : "", a->comm.size, plan.rows, plan.cols, bytes / 1e6);
     int err = mige_agree(&a->comm, fits || !c->dry_run ? load(s, c->hessian) : MIGE_OK);
     if (err || c->dry_run) return err;
     enum mige_precondition kind = o.precondition;
