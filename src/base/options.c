@@ -216,8 +216,8 @@ int mige_options_parse(const mige_option_table *t, const mige_command *cmd, void
                        "%s: its value is empty (leave it out; %s= clears it)", where, where);
             if (file && !strcmp(o->name, "config") && value) MIGE_TRY(options_file(t, cmd, config, value, 1));
             if (file) continue;
-            MIGE_TRY(options_set_value(o, config, where, value ? value : "yes"));
             options_came_from(t, o, "");
+            MIGE_TRY(options_set_value(o, config, where, value ? value : "yes"));
         }
     return MIGE_OK;
 }

@@ -210,17 +210,25 @@ static int has_folders(const char *folder) {
     return any;
 }
 
-static int read_splits(reading *r, mige_images *train, mige_images *test) {
-    static const char *const tests[] = {"test", "val", "valid", "validation"};
-    char folder[PATH], other[PATH];
-    int found = 0;
-    MIGE_CHECK(is_folder(r->q->from), MIGE_EINPUT, "%s: is not a folder", r->q->from);
-    MIGE_TRY(join(folder, r->q->from, "train"));
-    for (int i = 0; i < 4 && !found; i++) {
-        MIGE_TRY(join(other, r->q->from, tests[i]));
-        found = is_folder(other);
+/* folder: the one of these names, NULL behind the last, that there is. */
+static int find_split(const char *from, const char *const *names, char folder[PATH], int *found) {
+    for (*found = 0; *names && !*found; names++) {
+        MIGE_TRY(join(folder, from, *names));
+        *found = is_folder(folder);
     }
-    int split = is_folder(folder) && (found || has_folders(folder)); /* else it is a class, of trains */
+    return MIGE_OK;
+}
+
+static int read_splits(reading *r, mige_images *train, mige_images *test) {
+    static const char *const trains[] = {"train", "Train", "training", "Training", NULL};
+    static const char *const tests[] = {"test", "Test",  "testing",    "Testing", "val",
+                                        "Val",  "valid", "validation", NULL};
+    char folder[PATH], other[PATH];
+    int split, found;
+    MIGE_CHECK(is_folder(r->q->from), MIGE_EINPUT, "%s: is not a folder", r->q->from);
+    MIGE_TRY(find_split(r->q->from, trains, folder, &split));
+    MIGE_TRY(find_split(r->q->from, tests, other, &found));
+    split = split && (found || has_folders(folder)); /* else it is a class, of trains */
     found = found && split;
     if (!split) snprintf(folder, sizeof folder, "%s", r->q->from);
     MIGE_TRY(find_classes(r, folder));
