@@ -129,7 +129,7 @@ def contradictions(ranks):
                               ("implicit.*not drawn", "--implicit"), ("draws.*not drawn", "--draws", 2),
                               ("sigma-range.*LO < HI", *ib, "dvb", "--sigma-range", "1:0.1"),
                               ("samples are not mapped", *ib, "mige", "--precondition", "whiten"),
-                              ("eigenpairs: 4.*3 draws", *ib, "mige", "--draws", 3, "--conditional", "ssge", "--eigen", 4),
+                              ("eigenpairs: 4.*3 draws", *ib, "mige", "--draws", 3, "--conditional", "ssge", "--estimator", "ssge", "--eigen", 4),
                               ("no convolutional features", "--encoder", "mlp", "--circumstance", "II"),
                               (r"at most \d+ would fit, or --estimator", "--batch", 600, "--memory", 0.25 * ranks),
                               (r"at most \d+ would fit, or a larger", "--batch", 600, "--memory", 0.1,
