@@ -18,7 +18,7 @@ def kinds(rows):
     """(kind, batch, runs), by kind and batch."""
     named = ((*name.partition(".")[::2], runs) for name, runs in rows.items())
     order = list(KINDS)
-    return sorted(((kind, int(batch), runs) for kind, batch, runs in named if kind in KINDS), key=lambda x: (order.index(x[0]), x[1]))
+    return sorted(((kind, int(batch), runs) for kind, batch, runs in named if kind in KINDS and batch.isdigit()), key=lambda x: (order.index(x[0]), x[1]))
 
 
 def lines_of(rows):

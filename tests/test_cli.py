@@ -121,15 +121,15 @@ def contradictions(ranks):
     """Options that the objective has no use for, or that cannot be together; what would help where memory is short."""
     ib = "--task", "ib", "--objective"
     for message, *options in (("jsd.*is one of task infomax", *ib, "jsd"),
-                              ("prior matching.*ce has none", *ib, "ce", "--prior-matching", 1),
-                              ("scale penalty.*jsd has none", "--objective", "jsd", "--scale-penalty", 1),
+                              ("prior-matching.*ce has none", *ib, "ce", "--prior-matching", 1),
+                              ("scale-penalty.*jsd has none", "--objective", "jsd", "--scale-penalty", 1),
                               ("sigma-range.*not drawn", *ib, "ce", "--sigma-range", "0.1:1"),
                               ("sigma-range.*implicit", *ib, "mige", "--implicit", "--draws", 3, "--sigma-range",
                                "0.1:1"),
                               ("implicit.*not drawn", "--implicit"), ("draws.*not drawn", "--draws", 2),
                               ("sigma-range.*LO < HI", *ib, "dvb", "--sigma-range", "1:0.1"),
                               ("samples are not mapped", *ib, "mige", "--precondition", "whiten"),
-                              ("eigenpairs: 4.*3 draws", *ib, "mige", "--draws", 3, "--conditional", "ssge", "--estimator", "ssge", "--eigen", 4),
+                              ("eigen: 4.*3 draws", *ib, "mige", "--draws", 3, "--conditional", "ssge", "--estimator", "ssge", "--eigen", 4),
                               ("no convolutional features", "--encoder", "mlp", "--circumstance", "II"),
                               (r"at most \d+ would fit, or --estimator", "--batch", 600, "--memory", 0.25 * ranks),
                               (r"at most \d+ would fit, or a larger", "--batch", 600, "--memory", 0.1,

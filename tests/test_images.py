@@ -59,7 +59,7 @@ def doubted():
     x, _ = pictures(32, 4)
     y, mixed = np.arange(32) % 4, x / 255
     mixed[16:] *= 255
-    cases = {"50 % of the pixels": dict(train_images=mixed, train_labels=y), "one class": dict(train_images=x, train_labels=0 * y),
+    cases = {"16 images of /train/images are within 0 to 1, 16": dict(train_images=mixed, train_labels=y), "one class": dict(train_images=x, train_labels=0 * y),
              "class 1, nor of others, of 0 to 30": dict(train_images=x, train_labels=10 * y), "class 0, of 0 to 4": dict(train_images=x, train_labels=y + 1),
              "": dict(train_images=x.astype("f8"), train_labels=y, test_images=x, test_labels=y)}
     for why, sets in cases.items():

@@ -133,10 +133,11 @@ double mige_score_hessian_gap(int M, int D, const double *S, const double *H);
 /* Bytes that it takes beside. Not collective. */
 double mige_score_hessian_bytes(int M, int D, int Q, int ranks);
 
-/* Warns where scores S [M][D] at samples X cannot be right: a column far from Stein's identity, or many times the
- * size of normal scores; and of points so far out that they have none. Not collective. */
-void mige_score_doubts(int M, int D, const double *X, const double *S);
-void mige_score_point_doubts(int Q, int D, const double *S);
+/* Warns where scores S [M][D] at samples X are wrong, a column far from Stein's identity, or may be, many times the
+ * size of normal samples' (up to 2,048 dimensions); whitened: they were made of mapped samples. And where those of
+ * points, SP [Q][D], are almost 0, too far out. Not collective. Errors: MIGE_EFAIL (memory). */
+int mige_score_doubts(int M, int D, const double *X, const double *S, int whitened);
+void mige_score_point_doubts(int M, int Q, int D, const double *S, const double *SP);
 
 /* What the last call found. */
 typedef struct {

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SPLITS = 2, MOST_CLASSES = 10000, SOME = 1000 };
+enum { SPLITS = 2, MOST_CLASSES = 10000 };
 static const char *const splits[SPLITS] = {"train", "test"};
 
 /* What every rank needs to know before it is read. */
@@ -70,9 +70,15 @@ static int read_labels(const mige_file *f, const char *name, int64_t n, int clas
     return err;
 }
 
-/* Doubles far from 0, whose differences a float loses: told by the first n rows. */
-static int warn_of_rounding(const mige_file *f, const char *name, int64_t n, int64_t width) {
+/* Doubles far from 0, whose differences a float loses: told by the first rows. */
+static int warn_of_rounding(const mige_file *f, const char *name, int64_t rows, int64_t width) {
+    enum { FEW = 20, SOME = 1000, MOST = 10000000 };
     double *x;
+    mige_layout layout;
+    int64_t n = rows < SOME ? rows : SOME;
+    if (n > MOST / width) n = MOST / width;
+    MIGE_TRY(mige_file_layout(f, name, &layout));
+    if (layout.type != MIGE_F64 || n < FEW) return MIGE_OK;
     MIGE_TRY(mige_alloc((size_t)(n * width), sizeof *x, &x));
     int lost = 0, err = mige_file_read(f, name, MIGE_F64, 0, n, x);
     for (int64_t k = 0; !err && k < width && !lost; k++) {
@@ -104,7 +110,7 @@ static int fill(const mige_file *f, const layer_list *l, const features *x, cons
             MIGE_TRY(mige_file_read(f, name, MIGE_F32, 0, part[i]->n, to));
             MIGE_CHECK(!mige_not_finite_float((size_t)part[i]->n * (size_t)l->width[k], to), MIGE_EINPUT,
                        "%s: %s has a number that is not finite, or too large for a float", mige_file_path(f), name);
-            MIGE_TRY(warn_of_rounding(f, name, part[i]->n < SOME ? part[i]->n : SOME, l->width[k]));
+            if (i == 0) MIGE_TRY(warn_of_rounding(f, name, part[i]->n, l->width[k]));
         }
     }
     return MIGE_OK;

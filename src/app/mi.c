@@ -75,7 +75,7 @@ static void put(pairs *p, const double *x, int dim, int from) {
         memcpy(p->v + m * (size_t)p->D + from, x + m * (size_t)dim, (size_t)dim * sizeof *x);
 }
 
-static int load(const config *c, pairs *p) {
+static int load(const config *c, pairs *p, int speaks) {
     double *x[MIGE_MI_PARTS] = {NULL};
     enum mige_type type;
     p->nparts = *c->given ? 3 : 2;
@@ -92,9 +92,11 @@ static int load(const config *c, pairs *p) {
     put(p, x[0], p->dims[0], 0);
     if (*c->given) put(p, x[2], p->dims[2], p->dims[0]);
     put(p, x[1], p->dims[1], p->dims[0] + p->dims[2]);
-    MIGE_TRY(mige_mi_sample_doubts(
-        p->M, MIGE_MI_PARTS, (int[]){p->dims[0], p->dims[2], p->dims[1]}, (const char *[]){c->x, c->given, c->y},
-        p->v, c->precondition == MIGE_PRECONDITION_NONE || c->precondition == MIGE_PRECONDITION_WHITEN));
+    if (speaks)
+        MIGE_TRY(mige_mi_sample_doubts(p->M, MIGE_MI_PARTS, (int[]){p->dims[0], p->dims[2], p->dims[1]},
+                                       (const char *[]){c->x, c->given, c->y}, p->v,
+                                       c->precondition == MIGE_PRECONDITION_NONE ||
+                                           c->precondition == MIGE_PRECONDITION_WHITEN));
     return mige_pool_alloc(&p->memory, (size_t)c->shuffles, sizeof *p->shuffled, &p->shuffled);
 }
 
@@ -142,17 +144,17 @@ static void check_bounds(const pairs *p, const mige_mi_estimate *e) {
                   "continuous variable");
 }
 
-/* What a function of the other variable has, of a value that a normal variable would not have. */
-static int check_surface(const pairs *p, const mige_mi_estimate *e) {
+/* Of a value that normal variables would not have, whether one variable may be a function of the other. */
+static int check_surface(const config *c, const pairs *p, const mige_mi_estimate *e) {
     static const double SURFACE = 0.84, REST = 0.25;
     double share = 1;
-    if (!p->classes && e->rest > REST * e->value)
+    if (!p->classes && !p->dims[2] && e->value > 3 * e->standard_error && e->rest > REST * e->value)
         MIGE_TRY(mige_mi_surface(p->M, p->D, p->D - p->dims[1], p->v, &share));
     if (share < SURFACE)
-        mige_warn("mi: nearby the samples have %.0f %% of the dimensions that they would have if x and y were "
-                  "independent: "
-                  "if one is a function of the other, their information is infinite",
-                  100 * share);
+        mige_warn(
+            "mi: nearby the samples have %.0f %% of the dimensions of independent ones: if %s or %s is a function "
+            "of the other, their information is infinite",
+            100 * share, c->x, c->y);
     return MIGE_OK;
 }
 
@@ -192,13 +194,13 @@ static int estimate(app *a, pairs *p) {
     if (*c->output) MIGE_TRY(mige_agree(&a->comm, a->comm.rank == 0 ? write_estimate(c, p, &e) : MIGE_OK));
     print(c, &e);
     check_bounds(p, &e);
-    return mige_agree(&a->comm, a->comm.rank == 0 ? check_surface(p, &e) : MIGE_OK);
+    return mige_agree(&a->comm, a->comm.rank == 0 ? check_surface(c, p, &e) : MIGE_OK);
 }
 
 int cmd_mi(app *a) {
     pairs p = {0};
     const config *c = &a->cfg;
-    int err = mige_agree(&a->comm, load(c, &p));
+    int err = mige_agree(&a->comm, load(c, &p, a->comm.rank == 0));
     if (!err) err = estimate(a, &p);
     mige_pool_free(&p.memory);
     return err;

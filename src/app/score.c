@@ -85,8 +85,10 @@ static int write_all(mige_file *f, const config *c, const samples *s, const mige
     return mige_file_set_text(f, "/", "solver", info->solver);
 }
 
-static int write_scores(const config *c, const samples *s, const mige_score_info *info) {
+static int write_scores(const config *c, const samples *s, const mige_score_info *info, int mapped) {
     mige_file *f;
+    MIGE_TRY(mige_score_doubts(s->M, s->D, s->X, s->S, mapped));
+    mige_score_point_doubts(s->M, s->Q, s->D, s->S, s->SP);
     MIGE_TRY(mige_file_create(c->output, "mige-score", &f));
     return mige_file_commit(&f, write_all(f, c, s, info));
 }
@@ -183,12 +185,10 @@ static int estimate(app *a, samples *s) {
     err = mige_score_create(&a->comm, s->M, s->D, &o, &score);
     if (!err) err = kind ? mapped(a, score, kind, s) : plain(score, s);
     if (!err) {
-        mige_score_doubts(s->M, s->D, s->X, s->S);
-        mige_score_point_doubts(s->Q, s->D, s->SP);
         const mige_score_info *info = mige_score_last(score);
         char pairs[32] = "";
         if (info->pairs.J) snprintf(pairs, sizeof pairs, ", J %d", info->pairs.J);
-        err = mige_agree(&a->comm, a->comm.rank == 0 ? write_scores(c, s, info) : MIGE_OK);
+        err = mige_agree(&a->comm, a->comm.rank == 0 ? write_scores(c, s, info, kind != 0) : MIGE_OK);
         if (!err) mige_say("score: width %.6g%s, written to %s", info->width, pairs, c->output);
         if (!err && o.eigen.check && info->pairs.J)
             mige_say("score: residual %.2e, orthogonality %.2e", info->pairs.residual, info->pairs.orthogonality);

@@ -221,8 +221,8 @@ static int find_split(const char *from, const char *const *names, char folder[PA
 
 static int read_splits(reading *r, mige_images *train, mige_images *test) {
     static const char *const trains[] = {"train", "Train", "training", "Training", NULL};
-    static const char *const tests[] = {"test", "Test",  "testing",    "Testing", "val",
-                                        "Val",  "valid", "validation", NULL};
+    static const char *const tests[] = {"test",  "Test",  "testing",    "Testing",    "val", "Val",
+                                        "valid", "Valid", "validation", "Validation", NULL};
     char folder[PATH], other[PATH];
     int split, found;
     MIGE_CHECK(is_folder(r->q->from), MIGE_EINPUT, "%s: is not a folder", r->q->from);

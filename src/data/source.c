@@ -223,7 +223,8 @@ typedef struct {
     const char *path, *name;
     int64_t each, classes; /* numbers an image */
     double factor;
-    int64_t dim, bright; /* pixels above 0 and below 1; above 1 */
+    int64_t dim, bright; /* images within 0 to 1, but not black; and others */
+    double most;         /* of the one being filled */
     uint8_t *x;
     int32_t *y;
 } filling;
@@ -232,8 +233,11 @@ static int fill_pixels(void *ctx, int64_t first, int64_t items, const double *x)
     filling *k = ctx;
     for (int64_t i = 0; i < items; i++) {
         double v = x[i] * k->factor;
-        k->dim += x[i] > 0 && x[i] < 1;
-        k->bright += x[i] > 1;
+        k->most = (first + i) % k->each && x[i] <= k->most ? k->most : x[i];
+        if ((first + i + 1) % k->each == 0) {
+            k->dim += k->most > 0 && k->most <= ONE;
+            k->bright += k->most > ONE;
+        }
         if (v > 255 && v <= 255 * ONE) v = 255;
         MIGE_CHECK(v >= 0 && v <= 255, MIGE_EINPUT,
                    "%s: %s: image %lld has the pixel %g, not within 0 to 255 nor within 0 to 1 (scale them)",
@@ -255,20 +259,21 @@ static int fill_labels(void *ctx, int64_t first, int64_t items, const double *x)
     return MIGE_OK;
 }
 
-static const double DIM_SHARE = 0.2;
+static const double DIM_SHARE = 0.1;
 
 int mige_source_read(const mige_source *s, const mige_header *h, int split, uint8_t *x, int32_t *y) {
-    filling k = {path_of(s), images[split], h->c * h->h * h->w, h->classes, (double)h->factor[split], 0, 0, x, y};
+    filling k = {path_of(s), images[split], h->c * h->h * h->w, h->classes, (double)h->factor[split], 0, 0, 0, x,
+                 y};
     if (!h->n[split]) return MIGE_OK;
     if (s->f && s->images[split].type == MIGE_U8)
         MIGE_TRY(mige_file_read(s->f, images[split], MIGE_U8, 0, h->n[split], x));
     else
         MIGE_TRY(each_block(s, images[split], h->n[split], k.each, fill_pixels, &k));
-    if (h->factor[split] == 1 && (double)k.dim > DIM_SHARE * (double)(k.dim + k.bright))
-        mige_warn(
-            "%s: %.0f %% of the pixels of %s that are not 0 lie below 1, the rest goes up to 255: two scales? the "
-            "former are rounded (scale them alike)",
-            k.path, 100. * (double)k.dim / (double)(k.dim + k.bright), k.name);
+    if (h->factor[split] == 1 && is_real(s, split) && (double)k.dim > DIM_SHARE * (double)k.bright)
+        mige_warn("%s: %lld images of %s are within 0 to 1, %lld within 0 to 255: the former are almost black, and "
+                  "rounded "
+                  "(scale them alike)",
+                  k.path, (long long)k.dim, k.name, (long long)k.bright);
     k.name = labels[split];
     return h->labelled[split] ? each_block(s, labels[split], h->n[split], 1, fill_labels, &k) : MIGE_OK;
 }

@@ -6,7 +6,7 @@
 enum { MAX_TEXT = 1 << 26 };
 
 int mige_io_has_attribute(const mige_file *f, const char *object, const char *name) {
-    return H5Aexists_by_name(f->id, object, name, H5P_DEFAULT) > 0;
+    return H5Aexists_by_name(f->id, object, name, mige_io_links()) > 0;
 }
 
 static int set_attribute(mige_file *f, const char *object, const char *name, hid_t type, hid_t memory,
@@ -61,7 +61,7 @@ static int open_attribute(const mige_file *f, const char *object, const char *na
     *attribute = *type = -1;
     MIGE_CHECK(mige_io_has_attribute(f, object, name), MIGE_EINPUT, "%s: %s has no attribute `%s`", f->path, object,
                name);
-    a = H5Aopen_by_name(f->id, object, name, H5P_DEFAULT, H5P_DEFAULT);
+    a = H5Aopen_by_name(f->id, object, name, H5P_DEFAULT, mige_io_links());
     if (a >= 0) t = H5Aget_type(a);
     if (t >= 0) space = H5Aget_space(a);
     if (space < 0) {

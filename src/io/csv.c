@@ -202,10 +202,10 @@ static void tell(const table *t) {
         mige_warn("%s: lines that begin with # lie among the samples and are left out (%lld)", t->a->what,
                   (long long)t->among);
     if (t->pairs > 0 && t->rows > 2)
-        mige_warn("%s: each line is two whole numbers, the second of %d digits: they are read as two columns (is "
-                  "1,234 one "
-                  "number? write it without comma)",
-                  t->a->what, t->pairs);
+        mige_warn(
+            "%s: each line is two numbers, the second of %d digits%s: they are read as two columns (is 1,234 one "
+            "number? write it without comma)",
+            t->a->what, t->pairs, t->pairs == 3 ? " before its point, if any" : "");
 }
 
 static int parse(table *t, char *text, size_t size) {

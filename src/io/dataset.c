@@ -157,7 +157,7 @@ done:
 }
 
 int mige_file_has(const mige_file *f, const char *name) {
-    hid_t set = H5Dopen2(f->id, name, H5P_DEFAULT);
+    hid_t set = H5Dopen2(f->id, name, mige_io_links());
     if (set >= 0) H5Dclose(set);
     return set >= 0 || (name[0] != '/' && mige_io_has_attribute(f, "/", name));
 }

@@ -36,12 +36,12 @@ static spread look_at(int M, double *x) {
 }
 
 /* Normal scores of equal values are no normal variable: what comes of them may be nats too little or too much. And
- * where margins are taken as they are, few values that are far out are all that covariances see. *ties = 1: told.
- */
+ * where margins are taken as they are, few values that are far out are all that covariances see. *different: of the
+ * column that has most. */
 static void part_doubts(int M, int D, int first, int dim, const char *name, const double *v, int plain, double *x,
-                        int *ties) {
+                        int *different) {
     static const double MANY = 0.05 /* of all, and more than a pair */, FAR = 10;
-    enum { FEW = 8 /* samples a different value, on average */ };
+    enum { EACH = 8, FEW = 50 /* values so often on average, and no more of them: not rounding */ };
     int most = 0, where = 0, few = M, lattice = 0, out = 0;
     double far = 0;
     for (int k = 0; k < dim; k++) {
@@ -53,24 +53,23 @@ static void part_doubts(int M, int D, int first, int dim, const char *name, cons
         few = s.different < few ? s.different : few;
         if (s.far > far) out = k;
         far = fmax(far, s.far);
+        *different = s.different > *different ? s.different : *different;
     }
     if (plain && far > FAR)
-        mige_warn("mi: column %d of %s has a value %.0f standard deviations from the mean: a few such may decide "
-                  "the result "
-                  "(--precondition normal-scores)",
-                  out, name, far);
-    int equal = most > 2 && most > MANY * M && most<M, discrete = few> 1 && few < M / FEW;
-    if (equal)
         mige_warn(
-            "mi: %d of the %d values in column %d of %s are one number: the value may be wrong by much, it is for "
-            "continuous variables (classes may be y, as integers)",
+            "mi: column %d of %s has a value %.0f standard deviations from the mean: a few such may decide the "
+            "result (--precondition normal-scores)",
+            out, name, far);
+    if (most > 2 && most > MANY * M && most < M)
+        mige_warn(
+            "mi: %d of the %d values in column %d of %s are one number: the value may be wrong by much, it is "
+            "for continuous variables (classes may be y, as integers)",
             most, M, where, name);
-    else if (discrete)
+    else if (few > 1 && few < FEW && few < M / EACH)
         mige_warn(
-            "mi: column %d of %s has %d different values in %d samples: the value may be wrong by much, it is for "
-            "continuous variables (classes may be y, as integers)",
+            "mi: column %d of %s has %d different values in %d samples: the value may be wrong by much, it is "
+            "for continuous variables (classes may be y, as integers)",
             lattice, name, few, M);
-    *ties |= equal || discrete;
 }
 
 static int by_value(const void *a, const void *b) {
@@ -94,15 +93,16 @@ static int repeats(int M, int D, const double *v, uint64_t *hash) {
 int mige_mi_sample_doubts(int M, int nparts, const int *dims, const char *const *names, const double *v,
                           int plain) {
     static const double REPEATED = 0.01;
-    int D = 0, ties = 0;
+    int D = 0, different = 0;
     double *x;
     uint64_t *hash;
     mige_pool pool = {0};
     for (int i = 0; i < nparts; i++) D += dims[i];
     MIGE_TRY(MIGE_TAKE(&pool, MIGE_BLOCK(x, M), MIGE_BLOCK(hash, M)));
     for (int i = 0, first = 0; i < nparts; first += dims[i++])
-        part_doubts(M, D, first, dims[i], names[i], v, plain, x, &ties);
-    int again = ties ? 0 : repeats(M, D, v, hash);
+        part_doubts(M, D, first, dims[i], names[i], v, plain, x, &different);
+    /* Rounded values coincide by chance. */
+    int again = different >= M / 2 ? repeats(M, D, v, hash) : 0;
     if (again > REPEATED * M)
         mige_warn("mi: %d of the %d rows are those of others again: error and p-value take them for independent",
                   again, M);
@@ -148,14 +148,14 @@ static double dimension(int M, int D, int queries, const double *v) {
 
 int mige_mi_surface(int M, int D, int moved, const double *v, double *share) {
     enum { LEAST = 200, MOST = 1000 };
-    static const double DISTANCES = 4e7;
-    int queries = (int)fmax(LEAST, fmin(fmin(M, MOST), DISTANCES / M));
+    static const double WORK = 2e9; /* differences of coordinates */
+    int queries = (int)fmin(fmin(M, MOST), WORK / M / D);
     double *x, *w;
     int64_t *perm;
     mige_pool pool = {0};
     size_t d = (size_t)D, n = (size_t)M * d;
     *share = 1;
-    if (M < LEAST) return MIGE_OK;
+    if (queries < LEAST) return MIGE_OK;
     MIGE_TRY(MIGE_TAKE(&pool, MIGE_BLOCK(x, M), MIGE_BLOCK(w, 2 * n), MIGE_BLOCK(perm, M)));
     memcpy(w, v, n * sizeof *v);
     standardise(M, D, w, x);
@@ -163,6 +163,7 @@ int mige_mi_surface(int M, int D, int moved, const double *v, double *share) {
     for (size_t m = 0; m < (size_t)M; m++)
         for (size_t k = 0; k < d; k++) w[n + m * d + k] = w[((int)k < moved ? m : (size_t)perm[m]) * d + k];
     *share = dimension(M, D, queries, w) / dimension(M, D, queries, w + n);
+    if (*share > 1 - 3 * sqrt(2. / queries)) *share = 1; /* within its error */
     mige_pool_free(&pool);
     return MIGE_OK;
 }

@@ -36,7 +36,8 @@ static int check(const train_plan *p) {
     int64_t most = p->o->marginal_draws * p->batch;
     if (estimated(p) && p->draws < most) most = p->draws;
     MIGE_CHECK(p->score->estimator != MIGE_ESTIMATOR_SSGE || p->score->eigen.eigen <= most, MIGE_EUSAGE,
-               "eigenpairs: %d are more than the %lld draws they are of", p->score->eigen.eigen, (long long)most);
+               "eigen: %d eigenpairs are more than the %lld draws they are of", p->score->eigen.eigen,
+               (long long)most);
     return MIGE_OK;
 }
 

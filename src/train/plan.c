@@ -92,8 +92,8 @@ static int check_weight(const train_plan *p, const char *what, size_t at) {
 
 /* The weighted terms of the objective, but for those without weight. */
 static int plan_terms(train_plan *p) {
-    MIGE_TRY(check_weight(p, "prior matching", offsetof(train_options, prior_matching)));
-    MIGE_TRY(check_weight(p, "scale penalty", offsetof(train_options, scale_penalty)));
+    MIGE_TRY(check_weight(p, "prior-matching", offsetof(train_options, prior_matching)));
+    MIGE_TRY(check_weight(p, "scale-penalty", offsetof(train_options, scale_penalty)));
     MIGE_TRY(mige_alloc(MOST_TERMS, sizeof *p->terms, &p->terms));
     for (int i = 0; i < MOST_TERMS && p->objective->terms[i].ops; i++) {
         term k = {.ops = p->objective->terms[i].ops,
