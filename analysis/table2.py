@@ -102,10 +102,16 @@ def robust_tables(rows):
             *table(["", "score", *(o.decode() for o in others)], told)]
 
 
+def picture(results, name, heading):
+    there = os.path.exists(os.path.join(results, name))
+    return ["", f"## {heading}", "", f"![{heading}]({name})"] if there else []
+
+
 def report(rows, results):
     planes = load(os.path.join(results, "table2-plane"))
     lines = [NOTE, "", *main_table(rows), *robust_tables(rows)]
-    return lines + (["", "## The information plane", "", *plane(planes)] if planes else [])
+    lines += ["", "## The information plane", "", *plane(planes)] if planes else []
+    return lines + picture(results, "table2-codes-codes.png", "Codes of two dimensions")
 
 
 def main():
