@@ -80,7 +80,7 @@ def lines_of_ini_files(ranks):
             key = text.splitlines()[-1].split()[0]
             fails(2, rf"wrong\.ini:{2 + len(text.splitlines())}: (--)?{key}", *command, "--config", path("wrong.ini"), ranks=ranks)
             other = {"objective": "dvb", "task": "ib"}.get(key, "9x")
-            r = fails(2, f"^mige: (--)?{key}", *command, "--config", path("wrong.ini"), f"--{key}", other, ranks=ranks)
+            fails(2, f"^mige: (--)?{key}", *command, "--config", path("wrong.ini"), f"--{key}", other, ranks=ranks)
 
 
 def info(ranks):

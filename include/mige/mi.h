@@ -113,8 +113,9 @@ double mige_mi_value_bytes(int M, int D, const mige_mi_value_options *o);
  * out. Errors: MIGE_EFAIL (memory). Not collective. */
 int mige_mi_sample_doubts(int M, int nparts, const int *dims, const char *const *names, const double *v, int plain);
 /* *share: of the dimensions that samples v [M][D] have nearby, by their two nearest neighbours, to those with the
- * columns from `moved` on shuffled. Well below 1 where some columns are a function of others; 1 with fewer than 200
- * samples. Errors: MIGE_EFAIL (memory). Not collective. */
+ * columns from `moved` on shuffled. Well below 1 where some columns are a function of others; 1 within its error,
+ * with fewer than 200 samples, and where it would take more than 2e9 differences. Errors: MIGE_EFAIL (memory). Not
+ * collective. */
 int mige_mi_surface(int M, int D, int moved, const double *v, double *share);
 
 #endif

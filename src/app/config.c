@@ -243,8 +243,8 @@ int config_checks(const config *c, int *checks) {
 int config_score(const config *c, mige_score_options *o) {
     *o = mige_score_defaults();
     o->eigen.threshold = c->threshold;
-    o->eigen.eigen = (int)c->eigen;
     o->estimator = (enum mige_estimator)c->estimator;
+    if (o->estimator == MIGE_ESTIMATOR_SSGE) o->eigen.eigen = (int)c->eigen; /* else not read */
     o->stein.eta = c->eta;
     o->stein.iterations = (int)c->iterations;
     if (c->tolerance > 0) o->eigen.tolerance = o->stein.tolerance = c->tolerance;

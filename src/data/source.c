@@ -271,8 +271,7 @@ int mige_source_read(const mige_source *s, const mige_header *h, int split, uint
         MIGE_TRY(each_block(s, images[split], h->n[split], k.each, fill_pixels, &k));
     if (h->factor[split] == 1 && is_real(s, split) && (double)k.dim > DIM_SHARE * (double)k.bright)
         mige_warn("%s: %lld images of %s are within 0 to 1, %lld within 0 to 255: the former are almost black, and "
-                  "rounded "
-                  "(scale them alike)",
+                  "rounded (scale them alike)",
                   k.path, (long long)k.dim, k.name, (long long)k.bright);
     k.name = labels[split];
     return h->labelled[split] ? each_block(s, labels[split], h->n[split], 1, fill_labels, &k) : MIGE_OK;

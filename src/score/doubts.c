@@ -27,9 +27,8 @@ static double size_of(int M, int D, const double *S, const work *w) {
     return sqrt(sum / D);
 }
 
-/* Deviation of column d, rounding taken for none, and -E[s (x - mean)], which is 1 (Stein's identity). X is
- * centred. */
-static void look_at(int M, int D, int d, double *X, const double *S, double *deviation, double *share) {
+/* Centres column d of X: its deviation, rounding taken for none, and -E[s x], which is 1 (Stein's identity). */
+static void centre(int M, int D, int d, double *X, const double *S, double *deviation, double *share) {
     double mean = 0, square = 0, product = 0;
     size_t n = (size_t)M * (size_t)D, step = (size_t)D;
     for (size_t at = (size_t)d; at < n; at += step) mean += X[at] / M;
@@ -47,7 +46,7 @@ static void tell_share(int M, int D, const double *S, int whitened, const work *
     int column = 0;
     for (int d = 0; d < D; d++) {
         double deviation, share;
-        look_at(M, D, d, w->X, S, &deviation, &share);
+        centre(M, D, d, w->X, S, &deviation, &share);
         if (!(deviation > 0)) continue;
         narrow = fmin(narrow, deviation);
         wide = fmax(wide, deviation);
@@ -82,6 +81,12 @@ int mige_score_doubts(int M, int D, const double *X, const double *S, int whiten
     return MIGE_OK;
 }
 
+static double mean_square(size_t n, const double *x) {
+    double sum = 0;
+    for (size_t i = 0; i < n; i++) sum += x[i] * x[i];
+    return sum / (double)n;
+}
+
 static double largest(size_t n, const double *x) {
     double most = 0;
     for (size_t i = 0; i < n; i++) most = fmax(most, fabs(x[i]));
@@ -89,7 +94,7 @@ static double largest(size_t n, const double *x) {
 }
 
 void mige_score_point_doubts(int M, int Q, int D, const double *S, const double *SP) {
-    double usual = cblas_dnrm2(M * D, S, 1) / sqrt((double)M * D);
+    double usual = sqrt(mean_square((size_t)M * (size_t)D, S));
     int none = 0;
     for (int q = 0; q < Q; q++) none += largest((size_t)D, SP + (size_t)q * (size_t)D) < NONE * usual;
     if (none)

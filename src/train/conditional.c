@@ -35,7 +35,7 @@ static int check(const train_plan *p) {
         p->draws);
     int64_t most = p->o->marginal_draws * p->batch;
     if (estimated(p) && p->draws < most) most = p->draws;
-    MIGE_CHECK(p->score->estimator != MIGE_ESTIMATOR_SSGE || p->score->eigen.eigen <= most, MIGE_EUSAGE,
+    MIGE_CHECK(p->score->eigen.eigen <= most, MIGE_EUSAGE,
                "eigen: %d eigenpairs are more than the %lld draws they are of", p->score->eigen.eigen,
                (long long)most);
     return MIGE_OK;

@@ -58,8 +58,8 @@ static void list(const train_plan *p, mige_term *m) {
 
 static int check(const train_plan *p) {
     int c = p->o->circumstance;
-    MIGE_CHECK(p->score->estimator != MIGE_ESTIMATOR_SSGE || p->score->eigen.eigen <= p->batch, MIGE_EUSAGE,
-               "eigen: %d eigenpairs are more than the batch of %d", p->score->eigen.eigen, p->batch);
+    MIGE_CHECK(p->score->eigen.eigen <= p->batch, MIGE_EUSAGE, "eigen: %d eigenpairs are more than the batch of %d",
+               p->score->eigen.eigen, p->batch);
     MIGE_CHECK(c == CIRCUMSTANCE_I || c == CIRCUMSTANCE_VIEWS || mige_encoder_feature(&p->layout, "conv"),
                MIGE_EUSAGE, "circumstance II: encoder %s has no convolutional features (encoder dim has)",
                p->o->encoder);
