@@ -167,7 +167,7 @@ $(B)/bench/%: bench/%.c $(B)/program.a $(B)/flags
 	$(Q)mkdir -p $(@D); echo "  BENCH $<"; \
 	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -o $@ $< $(B)/program.a $(LDFLAGS) $(LIBS)
 
-$(B)/obj/score/exp.o: private override CFLAGS += -ffast-math
+$(B)/obj/base/exp.o $(B)/obj/score/exp.o: private override CFLAGS += -ffast-math
 $(addprefix $(B)/obj/linalg/,fused.o sturm.o thin.o thin_single.o tridiagonal.o twisted.o): private override CFLAGS += -ffp-contract=fast
 $(B)/obj/io/provenance.o: private override CPPFLAGS += -DMIGE_REVISION='"$(shell cat $(B)/revision)"'
 $(B)/obj/io/provenance.o: $(B)/revision

@@ -311,8 +311,8 @@ static void test_layers(void **state) {
 /* Samples of two ranks: 7 and 13, of layers whose sizes are no multiples of anything. */
 enum { KEPT_IN = 201, KEPT_HIDDEN = 151, KEPT_OUT = 131, KEPT_TOTAL = 20, KEPT_FIRST = 7 };
 
-/* A pass of one rank's samples; area and rounded NULL: as usual. */
-static mige_net *kept_pass(int rank, void *area, uint16_t *rounded) {
+/* A pass of one rank's samples; area and packed NULL: as usual. */
+static mige_net *kept_pass(int rank, void *area, uint32_t *packed) {
     static const mige_layer_spec spec[] = {
         LINEAR("a", KEPT_HIDDEN), {.kind = MIGE_RELU, .name = "r"}, LINEAR("b", KEPT_OUT)};
     const mige_pass pass = {.train = 1};
@@ -324,9 +324,12 @@ static mige_net *kept_pass(int rank, void *area, uint16_t *rounded) {
     for (int i = 0; i < n * KEPT_IN; i++) x[i] = uniform(8, (size_t)(first * KEPT_IN + i));
     for (int i = 0; i < n * KEPT_OUT; i++) up[i] = uniform(9, (size_t)(first * KEPT_OUT + i));
     if (area) assert_int_equal(mige_net_keep(net, area, first, KEPT_TOTAL), MIGE_OK);
-    if (rounded) {
-        mige_bfloat16_round(mige_net_num_params(net), mige_net_params(net), rounded);
-        mige_net_move(net, mige_net_params(net), rounded, mige_net_grads(net));
+    if (packed) {
+        mige_net_move(net, mige_net_params(net), packed, mige_net_grads(net));
+        for (int row = 0; row < KEPT_HIDDEN; row += MIGE_NET_ROWS)
+            mige_net_pack(net, 0, row, row + MIGE_NET_ROWS < KEPT_HIDDEN ? MIGE_NET_ROWS : KEPT_HIDDEN - row);
+        for (int row = 0; row < KEPT_OUT; row += MIGE_NET_ROWS)
+            mige_net_pack(net, 2, row, row + MIGE_NET_ROWS < KEPT_OUT ? MIGE_NET_ROWS : KEPT_OUT - row);
     }
     assert_int_equal(mige_net_forward(net, x, n, &pass), MIGE_OK);
     assert_int_equal(mige_net_backward_last(net, up, &pass), MIGE_OK);
@@ -334,20 +337,20 @@ static mige_net *kept_pass(int rank, void *area, uint16_t *rounded) {
 }
 
 /* Gradients of rows of weights from both ranks' samples are the sums of what each rank has alone; weights that were
- * rounded before give the same bits. */
+ * packed before give the same bits. */
 static void test_kept(void **state) {
     static const int rows_at[][3] = {{0, 0, 32}, {0, 37, 20}, {0, 150, 1}, {2, 99, 32}, {2, 33, 9}};
     mige_net *alone[2], *kept[2];
     static float grad[KEPT_HIDDEN * KEPT_IN];
     (void)state;
     alone[0] = kept_pass(0, NULL, NULL);
-    size_t bytes = mige_net_kept_bytes(alone[0], KEPT_TOTAL), first, n = mige_net_num_params(alone[0]);
+    size_t bytes = mige_net_kept_bytes(alone[0], KEPT_TOTAL), first, packed_bytes = mige_net_packed_bytes(alone[0]);
     assert_true(bytes >= 2 * KEPT_TOTAL * (KEPT_IN + 2 * KEPT_HIDDEN + KEPT_OUT));
     assert_int_equal(mige_net_kept_bytes(alone[0], 200), 0); /* more values than weights */
     void *area = aligned_alloc(64, bytes);
-    uint16_t *rounded = malloc(2 * n * sizeof *rounded);
+    char *packed = calloc(2, packed_bytes);
     alone[1] = kept_pass(1, NULL, NULL);
-    for (int r = 0; r < 2; r++) kept[r] = kept_pass(r, area, rounded + (size_t)r * n);
+    for (int r = 0; r < 2; r++) kept[r] = kept_pass(r, area, (void *)(packed + (size_t)r * packed_bytes));
     for (int r = 0; r < 2; r++) {
         size_t size = (size_t)(r ? KEPT_TOTAL - KEPT_FIRST : KEPT_FIRST) * KEPT_OUT;
         assert_memory_equal(mige_net_output(alone[r], 2), mige_net_output(kept[r], 2), size * sizeof(float));
@@ -356,7 +359,7 @@ static void test_kept(void **state) {
         const int which = rows_at[k][0], row = rows_at[k][1], rows = rows_at[k][2];
         const size_t in = which ? KEPT_HIDDEN : KEPT_IN;
         double square = 0, diff = 0;
-        assert_true(mige_net_kept(kept[k % 2], which, &first));
+        assert_true(mige_net_kept(kept[k % 2], which) && mige_net_packs(kept[k % 2], which, &first));
         mige_net_kept_gradient(kept[k % 2], which, row, rows, grad);
         for (size_t i = 0; i < (size_t)rows * in; i++) {
             size_t at = first + (size_t)row * in + i;
@@ -373,7 +376,7 @@ static void test_kept(void **state) {
         mige_net_destroy(&kept[r]);
     }
     free(area);
-    free(rounded);
+    free(packed);
 }
 
 /* What a filter of the whole image needs to go back is not a copy of the filter for each pixel of each image. */

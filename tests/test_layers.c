@@ -109,6 +109,36 @@ static void test_mean(void **state) {
     mige_net_destroy(&net);
 }
 
+/* sigma = softplus(rho - 5) and its slope, the sigmoid, at small and large rho, by z = sigma eps and the score
+ * -eps / sigma; a NaN stays one. */
+static void test_deviations(void **state) {
+    (void)state;
+    enum { K = 163 };
+    const mige_layer_spec spec = GAUSSIAN("z", 1, 0, 0);
+    const mige_pass pass = {.train = 1, .seed = 3, .step = 1};
+    float x[2 * K] = {0}, up[K];
+    double score[K];
+    mige_net *net = NULL;
+    assert_int_equal(mige_net_create((mige_shape){1, 1, 2 * K}, &spec, 1, 1, MIGE_NET_INPUT_GRADIENT, &net),
+                     MIGE_OK);
+    for (int k = 0; k < K; k++) x[K + k] = (float)(k - K / 2) / 2 + 5, up[k] = 1;
+    x[K + 5] = NAN;
+    assert_int_equal(mige_net_forward(net, x, 1, &pass), MIGE_OK);
+    assert_int_equal(mige_net_backward_last(net, up, &pass), MIGE_OK);
+    mige_gaussian_score(net, 0, 1, score);
+    const float *z = mige_net_output(net, 0), *dx = mige_net_input_gradient(net);
+    for (int k = 0; k < K; k++) {
+        double r = (double)x[K + k] - 5, sigma = r > 0 ? r + log1p(exp(-r)) : log1p(exp(r)),
+               slope = 1 / (1 + exp(-r));
+        double eps = (double)z[k] / sigma;
+        if (k == 5)
+            assert_true(isnan(z[k]) && isnan(dx[K + k]));
+        else if (!(fabs(score[k] * sigma / -eps - 1) < 1e-6 && fabs((double)dx[K + k] / (eps * slope) - 1) < 1e-6))
+            fail_msg("rho %g: score %g, slope %g", (double)x[K + k], score[k], (double)dx[K + k]);
+    }
+    mige_net_destroy(&net);
+}
+
 /* Other draws of the same samples are those of a whole pass. */
 static void test_draw_again(void **state) {
     (void)state;
@@ -198,7 +228,8 @@ static void test_bias_sum(void **state) {
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_specs),      cmocka_unit_test(test_dropout),    cmocka_unit_test(test_mean),
-        cmocka_unit_test(test_draw_again), cmocka_unit_test(test_norm_edges), cmocka_unit_test(test_bias_sum),
+        cmocka_unit_test(test_deviations), cmocka_unit_test(test_draw_again), cmocka_unit_test(test_norm_edges),
+        cmocka_unit_test(test_bias_sum),
     };
     MPI_Init(&argc, &argv);
     MPI_Comm_rank(MPI_COMM_WORLD, &rank);

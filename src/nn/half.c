@@ -62,37 +62,6 @@ static uint32_t word_of(float low, float high) {
     return half_round(low) | (uint32_t)half_round(high) << 16;
 }
 
-MIGE_CLONES void mige_half_pack_turned(int n, int k, const float *b, size_t ld, uint32_t *panel) {
-    enum { STRIP = 16 };
-    const int pairs = (int)half_padded((size_t)k) / 2;
-    memset(panel, 0, half_panel((size_t)k) * sizeof *panel);
-    for (int from = 0; from < pairs; from += STRIP)
-        for (int j = 0; j < n; j++) {
-            const float *x = b + (size_t)j * ld;
-            uint32_t words[STRIP];
-            for (int p = 0; p < STRIP; p++) {
-                int i = 2 * (from + p);
-                words[p] = i + 1 < k ? word_of(x[i], x[i + 1]) : i < k ? word_of(x[i], 0) : 0;
-            }
-            for (int p = 0; p < STRIP; p++) panel[(from + p) * HALF_SIDE + j] = words[p];
-        }
-}
-
-/* A pair of one row is a word in memory. In strips, so that both sides are read and written along lines. */
-void mige_half_pack_along(int n, int k, const uint16_t *b, size_t ld, uint32_t *panel) {
-    enum { STRIP = 16 };
-    const int pairs = (int)half_padded((size_t)k) / 2;
-    memset(panel, 0, half_panel((size_t)k) * sizeof *panel);
-    for (int from = 0; from < pairs; from += STRIP)
-        for (int j = 0; j < n; j++) {
-            uint32_t words[STRIP] = {0};
-            int left = k - 2 * from, count = left < 2 * STRIP ? left : 2 * STRIP;
-            if (count <= 0) return;
-            memcpy(words, b + (size_t)j * ld + (size_t)(2 * from), (size_t)count * sizeof *b);
-            for (int p = 0; p < STRIP; p++) panel[(from + p) * HALF_SIDE + j] = words[p];
-        }
-}
-
 MIGE_CLONES static void pack_pair(int n, const float *restrict low, const float *restrict high,
                                   uint32_t *restrict to) {
     for (int j = 0; j < n; j++) to[j] = word_of(low[j], high[j]);
@@ -129,16 +98,17 @@ void mige_half_pack_rows(int n, int k, const uint16_t *const *row, size_t col, u
     }
 }
 
-void mige_half_pack_across(int n, int k, const uint16_t *b, size_t ld, uint32_t *panels, size_t panel) {
+void mige_half_pack_across(int n, int k, const uint16_t *b, size_t ld, int from, uint32_t *panels, size_t panel) {
     static const uint16_t zeros[HALF_SIDE];
-    for (int i = 0; i < k; i += 2)
-        for (int j = 0; j < n; j += HALF_SIDE) {
-            int width = n - j < HALF_SIDE ? n - j : HALF_SIDE;
-            uint32_t *to = panels + (size_t)(j / HALF_SIDE) * panel + (size_t)i / 2 * HALF_SIDE;
+    for (int j = 0; j < n; j += HALF_SIDE, panels += panel) {
+        int width = n - j < HALF_SIDE ? n - j : HALF_SIDE;
+        uint32_t *to = panels + (size_t)from / 2 * HALF_SIDE;
+        for (int i = 0; i < k; i += 2, to += HALF_SIDE) {
             const uint16_t *low = b + (size_t)i * ld + (size_t)j;
             pack_words(width, low, i + 1 < k ? low + ld : zeros, to);
             memset(to + width, 0, (size_t)(HALF_SIDE - width) * sizeof *to);
         }
+    }
 }
 
 /* Sixteen words, a vector register where they are that long. */
@@ -165,6 +135,47 @@ typedef uint32_t words __attribute__((vector_size(64)));
         }
 
 static inline void turn_square(words x[16]){EXCHANGE(8) EXCHANGE(4) EXCHANGE(2) EXCHANGE(1)}
+
+/* A pair of one row is a word in memory: squares of words are turned. */
+MIGE_CLONES void mige_half_pack_along(int n, int k, const uint16_t *b, size_t ld, uint32_t *panel) {
+    enum { SIDE = 16 };
+    const int padded = (int)half_padded((size_t)k);
+    for (int from = 0; from < padded; from += 2 * SIDE, panel += SIDE * HALF_SIDE)
+        for (int j = 0; j < HALF_SIDE; j += SIDE) {
+            words x[SIDE];
+            for (int i = 0; i < SIDE; i++)
+                if (j + i < n)
+                    memcpy(&x[i], b + (size_t)(j + i) * ld + (size_t)from, sizeof x[i]);
+                else
+                    x[i] = (words){0};
+            turn_square(x);
+            for (int p = 0; p < SIDE; p++) memcpy(panel + p * HALF_SIDE + j, &x[p], sizeof x[p]);
+        }
+}
+
+/* Lines that will be written, while others are computed: mostly another core has read them last. */
+static void expect(const uint32_t *line, int lines) {
+    for (int i = 0; i < lines; i++) __builtin_prefetch(line + i * 16, 1);
+}
+
+/* Strip by strip, which stays in the first-level cache between the two ways to read it. */
+void mige_half_pack_both(int n, int k, const float *b, uint32_t *along, int from, uint32_t *across, size_t panel) {
+    enum { PANELS = 4, STRIP = PANELS * HALF_SIDE };
+    _Alignas(64) uint16_t strip[HALF_SIDE * STRIP];
+    for (int j = 0; j < k; j += STRIP, along += STRIP / 2 * HALF_SIDE) {
+        const int width = k - j < STRIP ? k - j : STRIP, panels = (width + HALF_SIDE - 1) / HALF_SIDE;
+        if (width < STRIP) memset(strip, 0, sizeof strip);
+        for (int i = 0; i < n; i++) {
+            expect(along + i * panels * 16, panels);
+            for (int p = 0; across && p < panels; p++)
+                expect(across + (size_t)p * panel + (from + i) / 2 * HALF_SIDE + i % 2 * 16, 1);
+            mige_bfloat16_round((size_t)width, b + (size_t)i * (size_t)k + (size_t)j, strip + i * STRIP);
+        }
+        mige_half_pack_along(n, width, strip, STRIP, along);
+        if (across) mige_half_pack_across(width, n, strip, STRIP, from, across, panel);
+        if (across) across += PANELS * panel;
+    }
+}
 
 /* Pairs of rows become rows of words, squares of which are turned. */
 MIGE_CLONES void mige_half_turn(int rows, int cols, const uint16_t *x, size_t ld, uint16_t *a, size_t lda) {
@@ -236,14 +247,6 @@ MIGE_CLONES static void store_row(const half_target *t, int n, const float *rest
 /* Block c at (row, col) of the target. */
 static void store(const half_target *t, int row, int rows, int col, int cols, const float *c) {
     static const float none[HALF_SIDE];
-    if (t->turned) {
-        float line[HALF_SIDE];
-        for (int j = 0; j < cols; j++) {
-            for (int i = 0; i < rows; i++) line[i] = c[i * HALF_SIDE + j];
-            store_row(t, rows, line, t->bias ? t->bias + row : none, (size_t)(col + j) * t->ld + (size_t)row);
-        }
-        return;
-    }
     const float *bias = t->bias ? t->bias + col : none;
     for (int i = 0; i < rows; i++, c += HALF_SIDE)
         store_row(t, cols, c, bias, (t->at ? t->at[row + i] : (size_t)(row + i) * t->ld) + (size_t)col);

@@ -77,23 +77,23 @@ void mige_half_rows_from_floats(int rows, int cols, const float *x, uint16_t *a,
 /* The transpose of x [rows][cols], rows ld values apart, as an A: [cols][lda], zeros past `rows`. */
 void mige_half_turn(int rows, int cols, const uint16_t *x, size_t ld, uint16_t *a, size_t lda);
 
-/* Panels of n <= 32 columns, inner dimension k: from B's transpose, rows of k values ld apart, in bfloat16 and in
- * float; from B itself in float, k rows of n values ld apart, into the panel from row `from` (even, as is k unless
- * it is the last) on, the padding left alone; and from B's k rows anywhere, NULL for one of zeros, columns `col`
- * on. */
+/* A panel of n <= 32 columns, inner dimension k: from B's transpose, rows of k values ld apart with zeros up to k
+ * rounded up to 32; and from B's k rows anywhere, NULL for one of zeros, columns `col` on. */
 void mige_half_pack_along(int n, int k, const uint16_t *b, size_t ld, uint32_t *panel);
-void mige_half_pack_turned(int n, int k, const float *b, size_t ld, uint32_t *panel);
 void mige_half_pack_rows(int n, int k, const uint16_t *const *row, size_t col, uint32_t *panel);
+/* Panels of any n columns from B itself, in float, k rows of n values ld apart, from row `from` (even, as is k
+ * unless it is the last) on; the padding is left alone. And of bfloat16. */
 void mige_half_pack_floats(int n, int k, const float *b, size_t ld, int from, uint32_t *panels, size_t panel);
-/* As the former, of bfloat16, from row 0 on. */
-void mige_half_pack_across(int n, int k, const uint16_t *b, size_t ld, uint32_t *panels, size_t panel);
+void mige_half_pack_across(int n, int k, const uint16_t *b, size_t ld, int from, uint32_t *panels, size_t panel);
+/* b [n][k], n <= 32, of floats as both: what mige_half_pack_along makes, and, unless `across` is NULL, what
+ * mige_half_pack_across makes of its n rows of k values. */
+void mige_half_pack_both(int n, int k, const float *b, uint32_t *along, int from, uint32_t *across, size_t panel);
 
 /* Where a product goes: element (i, j) to `to` at at[i] + j, or at i * ld + j where at is NULL, in bfloat16 or
- * float, with bias[j] added if there is one; floats are added to what is there if `add`. turned: to j * ld + i,
- * bias[i]. */
+ * float, with bias[j] added if there is one; floats are added to what is there if `add`. */
 typedef struct {
     void *to;
-    int half, add, turned;
+    int half, add;
     const size_t *at;
     size_t ld;
     const float *bias;

@@ -29,33 +29,59 @@ TARGET static void round_each(size_t n, const float *x, uint16_t *h) {
     mige_half_round_each(n - i, x + i, h + i);
 }
 
+enum { MOST = 10 }; /* rows: 20 sums, and what is loaded, are within 32 registers */
+
 TARGET static inline __m512bh pair(const uint16_t *a) {
     int word;
     memcpy(&word, a, sizeof word);
     return (__m512bh)_mm512_set1_epi32(word);
 }
 
-/* Eight rows of 32 columns: 16 sums in registers, enough to hide the latency, and 10 loads for 16 products. */
-TARGET static void rows8(int pairs, const uint16_t *a, size_t lda, const uint32_t *panel, float *c) {
-    enum { ROWS = 8 };
-    __m512 sum[ROWS][2];
-    for (int i = 0; i < ROWS; i++) sum[i][0] = sum[i][1] = _mm512_setzero_ps();
+/* `count` rows, a constant, of 32 columns. */
+TARGET __attribute__((always_inline)) static inline void some_rows(const int count, int pairs, const uint16_t *a,
+                                                                   size_t lda, const uint32_t *panel, float *c) {
+    __m512 sum[MOST][2];
+    for (int i = 0; i < count; i++) sum[i][0] = sum[i][1] = _mm512_setzero_ps();
     for (int p = 0; p < pairs; p++, a += 2, panel += HALF_SIDE) {
         __m512bh left = (__m512bh)_mm512_loadu_si512(panel), right = (__m512bh)_mm512_loadu_si512(panel + 16);
-        for (int i = 0; i < ROWS; i++) {
+        for (int i = 0; i < count; i++) {
             __m512bh x = pair(a + (size_t)i * lda);
             sum[i][0] = _mm512_dpbf16_ps(sum[i][0], x, left);
             sum[i][1] = _mm512_dpbf16_ps(sum[i][1], x, right);
         }
     }
-    for (int i = 0; i < ROWS; i++) {
+    for (int i = 0; i < count; i++) {
         _mm512_storeu_ps(c + i * HALF_SIDE, sum[i][0]);
         _mm512_storeu_ps(c + i * HALF_SIDE + 16, sum[i][1]);
     }
 }
 
+#define ROWS(count)                                                                                                \
+    TARGET static void rows##count(int pairs, const uint16_t *a, size_t lda, const uint32_t *panel, float *c) {    \
+        some_rows(count, pairs, a, lda, panel, c);                                                                 \
+    }
+ROWS(1);
+ROWS(2);
+ROWS(3);
+ROWS(4);
+ROWS(5);
+ROWS(6);
+ROWS(7);
+ROWS(8);
+ROWS(9);
+ROWS(10);
+
+/* In parts of up to MOST rows, as even as they can be: from six rows on the latency of the sums is hidden. */
 static void block(int rows, int pairs, const uint16_t *a, size_t lda, const uint32_t *panel, float *c) {
-    for (int i = 0; i < rows; i += 8) rows8(pairs, a + (size_t)i * lda, lda, panel, c + i * HALF_SIDE);
+    static void (*const part[])(int, const uint16_t *, size_t, const uint32_t *, float *) = {
+        NULL, rows1, rows2, rows3, rows4, rows5, rows6, rows7, rows8, rows9, rows10};
+    for (int parts = (rows + MOST - 1) / MOST, count; parts > 0; parts--) {
+        count = (rows + parts - 1) / parts;
+        part[count](pairs, a, lda, panel, c);
+        rows -= count;
+        a += (size_t)count * lda;
+        c += count * HALF_SIDE;
+    }
 }
 
 const half_kernel mige_half_avx512 = {"AVX512-BF16", 1, usable, 2, begin, round_each, block};

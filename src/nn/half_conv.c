@@ -139,8 +139,8 @@ static int conv_forward(mige_net *net, layer *l, const uint16_t *x, int n, const
     MIGE_CHECK(net->patches, MIGE_EUSAGE, "layer %s: a blueprint computes nothing", l->name);
     lay_out(l, net->max_batch, (char *)net->patches, &p);
     for (int j = 0; n > 0 && j < out; j += HALF_SIDE)
-        mige_half_pack_turned(out - j < HALF_SIDE ? out - j : HALF_SIDE, (int)patch, weight + (size_t)j * patch,
-                              patch, p.panels + (size_t)j / HALF_SIDE * half_panel(patch));
+        mige_half_pack_both(out - j < HALF_SIDE ? out - j : HALF_SIDE, (int)patch, weight + (size_t)j * patch,
+                            p.panels + (size_t)j / HALF_SIDE * half_panel(patch), 0, NULL, 0);
     half_target to = {.half = 1, .ld = (size_t)out, .bias = l->spec.bias ? weight + (size_t)out * patch : NULL};
     for (int done = 0, images; done < n; done += images) {
         images = n - done < chunk ? n - done : chunk;

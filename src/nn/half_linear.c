@@ -1,6 +1,6 @@
-/* Linear layers with bfloat16. Weights are many and used once a pass: they are converted on the way, where nobody
- * has done it before (net->rounded), block by block, along lines; it is the samples, which are few, that are turned
- * and packed.
+/* Linear layers with bfloat16: products of samples, as A, and weights, as panels. Weights are many, and are read
+ * once a pass: where the caller keeps them packed (net->packed), as their last change left them; else they are
+ * packed on the way, some panels at once.
  *
  * Gradients of weights are summed over this rank's samples; or, where mige_net_keep has been called, each rank of a
  * node leaves its inputs x and the gradients dy of the outputs in memory that all see, and the gradient of some of
@@ -15,9 +15,9 @@ enum { PANELS = 4 }; /* of weights at once: along lines, but still in cache */
 
 /* The pieces of net->patches. */
 typedef struct {
-    uint16_t *rows;        /* 32 rows of weights, or dy, as A */
+    uint16_t *rows;        /* samples, or dy, as A */
     uint16_t *turned;      /* dy^T as A */
-    uint32_t *panels;      /* all samples, along or across; or some panels of weights */
+    uint32_t *panels;      /* all samples, or some panels of weights */
     const uint16_t **from; /* [n] */
 } pool;
 
@@ -27,13 +27,14 @@ static size_t most(size_t a, size_t b) {
 
 static size_t lay_out(const layer *l, int max_batch, char *base, pool *p) {
     const size_t in = l->in_size, out = (size_t)l->out.c, n = (size_t)max_batch;
-    const size_t rows = most(HALF_SIDE * half_stride(in), half_padded(n) * half_stride(out)) * sizeof *p->rows;
+    const size_t rows = half_padded(n) * half_stride(most(in, out)) * sizeof *p->rows;
     const size_t turned = half_padded(out) * half_stride(n) * sizeof *p->turned;
-    const size_t words = most(half_padded(n) * half_padded(in) / 2, PANELS * half_panel(out)) * sizeof *p->panels;
+    const size_t words = most(half_padded(n) * half_padded(in) / 2, PANELS * half_panel(most(in, out)));
+    const size_t panels = words * sizeof *p->panels;
     if (base)
         *p = (pool){(uint16_t *)base, (uint16_t *)(base + rows), (uint32_t *)(base + rows + turned),
-                    (const uint16_t **)(base + rows + turned + words)};
-    return rows + turned + words + n * sizeof *p->from;
+                    (const uint16_t **)(base + rows + turned + panels)};
+    return rows + turned + panels + n * sizeof *p->from;
 }
 
 static size_t linear_scratch(const layer *l, int max_batch) {
@@ -45,22 +46,60 @@ static int smaller(int a, int b) {
     return a < b ? a : b;
 }
 
-/* Weights from row i on as a product's A: where they are if they are in bfloat16 and their rows lie well, or in
- * `room`.
- */
-static void rows_of_weights(const mige_net *net, const layer *l, int i, int rows, uint16_t *room, half_product *p) {
-    enum { ALIAS = 2048 }; /* rows so many values apart fall on the same lines of the cache */
-    const size_t in = l->in_size, at = l->param + (size_t)i * in;
-    p->a = room;
-    p->lda = half_stride(in);
-    if (net->rounded && rows == HALF_SIDE && in % mige_half_best()->deep == 0 && in % ALIAS) {
-        p->a = net->rounded + at;
-        p->lda = in;
-    } else if (net->rounded) {
-        mige_half_rows(rows, (int)in, net->rounded + at, room, p->lda);
-    } else {
-        mige_half_rows_from_floats(rows, (int)in, net->params + at, room, p->lda);
-    }
+/* ---- packed weights of a layer: panels for the way up, of 32 outputs each, then those for the way down, of 32
+ * inputs each */
+
+static size_t blocks(size_t n) {
+    return half_padded(n) / HALF_SIDE;
+}
+
+static size_t packed_up(const layer *l) {
+    return blocks(l->out_size) * half_panel(l->in_size);
+}
+
+static int packs(const layer *l) {
+    return l->half && l->spec.kind == MIGE_LINEAR;
+}
+
+/* Words of all layers before layer i. */
+static size_t packed_before(const mige_net *net, int i) {
+    size_t words = 0;
+    for (const layer *l = net->layers; l < net->layers + i; l++)
+        if (packs(l)) words += packed_up(l) + blocks(l->in_size) * half_panel(l->out_size);
+    return words;
+}
+
+size_t mige_net_packed_bytes(const mige_net *net) {
+    return packed_before(net, net->num_layers) * sizeof(uint32_t);
+}
+
+int mige_net_packs(const mige_net *net, int i, size_t *first) {
+    *first = net->layers[i].param;
+    return packs(&net->layers[i]);
+}
+
+void mige_net_pack(mige_net *net, int i, int row, int rows) {
+    const layer *l = &net->layers[i];
+    const size_t in = l->in_size;
+    uint32_t *up = net->packed + packed_before(net, i), *down = up + packed_up(l);
+    mige_half_pack_both(rows, (int)in, net->params + l->param + (size_t)row * in,
+                        up + (size_t)row / HALF_SIDE * half_panel(in), row, down, half_panel(l->out_size));
+}
+
+/* ---- the passes */
+
+/* Outputs [from, from + cols) of n samples that lie in p->rows. */
+static void outputs(const layer *l, const pool *p, int n, const uint32_t *panels, int from, int cols,
+                    const half_target *to) {
+    mige_half_multiply(mige_half_best(),
+                       &(half_product){.rows = n,
+                                       .cols = cols,
+                                       .k = l->in_size,
+                                       .a = p->rows,
+                                       .lda = half_stride(l->in_size),
+                                       .panels = panels,
+                                       .first_col = from},
+                       to);
 }
 
 static int linear_forward(mige_net *net, layer *l, const uint16_t *x, int n, const mige_pass *pass) {
@@ -69,21 +108,18 @@ static int linear_forward(mige_net *net, layer *l, const uint16_t *x, int n, con
     const int out = l->out.c;
     const half_target to = {.to = l->half_out ? (void *)l->y16 : l->y,
                             .half = l->half_out,
-                            .turned = 1,
                             .ld = (size_t)out,
                             .bias = l->spec.bias ? weight + (size_t)out * in : NULL};
     pool p = {0};
     (void)pass;
     MIGE_CHECK(net->patches, MIGE_EUSAGE, "layer %s: a blueprint computes nothing", l->name);
     lay_out(l, net->max_batch, (char *)net->patches, &p);
-    for (int j = 0; j < n; j += HALF_SIDE)
-        mige_half_pack_along(smaller(HALF_SIDE, n - j), (int)in, x + (size_t)j * in, in,
-                             p.panels + (size_t)j / HALF_SIDE * half_panel(in));
-    for (int i = 0; n > 0 && i < out; i += HALF_SIDE) {
-        int rows = smaller(HALF_SIDE, out - i);
-        half_product product = {.rows = rows, .cols = n, .k = in, .panels = p.panels, .first_row = i};
-        rows_of_weights(net, l, i, rows, p.rows, &product);
-        mige_half_multiply(mige_half_best(), &product, &to);
+    mige_half_rows(n, (int)in, x, p.rows, half_stride(in));
+    if (net->packed) outputs(l, &p, n, net->packed + packed_before(net, l->index), 0, out, &to);
+    for (int i = 0, rows; !net->packed && n > 0 && i < out; i += HALF_SIDE) {
+        rows = smaller(HALF_SIDE, out - i);
+        mige_half_pack_both(rows, (int)in, weight + (size_t)i * in, p.panels, 0, NULL, 0);
+        outputs(l, &p, n, p.panels, i, rows, &to);
     }
     return MIGE_OK;
 }
@@ -131,8 +167,7 @@ static size_t kept_pool(const layer *l, int total, char *base, pool *p) {
 
 /* Whether keeping `total` samples is less to move than weights are. */
 static int pays(const layer *l, size_t total) {
-    return l->half && l->spec.kind == MIGE_LINEAR &&
-           total * (l->in_size + l->out_size) < l->in_size * l->out_size / 2;
+    return packs(l) && total * (l->in_size + l->out_size) < l->in_size * l->out_size / 2;
 }
 
 /* Values of `total` samples of a width, in whole cache lines. */
@@ -170,8 +205,7 @@ int mige_net_keep(mige_net *net, void *area, int first, int total) {
     return most_bytes ? mige_alloc(most_bytes, 1, &net->kept_work) : MIGE_OK;
 }
 
-int mige_net_kept(const mige_net *net, int i, size_t *first) {
-    *first = net->layers[i].param;
+int mige_net_kept(const mige_net *net, int i) {
     return net->layers[i].kept_x != NULL;
 }
 
@@ -179,7 +213,7 @@ int mige_net_kept(const mige_net *net, int i, size_t *first) {
 static uint16_t *keep(mige_net *net, const layer *l, const uint16_t *x, const void *dy, int n) {
     size_t first = (size_t)net->kept_first, in = (size_t)n * l->in_size, out = (size_t)n * l->out_size;
     uint16_t *to = l->kept_dy + first * l->out_size;
-    net->packed = NULL;
+    net->panelled = NULL;
     if (n == 0) return to;
     memcpy(l->kept_x + first * l->in_size, x, in * sizeof *x);
     if (l->half_out)
@@ -193,22 +227,21 @@ void mige_net_kept_gradient(mige_net *net, int i, int row, int rows, float *grad
     const layer *l = &net->layers[i];
     pool p;
     kept_pool(l, net->kept_total, net->kept_work, &p);
-    if (net->packed != l) pack_samples(l, &p, l->kept_x, net->kept_total);
-    net->packed = l;
+    if (net->panelled != l) pack_samples(l, &p, l->kept_x, net->kept_total);
+    net->panelled = l;
     weight_rows(l, &p, l->kept_dy + row, (size_t)l->out.c, rows, net->kept_total, grad);
 }
 
-/* dx [n][in] = dy W */
+/* dx [n][in] = dy W, dy in p->rows */
 static void input_gradient(const mige_net *net, const layer *l, const pool *p, int n, uint16_t *dx) {
     const size_t panel = half_panel((size_t)l->out.c);
-    const int in = (int)l->in_size, out = l->out.c;
+    const int in = (int)l->in_size, out = l->out.c, step = net->packed ? in : PANELS * HALF_SIDE;
     const half_target to = {.to = dx, .half = 1, .ld = (size_t)in};
-    memset(p->panels, 0, PANELS * panel * sizeof *p->panels);
-    for (int j = 0; j < in; j += PANELS * HALF_SIDE) {
-        int cols = smaller(PANELS * HALF_SIDE, in - j);
-        if (net->rounded)
-            mige_half_pack_across(cols, out, net->rounded + l->param + j, (size_t)in, p->panels, panel);
-        else
+    const uint32_t *panels = net->packed ? net->packed + packed_before(net, l->index) + packed_up(l) : p->panels;
+    if (!net->packed) memset(p->panels, 0, PANELS * panel * sizeof *p->panels);
+    for (int j = 0, cols; j < in; j += step) {
+        cols = smaller(step, in - j);
+        if (!net->packed)
             mige_half_pack_floats(cols, out, net->params + l->param + j, (size_t)in, 0, p->panels, panel);
         mige_half_multiply(mige_half_best(),
                            &(half_product){.rows = n,
@@ -216,7 +249,7 @@ static void input_gradient(const mige_net *net, const layer *l, const pool *p, i
                                            .k = (size_t)out,
                                            .a = p->rows,
                                            .lda = half_stride((size_t)out),
-                                           .panels = p->panels,
+                                           .panels = panels,
                                            .first_col = j},
                            &to);
     }

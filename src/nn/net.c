@@ -60,9 +60,9 @@ size_t mige_net_memory(const mige_net *net) {
     return mige_net_place(&counted, NULL);
 }
 
-void mige_net_move(mige_net *net, float *params, const uint16_t *rounded, float *grads) {
+void mige_net_move(mige_net *net, float *params, uint32_t *packed, float *grads) {
     net->params = params;
-    net->rounded = net->half ? rounded : NULL;
+    net->packed = net->half ? packed : NULL;
     net->grads = grads;
 }
 

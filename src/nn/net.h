@@ -44,14 +44,15 @@ struct mige_net {
     mige_tensor *tensors;
     size_t num_params, num_state;
     float *params, *grads, *state;
-    const uint16_t *rounded; /* params in bfloat16, NULL: not at hand */
-    float *patches;          /* conv: patch matrix, or Winograd's terms, of one chunk */
-    void *flow[2];     /* gradients on their way down, [max_batch][largest layer] each; linear: work in forward */
-    float *input_grad; /* the one of flow that holds it after backward */
-    void *memory;      /* all of the arrays */
+    uint32_t
+        *packed;    /* linear layers' weights in bfloat16, as products read them (half_linear.c); NULL: not kept */
+    float *patches; /* conv: patch matrix, or Winograd's terms, of one chunk */
+    void *flow[2];  /* gradients on their way down, [max_batch][largest layer] each; linear: work in forward */
+    float *input_grad;          /* the one of flow that holds it after backward */
+    void *memory;               /* all of the arrays */
     int kept_first, kept_total; /* this rank's first sample among the node's, and how many these are */
     void *kept_work;            /* of products of kept samples */
-    const layer *packed;        /* whose inputs kept_work holds */
+    const layer *panelled;      /* whose inputs kept_work holds */
     const float *x;             /* of the last forward */
     int n, trained;
 };

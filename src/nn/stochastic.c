@@ -1,4 +1,5 @@
 /* Layers that draw: a gaussian code, and noise that enters a network beside its input. */
+#include "base/exp.h"
 #include "base/simd.h"
 #include "mige/rng.h"
 #include "net.h"
@@ -29,15 +30,34 @@ static int gaussian_plan(layer *l) {
     return MIGE_OK;
 }
 
-/* sigma of one sample and its slope, d sigma / d rho. Comparisons let a NaN through. */
-static void deviations(const mige_layer_spec *s, int K, const float *rho, float *sigma, float *slope) {
-    int bounded = s->hi > 0;
-    double least = bounded ? softplus_inverse(s->lo) : 0, most = bounded ? softplus_inverse(s->hi) : 0;
+/* softplus(r) = max(r, 0) + log(1 + e) and its slope, the sigmoid, of e = exp(-|r|). log(1 + e) is the series of
+ * 2 artanh(e / (2 + e)), to 1e-10 of it: log1p is not to be had in vectors without losing small e. */
+MIGE_CLONES static void soften(int K, double shift, const float *restrict rho, const double *restrict e,
+                               float *restrict sigma, float *restrict slope) {
+#pragma omp simd
     for (int k = 0; k < K; k++) {
-        double r = bounded ? (double)rho[k] : (double)rho[k] - 5;
-        int below = bounded && r < least, above = bounded && r > most;
-        sigma[k] = (float)(below ? s->lo : above ? s->hi : mige_softplus(r));
-        slope[k] = below || above ? 0 : (float)mige_sigmoid(r);
+        double r = (double)rho[k] - shift, x = e[k], s = x / (2 + x), q = s * s, half = 1 / (1 + x);
+        double p = 1. / 13 + q * (1. / 15 + q * (1. / 17 + q * (1. / 19)));
+        double sum = 1 + q * (1. / 3 + q * (1. / 5 + q * (1. / 7 + q * (1. / 9 + q * (1. / 11 + q * p)))));
+        double above = 0.5 + copysign(0.5, r); /* 1 or 0: comparisons are not vectorised */
+        sigma[k] = (float)((r + fabs(r)) / 2 + 2 * s * sum);
+        slope[k] = (float)(half * (above + (1 - above) * x));
+    }
+}
+
+/* sigma of one sample and its slope, d sigma / d rho; work [K]. Comparisons let a NaN through. */
+static void deviations(const mige_layer_spec *s, int K, const float *rho, double *work, float *sigma,
+                       float *slope) {
+    const int bounded = s->hi > 0;
+    const double shift = bounded ? 0 : 5;
+    for (int k = 0; k < K; k++) work[k] = fabs((double)rho[k] - shift);
+    mige_exp((size_t)K, 1, work);
+    soften(K, shift, rho, work, sigma, slope);
+    if (!bounded) return;
+    const double least = softplus_inverse(s->lo), most = softplus_inverse(s->hi);
+    for (int k = 0; k < K; k++) {
+        int below = (double)rho[k]<least, above = (double)rho[k]> most;
+        if (below || above) sigma[k] = (float)(below ? s->lo : s->hi), slope[k] = 0;
     }
 }
 
@@ -47,7 +67,7 @@ static int gaussian_forward(mige_net *net, layer *l, const float *x, int n, cons
         const float *mu = x + (size_t)i * l->in_size;
         float *sigma = l->sigma + (size_t)i * (size_t)K, *eps = l->noise + (size_t)i * l->out_size,
               *z = l->y + (size_t)i * l->out_size;
-        deviations(&l->spec, K, mu + K, sigma, l->slope + (size_t)i * (size_t)K);
+        deviations(&l->spec, K, mu + K, l->normal, sigma, l->slope + (size_t)i * (size_t)K);
         if (pass->mean)
             memset(l->normal, 0, l->out_size * sizeof *l->normal);
         else

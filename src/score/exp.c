@@ -1,13 +1,7 @@
-/* Alone in its file: the build gives it -ffast-math, so that the compiler may use the vector exp of the C library.
- */
+/* As base/exp.c, alone in its file. */
 #include "base/simd.h"
 #include "score/kernel.h"
 #include <math.h>
-
-MIGE_CLONES void kernel_exp(size_t n, double scale, double *x) {
-#pragma omp simd
-    for (size_t i = 0; i < n; i++) x[i] = exp(-x[i] * scale);
-}
 
 MIGE_CLONES void kernel_exp_single(int n, float scale, const float *restrict rows, float col,
                                    const float *restrict u, float ucol, float *restrict x) {

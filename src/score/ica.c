@@ -1,4 +1,5 @@
 /* Linear maps: whitening, and the rotation to independent components. */
+#include "base/exp.h"
 #include "mige/blas.h"
 #include "mige/error.h"
 #include "mige/log.h"
@@ -87,7 +88,7 @@ int ica_whiten(ica_space *s, const double *Xc, double *A) {
 /* x <- tanh(x); good to rounding of 1 - |x|, which is all that is wanted here. */
 static void tanh_of(size_t n, double *x) {
     for (size_t i = 0; i < n; i++) x[i] = fmin(fmax(x[i], -20), 20);
-    kernel_exp(n, -2, x);
+    mige_exp(n, -2, x);
     for (size_t i = 0; i < n; i++) x[i] = 1 - 2 / (1 + x[i]);
 }
 
@@ -100,7 +101,7 @@ static void step(ica_space *s, const double *Z, const double *W) {
     double *y = s->Y, *e = s->psi;
     cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, M, D, D, 1, Z, D, W, D, 0, y, D);
     for (size_t i = 0; i < n; i++) e[i] = fmin(y[i] * y[i], 1000);
-    kernel_exp(n, 0.5, e);
+    mige_exp(n, 0.5, e);
     memset(s->scale, 0, d * sizeof *s->scale);
     for (size_t m = 0; m < n; m += d)
         for (size_t i = 0; i < d; i++) {

@@ -1,4 +1,5 @@
 #include "score/kernel.h"
+#include "base/exp.h"
 #include "base/simd.h"
 #include "mige/error.h"
 #include <cblas.h>
@@ -207,7 +208,7 @@ static void exponential(kernel *k, const mige_panel *q, void *ctx) {
     (void)k;
     for (int j = 0; j < q->cols; j++) {
         double *column = entry(q, 0, j);
-        kernel_exp((size_t)q->rows, e->scale, column);
+        mige_exp((size_t)q->rows, e->scale, column);
         if (!e->rows) continue;
         add_column(q->diagonal, column, e->rows + q->il);
         e->cols[q->jl + j] +=
@@ -250,7 +251,7 @@ static void far_leave(const kernel *k, const mige_panel *q, int i, int j, void *
 
 static void far_restore(const kernel *k, const mige_panel *q, int i, int j, void *ctx) {
     far_distance(k, q, i, j, NULL);
-    kernel_exp(1, ((product *)ctx)->scale, entry(q, i, j));
+    mige_exp(1, ((product *)ctx)->scale, entry(q, i, j));
 }
 
 static void multiply_piece(kernel *k, const mige_panel *q, void *ctx) {
@@ -335,5 +336,5 @@ void kernel_between(int n, const double *q, const double *q_norms, int M, const 
             if (x_norms[j] > far)
                 row[j] = kernel_distance2(D, q + (size_t)i * (size_t)D, x + (size_t)j * (size_t)D);
     }
-    kernel_exp((size_t)n * (size_t)M, scale, out);
+    mige_exp((size_t)n * (size_t)M, scale, out);
 }

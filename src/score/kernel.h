@@ -73,8 +73,6 @@ int kernel_pull(kernel *k, double scale, double *V, double *B);
 void kernel_between(int n, const double *q, const double *q_norms, int M, const double *x, const double *x_norms,
                     int D, double scale, double *out);
 
-/* x[i] = exp(-x[i] * scale), vectorised. */
-void kernel_exp(size_t n, double scale, double *x);
 /* x[i] = exp(-scale d2) - u[i] ucol, d2 = x[i] + rows[i] + col not below 0: a column of -2 x'y to one of a Gram
  * matrix, without a part of rank one. */
 void kernel_exp_single(int n, float scale, const float *rows, float col, const float *u, float ucol, float *x);

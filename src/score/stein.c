@@ -1,4 +1,5 @@
 /* Iterated Tikhonov: by one factorisation, or by conjugate gradients on products with K. */
+#include "base/exp.h"
 #include "base/simd.h"
 #include "mige/clock.h"
 #include "mige/error.h"
@@ -127,7 +128,7 @@ static int factor(const mige_score *s, stein *e) {
 static int factor_rounded(const mige_score *s, stein *e) {
     double M = s->M, *norms = e->gram.V;
     kernel_norms(s->M, s->D, s->X, norms);
-    kernel_exp((size_t)s->M, e->gram.scale, norms);
+    mige_exp((size_t)s->M, e->gram.scale, norms);
     int err = mige_refined_factor(e->refined, s->o.stein.eta, norms);
     mige_clock_count_flops(MIGE_PHASE_EIGEN, M * M * M / 3 / s->c->size);
     e->rounded = !err;

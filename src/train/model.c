@@ -24,32 +24,42 @@ static int count_kept(const mige_comm *c, int kept, int *total) {
     return c->node_rank ? first : 0;
 }
 
-static int keep(update *u, const model_member *k, int first, int total) {
+/* A network's packed weights, after those of the networks before it. */
+static uint32_t *packed_of(const model *m, int i) {
+    size_t before = 0;
+    for (int j = 0; j < i; j++) before += mige_net_packed_bytes(m->member[j].net);
+    return m->update.packed && mige_net_packed_bytes(m->member[i].net) ? (void *)(m->update.packed + before) : NULL;
+}
+
+static int add_rows(update *u, const model_member *k) {
     size_t at;
-    MIGE_TRY(mige_net_keep(k->net, u->kept, first, total));
     for (int i = 0; i < mige_net_num_layers(k->net); i++)
-        if (mige_net_kept(k->net, i, &at)) MIGE_TRY(update_add(u, k->net, i, k->first + at));
+        if (mige_net_packs(k->net, i, &at)) MIGE_TRY(update_add(u, k->net, i, k->first + at));
     return MIGE_OK;
 }
 
-int model_settle(model *m, const mige_comm *c, int averaged, int kept) {
+static int share_memory(model *m, const mige_comm *c, int first, int total) {
     update *u = &m->update;
-    const model_member *last = &m->member[m->n - 1];
-    mige_net *encoder = m->member[0].net;
-    int total, first = count_kept(c, kept, &total);
-    size_t room = total ? mige_net_kept_bytes(encoder, total) : 0;
-    update_room extra = {averaged, mige_net_bfloat16(encoder), room};
-    MIGE_TRY(update_create(c, last->first + mige_net_num_params(last->net), extra, u));
-    for (int i = 0; i < m->n; i++) {
+    int err = total ? mige_net_keep(m->member[0].net, u->kept, first, total) : MIGE_OK;
+    for (int i = 0; !err && i < m->n; i++) {
         const model_member *k = &m->member[i];
         size_t bytes = mige_net_num_params(k->net) * sizeof(float);
         if (c->node_rank == 0) memcpy(u->params + k->first, mige_net_params(k->net), bytes);
-        if (c->node_rank == 0 && averaged) memcpy(u->average + k->first, mige_net_params(k->net), bytes);
-        mige_net_move(k->net, u->params + k->first, u->rounded ? u->rounded + k->first : NULL,
-                      u->grads[c->node_rank] + k->first);
+        if (c->node_rank == 0 && u->average) memcpy(u->average + k->first, mige_net_params(k->net), bytes);
+        mige_net_move(k->net, u->params + k->first, packed_of(m, i), u->grads[c->node_rank] + k->first);
+        err = add_rows(u, k);
     }
-    MIGE_TRY(mige_agree(c, total ? keep(u, &m->member[0], first, total) : MIGE_OK));
-    return update_spread(u, 0);
+    return err;
+}
+
+int model_settle(model *m, const mige_comm *c, int averaged, int kept) {
+    const model_member *last = &m->member[m->n - 1];
+    int total, first = count_kept(c, kept, &total);
+    update_room extra = {.averaged = averaged, .kept = total ? mige_net_kept_bytes(m->member[0].net, total) : 0};
+    for (int i = 0; i < m->n; i++) extra.packed += mige_net_packed_bytes(m->member[i].net);
+    MIGE_TRY(update_create(c, last->first + mige_net_num_params(last->net), extra, &m->update));
+    MIGE_TRY(mige_agree(c, share_memory(m, c, first, total)));
+    return update_spread(&m->update, 0);
 }
 
 void model_destroy(model *m) {
@@ -62,8 +72,8 @@ void model_use_average(model *m, int averaged) {
     const update *u = &m->update;
     for (int i = 0; i < m->n; i++) {
         const model_member *k = &m->member[i];
-        mige_net_move(k->net, (averaged ? u->average : u->params) + k->first,
-                      u->rounded && !averaged ? u->rounded + k->first : NULL, mige_net_grads(k->net));
+        mige_net_move(k->net, (averaged ? u->average : u->params) + k->first, averaged ? NULL : packed_of(m, i),
+                      mige_net_grads(k->net));
     }
 }
 
@@ -91,6 +101,5 @@ int model_spread(model *m) {
 }
 
 double model_bytes(const mige_net *net) {
-    return (9. * sizeof(float) + (mige_net_bfloat16(net) ? sizeof(uint16_t) : 0)) *
-           (double)mige_net_num_params(net);
+    return 9. * sizeof(float) * (double)mige_net_num_params(net) + (double)mige_net_packed_bytes(net);
 }

@@ -9,16 +9,18 @@
 
 /* What there is beside parameters, moments and gradients. */
 typedef struct {
-    int averaged, rounded; /* a moving average of the parameters, and they in bfloat16 */
-    size_t kept;           /* bytes of kept samples */
+    int averaged;  /* a moving average of the parameters */
+    size_t packed; /* bytes of weights in bfloat16 (mige_net_packed_bytes) */
+    size_t kept;   /* bytes of kept samples (mige_net_kept_bytes) */
 } update_room;
 
-/* Weights of a layer whose gradient is a product of kept samples (mige_net_keep). */
+/* Weights of a layer that are moved by blocks of rows: packed anew after it (mige_net_pack), and perhaps with a
+ * gradient that is a product of kept samples (mige_net_keep). */
 typedef struct {
     mige_net *net;
     int layer, cols;
     size_t first, count; /* in the flat vector */
-} update_product;
+} update_rows;
 
 /* Sum of the gradients over all ranks and the optimiser's step, in one pass: a piece of the gradient is summed, and
  * its parameters are moved, while both are in cache; but in two where the norm must be known before (clip), or
@@ -27,7 +29,8 @@ typedef struct {
  * Parameters and Adam's moments exist once a node, in memory that its ranks share; each rank's gradient lies there
  * too. The flat vector is cut into as many slices as the smallest node has ranks; rank i of each node sums its
  * slice of its node's gradients in place, the owners of a slice on different nodes all-reduce it, and each updates
- * the slice of its node. Nothing is sent within a node, and no arithmetic is done twice on one. */
+ * the slice of its node. Slices end where blocks of rows do. Nothing is sent within a node, and no arithmetic is
+ * done twice on one. */
 typedef struct {
     const mige_comm *c;
     mige_shared memory;
@@ -36,20 +39,20 @@ typedef struct {
     size_t n;              /* parameters */
     size_t first, count;   /* this rank's slice; count 0 beyond the smallest node's ranks */
     float *params, *m, *v; /* [n], one a node */
-    uint16_t *rounded;     /* [n] params in bfloat16, one a node; NULL: not kept */
+    char *packed;          /* the networks' packed weights, one a node; NULL: none */
     float *average;        /* [n] moving average of the parameters, one a node; NULL: not kept */
     float **grads;         /* [node_size] each rank's gradient [n] */
     void *kept;            /* the networks' kept samples, one a node */
-    int nproducts;
-    update_product product[MIGE_ENCODER_MOST]; /* in their order in the flat vector */
-    float *tile;                               /* some rows of one */
+    int nrows;
+    update_rows rows[MIGE_ENCODER_MOST]; /* in their order in the flat vector */
+    float *tile;                         /* a block of one */
     size_t tile_bytes;
 } update;
 
 /* Room for n parameters, all 0. Collective; errors agreed. */
 int update_create(const mige_comm *c, size_t n, update_room extra, update *u);
-/* The weights of a layer, which begin at `first`, are a product; behind those that were added before. Not
- * collective; MIGE_EFAIL (memory). */
+/* The weights of a layer, which begin at `first`, are moved by rows; behind those that were added before. All
+ * before the first step, on all ranks alike. Not collective; MIGE_EFAIL (memory). */
 int update_add(update *u, mige_net *net, int layer, size_t first);
 void update_destroy(update *u);
 /* n, rounded up to whole cache lines: where vectors begin. */
@@ -98,7 +101,7 @@ void model_use_average(model *m, int averaged);
 void model_describe(const model *m, mige_checkpoint *k);
 /* What rank 0 has read goes to all, running statistics included. Collective. */
 int model_spread(model *m);
-/* Bytes for a network's parameters with moments, average, gradient and what is rounded of them, and for those of a
+/* Bytes for a network's parameters with moments, average, gradient and packed weights, and for those of a
  * copy that is being written. */
 double model_bytes(const mige_net *net);
 

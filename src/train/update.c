@@ -21,33 +21,46 @@ static int smallest_node(const mige_comm *c) {
     return least;
 }
 
-static void take_slice(update *u, size_t step) {
-    int64_t first, count, lines = (int64_t)step / 16;
+enum { PIECE = 1 << 14 };
+
+/* Where slice i begins: a whole number of cache lines and, within weights that are moved by rows, of blocks of
+ * these. */
+static size_t slice_start(const update *u, int i) {
+    int64_t line, count;
+    mige_share((int64_t)update_stride(u->n) / 16, u->slices, i, &line, &count);
+    size_t at = i < u->slices ? 16 * (size_t)line : u->n;
+    for (const update_rows *r = u->rows; r < u->rows + u->nrows; r++) {
+        size_t block = (size_t)MIGE_NET_ROWS * (size_t)r->cols;
+        if (at <= r->first || at >= r->first + r->count) continue;
+        at = r->first + (at - r->first + block / 2) / block * block;
+        if (at > r->first + r->count) at = r->first + r->count;
+    }
+    return at < u->n ? at : u->n;
+}
+
+static void take_slice(update *u) {
     if (u->c->node_rank >= u->slices) return;
-    mige_share(lines, u->slices, u->c->node_rank, &first, &count);
-    u->first = 16 * (size_t)first;
-    u->count = 16 * (size_t)count;
-    if (u->first > u->n) u->first = u->n;
-    if (u->first + u->count > u->n) u->count = u->n - u->first;
+    u->first = slice_start(u, u->c->node_rank);
+    u->count = slice_start(u, u->c->node_rank + 1) - u->first;
 }
 
 int update_create(const mige_comm *c, size_t n, update_room extra, update *u) {
     size_t step = update_stride(n), nodes = (size_t)c->node_size, size = step * (vectors(extra.averaged) + nodes);
-    size_t rounded = extra.rounded ? (step * sizeof *u->rounded + 63) / 64 * 64 : 0;
+    size_t packed = (extra.packed + 63) / 64 * 64;
     *u = (update){.c = c, .n = n, .slices = smallest_node(c)};
     MIGE_TRY(mige_agree(c, mige_alloc(nodes, sizeof *u->grads, &u->grads)));
-    MIGE_TRY(mige_shared_create(c, size * sizeof(float) + rounded + extra.kept, &u->memory));
+    MIGE_TRY(mige_shared_create(c, size * sizeof(float) + packed + extra.kept, &u->memory));
     u->params = u->memory.base;
     u->m = u->params + step;
     u->v = u->m + step;
     if (extra.averaged) u->average = u->v + step;
     for (size_t r = 0; r < nodes; r++) u->grads[r] = u->params + step * (vectors(extra.averaged) + r);
-    if (rounded) u->rounded = (void *)(u->params + size);
-    u->kept = (char *)(u->params + size) + rounded;
-    take_slice(u, step);
+    if (packed) u->packed = (char *)(u->params + size);
+    u->kept = (char *)(u->params + size) + packed;
+    take_slice(u);
     MPI_Comm_split(c->mpi, c->node_rank < u->slices ? c->node_rank : MPI_UNDEFINED, c->rank, &u->owners);
     /* Shared memory is not zeroed: a window of one rank comes from malloc. */
-    if (c->node_rank == 0) memset(u->memory.base, 0, size * sizeof(float) + rounded);
+    if (c->node_rank == 0) memset(u->memory.base, 0, size * sizeof(float) + packed);
     return mige_shared_sync(c, &u->memory);
 }
 
@@ -72,54 +85,55 @@ MIGE_CLONES static double squares(size_t n, const float *x) {
     return sum;
 }
 
-enum { PIECE = 1 << 14, ROWS = 32 /* of weights that are products */ };
-
 int update_add(update *u, mige_net *net, int layer, size_t first) {
     int rows = mige_net_size(net, layer), cols = mige_net_size(net, layer - 1);
-    size_t bytes = (size_t)ROWS * (size_t)cols * sizeof *u->tile;
-    if (bytes > u->tile_bytes) {
+    size_t bytes = (size_t)MIGE_NET_ROWS * (size_t)cols * sizeof *u->tile;
+    MIGE_CHECK(u->nrows < MIGE_ENCODER_MOST, MIGE_EFAIL, "update: no room for the weights of another layer");
+    if (mige_net_kept(net, layer) && bytes > u->tile_bytes) {
         free(u->tile);
         u->tile = NULL;
         MIGE_TRY(mige_alloc(bytes, 1, &u->tile));
         u->tile_bytes = bytes;
     }
-    u->product[u->nproducts++] = (update_product){net, layer, cols, first, (size_t)rows * (size_t)cols};
+    u->rows[u->nrows++] = (update_rows){net, layer, cols, first, (size_t)rows * (size_t)cols};
+    take_slice(u);
     return MIGE_OK;
 }
 
-/* Where the piece that begins at `at` ends: some rows of a product, or what lies between two, in pieces that stay
- * in cache. */
-static size_t piece_end(const update *u, size_t at, const update_product **product) {
+/* A piece of the flat vector: a block of rows, or of what lies between those so much as stays in cache. */
+typedef struct {
+    const update_rows *of; /* NULL: not of any */
+    size_t at, end;
+    int row, rows;
+} piece;
+
+static piece piece_at(const update *u, size_t at) {
     size_t end = u->first + u->count;
-    *product = NULL;
-    for (const update_product *p = u->product; p < u->product + u->nproducts; p++) {
-        size_t rows = (size_t)ROWS * (size_t)p->cols, last = p->first + p->count;
+    for (const update_rows *r = u->rows; r < u->rows + u->nrows; r++) {
+        size_t cols = (size_t)r->cols, last = r->first + r->count, block = MIGE_NET_ROWS * cols;
         if (at >= last) continue;
-        if (at < p->first) {
-            end = p->first < end ? p->first : end;
+        if (at < r->first) {
+            end = r->first < end ? r->first : end;
             break;
         }
-        size_t next = p->first + ((at - p->first) / rows + 1) * rows;
-        *product = p;
-        next = next < last ? next : last;
-        return next < end ? next : end;
+        end = last - at < block ? last : at + block;
+        return (piece){r, at, end, (int)((at - r->first) / cols), (int)((end - at) / cols)};
     }
-    return end - at < PIECE ? end : at + PIECE;
+    return (piece){NULL, at, end - at < PIECE ? end : at + PIECE, 0, 0};
 }
 
-/* Parameters' gradient in [at, end), summed over the node's ranks, in their order. */
-static const float *gradient(update *u, const update_product *p, size_t at, size_t end) {
-    float *to = u->grads[0] + at;
+/* The gradient of a piece, summed over the node's ranks, in their order. */
+static const float *gradient(update *u, const piece *p) {
+    float *to = u->grads[0] + p->at;
     double began = mige_now();
-    if (!p) {
-        for (int r = 1; r < u->c->node_size; r++) add(end - at, u->grads[r] + at, to);
-        mige_clock_add(MIGE_PHASE_REDUCE, mige_now() - began);
-        return to;
+    if (p->of && mige_net_kept(p->of->net, p->of->layer)) {
+        mige_net_kept_gradient(p->of->net, p->of->layer, p->row, p->rows, u->tile);
+        mige_clock_add(MIGE_PHASE_BACKWARD, mige_now() - began);
+        return u->tile;
     }
-    size_t cols = (size_t)p->cols, row = (at - p->first) / cols, last = (end - 1 - p->first) / cols;
-    mige_net_kept_gradient(p->net, p->layer, (int)row, (int)(last - row) + 1, u->tile);
-    mige_clock_add(MIGE_PHASE_BACKWARD, mige_now() - began);
-    return u->tile + (at - p->first - row * cols);
+    for (int r = 1; r < u->c->node_size; r++) add(p->end - p->at, u->grads[r] + p->at, to);
+    mige_clock_add(MIGE_PHASE_REDUCE, mige_now() - began);
+    return to;
 }
 
 MIGE_CLONES static void follow(size_t n, float rest, const float *restrict p, float *restrict average) {
@@ -130,44 +144,53 @@ static void scale(size_t n, float factor, float *x) {
     for (size_t i = 0; i < n; i++) x[i] *= factor;
 }
 
-/* In steps that stay in the first-level cache. */
-static void move(update *u, const update_rule *rule, int64_t t, const float *g, size_t at, size_t end) {
+/* By gradient g. In steps that stay in the first-level cache. */
+static void move(update *u, const update_rule *rule, int64_t t, const piece *p, const float *g) {
     enum { STEP = 2048 };
     double began = mige_now();
-    for (size_t n; at < end; at += n, g += n) {
-        n = end - at < STEP ? end - at : STEP;
+    for (size_t at = p->at, n; at < p->end; at += n, g += n) {
+        n = p->end - at < STEP ? p->end - at : STEP;
         mige_adam_step(&rule->adam, t, n, u->params + at, g, u->m + at, u->v + at);
-        if (u->rounded) mige_bfloat16_round(n, u->params + at, u->rounded + at);
         if (u->average) follow(n, (float)(1 - rule->average), u->params + at, u->average + at);
     }
+    if (p->of) mige_net_pack(p->of->net, p->of->layer, p->row, p->rows);
     mige_clock_add(MIGE_PHASE_UPDATE, mige_now() - began);
 }
 
 /* Piece by piece, each moved while its gradient is in cache; this rank's part of the squared norm. */
 static double move_at_once(update *u, const update_rule *rule, int64_t t) {
-    const update_product *p;
+    piece p;
     double sum = 0;
-    for (size_t at = u->first, end, last = u->first + u->count; at < last; at = end) {
-        end = piece_end(u, at, &p);
-        const float *g = gradient(u, p, at, end);
-        sum += squares(end - at, g);
-        move(u, rule, t, g, at, end);
+    for (size_t at = u->first, last = u->first + u->count; at < last; at = p.end) {
+        p = piece_at(u, at);
+        const float *g = gradient(u, &p);
+        sum += squares(p.end - at, g);
+        move(u, rule, t, &p, g);
     }
     return sum;
 }
 
 /* The slice of the gradient, over the nodes where there are several, into grads[0]. */
 static double reduce_slice(update *u) {
-    const update_product *p;
+    piece p;
     float *to = u->grads[0];
-    for (size_t at = u->first, end, last = u->first + u->count; at < last; at = end) {
-        end = piece_end(u, at, &p);
-        const float *g = gradient(u, p, at, end);
-        if (p) memcpy(to + at, g, (end - at) * sizeof *g);
+    for (size_t at = u->first, last = u->first + u->count; at < last; at = p.end) {
+        p = piece_at(u, at);
+        const float *g = gradient(u, &p);
+        if (g != to + at) memcpy(to + at, g, (p.end - at) * sizeof *g);
     }
     if (u->c->nodes > 1 && u->count)
         MPI_Allreduce(MPI_IN_PLACE, to + u->first, (int)u->count, MPI_FLOAT, MPI_SUM, u->owners);
     return u->c->node_rank < u->slices ? squares(u->count, to + u->first) : 0;
+}
+
+/* By the gradient in grads[0]. */
+static void move_slice(update *u, const update_rule *rule, int64_t t) {
+    piece p;
+    for (size_t at = u->first, last = u->first + u->count; at < last; at = p.end) {
+        p = piece_at(u, at);
+        move(u, rule, t, &p, u->grads[0] + at);
+    }
 }
 
 int update_step(update *u, const update_rule *rule, int64_t t, double *norm) {
@@ -181,7 +204,7 @@ int update_step(update *u, const update_rule *rule, int64_t t, double *norm) {
     mige_clock_add(MIGE_PHASE_REDUCE, mige_now() - began);
     *norm = sqrt(sum);
     if (!at_once && rule->clip > 0 && *norm > rule->clip) scale(u->count, (float)(rule->clip / *norm), g);
-    if (!at_once && isfinite(sum)) move(u, rule, t, g, u->first, u->first + u->count);
+    if (!at_once && isfinite(sum)) move_slice(u, rule, t);
     mige_clock_start(MIGE_PHASE_UPDATE);
     MIGE_TRY(mige_shared_sync(u->c, &u->memory));
     mige_clock_stop(MIGE_PHASE_UPDATE, 0);
@@ -193,6 +216,11 @@ int update_spread(update *u, int all) {
     /* Slice 0's owners are the first ranks of their nodes; rank 0 is the first of them. */
     for (int i = 0; all && i < 4 && u->c->node_rank == 0; i++)
         if (u->c->nodes > 1 && parts[i]) MPI_Bcast(parts[i], (int)u->n, MPI_FLOAT, 0, u->owners);
-    if (u->rounded && u->c->node_rank == 0) mige_bfloat16_round(u->n, u->params, u->rounded);
+    for (int i = 0; i < u->nrows && u->c->node_rank == 0; i++) {
+        int rows = (int)(u->rows[i].count / (size_t)u->rows[i].cols);
+        for (int row = 0; row < rows; row += MIGE_NET_ROWS)
+            mige_net_pack(u->rows[i].net, u->rows[i].layer, row,
+                          rows - row < MIGE_NET_ROWS ? rows - row : MIGE_NET_ROWS);
+    }
     return mige_shared_sync(u->c, &u->memory);
 }
