@@ -33,11 +33,10 @@ static int take_memory(const mige_score *s, mige_pool *pool, int n, double beta,
 
 /* out [n][D] = in A. */
 static void calibrated(const mige_score *s, int n, const double *in, double *out) {
-    if (s->o.calibrate && s->M > 1)
+    for (size_t i = 0; !s->A && i < (size_t)n * (size_t)s->D; i++) out[i] = s->factor * in[i];
+    if (s->A)
         cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, n, s->D, s->D, 1, in, s->D, s->A, s->D, 0, out,
                     s->D);
-    else
-        memcpy(out, in, (size_t)n * (size_t)s->D * sizeof *in);
 }
 
 static void fill(hessian *h, const double *C, double alpha) {
@@ -73,7 +72,7 @@ static void piece(hessian *h, int n, const double *P, double *H) {
     for (size_t i = 0; i < (size_t)n; i++) {
         const double *f = h->kF + i * (size_t)h->columns;
         for (size_t d = 0; d < D; d++) {
-            double q = h->q[i * D + d], a = h->a[i * D + d], A = s->o.calibrate && s->M > 1 ? s->A[d * D + d] : 1;
+            double q = h->q[i * D + d], a = h->a[i * D + d], A = s->A ? s->A[d * D + d] : s->factor;
             H[i * D + d] = q * f[d] - f[D + d] + h->beta * h->r * f[2 * D] * (h->r * q * a - A);
             if (h->beta > 0) H[i * D + d] += a * f[2 * D + 1 + d];
         }

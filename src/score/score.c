@@ -40,7 +40,7 @@ int mige_score_set_solver(mige_score_options *o, const char *name) {
 }
 
 mige_score_plan mige_score_forecast(int M, int D, int ranks, const mige_score_options *o) {
-    double calibration = o->calibrate ? 8. * (D * (double)D + fmax(M, D + 2) * D) : 0;
+    double calibration = o->calibrate == MIGE_CALIBRATE_STEIN ? 8. * (D * (double)D + fmax(M, D + 2) * D) : 0;
     mige_score_plan p = table[o->estimator]->plan(M, D, ranks, o);
     p.bytes += 8. * M * D + calibration;
     return p;
@@ -63,10 +63,11 @@ static int take_memory(const mige_comm *c, int M, int D, const mige_score_option
                "precondition");
     MIGE_TRY(mige_alloc(1, sizeof **out, out));
     mige_score *s = *out;
-    *s = (mige_score){.c = c, .ops = table[o->estimator], .o = *o, .M = M, .D = D, .wanted = D};
+    *s = (mige_score){.c = c, .ops = table[o->estimator], .o = *o, .M = M, .D = D, .wanted = D, .factor = 1};
     MIGE_TRY(mige_pool_alloc(&s->pool, s->ops->size, 1, &s->self));
     MIGE_TRY(MIGE_TAKE(&s->pool, MIGE_BLOCK(s->X, m * d), MIGE_BLOCK(s->shift, d)));
-    if (!o->calibrate) return MIGE_OK;
+    if (!o->calibrate || M == 1) return MIGE_OK;
+    if (o->calibrate == MIGE_CALIBRATE_SCALE) return MIGE_TAKE(&s->pool, MIGE_BLOCK(s->work, 2 * d));
     return MIGE_TAKE(&s->pool, MIGE_BLOCK(s->A, d * d), MIGE_BLOCK(s->work, (m > d + 2 ? m : d + 2) * d),
                      MIGE_BLOCK(s->pivots, d));
 }
@@ -156,12 +157,17 @@ static int check_scores(const mige_score *s, size_t n, const double *S) {
  * form. */
 static const double FEW_SAMPLES = 2.5, MIX = 0.05;
 
-static int calibrate(mige_score *s, double *S) {
-    if (!s->o.calibrate || s->M == 1) return MIGE_OK;
+static int calibrate(mige_score *s, const double *S) {
     double g = s->M < FEW_SAMPLES * s->D ? MIX : 0;
-    MIGE_TRY(mige_agree(s->c, calibrate_find(s->o.calibrate, g, s->M, s->D, s->X, S, s->A, s->work, s->pivots)));
-    calibrate_apply(s->M, s->D, s->A, S, s->work);
-    return MIGE_OK;
+    if (s->A) return calibrate_matrix(g, s->M, s->D, s->X, S, s->A, s->work, s->pivots);
+    return s->work ? calibrate_factor(s->M, s->D, s->X, S, s->work, &s->factor) : MIGE_OK;
+}
+
+static void multiply(mige_score *s, int n, double *S) {
+    size_t D = (size_t)s->D;
+    for (size_t i = 0; !s->A && s->work && i < (size_t)n * D; i++) S[i] *= s->factor;
+    for (int from = 0; s->A && from < n; from += s->M)
+        calibrate_apply(n - from < s->M ? n - from : s->M, s->D, s->A, S + (size_t)from * D, s->work);
 }
 
 int mige_score_samples(mige_score *s, const double *X, double *S) {
@@ -171,7 +177,8 @@ int mige_score_samples(mige_score *s, const double *X, double *S) {
     MIGE_TRY(mige_agree(s->c, check_norms(s)));
     MIGE_TRY(s->ops->samples(s, X, S));
     MIGE_TRY(mige_agree(s->c, check_scores(s, (size_t)s->M * (size_t)s->wanted, S)));
-    MIGE_TRY(calibrate(s, S));
+    MIGE_TRY(mige_agree(s->c, calibrate(s, S)));
+    multiply(s, s->M, S);
     s->solved = 1;
     return MIGE_OK;
 }
@@ -181,8 +188,7 @@ int mige_score_points(mige_score *s, int Q, const double *P, double *S) {
                "score: scores at points come after those of samples, of all columns");
     MIGE_TRY(mige_agree(s->c, score_check_rows(Q, s->D, P, "point")));
     MIGE_TRY(s->ops->points(s, Q, P, S));
-    for (int from = 0; s->o.calibrate && s->M > 1 && from < Q; from += s->M)
-        calibrate_apply(Q - from < s->M ? Q - from : s->M, s->D, s->A, S + (size_t)from * (size_t)s->D, s->work);
+    multiply(s, Q, S);
     return mige_agree(s->c, check_scores(s, (size_t)Q * (size_t)s->D, S));
 }
 
