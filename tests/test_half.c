@@ -152,25 +152,33 @@ static void test_rounding(void **state) {
     }
 }
 
-enum { K = 96, LDA = K + HALF_PAD };
+enum { K = 96, LDA = K + HALF_PAD, LDC = HALF_SIDE + 5 };
 
+/* Blocks of each number of rows, which are added up in parts of several. */
 static void check_kernel(const half_kernel *kernel) {
     static uint16_t a[HALF_SIDE * LDA];
     static uint32_t panel[K / 2 * HALF_SIDE];
-    _Alignas(64) static float c[HALF_SIDE * HALF_SIDE];
+    static double want[HALF_SIDE][HALF_SIDE];
+    static float c[HALF_SIDE * LDC];
     for (size_t i = 0; i < HALF_SIDE * LDA; i++) a[i] = half_round(uniform(2, i));
     for (size_t i = 0; i < K / 2 * HALF_SIDE; i++)
         panel[i] = half_round(uniform(3, 2 * i)) | (uint32_t)half_round(uniform(3, 2 * i + 1)) << 16;
-    kernel->begin();
-    kernel->block(HALF_SIDE, K / 2, a, LDA, panel, c);
     for (int i = 0; i < HALF_SIDE; i++)
         for (int j = 0; j < HALF_SIDE; j++) {
-            double sum = 0;
+            want[i][j] = 0;
             for (int k = 0; k < K; k++)
-                sum += (double)half_float(a[i * LDA + k]) *
-                       (double)half_float((uint16_t)(panel[k / 2 * HALF_SIDE + j] >> 16 * (k % 2)));
-            assert_true(fabs(sum - (double)c[i * HALF_SIDE + j]) < 3e-6);
+                want[i][j] += (double)half_float(a[i * LDA + k]) *
+                              (double)half_float((uint16_t)(panel[k / 2 * HALF_SIDE + j] >> 16 * (k % 2)));
         }
+    kernel->begin();
+    for (int rows = 1; rows <= HALF_SIDE; rows++) {
+        memset(c, 0, sizeof c);
+        kernel->block(rows, K / 2, a, LDA, panel, c, LDC);
+        for (int i = 0; i < rows; i++)
+            for (int j = 0; j < HALF_SIDE; j++) assert_true(fabs(want[i][j] - (double)c[i * LDC + j]) < 3e-6);
+        for (int i = 0; i < rows; i++)
+            for (int j = HALF_SIDE; j < LDC; j++) assert_true(c[i * LDC + j] == 0);
+    }
 }
 
 static void test_kernels(void **state) {
@@ -181,7 +189,7 @@ static void test_kernels(void **state) {
         assert_int_equal(sigaction(SIGILL, &new, &old), 0);
         check_kernel(&mige_half_amx);
         assert_int_equal(sigaction(SIGILL, &old, NULL), 0);
-        assert_int_equal(played, 1 + 8 + 8 * K / 32);
+        assert_int_equal(played, 1 + HALF_SIDE * (8 + 8 * K / 32));
         printf("# %s: runs here, its instructions played one by one\n", mige_half_amx.name);
     }
 #endif

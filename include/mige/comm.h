@@ -46,8 +46,8 @@ void mige_share(int64_t total, int P, int r, int64_t *first, int64_t *count);
  * in order, on every rank. all must not overlap mine. */
 int mige_gather_rows(const mige_comm *c, int64_t rows, int64_t width, const double *mine, double *all);
 
-/* Memory shared by the ranks of a node: one block of `bytes` a node, the same block for all its ranks; not zeroed.
- */
+/* Memory shared by the ranks of a node: one block of `bytes` a node, the same block for all its ranks, on a cache
+ * line; not zeroed. */
 typedef struct {
     MPI_Win win;
     void *base;

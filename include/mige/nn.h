@@ -96,10 +96,6 @@ size_t mige_net_memory(const mige_net *net);
 const char *mige_bfloat16_kernel(void);
 int mige_bfloat16_fast(void);
 double mige_bfloat16_rate(double seconds);
-/* To nearest, ties to even; numbers too small for float's full precision may become 0. And whether a network was
- * made with MIGE_NET_BFLOAT16. */
-void mige_bfloat16_round(size_t n, const float *x, uint16_t *rounded);
-int mige_net_bfloat16(const mige_net *net);
 
 /* Flat vectors and their lengths; owned by the network, fixed for its life. */
 float *mige_net_params(const mige_net *net);

@@ -87,11 +87,14 @@ void mige_share(int64_t total, int P, int r, int64_t *first, int64_t *count) {
 }
 
 int mige_shared_create(const mige_comm *c, size_t bytes, mige_shared *s) {
-    MPI_Aint size = c->node_rank == 0 ? (MPI_Aint)bytes : 0, whole;
+    enum { LINE = 64 };
+    MPI_Aint size = c->node_rank == 0 ? (MPI_Aint)(bytes + LINE) : 0, whole;
     void *mine;
     int unit;
     MPI_Win_allocate_shared(size, 1, MPI_INFO_NULL, c->node, &mine, &s->win);
     MPI_Win_shared_query(s->win, 0, &whole, &unit, &s->base);
+    /* Ranks see it at different addresses, but as far from a cache line: pages are mapped. */
+    s->base = (void *)(((uintptr_t)s->base + LINE - 1) / LINE * LINE);
     MPI_Win_fence(0, s->win);
     return MIGE_OK;
 }

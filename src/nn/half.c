@@ -160,20 +160,21 @@ static void expect(const uint32_t *line, int lines) {
 
 /* Strip by strip, which stays in the first-level cache between the two ways to read it. */
 void mige_half_pack_both(int n, int k, const float *b, uint32_t *along, int from, uint32_t *across, size_t panel) {
-    enum { PANELS = 4, STRIP = PANELS * HALF_SIDE };
+    enum { STRIP = 4 * HALF_SIDE };
     _Alignas(64) uint16_t strip[HALF_SIDE * STRIP];
-    for (int j = 0; j < k; j += STRIP, along += STRIP / 2 * HALF_SIDE) {
+    for (int j = 0; j < k; j += STRIP) {
         const int width = k - j < STRIP ? k - j : STRIP, panels = (width + HALF_SIDE - 1) / HALF_SIDE;
+        uint32_t *to = along + (size_t)j / 2 * HALF_SIDE,
+                 *down = across ? across + (size_t)j / HALF_SIDE * panel : NULL;
         if (width < STRIP) memset(strip, 0, sizeof strip);
         for (int i = 0; i < n; i++) {
-            expect(along + i * panels * 16, panels);
-            for (int p = 0; across && p < panels; p++)
-                expect(across + (size_t)p * panel + (from + i) / 2 * HALF_SIDE + i % 2 * 16, 1);
+            expect(to + i * panels * 16, panels);
+            for (int p = 0; down && p < panels; p++)
+                expect(down + (size_t)p * panel + (from + i) / 2 * HALF_SIDE + i % 2 * 16, 1);
             mige_bfloat16_round((size_t)width, b + (size_t)i * (size_t)k + (size_t)j, strip + i * STRIP);
         }
-        mige_half_pack_along(n, width, strip, STRIP, along);
-        if (across) mige_half_pack_across(width, n, strip, STRIP, from, across, panel);
-        if (across) across += PANELS * panel;
+        mige_half_pack_along(n, width, strip, STRIP, to);
+        if (down) mige_half_pack_across(width, n, strip, STRIP, from, down, panel);
     }
 }
 
@@ -214,8 +215,8 @@ static int always(void) {
 static void nothing(void) {}
 
 MIGE_CLONES static void portable_block(int rows, int pairs, const uint16_t *a, size_t lda, const uint32_t *panel,
-                                       float *c) {
-    for (int i = 0; i < rows; i++, a += lda, c += HALF_SIDE) {
+                                       float *c, size_t ldc) {
+    for (int i = 0; i < rows; i++, a += lda, c += ldc) {
         float sum[HALF_SIDE] = {0};
         for (int p = 0; p < pairs; p++) {
             float low = half_float(a[2 * p]), high = half_float(a[2 * p + 1]);
@@ -260,12 +261,16 @@ void mige_half_multiply(const half_kernel *kernel, const half_product *p, const 
     _Alignas(64) float c[HALF_SIDE * HALF_SIDE];
     const int pairs = (int)((p->k + kernel->deep - 1) / kernel->deep * kernel->deep / 2);
     const uint32_t *panel = p->panels;
+    const int plain = !t->half && !t->add && !t->bias && !t->at;
     kernel->begin();
     for (int j = 0; j < p->cols; j += HALF_SIDE, panel += half_panel(p->k))
         for (int i = 0; i < p->rows; i += HALF_SIDE) {
-            int rows = smaller(HALF_SIDE, p->rows - i);
-            kernel->block(rows, pairs, p->a + (size_t)i * p->lda, p->lda, panel, c);
-            store(t, p->first_row + i, rows, p->first_col + j, smaller(HALF_SIDE, p->cols - j), c);
+            const int rows = smaller(HALF_SIDE, p->rows - i), cols = smaller(HALF_SIDE, p->cols - j);
+            const int row = p->first_row + i, col = p->first_col + j,
+                      whole = rows == HALF_SIDE && cols == HALF_SIDE;
+            float *to = plain && whole ? (float *)t->to + (size_t)row * t->ld + (size_t)col : c;
+            kernel->block(rows, pairs, p->a + (size_t)i * p->lda, p->lda, panel, to, to == c ? HALF_SIDE : t->ld);
+            if (to == c) store(t, row, rows, col, cols, c);
         }
 }
 
@@ -285,7 +290,7 @@ double mige_bfloat16_rate(double seconds) {
     const double began = mige_now();
     while (spent < seconds) {
         for (int i = 0; i < PANELS; i++)
-            kernel->block(HALF_SIDE, K / 2, a, half_stride(K), panels + i * half_panel(K), c);
+            kernel->block(HALF_SIDE, K / 2, a, half_stride(K), panels + i * half_panel(K), c, HALF_SIDE);
         spent = mige_now() - began;
         blocks += PANELS;
     }

@@ -21,8 +21,8 @@ typedef struct {
     size_t deep;         /* the inner dimension is counted in multiples of this */
     void (*begin)(void); /* on this thread, before its blocks */
     void (*round)(size_t n, const float *x, uint16_t *h);
-    /* The first `rows` of a block at least. */
-    void (*block)(int rows, int pairs, const uint16_t *a, size_t lda, const uint32_t *panel, float *c);
+    /* The first `rows` of a block at least, ldc values apart. */
+    void (*block)(int rows, int pairs, const uint16_t *a, size_t lda, const uint32_t *panel, float *c, size_t ldc);
 } half_kernel;
 
 extern const half_kernel mige_half_amx, mige_half_avx512, mige_half_portable;
@@ -50,8 +50,10 @@ static inline uint16_t half_round(float f) {
     return (uint16_t)((f != f ? u.word | 0x400000 : rounded) >> 16);
 }
 
-/* The same of many, by no special instructions. */
+/* The same of many, by no special instructions; and by the best kernel, where numbers too small for float's full
+ * precision may become 0. */
 void mige_half_round_each(size_t n, const float *x, uint16_t *h);
+void mige_bfloat16_round(size_t n, const float *x, uint16_t *h);
 
 static inline size_t half_padded(size_t n) {
     return (n + HALF_SIDE - 1) / HALF_SIDE * HALF_SIDE;

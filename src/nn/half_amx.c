@@ -34,7 +34,8 @@ TARGET static void begin(void) {
     _tile_loadconfig(&setting);
 }
 
-TARGET static void block(int rows, int pairs, const uint16_t *a, size_t lda, const uint32_t *panel, float *c) {
+TARGET static void block(int rows, int pairs, const uint16_t *a, size_t lda, const uint32_t *panel, float *c,
+                         size_t ldc) {
     (void)rows;
     const size_t row = lda * sizeof *a, line = HALF_SIDE * sizeof *panel;
     _tile_zero(0);
@@ -51,10 +52,10 @@ TARGET static void block(int rows, int pairs, const uint16_t *a, size_t lda, con
         _tile_dpbf16ps(2, 5, 6);
         _tile_dpbf16ps(3, 5, 7);
     }
-    _tile_stored(0, c, line);
-    _tile_stored(1, c + TILE, line);
-    _tile_stored(2, c + TILE * HALF_SIDE, line);
-    _tile_stored(3, c + TILE * HALF_SIDE + TILE, line);
+    _tile_stored(0, c, ldc * sizeof *c);
+    _tile_stored(1, c + TILE, ldc * sizeof *c);
+    _tile_stored(2, c + TILE * ldc, ldc * sizeof *c);
+    _tile_stored(3, c + TILE * ldc + TILE, ldc * sizeof *c);
 }
 
 const half_kernel mige_half_amx = {"AMX-BF16", 1, usable, 2 * TILE, begin, mige_half_round_each, block};

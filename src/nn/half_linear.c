@@ -1,6 +1,6 @@
 /* Linear layers with bfloat16: products of samples, as A, and weights, as panels. Weights are many, and are read
  * once a pass: where the caller keeps them packed (net->packed), as their last change left them; else they are
- * packed on the way, some panels at once.
+ * packed on the way.
  *
  * Gradients of weights are summed over this rank's samples; or, where mige_net_keep has been called, each rank of a
  * node leaves its inputs x and the gradients dy of the outputs in memory that all see, and the gradient of some of
@@ -11,7 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PANELS = 4 }; /* of weights at once: along lines, but still in cache */
+enum { PANELS = 4 }; /* of weights on the way down, at once: along lines, but still in cache */
+_Static_assert((int)MIGE_NET_ROWS == HALF_SIDE, "rows of weights are packed by panels");
 
 /* The pieces of net->patches. */
 typedef struct {
@@ -29,7 +30,8 @@ static size_t lay_out(const layer *l, int max_batch, char *base, pool *p) {
     const size_t in = l->in_size, out = (size_t)l->out.c, n = (size_t)max_batch;
     const size_t rows = half_padded(n) * half_stride(most(in, out)) * sizeof *p->rows;
     const size_t turned = half_padded(out) * half_stride(n) * sizeof *p->turned;
-    const size_t words = most(half_padded(n) * half_padded(in) / 2, PANELS * half_panel(most(in, out)));
+    const size_t few = most(half_panel(in), PANELS * half_panel(out));
+    const size_t words = most(half_padded(n) * half_padded(in) / 2, few);
     const size_t panels = words * sizeof *p->panels;
     if (base)
         *p = (pool){(uint16_t *)base, (uint16_t *)(base + rows), (uint32_t *)(base + rows + turned),

@@ -94,10 +94,6 @@ int mige_net_layer(const mige_net *net, const char *name) {
     return -1;
 }
 
-int mige_net_bfloat16(const mige_net *net) {
-    return net->half;
-}
-
 int mige_net_num_layers(const mige_net *net) {
     return net->num_layers;
 }

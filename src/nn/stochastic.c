@@ -56,7 +56,8 @@ static void deviations(const mige_layer_spec *s, int K, const float *rho, double
     if (!bounded) return;
     const double least = softplus_inverse(s->lo), most = softplus_inverse(s->hi);
     for (int k = 0; k < K; k++) {
-        int below = (double)rho[k]<least, above = (double)rho[k]> most;
+        const int below = (double)rho[k] < least;
+        const int above = (double)rho[k] > most;
         if (below || above) sigma[k] = (float)(below ? s->lo : s->hi), slope[k] = 0;
     }
 }

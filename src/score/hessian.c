@@ -2,7 +2,6 @@
 #include "mige/error.h"
 #include "score/score.h"
 #include <math.h>
-#include <string.h>
 
 /* Pieces of points that are worked on at once. */
 enum { PIECE = 256 };

@@ -14,6 +14,8 @@ typedef struct {
     size_t kept;   /* bytes of kept samples (mige_net_kept_bytes) */
 } update_room;
 
+enum { UPDATE_ROWS = 2 * MIGE_ENCODER_MOST }; /* linear layers of all networks, at most */
+
 /* Weights of a layer that are moved by blocks of rows: packed anew after it (mige_net_pack), and perhaps with a
  * gradient that is a product of kept samples (mige_net_keep). */
 typedef struct {
@@ -44,8 +46,8 @@ typedef struct {
     float **grads;         /* [node_size] each rank's gradient [n] */
     void *kept;            /* the networks' kept samples, one a node */
     int nrows;
-    update_rows rows[MIGE_ENCODER_MOST]; /* in their order in the flat vector */
-    float *tile;                         /* a block of one */
+    update_rows rows[UPDATE_ROWS]; /* in their order in the flat vector */
+    float *tile;                   /* a block of one */
     size_t tile_bytes;
 } update;
 

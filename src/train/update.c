@@ -23,8 +23,7 @@ static int smallest_node(const mige_comm *c) {
 
 enum { PIECE = 1 << 14 };
 
-/* Where slice i begins: a whole number of cache lines and, within weights that are moved by rows, of blocks of
- * these. */
+/* Where slice i begins: at a cache line or, within weights that are moved by rows, at a block of these. */
 static size_t slice_start(const update *u, int i) {
     int64_t line, count;
     mige_share((int64_t)update_stride(u->n) / 16, u->slices, i, &line, &count);
@@ -88,7 +87,7 @@ MIGE_CLONES static double squares(size_t n, const float *x) {
 int update_add(update *u, mige_net *net, int layer, size_t first) {
     int rows = mige_net_size(net, layer), cols = mige_net_size(net, layer - 1);
     size_t bytes = (size_t)MIGE_NET_ROWS * (size_t)cols * sizeof *u->tile;
-    MIGE_CHECK(u->nrows < MIGE_ENCODER_MOST, MIGE_EFAIL, "update: no room for the weights of another layer");
+    MIGE_CHECK(u->nrows < UPDATE_ROWS, MIGE_EFAIL, "update: no room for the weights of another layer");
     if (mige_net_kept(net, layer) && bytes > u->tile_bytes) {
         free(u->tile);
         u->tile = NULL;
@@ -100,24 +99,28 @@ int update_add(update *u, mige_net *net, int layer, size_t first) {
     return MIGE_OK;
 }
 
-/* A piece of the flat vector: a block of rows, or of what lies between those so much as stays in cache. */
+/* A piece of the flat vector that stays in cache. */
 typedef struct {
-    const update_rows *of; /* NULL: not of any */
+    const update_rows *of; /* the rows that are whole after it; NULL: none */
     size_t at, end;
     int row, rows;
 } piece;
 
+/* A block of rows: at once where its gradient is a product, else in pieces, of which the last has the block. */
+static piece piece_of(const update_rows *r, size_t at) {
+    const size_t cols = (size_t)r->cols, block = MIGE_NET_ROWS * cols, first = (at - r->first) / block * block;
+    const size_t end = r->count - first < block ? r->count : first + block;
+    if (r->first + end - at > PIECE && !mige_net_kept(r->net, r->layer)) return (piece){NULL, at, at + PIECE, 0, 0};
+    return (piece){r, at, r->first + end, (int)(first / cols), (int)((end - first) / cols)};
+}
+
 static piece piece_at(const update *u, size_t at) {
     size_t end = u->first + u->count;
     for (const update_rows *r = u->rows; r < u->rows + u->nrows; r++) {
-        size_t cols = (size_t)r->cols, last = r->first + r->count, block = MIGE_NET_ROWS * cols;
-        if (at >= last) continue;
-        if (at < r->first) {
-            end = r->first < end ? r->first : end;
-            break;
-        }
-        end = last - at < block ? last : at + block;
-        return (piece){r, at, end, (int)((at - r->first) / cols), (int)((end - at) / cols)};
+        if (at >= r->first + r->count) continue;
+        if (at >= r->first) return piece_of(r, at);
+        end = r->first < end ? r->first : end;
+        break;
     }
     return (piece){NULL, at, end - at < PIECE ? end : at + PIECE, 0, 0};
 }
