@@ -131,7 +131,7 @@ def advice(run):
     if not np.isfinite(run.last("loss")) and run.step:
         lines.append("The loss is not finite any more: train anew with a lower `--learning-rate`.")
     for name in run.named("_stein"):
-        if 0 < run.last(name) < 0.5:
+        if 0 < run.last(name) < 0.5 and o.get("calibrate", "none") == "none":
             lines.append(f"The score of {name[:-6]} keeps {100 * run.last(name):.0f} % of Stein's identity: too few samples for its dimensions. "
                          "`--calibrate scale` restores its size at no cost; a larger `--batch` or a smaller `--projection` its direction.")
     deviation, K = run.series.get("code_deviation", np.empty(0)), int(o["code"])

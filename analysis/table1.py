@@ -66,16 +66,17 @@ def tables(rows, heading):
 
 
 def health(rows):
-    """Of the last epoch: what the scores were like."""
+    """What the scores were like at the end of each stage."""
     lines = []
     for name, runs in rows.items():
-        of = {}
-        for r in runs:
-            for series in r.names() if r.options.get("objective") == "mige" else []:
-                if series.endswith(("_stein", "_eigen", "_score")) or series == "code_deviation":
-                    of.setdefault(series, []).append(r.end(series))
-        lines += [[name, series, mean(values, 3)] for series, values in of.items() if np.any(values)]
-    return table(["row", "series", "mean of the last tenth"], lines)
+        for e in epochs_of(runs):
+            of = {}
+            for r in runs:
+                for series in r.names() if e in r.probes and r.options.get("objective") == "mige" else []:
+                    if series.endswith(("_stein", "_eigen", "_score")) or series == "code_deviation":
+                        of.setdefault(series, []).append(r.end(series, e))
+            lines += [[name, e, series, mean(values, 3)] for series, values in of.items() if np.any(values)]
+    return table(["row", "epochs", "series", "mean of the stage's last tenth"], lines)
 
 
 def precisions(rows, others):

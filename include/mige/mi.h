@@ -44,8 +44,8 @@ void mige_mi_destroy(mige_mi **m);
 int mige_mi_gradient(mige_mi *m, const double *const *values, double *const *gradients);
 
 /* The score problems behind the last gradient, for metrics: their number, and name (owned by m), dimensions, J,
- * width, and the share of Stein's identity E[s(x)'(x - mu)] = -D that the estimate keeps (1 would be unbiased), of
- * the columns that are made: all, or without calibration those of variables with a gradient.
+ * width, and the share of Stein's identity E[s(x)'(x - mu)] = -D that the estimate keeps before it is calibrated (1
+ * would be unbiased), of the columns that are made: all, or without calibration those of variables with a gradient.
  * Pair by pair: the marginals of b and a that have not been listed, then the joint. */
 typedef struct {
     const char *name;

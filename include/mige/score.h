@@ -143,6 +143,8 @@ void mige_score_point_doubts(int M, int Q, int D, const double *S, const double 
 typedef struct {
     double width; /* the upper median: sorted[floor(M^2/2)] of all M^2 distances, the M zeros and both triangles
                    * counted, times width_scale; or the width that was given */
+    double stein; /* -(1/D) E[s(x)'(x - mean)] before calibration, of the columns that are made: by Stein's identity
+                     1 */
     mige_eigenpairs pairs; /* J 0 where the estimator has none */
     char solver[16];       /* the one that did it, by its name */
 } mige_score_info;
@@ -166,7 +168,7 @@ typedef struct {
     double *input, *scores; /* [M][dim], [M][wanted] */
     int dim, J;
     int first, wanted; /* columns of the scores, at first all: see mige_score_want */
-    double width;
+    double width, stein;
 } mige_problem;
 mige_problem *mige_problems_get(const mige_problems *p, int i);
 int mige_problems_solve(mige_problems *p);

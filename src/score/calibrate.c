@@ -4,43 +4,25 @@
 #include <math.h>
 #include <string.h>
 
-/* sums [2][D]: of the rows of X, and of S. */
-static void sum_rows(int M, int D, const double *X, const double *S, double *sums) {
+/* C = Xc' S / M = (X' S - sum(x) sum(s)' / M) / M. */
+static void cross_moment(int M, int D, const double *X, const double *S, double *C, double *sums) {
     memset(sums, 0, 2 * (size_t)D * sizeof *sums);
     for (int m = 0; m < M; m++) {
         cblas_daxpy(D, 1, X + (size_t)m * (size_t)D, 1, sums, 1);
         cblas_daxpy(D, 1, S + (size_t)m * (size_t)D, 1, sums + D, 1);
     }
-}
-
-static int check_trace(double trace) {
-    MIGE_CHECK(trace < 0, MIGE_ENUMERIC,
-               "score: the scores cannot be calibrated, their Stein trace is %g (do without)", trace);
-    return MIGE_OK;
-}
-
-int calibrate_factor(int M, int D, const double *X, const double *S, double *work, double *factor) {
-    double trace = 0;
-    sum_rows(M, D, X, S, work);
-    for (int m = 0; m < M; m++) trace += cblas_ddot(D, X + (size_t)m * (size_t)D, 1, S + (size_t)m * (size_t)D, 1);
-    trace = (trace - cblas_ddot(D, work, 1, work + D, 1) / M) / M;
-    *factor = -D / trace;
-    return check_trace(trace);
+    cblas_dgemm(CblasRowMajor, CblasTrans, CblasNoTrans, D, D, M, 1. / M, X, D, S, D, 0, C, D);
+    cblas_dger(CblasRowMajor, D, D, -1. / M / M, sums, 1, sums + D, 1, C, D);
 }
 
 static const double SINGULAR = 1e-10;
 
-int calibrate_matrix(double g, int M, int D, const double *X, const double *S, double *A, double *work,
-                     int *pivots) {
-    double *C = work, *sums = work + (size_t)D * (size_t)D, trace = 0, least = INFINITY, most = 0;
+int calibrate_find(double g, int M, int D, const double *X, const double *S, double *A, double *work, int *pivots) {
+    double *C = work, trace = 0, least = INFINITY, most = 0;
     size_t d = (size_t)D;
     int info;
-    /* C = (X' S - sum(x) sum(s)' / M) / M */
-    sum_rows(M, D, X, S, sums);
-    cblas_dgemm(CblasRowMajor, CblasTrans, CblasNoTrans, D, D, M, 1. / M, X, D, S, D, 0, C, D);
-    cblas_dger(CblasRowMajor, D, D, -1. / M / M, sums, 1, sums + D, 1, C, D);
+    cross_moment(M, D, X, S, C, work + d * d);
     for (size_t i = 0; i < d; i++) trace += C[i * d + i];
-    MIGE_TRY(check_trace(trace));
     memset(A, 0, d * d * sizeof *A);
     for (size_t i = 0; i < d; i++) A[i * d + i] = -1;
     for (size_t i = 0; i < d * d; i++) C[i] *= 1 - g;

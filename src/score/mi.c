@@ -225,25 +225,7 @@ int mige_mi_num_problems(const mige_mi *m) {
     return m->n;
 }
 
-/* -(1/D) mean of s(x)'(x - mean), over the D columns that are wanted: Stein's identity says 1. */
-static double stein_share(const mige_mi *m, int i) {
-    const mige_problem *p = mige_problems_get(m->problems, i);
-    const double *x = p->input + p->first, *s = p->scores;
-    size_t D = (size_t)p->wanted, M = (size_t)m->M, dim = (size_t)p->dim;
-    double total = 0;
-    for (size_t d = 0; d < D; d++) {
-        double xs = 0, sx = 0, ss = 0;
-        for (size_t r = 0; r < M; r++) {
-            xs += x[r * dim + d] * s[r * D + d];
-            sx += x[r * dim + d];
-            ss += s[r * D + d];
-        }
-        total += xs - sx * ss / (double)M;
-    }
-    return -total / (double)(M * D);
-}
-
 mige_mi_problem mige_mi_get_problem(const mige_mi *m, int i) {
     const mige_problem *r = mige_problems_get(m->problems, i);
-    return (mige_mi_problem){m->problem[i].name, m->problem[i].dim, r->J, r->width, stein_share(m, i)};
+    return (mige_mi_problem){m->problem[i].name, m->problem[i].dim, r->J, r->width, r->stein};
 }

@@ -128,6 +128,7 @@ int mige_problems_solve(mige_problems *p) {
         if (!err) mige_score_want(q->score, q->p.first, q->p.wanted);
         if (!err) err = mige_score_samples(q->score, q->p.input, q->p.scores);
         if (!err) q->p.width = mige_score_last(q->score)->width;
+        if (!err) q->p.stein = mige_score_last(q->score)->stein;
         if (!err) q->p.J = mige_score_last(q->score)->pairs.J;
         if (p->M >= ONE_BY_ONE) mige_score_destroy(&q->score);
     }
@@ -137,6 +138,7 @@ int mige_problems_solve(mige_problems *p) {
         int root = group_root(p, q->group);
         MIGE_TRY(mige_bcast(p->c, root, q->p.scores, (size_t)p->M * (size_t)q->p.wanted * sizeof(double)));
         MIGE_TRY(mige_bcast(p->c, root, &q->p.width, sizeof q->p.width));
+        MIGE_TRY(mige_bcast(p->c, root, &q->p.stein, sizeof q->p.stein));
         MIGE_TRY(mige_bcast(p->c, root, &q->p.J, sizeof q->p.J));
     }
     mige_clock_stop(MIGE_PHASE_SCORE, 0);

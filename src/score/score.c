@@ -65,9 +65,8 @@ static int take_memory(const mige_comm *c, int M, int D, const mige_score_option
     mige_score *s = *out;
     *s = (mige_score){.c = c, .ops = table[o->estimator], .o = *o, .M = M, .D = D, .wanted = D, .factor = 1};
     MIGE_TRY(mige_pool_alloc(&s->pool, s->ops->size, 1, &s->self));
-    MIGE_TRY(MIGE_TAKE(&s->pool, MIGE_BLOCK(s->X, m * d), MIGE_BLOCK(s->shift, d)));
-    if (!o->calibrate || M == 1) return MIGE_OK;
-    if (o->calibrate == MIGE_CALIBRATE_SCALE) return MIGE_TAKE(&s->pool, MIGE_BLOCK(s->work, 2 * d));
+    MIGE_TRY(MIGE_TAKE(&s->pool, MIGE_BLOCK(s->X, m * d), MIGE_BLOCK(s->shift, d), MIGE_BLOCK(s->sums, 2 * d)));
+    if (o->calibrate != MIGE_CALIBRATE_STEIN || M == 1) return MIGE_OK;
     return MIGE_TAKE(&s->pool, MIGE_BLOCK(s->A, d * d), MIGE_BLOCK(s->work, (m > d + 2 ? m : d + 2) * d),
                      MIGE_BLOCK(s->pivots, d));
 }
@@ -153,19 +152,46 @@ static int check_scores(const mige_score *s, size_t n, const double *S) {
     return MIGE_OK;
 }
 
+/* x's, and their sums. */
+MIGE_CLONES static double product(size_t n, const double *restrict x, const double *restrict s, double *restrict sx,
+                                  double *restrict ss) {
+    double sum = 0;
+#pragma omp simd reduction(+ : sum)
+    for (size_t d = 0; d < n; d++) {
+        sum += x[d] * s[d];
+        sx[d] += x[d];
+        ss[d] += s[d];
+    }
+    return sum;
+}
+
+/* -(1/D) mean of s(x)'(x - mean), over the columns that are wanted: Stein's identity says 1. */
+static double share(mige_score *s, const double *S) {
+    size_t D = (size_t)s->D, n = (size_t)s->wanted;
+    double sum = 0, *sx = s->sums, *ss = sx + n;
+    memset(sx, 0, 2 * n * sizeof *sx);
+    for (size_t m = 0; m < (size_t)s->M; m++) sum += product(n, s->X + m * D + s->first, S + m * n, sx, ss);
+    for (size_t d = 0; d < n; d++) sum -= sx[d] * ss[d] / s->M;
+    return -sum / s->M / (double)n;
+}
+
 /* Fewer samples than this many a dimension leave Stein's identity near singular; then it is mixed with its scalar
  * form. */
 static const double FEW_SAMPLES = 2.5, MIX = 0.05;
 
 static int calibrate(mige_score *s, const double *S) {
     double g = s->M < FEW_SAMPLES * s->D ? MIX : 0;
-    if (s->A) return calibrate_matrix(g, s->M, s->D, s->X, S, s->A, s->work, s->pivots);
-    return s->work ? calibrate_factor(s->M, s->D, s->X, S, s->work, &s->factor) : MIGE_OK;
+    if (!s->o.calibrate || s->M == 1) return MIGE_OK;
+    MIGE_CHECK(s->info.stein > 0, MIGE_ENUMERIC,
+               "score: the scores cannot be calibrated, their Stein trace is %g (do without)",
+               -s->info.stein * s->D);
+    s->factor = 1 / s->info.stein;
+    return s->A ? calibrate_find(g, s->M, s->D, s->X, S, s->A, s->work, s->pivots) : MIGE_OK;
 }
 
 static void multiply(mige_score *s, int n, double *S) {
     size_t D = (size_t)s->D;
-    for (size_t i = 0; !s->A && s->work && i < (size_t)n * D; i++) S[i] *= s->factor;
+    for (size_t i = 0; !s->A && s->factor != 1 && i < (size_t)n * D; i++) S[i] *= s->factor;
     for (int from = 0; s->A && from < n; from += s->M)
         calibrate_apply(n - from < s->M ? n - from : s->M, s->D, s->A, S + (size_t)from * D, s->work);
 }
@@ -177,6 +203,7 @@ int mige_score_samples(mige_score *s, const double *X, double *S) {
     MIGE_TRY(mige_agree(s->c, check_norms(s)));
     MIGE_TRY(s->ops->samples(s, X, S));
     MIGE_TRY(mige_agree(s->c, check_scores(s, (size_t)s->M * (size_t)s->wanted, S)));
+    s->info.stein = share(s, S);
     MIGE_TRY(mige_agree(s->c, calibrate(s, S)));
     multiply(s, s->M, S);
     s->solved = 1;

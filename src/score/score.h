@@ -18,10 +18,10 @@ struct mige_score {
     int first, wanted; /* the columns whose scores are wanted */
     double *X;         /* [M][D] the samples, centred */
     double *shift;     /* [D] the point subtracted */
+    double *sums;      /* [2][D] */
     double factor;     /* calibration: scores are multiplied by it, */
-    double *A;         /* or by A [D][D]; NULL: by the factor */
-    double *work;      /* [2][D]; with A [max(M, D + 2)][D] */
-    int *pivots;       /* with A, [D] */
+    double *A, *work;  /* or by A [D][D]; NULL: by the factor. Its scratch [max(M, D + 2)][D] */
+    int *pivots;       /* [D] */
 };
 
 /* An estimator. What a function needs beside the estimator's own is in s. Those that take s are collective and
@@ -51,13 +51,11 @@ void score_take_wanted(const mige_score *s, double *rows);
 
 /* Calibration of estimated scores by Stein's identity, E[s(x) (x - mu)'] = -I, which holds for every density that
  * vanishes at infinity and which kernel estimates, being shrunk, miss. */
-/* What the scores S [M][D] of the samples X [M][D] are to be multiplied by. With Xc the centred samples and C = Xc'
- * S / M: MIGE_CALIBRATE_SCALE: *factor = -D / trace C, work [2][D]; MIGE_CALIBRATE_STEIN: A [D][D] = -((1-g) C + g
- * (trace C / D) I)^-1, work [D][D] + [2][D], pivots [D]. Local. Errors: MIGE_ENUMERIC when trace C is not negative,
- * or C is singular (fewer samples than dimensions, say). */
-int calibrate_factor(int M, int D, const double *X, const double *S, double *work, double *factor);
-int calibrate_matrix(double g, int M, int D, const double *X, const double *S, double *A, double *work,
-                     int *pivots);
+/* A [D][D] such that the scores S A of the samples X [M][D] satisfy it: with Xc the centred samples and C = Xc' S /
+ * M, A =
+ * -((1-g) C + g (trace C / D) I)^-1. work [D][D] + [2][D], pivots [D]. Local. Errors: MIGE_ENUMERIC when C is
+ * singular (fewer samples than dimensions, say). */
+int calibrate_find(double g, int M, int D, const double *X, const double *S, double *A, double *work, int *pivots);
 
 /* S [n][D] <- S A; scratch [n][D]. Local. */
 void calibrate_apply(int n, int D, const double *A, double *S, double *scratch);

@@ -109,7 +109,8 @@ enum { J, WIDTH, STEIN, VALUES };
 static int add_series(trainer *t, term *k, const char *of) {
     MIGE_TRY(trainer_add_series(t, k, of, "_eigen", "1", "J, eigenpairs kept for the score"));
     MIGE_TRY(trainer_add_series(t, k, of, "_width", "1", "kernel width for the score"));
-    return trainer_add_series(t, k, of, "_stein", "1", "share of Stein's identity that is kept by the score");
+    return trainer_add_series(t, k, of, "_stein", "1",
+                              "share of Stein's identity that is kept by the score, before calibration");
 }
 
 static int settle(trainer *t, term *k) {
