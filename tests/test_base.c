@@ -166,6 +166,20 @@ static void rng_normal(void **state) {
     }
 }
 
+/* The least bits there are, one in 2^32, give the largest numbers, not NaN. */
+static void rng_least(void **state) {
+    enum { N = 44 };
+    uint32_t bits[N];
+    double z[N], u;
+    (void)state;
+    mige_rng_bits(1, MIGE_RNG_NOISE, 6809, 3198, N, bits);
+    mige_rng_normal(1, MIGE_RNG_NOISE, 6809, 3198, N, z);
+    assert_int_equal(bits[42], 0);
+    u = bits[43] / 4294967296. + 0x1p-33;
+    assert_true(fabs(z[42] - sqrt(66 * log(2)) * cos(2 * acos(-1) * u)) < 1e-13);
+    assert_true(fabs(z[43] - sqrt(66 * log(2)) * sin(2 * acos(-1) * u)) < 1e-13);
+}
+
 /* Within five standard errors. */
 static void rng_moments(void **state) {
     enum { N = 200000 };
@@ -403,13 +417,11 @@ static void not_finite(void **state) {
 int main(void) {
     char folder[] = "/tmp/mige-test-base-XXXXXX";
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(messages),     cmocka_unit_test(memory),
-        cmocka_unit_test(growing),      cmocka_unit_test(rng_known_answers),
-        cmocka_unit_test(rng_layout),   cmocka_unit_test(rng_normal),
-        cmocka_unit_test(rng_moments),  cmocka_unit_test(rng_permutations),
-        cmocka_unit_test(blas_kernels), cmocka_unit_test(clocks),
-        cmocka_unit_test(lines),        cmocka_unit_test(progress),
-        cmocka_unit_test(not_finite),
+        cmocka_unit_test(messages),          cmocka_unit_test(memory),      cmocka_unit_test(growing),
+        cmocka_unit_test(rng_known_answers), cmocka_unit_test(rng_layout),  cmocka_unit_test(rng_normal),
+        cmocka_unit_test(rng_least),         cmocka_unit_test(rng_moments), cmocka_unit_test(rng_permutations),
+        cmocka_unit_test(blas_kernels),      cmocka_unit_test(clocks),      cmocka_unit_test(lines),
+        cmocka_unit_test(progress),          cmocka_unit_test(not_finite),
     };
     if (!mkdtemp(folder) || chdir(folder) != 0) return 1;
     int failed = cmocka_run_group_tests_name("base", tests, NULL, NULL);

@@ -33,22 +33,22 @@ void mige_rng_uniform(uint64_t seed, uint32_t purpose, uint64_t step, uint64_t i
  * compiler and C library. */
 enum { BLOCKS = 16, NORMALS = 4 * BLOCKS };
 
-/* sqrt(-2 log unit(u)). With u + 1/2 = 2^e m, m around 1, log m is the series of 2 artanh f, f = (m - 1)/(m + 1),
- * up to f^21, which leaves 1e-17. */
+/* sqrt(-2 log unit(u)). With u + 1/2 = 2^(e-1) m, m around 1 (e is 0 where u is), log m is the series of 2 artanh
+ * f, f = (m - 1)/(m + 1), up to f^21, which leaves 1e-17. */
 static inline double radius(uint32_t u) {
     const double log2_twice = 2 * 0.693147180559945309417;
     double x = (double)u + 0.5, m, e;
     uint64_t bits, power;
     memcpy(&bits, &x, sizeof bits);
-    power = (bits - 0x3fe6a09e00000000) >> 52; /* of m in sqrt(1/2) to sqrt(2) */
-    bits -= power << 52;
+    power = (bits - 0x3fd6a09e00000000) >> 52; /* e, of m in sqrt(1/2) to sqrt(2) */
+    bits -= (power - 1) << 52;
     memcpy(&m, &bits, sizeof m);
     power |= 0x4330000000000000; /* as the last digits of 2^52 + e */
     memcpy(&e, &power, sizeof e);
     double f = (m - 1) / (m + 1), g = f * f;
     double high = 1 / 13.0 + g * (1 / 15.0 + g * (1 / 17.0 + g * (1 / 19.0 + g / 21)));
     double low = 1 / 3.0 + g * (1 / 5.0 + g * (1 / 7.0 + g * (1 / 9.0 + g * (1 / 11.0 + g * high))));
-    return sqrt((32 - (e - 0x1p52)) * log2_twice - 4 * (f + f * g * low));
+    return sqrt((33 - (e - 0x1p52)) * log2_twice - 4 * (f + f * g * low));
 }
 
 /* Cosine and sine of 2 pi unit(u): the nearest quarter of a turn is taken off in whole numbers, and of the rest, at
