@@ -2,13 +2,14 @@
 
   python3 -m analysis results [--results analysis/results] [-o analysis/RESULTS.md]
 
-From what is kept in RESULTS: figure1.h5, contest.h5 (mige toy), error-*.h5 (mige scale), table1/ and table2/ (jobs/study.py). What is not there
+From what is kept in RESULTS: figure1.h5, contest.h5 (mige toy), error-*.h5 (mige scale), table1/, batch/ and table2/ (jobs/study.py). What is not there
 is left out. Pictures go beside those."""
 import argparse
 import glob
 import os
 import sys
 
+import batch
 import figure1
 import h5py
 import matplotlib.pyplot as plt
@@ -121,12 +122,20 @@ def bottleneck(results):
             "[results/table2.md](results/table2.md).", "", *table2.main_table(rows)]
 
 
+def batches(results):
+    rows = load(os.path.join(results, "batch"))
+    if not batch.kinds(rows):
+        return []
+    batch.draw(rows, os.path.join(results, "batch.png"))
+    return ["", "## Large batches, accurate gradients", "", *batch.report(rows, "results/batch.png")]
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--results", default="analysis/results")
     p.add_argument("-o", "--output", default="analysis/RESULTS.md")
     o = p.parse_args()
-    parts = [*images(o.results), *bottleneck(o.results),
+    parts = [*images(o.results), *batches(o.results), *bottleneck(o.results),
              *gradients(o.results, "figure1", "Figure 1: gradients of mutual information, correlated Gaussians"),
              *gradients(o.results, "contest", "Two nats a dimension: where bounds by critics stop"),
              *error_against_samples(o.results)]

@@ -265,10 +265,23 @@ def table():
         with h5py.File(os.path.join(kept(f"cifar10-mige-{seed}"), "metrics.h5")) as f:
             assert f["train/step"][-8] == 73
             ends.append(f["train/code_deviation"][-8:].mean())
-    row = f"| cifar10-mige | code_deviation | {np.mean(ends):.3f} ± {np.std(ends, ddof=1):.3f} |"
+    row = f"| cifar10-mige | 2 | code_deviation | {np.mean(ends):.3f} ± {np.std(ends, ddof=1):.3f} |"
     assert row in r.stdout, f"{row} is not in {r.stdout}"
     with open(os.path.join(kept("cifar10-mige-1"), "study.json")) as f:
         assert json.load(f)["stages"]["2"]["steps"] == 80
+
+
+def batches():
+    """What accuracy an estimator is worth, from two runs that stand for it and for the published one."""
+    y = []
+    for seed, row in (1, "stein.16-1"), (2, "ssge.16-1"):
+        shutil.copytree(kept(f"cifar10-mige-{seed}"), path("kept", "batch", row))
+        with h5py.File(path("kept", "batch", row, "probe-2.h5")) as f:
+            y.append(f["trained/y/accuracy"][-1])
+    r = subprocess.run([sys.executable, os.path.join(ROOT, "analysis"), "batch", "--results", path("kept")], capture_output=True, text=True)
+    assert r.returncode == 0, r.stderr
+    assert f"goes from {y[0]:.1f} to {y[0]:.1f} with iterated" in r.stdout and f"worth {y[0] - y[1]:.1f} to {y[0] - y[1]:.1f} points" in r.stdout, r.stdout
+    assert os.path.getsize(path("kept", "batch.png")) > 10000
 
 
 def first_page():
@@ -353,6 +366,7 @@ def main():
     cases.run("study stopped and gone on with", stopped_and_gone_on_with)
     cases.run("study failures", failures)
     cases.run("study table", table)
+    cases.run("batches and estimators", batches)
     cases.run("first page of results", first_page)
     cases.run("bottlenecks", bottlenecks)
     cases.end()
