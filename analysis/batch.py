@@ -61,8 +61,10 @@ def draw(rows, output):
                       if (a := [v for r in runs if (v := r.accuracy(e, layer)) is not None])]
             panel.semilogx(*(zip(*points) if points else ([], [])), marker="o^s"[i], color=COLOURS[i], label=f"{KINDS[kind]}, {e} epochs")
             panel.set(title=layer, xlabel="global batch", ylabel="test accuracy, %")
+            panel.set_xticks(sorted({b for _, b, _ in kinds(rows)}), [f"{b:,}" for b in sorted({b for _, b, _ in kinds(rows)})])
+            panel.minorticks_off()
             panel.grid(alpha=0.3)
-    panels[0].legend(fontsize=7)
+    fig.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(KINDS), frameon=False, fontsize=9)
     save(fig, output)
 
 
