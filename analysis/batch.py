@@ -51,7 +51,7 @@ def answer(rows):
 
 def draw(rows, output):
     """At equal epochs: the most that all batches of a kind have."""
-    fig, panels = plt.subplots(1, len(LAYERS), figsize=(11, 3.8), layout="constrained")
+    fig, panels = plt.subplots(1, len(LAYERS), figsize=(13, 3.8), layout="constrained")
     for i, kind in enumerate(KINDS):
         found = [(batch, runs) for k, batch, runs in kinds(rows) if k == kind]
         shared = set.intersection(*(set(epochs_of(runs)) for _, runs in found)) if found else set()
@@ -64,7 +64,7 @@ def draw(rows, output):
             panel.set_xticks(sorted({b for _, b, _ in kinds(rows)}), [f"{b:,}" for b in sorted({b for _, b, _ in kinds(rows)})])
             panel.minorticks_off()
             panel.grid(alpha=0.3)
-    fig.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(KINDS), frameon=False, fontsize=9)
+    panels[-1].legend(loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False, fontsize=9)
     save(fig, output)
 
 
