@@ -4,8 +4,9 @@ import argparse
 import os
 import sys
 
+import numpy as np
 from common import COLOURS, plt, save, table
-from kept import LAYERS, load, mean, write
+from kept import LAYERS, average, load, mean, shared_epochs, write
 from table1 import cells, epochs_of
 
 KINDS = {"stein": "iterated Tikhonov, calibrated", "ssge-calibrated": "SSGE, calibrated", "ssge": "SSGE as published"}
@@ -36,10 +37,8 @@ def lines_of(rows):
 def answer(rows):
     """What an accurate gradient is worth: Y at each batch, after the most epochs that all have; as a sentence."""
     found = [k for k in kinds(rows) if k[0] in ENDS]
-    shared = set.intersection(*(set(epochs_of(runs)) for _, _, runs in found)) if found else set()
-    e = max(shared, default=0)
-    of = {kind: {b: sum(a) / len(a) for k, b, runs in found if k == kind if (a := [r.accuracy(e, "y") for r in runs if e in r.probes])}
-          for kind in ENDS}
+    e = shared_epochs([runs for _, _, runs in found])
+    of = {kind: {b: a for k, b, runs in found if k == kind and (a := average([r.accuracy(e, "y") for r in runs])) is not None} for kind in ENDS}
     both = sorted(set.intersection(*map(set, of.values())))
     if not both:
         return []
@@ -52,18 +51,20 @@ def answer(rows):
 def draw(rows, output):
     """At equal epochs: the most that all batches of a kind have."""
     fig, panels = plt.subplots(1, len(LAYERS), figsize=(13, 3.8), layout="constrained")
+    batches = sorted({b for _, b, _ in kinds(rows)})
     for i, kind in enumerate(KINDS):
-        found = [(batch, runs) for k, batch, runs in kinds(rows) if k == kind]
-        shared = set.intersection(*(set(epochs_of(runs)) for _, runs in found)) if found else set()
-        for panel, layer in zip(panels, LAYERS if shared else ()):
-            e = max(shared)
-            points = [(b, sum(a) / len(a)) for b, runs in found
-                      if (a := [v for r in runs if (v := r.accuracy(e, layer)) is not None])]
-            panel.semilogx(*(zip(*points) if points else ([], [])), marker="o^s"[i], color=COLOURS[i], label=f"{KINDS[kind]}, {e} epochs")
-            panel.set(title=layer, xlabel="global batch", ylabel="test accuracy, %")
-            panel.set_xticks(sorted({b for _, b, _ in kinds(rows)}), [f"{b:,}" for b in sorted({b for _, b, _ in kinds(rows)})])
-            panel.minorticks_off()
-            panel.grid(alpha=0.3)
+        found = [(b, runs) for k, b, runs in kinds(rows) if k == kind]
+        e = shared_epochs([runs for _, runs in found])
+        for panel, layer in zip(panels, LAYERS if e else ()):
+            values = [average([r.accuracy(e, layer) for r in runs]) for _, runs in found]
+            panel.semilogx([b for b, _ in found], [np.nan if v is None else v for v in values], marker="o^s"[i], color=COLOURS[i],
+                           label=f"{KINDS[kind]}, {e} epochs")
+    for panel, layer in zip(panels, LAYERS):
+        panel.set(title=layer, xlabel="global batch", ylabel="test accuracy, %")
+        panel.set_xscale("log")
+        panel.set_xticks(batches, [f"{b:,}" for b in batches])
+        panel.minorticks_off()
+        panel.grid(alpha=0.3)
     panels[-1].legend(loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False, fontsize=9)
     save(fig, output)
 

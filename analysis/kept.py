@@ -81,6 +81,18 @@ def load(folder):
     return rows
 
 
+def average(values):
+    """None if there are none."""
+    values = [v for v in values if v is not None]
+    return float(np.mean(values)) if values else None
+
+
+def shared_epochs(groups):
+    """The most epochs that runs of all groups are probed after; 0: none."""
+    found = [{e for r in runs for e in r.probes} for runs in groups]
+    return max(set.intersection(*found), default=0) if found else 0
+
+
 def mean(values, digits=1, best=None):
     """Mean and spread over the seeds as text; best: means of another choice, in brackets."""
     values = [v for v in values if v is not None]

@@ -18,24 +18,16 @@ import scaling
 import table1
 import table2
 from common import replace_section, save, text
-from kept import LAYERS, load
+from kept import LAYERS, average, load, shared_epochs
 
 TITLE = "# Results at a glance"
 
 
 def at_equal_epochs(rows, names):
     """{name: {layer: mean accuracy, or None}} of the rows that are kept, after the most epochs that all of these have; the epochs."""
-    there = {n: table1.epochs_of(rows[n]) for n in names if n in rows}
-    shared = set.intersection(*map(set, there.values())) if there else set()
-    if not shared:
-        return {}, 0
-    e = max(shared)
-    return {n: {x: average([r.accuracy(e, x) for r in rows[n] if e in r.probes]) for x in LAYERS} for n in there}, e
-
-
-def average(values):
-    values = [v for v in values if v is not None]
-    return float(np.mean(values)) if values else None
+    there = [n for n in names if n in rows]
+    e = shared_epochs([rows[n] for n in there])
+    return {n: {x: average([r.accuracy(e, x) for r in rows[n]]) for x in LAYERS} for n in there if e}, e
 
 
 def accuracies(values):

@@ -334,10 +334,9 @@ static mige_net *kept_pass(int rank, void *area, uint32_t *packed) {
     if (area) assert_int_equal(mige_net_keep(net, area, first, KEPT_TOTAL), MIGE_OK);
     if (packed) {
         mige_net_move(net, mige_net_params(net), packed, mige_net_grads(net));
-        for (int row = 0; row < KEPT_HIDDEN; row += MIGE_NET_ROWS)
-            mige_net_pack(net, 0, row, row + MIGE_NET_ROWS < KEPT_HIDDEN ? MIGE_NET_ROWS : KEPT_HIDDEN - row);
-        for (int row = 0; row < KEPT_OUT; row += MIGE_NET_ROWS)
-            mige_net_pack(net, 2, row, row + MIGE_NET_ROWS < KEPT_OUT ? MIGE_NET_ROWS : KEPT_OUT - row);
+        mige_net_pack(net, 0, 0, 64); /* at once, and in parts */
+        mige_net_pack(net, 0, 64, KEPT_HIDDEN - 64);
+        mige_net_pack(net, 2, 0, KEPT_OUT);
     }
     assert_int_equal(mige_net_forward(net, x, n, &pass), MIGE_OK);
     assert_int_equal(mige_net_backward_last(net, up, &pass), MIGE_OK);

@@ -112,8 +112,8 @@ void mige_net_tensor(const mige_net *net, int i, mige_tensor *tensor);
  * also the caller's, who calls mige_net_pack after each change of weights; NULL: they are packed in each pass. */
 void mige_net_move(mige_net *net, float *params, uint32_t *packed, float *grads);
 /* Bytes of packed weights, 0 without MIGE_NET_BFLOAT16. Whether layer i has some, and where its weights, [out][in],
- * begin in the flat vector. Packs `rows` <= MIGE_NET_ROWS of them from row `row`, a multiple of that, on; no other
- * call's memory is written. Not collective. */
+ * begin in the flat vector. Packs `rows` of them from row `row` on; both are multiples of MIGE_NET_ROWS but at the
+ * end, and what other rows are packed into is not written. Not collective. */
 enum { MIGE_NET_ROWS = 32 };
 size_t mige_net_packed_bytes(const mige_net *net);
 int mige_net_packs(const mige_net *net, int layer, size_t *first);
@@ -154,10 +154,9 @@ int mige_net_backward_last(mige_net *net, const float *upstream, const mige_pass
  * on backward leaves the weights of linear layers that have far more weights than `total` samples have values out
  * of the gradient, and the samples in `area` (mige_net_kept_bytes, 0 where no layer is such; the caller's, on a
  * cache line), where this rank's are sample `first` of `total` and those after it. mige_net_kept: whether layer i
- * is one of these. Once all ranks are through backward (and the
- * caller has seen to it that their memory is seen), mige_net_kept_gradient gives `rows` <= MIGE_NET_ROWS of a
- * layer's weights from `row` on, summed over all samples: grad [rows][in]. Not collective. Errors: MIGE_EFAIL
- * (memory). */
+ * is one of these. Once all ranks are through backward (and the caller has seen to it that their memory is seen),
+ * mige_net_kept_gradient gives `rows` <= MIGE_NET_ROWS of a layer's weights from `row` on, summed over all samples:
+ * grad [rows][in]. Not collective. Errors: MIGE_EFAIL (memory). */
 size_t mige_net_kept_bytes(const mige_net *net, int total);
 int mige_net_keep(mige_net *net, void *area, int first, int total);
 int mige_net_kept(const mige_net *net, int layer);

@@ -84,8 +84,9 @@ void mige_net_pack(mige_net *net, int i, int row, int rows) {
     const layer *l = &net->layers[i];
     const size_t in = l->in_size;
     uint32_t *up = net->packed + packed_before(net, i), *down = up + packed_up(l);
-    mige_half_pack_both(rows, (int)in, net->params + l->param + (size_t)row * in,
-                        up + (size_t)row / HALF_SIDE * half_panel(in), row, down, half_panel(l->out_size));
+    for (int end = row + rows; row < end; row += HALF_SIDE)
+        mige_half_pack_both(smaller(HALF_SIDE, end - row), (int)in, net->params + l->param + (size_t)row * in,
+                            up + (size_t)row / HALF_SIDE * half_panel(in), row, down, half_panel(l->out_size));
 }
 
 /* ---- the passes */

@@ -36,12 +36,12 @@ MIGE_CLONES static void soften(int K, double shift, const float *restrict rho, c
                                float *restrict sigma, float *restrict slope) {
 #pragma omp simd
     for (int k = 0; k < K; k++) {
-        double r = (double)rho[k] - shift, x = e[k], s = x / (2 + x), q = s * s, half = 1 / (1 + x);
+        double r = (double)rho[k] - shift, x = e[k], s = x / (2 + x), q = s * s, larger = 1 / (1 + x);
         double p = 1. / 13 + q * (1. / 15 + q * (1. / 17 + q * (1. / 19)));
         double sum = 1 + q * (1. / 3 + q * (1. / 5 + q * (1. / 7 + q * (1. / 9 + q * (1. / 11 + q * p)))));
-        double above = 0.5 + copysign(0.5, r); /* 1 or 0: comparisons are not vectorised */
+        double positive = 0.5 + copysign(0.5, r); /* 1 or 0: comparisons are not vectorised */
         sigma[k] = (float)((r + fabs(r)) / 2 + 2 * s * sum);
-        slope[k] = (float)(half * (above + (1 - above) * x));
+        slope[k] = (float)(larger * (positive + (1 - positive) * x));
     }
 }
 

@@ -152,7 +152,7 @@ static int check_scores(const mige_score *s, size_t n, const double *S) {
     return MIGE_OK;
 }
 
-/* x's, and their sums. */
+/* The inner product; x and s are added to sx and ss. */
 MIGE_CLONES static double product(size_t n, const double *restrict x, const double *restrict s, double *restrict sx,
                                   double *restrict ss) {
     double sum = 0;

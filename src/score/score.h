@@ -51,10 +51,9 @@ void score_take_wanted(const mige_score *s, double *rows);
 
 /* Calibration of estimated scores by Stein's identity, E[s(x) (x - mu)'] = -I, which holds for every density that
  * vanishes at infinity and which kernel estimates, being shrunk, miss. */
-/* A [D][D] such that the scores S A of the samples X [M][D] satisfy it: with Xc the centred samples and C = Xc' S /
- * M, A =
- * -((1-g) C + g (trace C / D) I)^-1. work [D][D] + [2][D], pivots [D]. Local. Errors: MIGE_ENUMERIC when C is
- * singular (fewer samples than dimensions, say). */
+/* A [D][D] such that the scores S A of the samples X [M][D] satisfy it: with Xc the centred samples and C =
+ * Xc' S / M, A = -((1-g) C + g (trace C / D) I)^-1. work [D][D] + [2][D], pivots [D]. Local. Errors: MIGE_ENUMERIC
+ * when C is singular (fewer samples than dimensions, say). */
 int calibrate_find(double g, int M, int D, const double *X, const double *S, double *A, double *work, int *pivots);
 
 /* S [n][D] <- S A; scratch [n][D]. Local. */

@@ -219,11 +219,7 @@ int update_spread(update *u, int all) {
     /* Slice 0's owners are the first ranks of their nodes; rank 0 is the first of them. */
     for (int i = 0; all && i < 4 && u->c->node_rank == 0; i++)
         if (u->c->nodes > 1 && parts[i]) MPI_Bcast(parts[i], (int)u->n, MPI_FLOAT, 0, u->owners);
-    for (int i = 0; i < u->nrows && u->c->node_rank == 0; i++) {
-        int rows = (int)(u->rows[i].count / (size_t)u->rows[i].cols);
-        for (int row = 0; row < rows; row += MIGE_NET_ROWS)
-            mige_net_pack(u->rows[i].net, u->rows[i].layer, row,
-                          rows - row < MIGE_NET_ROWS ? rows - row : MIGE_NET_ROWS);
-    }
+    for (int i = 0; i < u->nrows && u->c->node_rank == 0; i++)
+        mige_net_pack(u->rows[i].net, u->rows[i].layer, 0, (int)(u->rows[i].count / (size_t)u->rows[i].cols));
     return mige_shared_sync(u->c, &u->memory);
 }
