@@ -303,6 +303,7 @@ def arrays():
     np.savetxt(path("saved.txt"), SAMPLES, header="made by NumPy")
     same(scores(path("saved.txt"), "--points", path("c.npy")), wanted)
     for text, why in (("1,2\n3\n", "line 2 has 1 field"), ("a,b\n1,\n", "line 2, field 2.*missing"), ("1;2\n3,5;4\n", "line 2.*decimal"),
+                      ("1,5;2\n3,5;4\n", "line 1, field 1.*decimal"),
                       ("NA,NA\n1,2\n", "nothing but missing"), ("1,1e999\n", "field 2"), (",0,1\n0,3,4\n", "first column has no name")):
         with open(path("bad.csv"), "w") as f:
             f.write(text)

@@ -67,9 +67,13 @@ double mige_mi_bytes(int M, int nvars, const mige_mi_variable *vars, int npairs,
  *
  * J is that of a normal distribution of the same covariance C_t, whose integral is known (a log-determinant, its
  * bias with so many samples taken off), plus the rest J' = -E[(s + C_t^-1 (v_t - mean))' n] / b, from estimated
- * scores s at the noised samples themselves, linear in s so that their errors average out. Where the integrand
- * without z is below 0 by more than three of its standard errors, which cannot be, that of the next time is taken,
- * of shuffles as well, and a warning says so. */
+ * scores s at the noised samples themselves, linear in s so that their errors average out. The rests of J_x + J_y
+ * are those of x and y together, with y shuffled anew at each time and draw: as many samples in as many dimensions,
+ * so that what kernels miss in such a space cancels; but those of the variables alone where the two differ by more
+ * than three standard errors and half of the integrand, as they do of samples on a surface. Below the first time
+ * the rest is carried on as t^-p, p between 0 and 1/2 as between the first two. Where the integrand without z is
+ * below 0 by more than three of its standard errors, which cannot be, that of the next time is taken, of shuffles
+ * as well. A warning tells of either. */
 typedef struct {
     mige_score_options score; /* the maps among them */
     uint64_t seed;            /* of the noise, of blocks and of shuffles */

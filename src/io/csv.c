@@ -60,9 +60,10 @@ static int is_mixed(const char *line) {
     return 1;
 }
 
-/* What divides the fields of the first line. Tabs and blanks may be mixed. */
+/* What divides the fields of the first line: semicolons before commas, which then are decimal ones. Tabs and blanks
+ * may be mixed. */
 static char find_separator(const char *line) {
-    static const char known[] = ",;\t";
+    static const char known[] = ";,\t";
     for (const char *p = known; *p; p++) {
         int quoted = 0;
         for (const char *at = line; *at; at++) { /* quotes begin at the beginning of a field */
@@ -83,13 +84,14 @@ static int is_missing(const char *field) {
     return 0;
 }
 
-/* What is meant as a number, though none that a double holds: too large, 1.#IND of Windows, a minus of Unicode. */
+/* What is meant as a number, though none that a double holds: too large, 1.#IND of Windows, a minus of Unicode, a
+ * decimal comma. */
 static int is_meant(const char *field) {
     char *end;
     int minus = !strncmp(field, "\xe2\x88\x92", 3);
     if (minus) field += 3;
     strtod(field, &end);
-    return end > field && (!*end || minus || !strncmp(end, "#", 1));
+    return end > field && (!*end || minus || *end == '#' || *end == ',');
 }
 
 /* Whether the first line has names: no field is a number. Pandas writes numbers of columns and rows where there are

@@ -4,17 +4,26 @@
 #include <math.h>
 #include <stdlib.h>
 
+/* In sqrt(t). */
+static const double FIRST = 0.05;
+
 void along_times(double time[MIGE_MI_TIMES], double weight[MIGE_MI_TIMES]) {
     static const double node[] = {0.9491079123427585, 0.7415311855993945, 0.4058451513773972, 0},
                         share[] = {0.1294849661688697, 0.2797053914892766, 0.3818300505051189, 0.4179591836734694};
-    const double first = 0.05, half = (1 - first) / 2;
+    const double half = (1 - FIRST) / 2;
     for (int i = 0; i < MIGE_MI_TIMES; i++) {
         int k = i < MIGE_MI_TIMES / 2 ? i : MIGE_MI_TIMES - 1 - i;
-        double u = first + half * (1 + (i == k ? -node[k] : node[k]));
+        double u = FIRST + half * (1 + (i == k ? -node[k] : node[k]));
         time[i] = u * u;
         weight[i] = 2 * u * half * share[k];
     }
-    weight[0] += first * first;
+    weight[0] += FIRST * FIRST;
+}
+
+double along_first(const double time[MIGE_MI_TIMES], const double rest[MIGE_MI_TIMES]) {
+    double p = rest[0] > 0 && rest[1] > 0 ? log(rest[0] / rest[1]) / log(time[1] / time[0]) : 0;
+    p = fmin(fmax(p, 0), 0.5);
+    return FIRST * FIRST * (pow(time[0] / (FIRST * FIRST), p) / (1 - p) - 1);
 }
 
 double mige_digamma(double x) {
@@ -85,16 +94,17 @@ int along_normal(int n, int D, double *Z, const char *name, double *C, double *l
     return MIGE_OK;
 }
 
-int along_rest(int n, int D, double b, double *Z, const double *S, const double *N, double *C, double *each) {
+int along_rest(int n, int D, int split, double b, double *Z, const double *S, const double *N, double *C,
+               double *each, double *behind) {
     int info;
     covariance(n, D, Z, C);
     dpotrf_("L", &D, C, &D, &info);
     MIGE_CHECK(!info, MIGE_ENUMERIC, "mi: the covariance of %d noised samples in %d dimensions is singular", n, D);
     dpotrs_("L", &D, &n, C, &D, Z, &D, &info);
     for (size_t i = 0; i < (size_t)n; i++) {
-        double sum = 0;
-        for (size_t k = i * (size_t)D; k < (i + 1) * (size_t)D; k++) sum += (S[k] + Z[k]) * N[k];
-        each[i] = -sum / b;
+        const double *s = S + i * (size_t)D, *z = Z + i * (size_t)D, *noise = N + i * (size_t)D;
+        each[i] = behind[i] = 0;
+        for (int k = 0; k < D; k++) *(k < split ? &each[i] : &behind[i]) -= (s[k] + z[k]) * noise[k] / b;
     }
     return MIGE_OK;
 }

@@ -5,9 +5,12 @@
 #include "mige/mi.h"
 
 /* Times t, and weights of the integral over all t. Most of the rest is at small t, where it may rise like t^-1/2:
- * Gauss and Legendre's points in sqrt(t), from 0.05, below which it is carried on as it is, to 1, where it has
- * vanished as e^-4t or faster. */
+ * Gauss and Legendre's points in sqrt(t), from 0.05, below which the first is carried on as it is, to 1, where it
+ * has vanished as e^-4t or faster. */
 void along_times(double time[MIGE_MI_TIMES], double weight[MIGE_MI_TIMES]);
+/* What the first weight is to have more, so that the rest is carried on as t^-p: p as between the first two times,
+ * from 0, where densities are smooth, to 1/2, where they have edges. */
+double along_first(const double time[MIGE_MI_TIMES], const double rest[MIGE_MI_TIMES]);
 
 /* The normal part of Z [n][D], which is centred and destroyed: *half_logdet = (1/2) ln det C of the distribution
  * without bias, for n - 1 degrees of freedom; each [n] = (1/2) (z' C^-1 z - D), how the samples move it; fisher [t]
@@ -15,8 +18,10 @@ void along_times(double time[MIGE_MI_TIMES], double weight[MIGE_MI_TIMES]);
  * `name` of the variables in the message; MIGE_EFAIL. */
 int along_normal(int n, int D, double *Z, const char *name, double *C, double *lambda, double *work,
                  double *half_logdet, double *each, double fisher[MIGE_MI_TIMES]);
-/* The rest of the Fisher information: each [n] = -(s + C_t^-1 (z - mean))' n / b, of noised samples Z [n][D], which
- * are destroyed, their scores S and noise N. C [D][D] is scratch. */
-int along_rest(int n, int D, double b, double *Z, const double *S, const double *N, double *C, double *each);
+/* The rest of the Fisher information, -(s + C_t^-1 (z - mean))' n / b, of noised samples Z [n][D], which are
+ * destroyed, their scores S and noise N: of the columns before `split` in each [n], of the others in behind [n]. C
+ * [D][D] is scratch. */
+int along_rest(int n, int D, int split, double b, double *Z, const double *S, const double *N, double *C,
+               double *each, double *behind);
 
 #endif

@@ -16,18 +16,22 @@ enum { T = MIGE_MI_TIMES };
 enum { PARTS = 1000 };
 /* Of the test by shuffles: most samples of a score problem. */
 enum { TEST_BLOCK = 1024 };
-/* Standard errors beyond which a negative J is one. */
+/* Standard errors beyond which a J is negative, or two that should be the same differ. */
 static const double FAR = 3;
 /* Enough noise that the samples themselves are what limits: so many samples times draws, within reason. */
 enum { ENOUGH = 2048, MOST_DRAWS = 64 };
 
+/* What counts of a group: the normal part of J, the rest, the rest only beside that of a group apart. It may be
+ * shuffled: with the test's shuffles, or apart, anew at each time and draw. */
+enum { NORMAL = 1, REST = 2, BESIDE = 4, MOVES = 8, APART = 16 };
+
 /* A set of variables of some of the samples. */
 typedef struct {
+    int what;
     int from, dim; /* columns */
     int n;
     const int *rows;  /* [n] */
     int sign;         /* of its J in the integrand */
-    int moves;        /* with a shuffle */
     const char *name; /* of the variables, with "is" or "are"; NULL: of the class, which is its */
     int label;
 } group;
@@ -35,6 +39,7 @@ typedef struct {
 /* What a run over all groups finds, of one shuffle. */
 typedef struct {
     double rest[T], fisher[T]; /* of J, means over samples */
+    double gap[T];             /* of the rest: variables each alone, less the group apart */
     double normal;             /* integral of the latter */
 } sums;
 
@@ -47,12 +52,12 @@ typedef struct {
     int ngroups;
     group *groups;
     int *order, *by_class; /* [M] rows */
-    int64_t *perm;         /* [M] the shuffle */
+    int64_t *perm, *apart; /* [M] shuffles: the test's, that of a group apart */
     mige_score *score;
     int score_n, score_dim;
     double *Z, *work;                  /* [M][D] */
     double *N, *S;                     /* [block][D] noise and scores */
-    double *C, *lambda, *noise, *part; /* [D][D], [D], [D], [M] */
+    double *C, *lambda, *noise, *part; /* [D][D], [D], [D], [2 M] */
     double *each, *each_rest;          /* [M] samples' contributions to the value: normal, rest */
     double *rest_at;                   /* [T][M] those to the rest of J at each time */
     sums *sums;                        /* [runs] */
@@ -80,7 +85,7 @@ double mige_mi_value_bytes(int M, int D, const mige_mi_value_options *o) {
     double block = fmin(M, o->block), all = 8. * M * D,
            maps = mige_map_bytes(o->score.precondition, M, D) + 2 * all;
     double score = mige_score_forecast((int)block, D, 1, &o->score).bytes;
-    return 3 * all + 8. * ((4. + T) * M + 2 * block * D + (double)D * D) + fmax(maps, score);
+    return 3 * all + 8. * ((6. + T) * M + 2 * block * D + (double)D * D) + fmax(maps, score);
 }
 
 /* ---- one item of work */
@@ -150,9 +155,23 @@ static int add_normal(job *w, const group *g, const int64_t *perm, int keep, sum
     return MIGE_OK;
 }
 
+/* The parts a and b of a sample's J': of what stays in its row, of what is shuffled. */
+static void add_sample(const job *w, const group *g, const int64_t *perm, int keep, int row, int t, double a,
+                       double b, sums *to) {
+    double *at = w->rest_at + (size_t)t * (size_t)w->M;
+    if (g->what & APART) to->gap[t] += (a + b) / w->M;
+    if (g->what & BESIDE) to->gap[t] -= (a + b) / w->M;
+    if (g->what & BESIDE) return;
+    to->rest[t] += (a + b) / w->M;
+    if (keep) at[row] += a;
+    if (keep) at[row_of(w, perm, row, w->moved)] += b;
+}
+
 /* A block of a group at one time, with one draw of the noise and its opposite. */
 static int add_rest(job *w, const group *g, const int64_t *perm, int keep, int first, int n, int t, uint64_t draw,
-                    double share, sums *to) {
+                    int draws, sums *to) {
+    const int split = w->moved < g->from ? 0 : w->moved - g->from < g->dim ? w->moved - g->from : g->dim;
+    const double share = g->sign / (2. * draws);
     double time[T], weight[T];
     along_times(time, weight);
     MIGE_TRY(use_score(w, n, g->dim));
@@ -160,12 +179,10 @@ static int add_rest(job *w, const group *g, const int64_t *perm, int keep, int f
         gather(w, g, perm, first, n);
         add_noise(w, g, perm, first, n, (uint64_t)t * MOST_DRAWS + draw, time[t], sign);
         MIGE_TRY(mige_score_samples(w->score, w->Z, w->S));
-        MIGE_TRY(along_rest(n, g->dim, sqrt(-expm1(-2 * time[t])), w->Z, w->S, w->N, w->C, w->part));
-        for (int i = 0; i < n; i++) {
-            double value = g->sign * share / 2 * w->part[i];
-            to->rest[t] += value / w->M;
-            if (keep) w->rest_at[(size_t)t * (size_t)w->M + (size_t)g->rows[first + i]] += value;
-        }
+        MIGE_TRY(
+            along_rest(n, g->dim, split, sqrt(-expm1(-2 * time[t])), w->Z, w->S, w->N, w->C, w->part, w->part + n));
+        for (int i = 0; i < n; i++)
+            add_sample(w, g, perm, keep, g->rows[first + i], t, share * w->part[i], share * w->part[n + i], to);
     }
     return MIGE_OK;
 }
@@ -175,20 +192,33 @@ static int add_rest(job *w, const group *g, const int64_t *perm, int keep, int f
 /* Groups that move with a shuffle, or that do not, or all; keep: samples' contributions too. */
 enum { FIXED = 1, MOVING = 2 };
 
+static const int64_t *shuffle_apart(job *w, uint64_t i) {
+    static const uint64_t beyond = (uint64_t)1 << 31; /* the test's shuffles */
+    mige_rng_permutation(w->o->seed, MIGE_RNG_SHUFFLE, beyond + i, w->M, w->apart);
+    return w->apart;
+}
+
+static int run_rest(job *w, const group *g, const int64_t *perm, int keep, int most, int draws, sums *to) {
+    int blocks = (g->n + most - 1) / most;
+    for (int b = 0; b < blocks; b++) {
+        int64_t first, count;
+        mige_share(g->n, blocks, b, &first, &count);
+        for (int i = 0; i < T * draws; i++) {
+            if (!mine(w, (double)count)) continue;
+            const int64_t *by = g->what & APART ? shuffle_apart(w, (uint64_t)i) : perm;
+            MIGE_TRY(add_rest(w, g, by, keep, (int)first, (int)count, i / draws, (uint64_t)(i % draws), draws, to));
+        }
+    }
+    return MIGE_OK;
+}
+
 static int run(job *w, int which, const int64_t *perm, int keep, int most, int draws, sums *to) {
     for (const group *g = w->groups; g < w->groups + w->ngroups; g++) {
-        if (!(which & (g->moves ? MOVING : FIXED))) continue;
-        const int64_t *by = g->moves ? perm : NULL;
-        int blocks = (g->n + most - 1) / most;
-        if (keep ? w->total > 0 : mine(w, 1)) MIGE_TRY(add_normal(w, g, by, keep, to));
-        for (int b = 0; b < blocks; b++) {
-            int64_t first, count;
-            mige_share(g->n, blocks, b, &first, &count);
-            for (int i = 0; i < T * draws; i++)
-                if (mine(w, (double)count))
-                    MIGE_TRY(add_rest(w, g, by, keep, (int)first, (int)count, i / draws, (uint64_t)(i % draws),
-                                      1. / draws, to));
-        }
+        int rest = g->what & (keep ? REST | BESIDE : REST);
+        if (!(which & (g->what & MOVES ? MOVING : FIXED))) continue;
+        const int64_t *by = g->what & MOVES ? perm : NULL;
+        if (g->what & NORMAL && (keep ? w->total > 0 : mine(w, 1))) MIGE_TRY(add_normal(w, g, by, keep, to));
+        if (rest) MIGE_TRY(run_rest(w, g, by, keep, most, draws, to));
     }
     return MIGE_OK;
 }
@@ -211,11 +241,8 @@ static int run_all(job *w) {
     return MIGE_OK;
 }
 
-static double total(const sums *s) {
-    double time[T], weight[T], value = s->normal;
-    along_times(time, weight);
-    for (int t = 0; t < T; t++) value += weight[t] * s->rest[t];
-    return value;
+static double total(const sums *s, const double weight[T]) {
+    return s->normal + cblas_ddot(T, weight, 1, s->rest, 1);
 }
 
 /* Of the mean of x [M]. */
@@ -231,29 +258,55 @@ static void go_on(sums *s, int t) {
     s->rest[t] = s->rest[t + 1] + s->fisher[t + 1] - s->fisher[t];
 }
 
+static double far(const job *w, int t) {
+    return FAR * standard_error(w->M, w->rest_at + (size_t)t * (size_t)w->M);
+}
+
+static double J_at(const job *w, int t) {
+    return w->sums->fisher[t] + w->sums->rest[t];
+}
+
+/* Where nothing is shared, J' of all variables is the sum of what each has alone. By more than its error, and half
+ * of J, it is another only where samples lie on a surface: the more densely they do the more of it scores show, and
+ * shuffled they lie on another. There the variables alone serve. */
+static int take_alone(job *w) {
+    size_t M = (size_t)w->M;
+    int gaps = 0;
+    for (int t = 0; t < T; t++) gaps += fabs(w->sums->gap[t]) > fabs(J_at(w, t)) / 2 + far(w, t);
+    for (int t = 0; t < T && gaps; t++) {
+        w->sums->rest[t] -= w->sums->gap[t];
+        for (size_t m = 0; m < M; m++) w->rest_at[(size_t)t * M + m] -= w->sums->gap[t];
+    }
+    return gaps;
+}
+
 /* Noise takes information away, so that J is not negative (given z, which is noised too, it may be). Where it is,
- * beyond its error, the samples lie on a surface (both Fisher informations are without bound there) or in steps. */
-static void mend(const job *w) {
+ * beyond its error, the samples lie on a surface (Fisher informations are without bound there) or in steps. */
+static int mend(job *w) {
     const double *fisher = w->sums->fisher;
     size_t M = (size_t)w->M;
     int mended = 0;
     for (int t = T - 2; t >= 0 && !w->given; t--) {
         double *here = w->rest_at + (size_t)t * M;
-        if (fisher[t] + w->sums->rest[t] >= -FAR * standard_error(w->M, here)) continue;
+        if (J_at(w, t) >= -far(w, t)) continue;
         for (size_t m = 0; m < M; m++) here[m] = here[M + m] + fisher[t + 1] - fisher[t];
         for (int k = 0; k < w->runs; k++) go_on(&w->sums[k], t);
         mended++;
     }
-    if (mended)
-        mige_warn("mi: information would rise with noise at %d of %d times: samples on a surface, or in steps; the "
-                  "value is less sure than its error says",
-                  mended, T);
+    return mended;
+}
+
+static void look_for_surfaces(job *w) {
+    int alone = take_alone(w), mended = mend(w), most = alone > mended ? alone : mended;
+    if (most)
+        mige_warn(
+            "mi: at %d of %d times scores do not show how information falls with noise: samples on a surface, "
+            "or in steps; the value is less sure than its error says",
+            most, T);
 }
 
 /* Samples' contributions to the rest. */
-static void integrate(const job *w) {
-    double time[T], weight[T];
-    along_times(time, weight);
+static void integrate(const job *w, const double weight[T]) {
     for (size_t t = 0, M = (size_t)w->M; t < T; t++)
         cblas_daxpy(w->M, weight[t], w->rest_at + t * M, 1, w->each_rest, 1);
 }
@@ -265,20 +318,24 @@ static double shrunk(double rest, double error) {
     return square > 0 ? square / rest : 0;
 }
 
-static void conclude(const job *w, double *shuffled, mige_mi_estimate *e) {
-    mend(w);
-    integrate(w);
-    double weight[T], rest = total(w->sums) - w->sums->normal, error = standard_error(w->M, w->each_rest);
-    *e = (mige_mi_estimate){.normal = w->sums->normal, .rest = rest, .p_value = NAN};
-    e->value = e->normal + shrunk(rest, error);
-    along_times(e->time, weight);
+static void conclude(job *w, double *shuffled, mige_mi_estimate *e) {
+    double plain[T], weight[T];
+    look_for_surfaces(w);
+    along_times(e->time, plain);
+    memcpy(weight, plain, sizeof weight);
+    weight[0] += along_first(e->time, w->sums->rest);
+    integrate(w, weight);
+    e->normal = w->sums->normal;
+    e->rest = total(w->sums, weight) - e->normal;
+    e->value = e->normal + shrunk(e->rest, standard_error(w->M, w->each_rest));
+    e->p_value = NAN;
     for (int t = 0; t < T; t++) e->integrand[t] = w->sums->fisher[t] + w->sums->rest[t];
     for (int m = 0; m < w->M; m++) w->each[m] += w->each_rest[m];
     e->standard_error = standard_error(w->M, w->each);
     int N = w->o->shuffles, above = 1;
     for (int k = 1; k <= N; k++) {
-        shuffled[k - 1] = total(&w->sums[1]) + total(&w->sums[2 + k]);
-        above += total(&w->sums[2 + k]) >= total(&w->sums[2]);
+        shuffled[k - 1] = total(&w->sums[1], plain) + total(&w->sums[2 + k], plain);
+        above += total(&w->sums[2 + k], plain) >= total(&w->sums[2], plain);
     }
     if (N) e->p_value = above / (N + 1.);
 }
@@ -304,11 +361,11 @@ static int take_memory(job *w, int ngroups) {
     size_t M = (size_t)w->M, D = (size_t)w->D, runs = (size_t)w->o->shuffles + 3,
            block = w->M < w->o->block ? M : (size_t)w->o->block;
     return MIGE_TAKE(&w->pool, MIGE_BLOCK(w->v, M * D), MIGE_BLOCK(w->groups, ngroups), MIGE_BLOCK(w->order, M),
-                     MIGE_BLOCK(w->by_class, M), MIGE_BLOCK(w->perm, M), MIGE_BLOCK(w->Z, M * D),
-                     MIGE_BLOCK(w->N, block * D), MIGE_BLOCK(w->S, block * D), MIGE_BLOCK(w->work, M * D),
-                     MIGE_BLOCK(w->C, D * D), MIGE_BLOCK(w->lambda, D), MIGE_BLOCK(w->noise, D),
-                     MIGE_BLOCK(w->part, M), MIGE_BLOCK(w->each, M), MIGE_BLOCK(w->each_rest, M),
-                     MIGE_BLOCK(w->rest_at, T * M), MIGE_BLOCK(w->sums, runs));
+                     MIGE_BLOCK(w->by_class, M), MIGE_BLOCK(w->perm, M), MIGE_BLOCK(w->apart, M),
+                     MIGE_BLOCK(w->Z, M * D), MIGE_BLOCK(w->N, block * D), MIGE_BLOCK(w->S, block * D),
+                     MIGE_BLOCK(w->work, M * D), MIGE_BLOCK(w->C, D * D), MIGE_BLOCK(w->lambda, D),
+                     MIGE_BLOCK(w->noise, D), MIGE_BLOCK(w->part, 2 * M), MIGE_BLOCK(w->each, M),
+                     MIGE_BLOCK(w->each_rest, M), MIGE_BLOCK(w->rest_at, T * M), MIGE_BLOCK(w->sums, runs));
 }
 
 static int map_with(const job *w, enum mige_precondition kind, int dim, const double *X, double *out) {
@@ -366,14 +423,15 @@ int mige_mi_value(const mige_comm *c, int M, int nparts, const int *dims, const 
     job w;
     int given = nparts == MIGE_MI_PARTS, dx = dims[0], dz = given ? dims[2] : 0, dy = dims[1], D = dx + dy + dz;
     MIGE_CHECK(!given || !o->shuffles, MIGE_EUSAGE, "mi: shuffles would break what is given, too (none)");
-    int err = create(&w, c, M, D, given ? 4 : 3, o);
+    int err = create(&w, c, M, D, 4, o), alone = NORMAL | (given ? REST : BESIDE);
     if (!err) {
         w.moved = dx + dz;
         w.given = given;
-        w.groups[0] = (group){0, dx + dz, M, w.order, -1, 0, given ? "x and what is given are" : "x is", 0};
-        w.groups[1] = (group){dx, dz + dy, M, w.order, -1, 0, given ? "y and what is given are" : "y is", 0};
-        w.groups[2] = (group){0, D, M, w.order, 1, 1, "all variables together are", 0};
-        if (given) w.groups[3] = (group){dx, dz, M, w.order, 1, 0, "what is given is", 0};
+        w.groups[0] = (group){alone, 0, dx + dz, M, w.order, -1, given ? "x and what is given are" : "x is", 0};
+        w.groups[1] = (group){alone, dx, dz + dy, M, w.order, -1, given ? "y and what is given are" : "y is", 0};
+        w.groups[2] = (group){NORMAL | REST | MOVES, 0, D, M, w.order, 1, "all variables together are", 0};
+        w.groups[3] = given ? (group){NORMAL | REST, dx, dz, M, w.order, 1, "what is given is", 0}
+                            : (group){REST | APART, 0, D, M, w.order, -1, NULL, 0};
         err = map_part(&w, v, 0, dx);
     }
     if (!err && given) err = map_part(&w, v, dx, dz);
@@ -392,8 +450,8 @@ static int group_classes(job *w, int classes, const int *label) {
         MIGE_CHECK(n >= mige_mi_least(w->D), MIGE_EINPUT,
                    "mi: class %d has %d samples, too few for %d dimensions (%d at least; or leave it out)", k, n,
                    w->D, mige_mi_least(w->D));
-        w->groups[k] = (group){0, w->D, n, w->order + first, -1, 0, "x is", 0};
-        w->groups[classes + k] = (group){0, w->D, n, w->by_class + first, 1, 1, NULL, k};
+        w->groups[k] = (group){NORMAL | REST, 0, w->D, n, w->order + first, -1, "x is", 0};
+        w->groups[classes + k] = (group){NORMAL | REST | MOVES, 0, w->D, n, w->by_class + first, 1, NULL, k};
         first += n;
     }
     return MIGE_OK;
