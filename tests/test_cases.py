@@ -134,14 +134,49 @@ def run_folder():
             f.write(text or "batch = 9\n")
         if name == "link":
             os.symlink(other, ini)
-        fails(2, "no file of a run", *train(folder, "--steps", 1))
-        with open(ini) as f:
-            assert f.read() == (text or "batch = 9\n"), name
+        for more in (), ("--resume",):
+            fails(2, "no file of a run", *train(folder, "--steps", 1, *more))
+            with open(ini) as f:
+                assert f.read() == (text or "batch = 9\n"), name
+    os.mkdir(path("folder-data"))
+    shutil.copy(DATA, os.path.join(path("folder-data"), "metrics.h5"))
+    fails(2, "no file of a run", *train(path("folder-data"), "--steps", 1, "--resume"))
+    good("verify", os.path.join(path("folder-data"), "metrics.h5"))
     good(*train(path("folder-killed"), "--steps", 1))
     for name in os.listdir(path("folder-killed")):  # killed before a step was done
         if name != "config.ini":
             os.remove(os.path.join(path("folder-killed"), name))
     good(*train(path("folder-killed"), "--steps", 1))
+    with open(os.path.join(path("folder-killed"), "probe.h5"), "w") as f:
+        f.write("mine\n")
+    fails(2, "no file of mige probe", "probe", "--run", path("folder-killed"), "--probe-epochs", 1)
+    fails(5, "File name too long", *train(path(300 * "a"), "--steps", 1))
+
+
+def ours_damaged():
+    """What mige wrote and somebody cut or changed is refused by commands that read any file, too; and a private file stays so."""
+    whole, cut = path("whole.h5"), path("cut.h5")
+    good(*score(path("x.h5"), output=whole))
+    shutil.copy(whole, cut)
+    os.chmod(cut, 0o600)
+    good(*score(path("x.h5"), output=cut))
+    assert os.stat(cut).st_mode & 0o777 == 0o600
+    good(*score(cut, "--dataset", "/score"))
+    os.truncate(cut, os.path.getsize(cut) - 1)
+    fails(3, "cut or changed", *score(cut, "--dataset", "/score"))
+    shutil.copy(whole, cut)
+    with h5py.File(cut, "a") as f:
+        f["score"][0, 0] += 1
+    fails(3, "cut or changed", *score(cut, "--dataset", "/score"))
+    with h5py.File(cut, "a") as f:
+        del f.attrs["sealed"]
+    fails(3, "sum does not match", *score(cut, "--dataset", "/score"))
+    with h5py.File(cut, "a") as f:
+        del f["score"].attrs["crc32"]
+    good(*score(cut, "--dataset", "/score"))
+    with h5py.File(cut, "a") as f:
+        f.attrs["complete"] = 0
+    fails(3, "not complete", *score(cut, "--dataset", "/score"))
 
 
 def run_reads_itself():
@@ -221,7 +256,10 @@ def packed():
     with h5py.File(name, "a") as f:
         f["t"].attrs.update(scale_factor=0.01, add_offset=3.0, _FillValue=np.int16(-32768))
         f["bytes"].attrs["_Unsigned"] = np.bytes_("true")
+        f["back"], f["i"] = f["u"][()], f["bytes"][()]
+        f["back"].attrs["_Unsigned"] = "false"
     same(scores(name, "--dataset", "/t"), plain)
+    same(scores(name, "--dataset", "/back"), scores(name, "--dataset", "/i"))
     same(scores(name, "--dataset", "/bytes"), scores(name, "--dataset", "/u"))
     for attribute, value in (("_FillValue", stored[7, 1]), ("missing_value", [9e9, stored[7, 1]]), ("valid_min", stored.min() + 1),
                              ("valid_range", [-32000, stored.max() - 1])):
@@ -442,6 +480,7 @@ def unread():
     np.save(path("c.npy"), SAMPLES)
     for words, names in ((score(path("x.h5"), "--eta", 1), ["--eta"]), (score(path("x.h5"), "--estimator", "stein", "--eta", 0.1), []),
                          (score(path("x.h5"), "--points-dataset", "/p"), ["--points-dataset"]),
+                         (score(path("x.h5"), "--eigen", 5, "--threshold", 0.5), ["--threshold"]),
                          (score(path("c.npy"), "--dataset", "/p"), ["/p is not read"]),
                          ((*train(path("no"), "--dry-run"), "--beta", 1, "--critic", "concat", "--temperature", 1, "--conditional", "ssge"),
                           ["--beta", "--critic", "--temperature", "--conditional"]),
@@ -491,8 +530,8 @@ def main():
     for case in no_files, read_too, other_data:
         for ranks in 1, 3:
             cases.run(f"{case.__name__.replace('_', ' ')} np {ranks}", case, ranks)
-    for case in (links, no_folders, run_folder, run_reads_itself, standard_output, packed, types, arrays, tables_of_text, other_programs, labels_of_truth, other_kinds, memory, unread,
-                 ini_files, small_words):
+    for case in (links, no_folders, run_folder, ours_damaged, run_reads_itself, standard_output, packed, types, arrays, tables_of_text, other_programs,
+                 labels_of_truth, other_kinds, memory, unread, ini_files, small_words):
         cases.run(case.__name__.replace("_", " "), case)
     cases.end()
 

@@ -297,6 +297,8 @@ def dry_run(ranks):
     good("probe", "--run", RUN, "--dry-run", ranks=ranks)
     assert set(os.listdir(path())) == before and contents(RUN) == kept, "something was written"
     fails(3, r"none\.h5", "train", "--data", path("none.h5"), "--dry-run", ranks=ranks)
+    fails(5, "cannot be written", *score(path("nowhere", "s.h5")), "--dry-run", ranks=ranks)
+    fails(2, "--neighbours", "probe", "--run", RUN, "--neighbours", 641, "--dry-run", ranks=ranks)
 
 
 def quiet(ranks):

@@ -158,13 +158,16 @@ def odd_pictures():
         with open(os.path.join(top, "k", name), "rb") as f:
             whole = f.read()
         left[f"p-cut-{name}"] = whole[:-40]
-    left |= {"q-zero.png": b"", "r.txt": b"words\n", "s-flipped.png": whole[:60] + bytes([whole[60] ^ 1]) + whole[61:]}
+    os.makedirs(os.path.join(top, "__MACOSX", "k"))
+    os.makedirs(os.path.join(top, "k", "t-folder"))
+    left |= {"t-folder": None, "q-zero.png": b"", "r.txt": b"words\n", "s-flipped.png": whole[:60] + bytes([whole[60] ^ 1]) + whole[61:]}
     for name, content in left.items():
         if isinstance(content, bytes):
             with open(os.path.join(top, "k", name), "wb") as f:
                 f.write(content)
     r = good("convert", "--format", "folder", "--from", top, "--output", path("odd.h5"))
-    assert len(r.warnings) == len(left) and all(any(n in w for w in r.warnings) for n in left), str(r)
+    assert len(r.warnings) == len(left) + 1 and all(any(n in w for w in r.warnings) for n in left), str(r)
+    assert "1 pictures have 16 bits" in r.warnings[-1], str(r)
     with h5py.File(path("odd.h5")) as f:
         x = f["train/images"][:]
         assert "test" not in f
@@ -172,6 +175,7 @@ def odd_pictures():
     assert np.array_equal(x[:-1], wanted) and np.abs(x[-1] - wide / 257).max() <= 0.5
     for name in kept:
         os.remove(os.path.join(top, "k", name))
+    os.rmdir(os.path.join(top, "k", "t-folder"))
     fails(3, "no picture", "convert", "--format", "folder", "--from", top, "--output", path("odd.h5"))
     fails(3, "0 folders of classes", "convert", "--format", "folder", "--from", os.path.join(top, "k"), "--output", path("odd.h5"))
 

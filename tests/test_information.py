@@ -257,6 +257,14 @@ def warned():
     assert "1.0986 nats" in warnings("far", "label")
     assert "column 1 of /out has a value 16 standard" in warnings("out", "y", "--precondition", "whiten")
     assert not warnings("out", "y") and not warnings("x", "y", "--precondition", "none")
+    walks, two = np.cumsum(rng.standard_normal((2, 400, 1)), 1), 9 * (np.arange(400)[:, None] % 2)
+    with h5py.File(path("doubtful.h5"), "a") as f:
+        f["walk"], f["other"], f["noise"], f["two"] = walks[0], walks[1], x[:, :1], x[:, :1] + two
+        f["power"], f["bounded"] = x[:, :1] ** 3, np.tanh(x[:, :1])
+    assert "follow one another" in warnings("walk", "other") and not warnings("walk", "noise")
+    assert "a gap of" in warnings("two", "noise")
+    assert "function of the other" in warnings("noise", "power")
+    fails(4, "their information is infinite", "mi", "--input", path("doubtful.h5"), "--x", "/power", "--y", "/bounded")
 
 
 def surface():
@@ -351,13 +359,16 @@ def scores_doubted():
     """Scores that are none, or far too large; and points where there are none."""
     rng = np.random.default_rng(5)
     x = rng.normal(size=(300, 3))
-    write("doubts.h5", uneven=x * [1, 100, 1], even=x, sums=np.c_[x[:, :2], x[:, 0] + x[:, 1]], far=x[:4] + 1e3)
+    write("doubts.h5", uneven=x * [1, 100, 1], even=x, sums=np.c_[x[:, :2], x[:, 0] + x[:, 1]], far=x[:4] + 1e3, beyond=x[:4] * [0, 1, 0] + [6, 0, 0],
+          constant=x * [1, 0, 1] + 3)
 
     def score(dataset, *more):
         return good("score", "--input", path("doubts.h5"), "--dataset", dataset, "--output", path("out.h5"), "--quiet", *more)
 
     for dataset, *more, why in (("/uneven", "column (0|2) fulfil .*whiten"), ("/even", "--width", 1e3, "Stein's identity"), ("/even", "--threshold", 1, "times those of normal"),
-                                ("/even", "--points", path("doubts.h5"), "--points-dataset", "/far", "4 of 4 points")):
+                                ("/even", "--points", path("doubts.h5"), "--points-dataset", "/far", "4 of 4 points are so far"),
+                                ("/even", "--points", path("doubts.h5"), "--points-dataset", "/beyond", "4 of 4 points lie farther"),
+                                ("/constant", "column 1 is constant")):
         r = score(dataset, *more)
         assert len(r.warnings) == 1 and re.search(why, r.warnings[0]), f"{why}: {r}"
     for more in (), ("--estimator", "stein", "--calibrate", "stein"), ("--points", path("doubts.h5"), "--points-dataset", "/even"):

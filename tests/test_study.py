@@ -126,12 +126,12 @@ def features_refused():
             del f[name], f.attrs["sealed"]
             f[name] = x
         fails(3, f"{name}.*(finite|label 1)", "probe", "--input", bad, "--layers", "y", *to, ranks=3)
-    for far, warned in (0, 0), (10, 0), (1e9, 1):
+    for far, scale, warned in (0, 200, 0), (10, 200, 0), (0, 1, 1), (100, 200, 1), (1e9, 200, 2):
         with h5py.File(path("far.h5"), "w") as f, h5py.File(path("neighbours.h5")) as g:
             for split in "train", "test":
-                f[f"{split}/y"], f[f"{split}/labels"] = g[f"{split}/y"][()].astype(float) + far, g[f"{split}/labels"][()]
+                f[f"{split}/y"], f[f"{split}/labels"] = scale * g[f"{split}/y"][()].astype(float) + far, g[f"{split}/labels"][()]
         r = good("probe", "--input", path("far.h5"), "--layers", "y", "--probe-epochs", 1, *to, ranks=3)
-        assert len(r.warnings) == warned and all("too far from 0" in w for w in r.warnings), str(r)
+        assert len(r.warnings) == warned and all("standardise" in w or "too far from 0" in w for w in r.warnings), str(r)
 
 
 # ---- studies

@@ -90,6 +90,7 @@ int mige_parse_cifar(const uint8_t *bytes, size_t size, int label_bytes, int cla
  * MIGE_EINPUT with what is wrong, "is cut", for what is damaged, partly transparent, of CMYK or no such picture. */
 typedef struct {
     int c, h, w;
+    int deep;        /* it had 16 bits a colour */
     uint8_t *pixels; /* to be freed, after an error as well */
 } mige_picture;
 int mige_picture_read(const uint8_t *bytes, size_t size, mige_picture *p);

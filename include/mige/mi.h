@@ -105,6 +105,8 @@ int mige_mi_value(const mige_comm *c, int M, int nparts, const int *dims, const 
  * score problems: what samples are too few for cancels. Errors as above; a class too small is named. */
 int mige_mi_of_labels(const mige_comm *c, int M, int D, const double *v, int classes, const int *label,
                       const mige_mi_value_options *o, double *shuffled, mige_mi_estimate *e);
+/* Whether that many samples and these options can do. Not collective. Errors: MIGE_EINPUT, MIGE_EUSAGE. */
+int mige_mi_value_check(int M, int D, const mige_mi_value_options *o);
 /* Fewest samples that D dimensions, of all parts or of a class, can do with. */
 int mige_mi_least(int D);
 /* Derivative of lgamma, x > 0. Not collective. */
@@ -113,8 +115,8 @@ double mige_digamma(double x);
 double mige_mi_value_bytes(int M, int D, const mige_mi_value_options *o);
 
 /* Warns of what value and error above do not see: samples v [M][sum of dims] of parts with these names (one of no
- * dimensions is passed over) with ties, repeated rows or, where margins are taken as they are (plain), values far
- * out. Errors: MIGE_EFAIL (memory). Not collective. */
+ * dimensions is passed over) with ties, gaps, repeated rows, rows that follow one another or, where margins are
+ * taken as they are (plain), values far out. Errors: MIGE_EFAIL (memory). Not collective. */
 int mige_mi_sample_doubts(int M, int nparts, const int *dims, const char *const *names, const double *v, int plain);
 /* *share: of the dimensions that samples v [M][D] have nearby, by their two nearest neighbours, to those with the
  * columns from `moved` on shuffled. Well below 1 where some columns are a function of others; 1 within its error,

@@ -134,10 +134,12 @@ double mige_score_hessian_gap(int M, int D, const double *S, const double *H);
 double mige_score_hessian_bytes(int M, int D, int Q, int ranks);
 
 /* Warns where scores S [M][D] at samples X are wrong, a column far from Stein's identity, or may be, many times the
- * size of normal samples' (up to 2,048 dimensions); whitened: they were made of mapped samples. And where those of
- * points, SP [Q][D], are almost 0, too far out. Not collective. Errors: MIGE_EFAIL (memory). */
+ * size of normal samples' (up to 2,048 dimensions); whitened: they were made of mapped samples. And of points P
+ * [Q][D] with scores SP that lie beyond all samples, or so far that these are almost 0. Not collective. Errors:
+ * MIGE_EFAIL (memory). */
 int mige_score_doubts(int M, int D, const double *X, const double *S, int whitened);
-void mige_score_point_doubts(int M, int Q, int D, const double *S, const double *SP);
+int mige_score_point_doubts(int M, int Q, int D, const double *X, const double *S, const double *P,
+                            const double *SP);
 
 /* What the last call found. */
 typedef struct {

@@ -144,11 +144,14 @@ static void check_bounds(const pairs *p, const mige_mi_estimate *e) {
                   "continuous variable");
 }
 
-/* Of a value that normal variables would not have, whether one variable may be a function of the other. */
+/* Of a value that normal variables would not have, or only if all but alike, whether one variable may be a function
+ * of the other. */
 static int check_surface(const config *c, const pairs *p, const mige_mi_estimate *e) {
-    static const double SURFACE = 0.84, REST = 0.25;
+    static const double SURFACE = 0.84, REST = 0.25, ALIKE = 1.5; /* nats a dimension */
+    int least = p->dims[0] < p->dims[1] ? p->dims[0] : p->dims[1];
     double share = 1;
-    if (!p->classes && !p->dims[2] && e->value > 3 * e->standard_error && e->rest > REST * e->value)
+    if (!p->classes && !p->dims[2] && e->value > 3 * e->standard_error &&
+        (e->rest > REST * e->value || e->normal > ALIKE * least))
         MIGE_TRY(mige_mi_surface(p->M, p->D, p->D - p->dims[1], p->v, &share));
     if (share < SURFACE)
         mige_warn(
@@ -186,6 +189,7 @@ static int estimate(app *a, pairs *p) {
     MIGE_TRY(mige_memory_check(&m, c->input, p->M, need, &d));
     mige_say("mi: %d samples in %d%+d%+d dimensions, %d classes, %d ranks, %.3g MB a rank", p->M, p->dims[0],
              p->dims[1], p->dims[2], p->classes, a->comm.size, need(&d, p->M) / 1e6);
+    MIGE_TRY(mige_agree(&a->comm, mige_mi_value_check(p->M, p->D, &o)));
     if (c->dry_run) return MIGE_OK;
     if (p->classes)
         MIGE_TRY(mige_mi_of_labels(&a->comm, p->M, p->D, p->v, p->classes, p->label, &o, p->shuffled, &e));

@@ -2,6 +2,7 @@
 #include "app/app.h"
 #include "mige/error.h"
 #include "mige/io.h"
+#include <errno.h>
 #include <fnmatch.h>
 #include <libgen.h>
 #include <limits.h>
@@ -43,6 +44,15 @@ int check_not_written(const config *c, const char *file) {
     return MIGE_OK;
 }
 
+/* What a dry run can tell of an output's folder. */
+static int can_hold(const char *output, const char *target) {
+    char copy[PATH_MAX];
+    snprintf(copy, sizeof copy, "%s", target);
+    MIGE_CHECK(!access(dirname(copy), W_OK | X_OK), MIGE_EOUTPUT,
+               "%s: cannot be written: %s (choose another folder, or make it)", output, strerror(errno));
+    return MIGE_OK;
+}
+
 int check_output(const config *c, const char *output, int probing) {
     char *target;
     if (!*output) return MIGE_OK;
@@ -50,7 +60,7 @@ int check_output(const config *c, const char *output, int probing) {
     int err = check_reads(c, output);
     if (!err && is_of_run(target, NULL, probing))
         err = mige_raise(MIGE_EUSAGE, "--output: %s is a file of a run (give another name)", output);
-    if (!err && !c->dry_run) err = mige_file_try(output);
+    if (!err) err = c->dry_run ? can_hold(output, target) : mige_file_try(output);
     free(target);
     return err;
 }
@@ -83,5 +93,5 @@ int check_run_folder(const config *c) {
     const char *bad = is_of_run(c->train.data, out, 0) ? c->train.data : is_of_run(ini, out, 0) ? ini : NULL;
     MIGE_CHECK(!*out || !bad, MIGE_EUSAGE, "--out: %s is read, and has the name of a file of the run (rename it)",
                bad);
-    return *out && !c->resume && !c->dry_run ? check_place(out) : MIGE_OK;
+    return *out && !c->dry_run ? check_place(out) : MIGE_OK;
 }

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { BATCH = 128, TRAINED = 0, UNTRAINED = 1, KINDS = 2 };
 static const char *const kind_names[KINDS] = {"trained", "untrained"};
@@ -72,8 +73,17 @@ static double best_of(int64_t n, const double *accuracy) {
 }
 
 /* That they can be written is known before hours of work. */
+/* The file in the run's folder, where none is named, may take the place of one of its kind only. */
 static int check_results(config *c) {
-    if (!*c->output) MIGE_TRY(mige_run_path(c->run, "probe.h5", c->output));
+    mige_file *f;
+    if (*c->output) return check_output(c, c->output, 1);
+    MIGE_TRY(mige_run_path(c->run, "probe.h5", c->output));
+    if (access(c->output, F_OK) == 0) {
+        int err = mige_file_open(c->output, "mige-probe", &f);
+        mige_file_close(&f);
+        MIGE_CHECK(!err, MIGE_EUSAGE,
+                   "%s: is no file of mige probe, which would take its place (move it, or --output)", c->output);
+    }
     return check_output(c, c->output, 1);
 }
 
@@ -181,6 +191,9 @@ static int probe(app *a, const mige_data *d, probing *p) {
                c->train.data, d->train.labels ? "test" : "training");
     MIGE_TRY(mige_agree(&a->comm, mige_data_class_doubts(*c->input ? c->input : c->train.data, d)));
     MIGE_TRY(mige_agree(&a->comm, a->comm.rank == 0 ? check_results(c) : MIGE_OK));
+    MIGE_CHECK(c->neighbours <= d->train.n, MIGE_EUSAGE,
+               "--neighbours: %lld are more than the %lld training images", (long long)c->neighbours,
+               (long long)d->train.n);
     if (c->dry_run && *c->input) return MIGE_OK;
     if (c->dry_run) {
         MIGE_TRY(run_open(a, d, 0, BATCH, &p->layers, &net, &step));

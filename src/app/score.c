@@ -88,7 +88,7 @@ static int write_all(mige_file *f, const config *c, const samples *s, const mige
 static int write_scores(const config *c, const samples *s, const mige_score_info *info, int mapped) {
     mige_file *f;
     MIGE_TRY(mige_score_doubts(s->M, s->D, s->X, s->S, mapped));
-    mige_score_point_doubts(s->M, s->Q, s->D, s->S, s->SP);
+    MIGE_TRY(mige_score_point_doubts(s->M, s->Q, s->D, s->X, s->S, s->P, s->SP));
     MIGE_TRY(mige_file_create(c->output, "mige-score", &f));
     return mige_file_commit(&f, write_all(f, c, s, info));
 }

@@ -34,7 +34,8 @@ static int unused_score(const config *c, int scores, const char *name) {
     char solver[16];
     mige_options_choice(MIGE_SCORE_SOLVERS, c->solver, solver, sizeof solver);
     const rule rules[] = {{"estimator calibrate precondition solver", scores},
-                          {"eigen threshold", scores && ssge},
+                          {"eigen", scores && ssge},
+                          {"threshold", scores && ssge && !c->eigen},
                           {"eta iterations", scores && stein},
                           {"ssm-steps ssm-hidden ssm-rate", scores && ssm},
                           {"width", scores && !ssm},

@@ -17,7 +17,7 @@ typedef struct {
     int classes;
     char first[PATH]; /* the picture that says the size of all */
     int c, h, w;
-    int64_t left_out;
+    int64_t left_out, deep;
 } reading;
 
 static int is_folder(const char *path) {
@@ -29,8 +29,9 @@ static int by_bytes(const struct dirent **a, const struct dirent **b) {
     return strcmp((*a)->d_name, (*b)->d_name);
 }
 
+/* Zip of macOS adds a folder of its own. */
 static int not_hidden(const struct dirent *e) {
-    return e->d_name[0] != '.';
+    return e->d_name[0] != '.' && strcmp(e->d_name, "__MACOSX") != 0;
 }
 
 /* What lies in a folder, in the order of the bytes of the names; to be freed by free_list. */
@@ -93,7 +94,9 @@ static int add_picture(reading *r, mige_images *m, const char *path, int label) 
     mige_picture p = {0};
     struct stat st;
     int empty = stat(path, &st) == 0 && S_ISREG(st.st_mode) && st.st_size == 0;
-    int err = empty ? mige_raise(MIGE_EINPUT, "is empty") : mige_convert_load(r->q, path, &bytes, &size);
+    int err = empty             ? mige_raise(MIGE_EINPUT, "is empty")
+              : is_folder(path) ? mige_raise(MIGE_EINPUT, "is a folder within a class's: its pictures are not read")
+                                : mige_convert_load(r->q, path, &bytes, &size);
     if (!err) err = mige_picture_read(bytes, size, &p);
     free(bytes);
     if (err) {
@@ -103,6 +106,7 @@ static int add_picture(reading *r, mige_images *m, const char *path, int label) 
     if (r->q->h) err = mige_picture_resize(&p, r->q->h, r->q->w);
     if (!err) err = check_size(r, path, &p);
     if (!err) err = push(r, m, &p, label);
+    r->deep += !err && p.deep;
     free(p.pixels);
     return err;
 }
@@ -235,6 +239,11 @@ static int read_splits(reading *r, mige_images *train, mige_images *test) {
     MIGE_TRY(add_split(r, train, folder));
     if (found) MIGE_TRY(add_split(r, test, other));
     if (split) MIGE_TRY(tell_unread(r, folder, found ? other : NULL));
+    if (r->deep)
+        mige_warn(
+            "%s: %lld pictures have 16 bits a colour, of which the upper 8 are kept (dark, or of 10 or 12 bits? "
+            "spread their values before)",
+            r->q->from, (long long)r->deep);
     if (r->left_out > SHOWN) mige_warn("%s: %lld files were left out in all", r->q->from, (long long)r->left_out);
     MIGE_CHECK(train->n > 0, MIGE_EINPUT, "%s: there is no picture in it that can be read", folder);
     tell_empty(r, train);

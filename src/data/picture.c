@@ -21,7 +21,7 @@ typedef struct {
     size_t size, at;
     uint8_t *pixels; /* [h][w][channels] */
     uint8_t **rows;
-    int h, w, channels;
+    int h, w, channels, deep;
 } decoder;
 
 /* Where it is too large, or memory is short: not 0. */
@@ -60,6 +60,7 @@ static void png_decode(decoder *d, png_structp png, png_infop info) {
     png_set_user_limits(png, MOST_SIDE, MOST_SIDE);
     png_set_read_fn(png, d, png_feed);
     png_read_info(png, info);
+    d->deep = png_get_bit_depth(png, info) == 16;
     png_set_expand(png);
     png_set_scale_16(png);
     png_set_interlace_handling(png);
@@ -163,7 +164,7 @@ int mige_picture_read(const uint8_t *bytes, size_t size, mige_picture *p) {
     int bad = png ? read_png(d) : read_jpeg(d), err = MIGE_OK;
     if (!bad) bad = drop_alpha(d);
     if (bad) err = mige_raise(MIGE_EINPUT, "%s", *d->why ? d->why : "cannot be read");
-    *p = (mige_picture){d->channels, d->h, d->w, d->pixels};
+    *p = (mige_picture){d->channels, d->h, d->w, d->deep, d->pixels};
     free(d->rows);
     free(d);
     return err;
@@ -221,7 +222,7 @@ int mige_picture_resize(mige_picture *p, int h, int w) {
     if (!err) {
         for (size_t i = 0; i < new; i++) pixels[i] = (uint8_t)(fminf(fmaxf(y[i], 0), 255) + 0.5F);
         free(p->pixels);
-        *p = (mige_picture){p->c, h, w, pixels};
+        *p = (mige_picture){p->c, h, w, p->deep, pixels};
     }
     mige_pool_free(&pool);
     return err;

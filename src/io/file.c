@@ -151,6 +151,8 @@ static int create_part(mige_file *f) {
                           : why == ENOTEMPTY              ? "its .part is another program's file, to be moved away"
                                                           : strerror(why));
     }
+    struct stat old; /* what is private stays so */
+    if (stat(f->target, &old) == 0) why = fchmod(f->sink.fd, old.st_mode & 0777);
     hid_t a = access_list(&f->sink);
     if (a >= 0) f->id = H5Fcreate(f->part, H5F_ACC_TRUNC, H5P_DEFAULT, a);
     int err = mige_io_written(f, "its beginning", f->id < 0);
@@ -242,6 +244,11 @@ static int is_text(const char *path, const unsigned char *head, size_t n) {
     return 1;
 }
 
+static int named_hdf5(const char *path) {
+    const char *end = strrchr(path, '.');
+    return end && (!strcmp(end, ".h5") || !strcmp(end, ".hdf5"));
+}
+
 /* What can be told before the library sees the file. */
 static int check_bytes(mige_file *f) {
     static const unsigned char signature[8] = {0x89, 'H', 'D', 'F', '\r', '\n', 0x1a, '\n'};
@@ -260,9 +267,9 @@ static int check_bytes(mige_file *f) {
     const char *kind = mige_bytes_kind(head, n);
     MIGE_CHECK_GOTO((n > 8 && memcmp(head, signature, 8) == 0) || H5Fis_hdf5(f->path) > 0, done, MIGE_EINPUT,
                     "%s: is not an HDF5 file%s%s", f->path, kind ? " but " : "",
-                    kind                        ? kind
-                    : is_text(f->path, head, n) ? " (text? name it .csv or .txt)"
-                                                : " (is the path right?)");
+                    kind                                                ? kind
+                    : is_text(f->path, head, n) && !named_hdf5(f->path) ? " (text? name it .csv or .txt)"
+                                                                        : " (is the path right?)");
     f->bytes = st.st_size;
     MIGE_TRY_GOTO(mige_io_check_seal(f->path, fd, f->bytes, &f->sealed), done);
 done:
@@ -270,9 +277,30 @@ done:
     return err;
 }
 
+/* complete: what is meant where the attribute is missing. */
+static int check_whole(const mige_file *f, int64_t complete) {
+    if (mige_io_has_attribute(f, "/", "complete")) MIGE_TRY(mige_file_get_int(f, "/", "complete", &complete));
+    MIGE_CHECK(complete == 1, MIGE_EINPUT, "%s: is not complete: its writer was stopped (make it again)", f->path);
+    MIGE_CHECK(f->sealed || !mige_io_has_attribute(f, "/", "sealed"), MIGE_EINPUT,
+               "%s: was cut or changed after it was written (make it again; if you changed it yourself, delete its "
+               "attribute `sealed`)",
+               f->path);
+    return MIGE_OK;
+}
+
+/* A file that is read whatever its format may be one of ours. */
+static int check_any(const mige_file *f) {
+    char found[64] = "";
+    if (!mige_io_has_attribute(f, "/", "format") || !mige_io_has_attribute(f, "/", "format_version"))
+        return MIGE_OK;
+    if (mige_file_get_text(f, "/", "format", found, sizeof found) || strncmp(found, "mige-", 5) != 0)
+        return MIGE_OK;
+    return check_whole(f, 1);
+}
+
 static int check_format(const mige_file *f, const char *format) {
     char found[64];
-    int64_t version = 0, complete = 0;
+    int64_t version = 0;
     MIGE_CHECK(mige_io_has_attribute(f, "/", "format"), MIGE_EINPUT,
                "%s: was not written by mige, or lacks the attribute `format` (data/README.md tells how to make a "
                "data file)",
@@ -286,13 +314,7 @@ static int check_format(const mige_file *f, const char *format) {
     MIGE_CHECK(version >= 1 && version <= MIGE_FORMAT_VERSION, MIGE_EINPUT,
                "%s: has format version %lld, this program knows 1 to %d (take a newer mige)", f->path,
                (long long)version, MIGE_FORMAT_VERSION);
-    if (mige_io_has_attribute(f, "/", "complete")) MIGE_TRY(mige_file_get_int(f, "/", "complete", &complete));
-    MIGE_CHECK(complete == 1, MIGE_EINPUT, "%s: is not complete: its writer was stopped (make it again)", f->path);
-    MIGE_CHECK(f->sealed || !mige_io_has_attribute(f, "/", "sealed"), MIGE_EINPUT,
-               "%s: was cut or changed after it was written (make it again; if you changed it yourself, delete its "
-               "attribute `sealed`)",
-               f->path);
-    return MIGE_OK;
+    return check_whole(f, 0);
 }
 
 static int open_id(mige_file *f) {
@@ -310,7 +332,7 @@ int mige_file_open(const char *path, const char *format, mige_file **out) {
     MIGE_TRY(file_new(path, &f));
     int err = check_bytes(f);
     if (!err) err = open_id(f);
-    if (!err && ours) err = check_format(f, format);
+    if (!err) err = ours ? check_format(f, format) : check_any(f);
     if (err) mige_file_close(&f);
     *out = f;
     return err;

@@ -63,7 +63,7 @@ static int read_range(const mige_file *f, const mige_set *s, const char *name, m
     return MIGE_OK;
 }
 
-/* _Unsigned: bytes and words whose sign bit is a digit. */
+/* _Unsigned: 1 for whole numbers whose sign bit is a digit, -1 for those whose highest digit is a sign. */
 static int wraps(const mige_set *s) {
     char text[16] = "", *longer = NULL;
     if (H5Aexists(s->id, "_Unsigned") <= 0) return 0;
@@ -77,7 +77,9 @@ static int wraps(const mige_set *s) {
     }
     if (type >= 0) H5Tclose(type);
     if (a >= 0) H5Aclose(a);
-    return (!read || text[0] == 't' || text[0] == 'T') && s->layout.type != MIGE_F32 && s->layout.type != MIGE_F64;
+    int real = s->layout.type == MIGE_F32 || s->layout.type == MIGE_F64,
+        no = read && (text[0] == 'f' || text[0] == 'F');
+    return real ? 0 : no ? -(H5Tget_sign(s->type) == H5T_SGN_NONE) : !read || text[0] == 't' || text[0] == 'T';
 }
 
 /* What HDF5 itself puts where nothing was written, if the writer chose it; 0, what netCDF always chooses for bytes
@@ -132,18 +134,19 @@ static double item(enum mige_type type, const void *rows, int64_t i) {
     return ((const double *)rows)[i];
 }
 
-/* As a number without sign. */
-static double unwrapped(const mige_set *s, double v) {
-    return v < 0 ? v + ldexp(1, 8 * (int)s->size) : v;
+/* As a number without sign, or with. */
+static double unwrapped(const mige_set *s, int wraps, double v) {
+    double range = ldexp(1, 8 * (int)s->size);
+    return wraps > 0 && v < 0 ? v + range : wraps < 0 && v >= range / 2 ? v - range : v;
 }
 
 static int missing(const mige_set *s, const mige_packing *p, double v) {
     int single = s->layout.type == MIGE_F32;
     for (int k = 0; k < p->nfill; k++)
         if (v == p->fill[k] || (single && (float)v == (float)p->fill[k]) ||
-            (p->wraps && unwrapped(s, v) == p->fill[k]))
+            (p->wraps && unwrapped(s, p->wraps, v) == p->fill[k]))
             return 1;
-    if (p->wraps && p->unpacked) v = unwrapped(s, v);
+    if (p->unpacked) v = unwrapped(s, p->wraps, v);
     return v < p->lo || v > p->hi;
 }
 
@@ -163,7 +166,7 @@ int mige_packing_undo(const mige_file *f, const mige_set *s, const char *name, c
         MIGE_CHECK(!large || fabs(v) < 0x1p53, MIGE_EINPUT,
                    "%s: row %lld of %s holds %.0f: beyond 2^53 doubles skip whole numbers (subtract something)",
                    f->path, row, name, v);
-        if (p->packed) x[i] = (p->wraps ? unwrapped(s, v) : v) * p->scale + p->offset;
+        if (p->packed) x[i] = unwrapped(s, p->wraps, v) * p->scale + p->offset;
     }
     return MIGE_OK;
 }

@@ -11,6 +11,8 @@
 static const double FAR = 2, LARGE = 10, UNEQUAL = 5;
 /* Points whose scores are this small beside those of the samples have none. */
 static const double NONE = 1e-6;
+/* And points so many times farther from the mean than the farthest sample are beyond these. */
+static const double BEYOND = 1.2;
 enum { MOST_DIMENSIONS = 2048 }; /* whose covariances are looked at */
 
 typedef struct {
@@ -43,10 +45,11 @@ static void centre(int M, int D, int d, double *X, const double *S, double *devi
 
 static void tell_share(int M, int D, const double *S, int whitened, const work *w) {
     double narrow = INFINITY, wide = 0, off = 0, worst = 1;
-    int column = 0;
+    int column = 0, constant = -1;
     for (int d = 0; d < D; d++) {
         double deviation, share;
         centre(M, D, d, w->X, S, &deviation, &share);
+        if (!(deviation > 0)) constant = d;
         if (!(deviation > 0)) continue;
         narrow = fmin(narrow, deviation);
         wide = fmax(wide, deviation);
@@ -56,6 +59,10 @@ static void tell_share(int M, int D, const double *S, int whitened, const work *
         off = away;
         worst = share;
     }
+    if (constant >= 0 && wide > 0)
+        mige_warn(
+            "score: column %d is constant: there is no density of it, and its scores mean nothing (leave it out)",
+            constant);
     if (off > log(FAR))
         mige_warn("score: those of column %d fulfil %.2g of Stein's identity, 1 if they are right (%s)", column,
                   worst,
@@ -93,11 +100,37 @@ static double largest(size_t n, const double *x) {
     return most;
 }
 
-void mige_score_point_doubts(int M, int Q, int D, const double *S, const double *SP) {
-    double usual = sqrt(mean_square((size_t)M * (size_t)D, S));
-    int none = 0;
-    for (int q = 0; q < Q; q++) none += largest((size_t)D, SP + (size_t)q * (size_t)D) < NONE * usual;
+/* sum [n] of the squares of column d of x [n][D], from the mean and over the variance of that of X. */
+static void add_distances(int M, int n, int D, int d, const double *X, const double *x, double *sum) {
+    double mean = 0, square = 0;
+    for (size_t m = 0; m < (size_t)M; m++) mean += X[m * (size_t)D + (size_t)d] / M;
+    for (size_t m = 0; m < (size_t)M; m++) square += pow(X[m * (size_t)D + (size_t)d] - mean, 2) / M;
+    for (size_t i = 0; i < (size_t)n && square > 0; i++)
+        sum[i] += pow(x[i * (size_t)D + (size_t)d] - mean, 2) / square;
+}
+
+int mige_score_point_doubts(int M, int Q, int D, const double *X, const double *S, const double *P,
+                            const double *SP) {
+    double usual = sqrt(mean_square((size_t)M * (size_t)D, S)), *of, *at;
+    int none = 0, beyond = 0;
+    mige_pool pool = {0};
+    MIGE_TRY(MIGE_TAKE(&pool, MIGE_BLOCK(of, M), MIGE_BLOCK(at, Q)));
+    for (int d = 0; d < D && Q; d++) {
+        add_distances(M, M, D, d, X, X, of);
+        add_distances(M, Q, D, d, X, P, at);
+    }
+    for (int q = 0; q < Q; q++) {
+        none += largest((size_t)D, SP + (size_t)q * (size_t)D) < NONE * usual;
+        beyond += at[q] > BEYOND * BEYOND * largest((size_t)M, of);
+    }
+    mige_pool_free(&pool);
+    if (beyond > none)
+        mige_warn(
+            "score: %d of %d points lie farther out than all samples: scores there rest on none and are wrong, "
+            "most of them too small",
+            beyond, Q);
     if (none)
         mige_warn("score: %d of %d points are so far from all samples that their scores, almost 0, are wrong", none,
                   Q);
+    return MIGE_OK;
 }

@@ -12,11 +12,11 @@ static int ascending(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-/* Of M numbers: sorted, the most that are alike, how many are different, and how many standard deviations from
- * their mean the farthest is. */
+/* Of M numbers: sorted, the most that are alike, how many are different, and in standard deviations how far from
+ * their mean the farthest is, and how wide the widest gap between many and many. */
 typedef struct {
     int alike, different;
-    double far;
+    double far, gap;
 } spread;
 
 static spread look_at(int M, double *x) {
@@ -32,6 +32,8 @@ static spread look_at(int M, double *x) {
     for (int m = 0; m < M; m++) mean += x[m] / M;
     for (int m = 0; m < M; m++) square += (x[m] - mean) * (x[m] - mean) / M;
     if (square > 0) k.far = fmax(mean - x[0], x[M - 1] - mean) / sqrt(square);
+    for (int m = M / 20 + 1; square > 0 && m < M - M / 20; m++)
+        k.gap = fmax(k.gap, (x[m] - x[m - 1]) / sqrt(square));
     return k;
 }
 
@@ -41,9 +43,10 @@ static spread look_at(int M, double *x) {
 static void part_doubts(int M, int D, int first, int dim, const char *name, const double *v, int plain, double *x,
                         int *different) {
     static const double MANY = 0.05 /* of all, and more than a pair */, FAR = 10;
-    enum { EACH = 8, FEW = 50 /* values so often on average, and no more of them: not rounding */ };
-    int most = 0, where = 0, few = M, lattice = 0, out = 0;
-    double far = 0;
+    static const double GAP = 0.75; /* and enough samples that it is none by chance */
+    enum { EACH = 8, FEW = 50 /* values so often on average, and no more of them: not rounding */, GAPS = 60 };
+    int most = 0, where = 0, few = M, lattice = 0, out = 0, apart = 0;
+    double far = 0, gap = 0;
     for (int k = 0; k < dim; k++) {
         for (int m = 0; m < M; m++) x[m] = v[(size_t)m * (size_t)D + (size_t)(first + k)];
         spread s = look_at(M, x);
@@ -53,6 +56,8 @@ static void part_doubts(int M, int D, int first, int dim, const char *name, cons
         few = s.different < few ? s.different : few;
         if (s.far > far) out = k;
         far = fmax(far, s.far);
+        if (s.gap > gap) apart = k;
+        gap = fmax(gap, s.gap);
         *different = s.different > *different ? s.different : *different;
     }
     if (plain && far > FAR)
@@ -70,6 +75,40 @@ static void part_doubts(int M, int D, int first, int dim, const char *name, cons
             "mi: column %d of %s has %d different values in %d samples: the value may be wrong by much, it is "
             "for continuous variables (classes may be y, as integers)",
             lattice, name, few, M);
+    else if (M >= GAPS && gap > GAP)
+        mige_warn("mi: column %d of %s has a gap of %.1f standard deviations: clusters so far apart are smoothed, "
+                  "and the "
+                  "value may be wrong by much (classes may be y, as integers)",
+                  apart, name, gap);
+}
+
+/* Of column k from one row to the next. */
+static double following(int M, int D, int k, const double *v) {
+    double mean = 0, square = 0, product = 0;
+    for (size_t m = 0; m < (size_t)M; m++) mean += v[m * (size_t)D + (size_t)k] / M;
+    for (size_t m = 0; m < (size_t)M; m++) {
+        double x = v[m * (size_t)D + (size_t)k] - mean;
+        square += x * x;
+        if (m) product += x * (v[(m - 1) * (size_t)D + (size_t)k] - mean);
+    }
+    return square > 0 ? product / square : 0;
+}
+
+/* Correlations of a row with the next in one part alone change nothing; in two they look like dependence. */
+static void order_doubts(int M, int D, int nparts, const int *dims, const double *v) {
+    static const double FOLLOW = 0.3, FAR = 5; /* and in standard errors */
+    int parts = 0;
+    double least = 1;
+    for (int i = 0, first = 0; i < nparts; first += dims[i++]) {
+        double most = 0;
+        for (int k = 0; k < dims[i]; k++) most = fmax(most, following(M, D, first + k, v));
+        if (most > FOLLOW && most * sqrt(M) > FAR) parts++, least = fmin(least, most);
+    }
+    if (parts > 1)
+        mige_warn(
+            "mi: rows follow one another (correlation with the next %.2f at least): error and p-value take them "
+            "for independent (thin a time series out; shuffle a sorted file)",
+            least);
 }
 
 static int by_value(const void *a, const void *b) {
@@ -101,6 +140,7 @@ int mige_mi_sample_doubts(int M, int nparts, const int *dims, const char *const 
     MIGE_TRY(MIGE_TAKE(&pool, MIGE_BLOCK(x, M), MIGE_BLOCK(hash, M)));
     for (int i = 0, first = 0; i < nparts; first += dims[i++])
         part_doubts(M, D, first, dims[i], names[i], v, plain, x, &different);
+    order_doubts(M, D, nparts, dims, v);
     /* Rounded values coincide by chance. */
     int again = different >= M / 2 ? repeats(M, D, v, hash) : 0;
     if (again > REPEATED * M)

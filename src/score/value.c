@@ -393,7 +393,7 @@ static int map_part(job *w, const double *v, int from, int dim) {
     return MIGE_OK;
 }
 
-static int check(int M, int D, const mige_mi_value_options *o) {
+int mige_mi_value_check(int M, int D, const mige_mi_value_options *o) {
     int least = mige_mi_least(D);
     MIGE_CHECK(M >= least, MIGE_EINPUT, "mi: %d samples are too few for %d dimensions (%d at least)", M, D, least);
     MIGE_CHECK(o->block >= 2 * least && o->shuffles >= 0 && o->draws >= 0, MIGE_EUSAGE,
@@ -404,7 +404,7 @@ static int check(int M, int D, const mige_mi_value_options *o) {
 
 static int create(job *w, const mige_comm *c, int M, int D, int ngroups, const mige_mi_value_options *o) {
     *w = (job){.c = c, .o = o, .M = M, .D = D, .ngroups = ngroups};
-    MIGE_TRY(mige_agree(c, check(M, D, o)));
+    MIGE_TRY(mige_agree(c, mige_mi_value_check(M, D, o)));
     MIGE_TRY(mige_comm_create(MPI_COMM_SELF, &w->self));
     MIGE_TRY(mige_agree(c, take_memory(w, ngroups)));
     mige_rng_permutation(o->seed, MIGE_RNG_SHUFFLE, 0, M, w->perm);

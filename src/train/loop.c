@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { METRICS_EVERY_SECONDS = 10 };
@@ -243,12 +244,25 @@ static void save_trace(training *r) {
     mige_error_set(message, agreed);
 }
 
+/* Metrics without a checkpoint are a run's that ended early, or of something else. */
+static int check_metrics(const char *path) {
+    mige_file *f;
+    int err = mige_file_open(path, "mige-run", &f);
+    mige_file_close(&f);
+    MIGE_CHECK(!err, MIGE_EUSAGE, "%s: is no file of a run, which would take its place (move it)", path);
+    return MIGE_OK;
+}
+
 /* A run is gone on with only when that is asked for. */
 static int check_folder(const training *r) {
     char path[MIGE_OPT_TEXT_SIZE];
     int any;
+    struct stat st;
+    MIGE_CHECK(!stat(r->o->out, &st) || errno != ENAMETOOLONG, MIGE_EOUTPUT, "%s: %s", r->o->out,
+               strerror(ENAMETOOLONG));
     MIGE_TRY(mige_run_path(r->o->out, "metrics.h5", path));
     MIGE_TRY(mige_checkpoint_any(r->o->out, &any));
+    if (!any && r->o->resume && access(path, F_OK) == 0) return check_metrics(path);
     any = any || access(path, F_OK) == 0 || (errno != ENOENT && errno != ENOTDIR);
     MIGE_CHECK(r->o->resume || !any, MIGE_EUSAGE, "%s: holds a run already (%s)", r->o->out, r->q->holds_run);
     return MIGE_OK;
