@@ -63,12 +63,12 @@ def score(z, eta=0.1, iterations=3):
 
 
 def rest(z, noise, t):
-    """-(s + C^-1 z) n / b of each noised sample and column, with the noise and its opposite."""
+    """-(s + C^-1 z)' n / b of each noised sample, with the noise and its opposite."""
     b, total = np.sqrt(1 - np.exp(-2 * t)), 0
     for n in noise, -noise:
         zt = np.exp(-t) * z + b * n
         c = zt - zt.mean(0)
-        total = total - ((score(zt) + c @ np.linalg.inv(c.T @ c / len(c))) * n) / b / 2
+        total = total - ((score(zt) + c @ np.linalg.inv(c.T @ c / len(c))) * n).sum(1) / b / 2
     return total
 
 
@@ -82,14 +82,14 @@ def normal_part(z):
 
 
 def by_hand(z, sets, apart=0, seed=1):
-    """Sets of J: columns, sign, rows, whether its normal part and its rest count. Apart, where it is not 0: from this
-    column on all of z is shuffled anew at each time and draw, and the rest of that is taken away."""
+    """Sets of J: columns, sign, rows. Apart, where it is not 0: from this column on all of z is shuffled anew at each time and
+    draw, and the value is the rest of the first set less that of this; its error is that of all sets."""
     M, k = z.shape
     draws = min(-(-2048 // M), DRAWS)
     u, w = np.polynomial.legendre.leggauss(7)
     u, w = 0.05 + 0.475 * (u + 1), 0.475 * w
     weights, times = 2 * u * w, u**2
-    normal, each, J = 0.0, np.zeros(M), np.zeros((7, M))
+    normal, each, J, total = 0.0, np.zeros(M), np.zeros((7, M)), np.zeros(7)
     for columns, sign, rows in sets:
         half, moves = normal_part(z[rows][:, columns])
         normal -= sign * half * len(rows) / M
@@ -97,22 +97,19 @@ def by_hand(z, sets, apart=0, seed=1):
     for i, t in enumerate(times):
         for draw in range(draws):
             noise = philox.normal(seed, NOISE, i * DRAWS + draw, np.arange(M), k)
-            for columns, sign, rows in sets[:1] if apart else sets:
-                J[i, rows] += sign * rest(z[rows][:, columns], noise[rows][:, columns], t).sum(1) / draws
+            for j, (columns, sign, rows) in enumerate(sets):
+                r = sign * rest(z[rows][:, columns], noise[rows][:, columns], t) / draws
+                J[i, rows] += r
+                total[i] += r.sum() / M * (not apart or j == 0)
             if apart:
                 order = philox.permutation(seed, SHUFFLE, 2**31 + i * draws + draw, M)
-                other, to = np.c_[np.arange(M)] + 0 * np.arange(k), philox.permutation(seed, SHUFFLE, 0, M)
-                other[:, apart:] = order[:, None]
-                r = rest(*(a[other, np.arange(k)][to] for a in (z, noise)), t) / draws
-                np.subtract.at(J[i], to, r[:, :apart].sum(1))
-                np.subtract.at(J[i], order[to], r[:, apart:].sum(1))
-    first, second = J.mean(1)[:2]
-    p = np.clip(np.log(first / second) / np.log(times[1] / times[0]), 0, 0.5) if min(first, second) > 0 else 0
+                z2, noise2 = (np.hstack([a[:, :apart], a[order, apart:]]) for a in (z, noise))
+                total[i] -= rest(z2, noise2, t).mean() / draws
+    p = np.clip(np.log(total[0] / total[1]) / np.log(times[1] / times[0]), 0, 0.5) if min(total[:2]) > 0 else 0
     weights[0] += 0.05**2 * (times[0] / 0.05**2) ** p / (1 - p)
-    each_rest = weights @ J
-    total = each_rest.mean()
-    value = normal + total * max(0, 1 - each_rest.var() / M / total**2)
-    return value, normal, (each + each_rest).std() / np.sqrt(M)
+    value, each_rest = weights @ total, weights @ J
+    value *= max(0, 1 - each_rest.var() / M / value**2)
+    return normal + value, normal, (each + each_rest).std() / np.sqrt(M)
 
 
 def pair(M, seed, noise=0.7):

@@ -94,17 +94,16 @@ int along_normal(int n, int D, double *Z, const char *name, double *C, double *l
     return MIGE_OK;
 }
 
-int along_rest(int n, int D, int split, double b, double *Z, const double *S, const double *N, double *C,
-               double *each, double *behind) {
+int along_rest(int n, int D, double b, double *Z, const double *S, const double *N, double *C, double *each) {
     int info;
     covariance(n, D, Z, C);
     dpotrf_("L", &D, C, &D, &info);
     MIGE_CHECK(!info, MIGE_ENUMERIC, "mi: the covariance of %d noised samples in %d dimensions is singular", n, D);
     dpotrs_("L", &D, &n, C, &D, Z, &D, &info);
     for (size_t i = 0; i < (size_t)n; i++) {
-        const double *s = S + i * (size_t)D, *z = Z + i * (size_t)D, *noise = N + i * (size_t)D;
-        each[i] = behind[i] = 0;
-        for (int k = 0; k < D; k++) *(k < split ? &each[i] : &behind[i]) -= (s[k] + z[k]) * noise[k] / b;
+        double sum = 0;
+        for (size_t k = i * (size_t)D; k < (i + 1) * (size_t)D; k++) sum += (S[k] + Z[k]) * N[k];
+        each[i] = -sum / b;
     }
     return MIGE_OK;
 }

@@ -18,10 +18,8 @@ double along_first(const double time[MIGE_MI_TIMES], const double rest[MIGE_MI_T
  * `name` of the variables in the message; MIGE_EFAIL. */
 int along_normal(int n, int D, double *Z, const char *name, double *C, double *lambda, double *work,
                  double *half_logdet, double *each, double fisher[MIGE_MI_TIMES]);
-/* The rest of the Fisher information, -(s + C_t^-1 (z - mean))' n / b, of noised samples Z [n][D], which are
- * destroyed, their scores S and noise N: of the columns before `split` in each [n], of the others in behind [n]. C
- * [D][D] is scratch. */
-int along_rest(int n, int D, int split, double b, double *Z, const double *S, const double *N, double *C,
-               double *each, double *behind);
+/* The rest of the Fisher information: each [n] = -(s + C_t^-1 (z - mean))' n / b, of noised samples Z [n][D], which
+ * are destroyed, their scores S and noise N. C [D][D] is scratch. */
+int along_rest(int n, int D, double b, double *Z, const double *S, const double *N, double *C, double *each);
 
 #endif

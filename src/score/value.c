@@ -57,7 +57,7 @@ typedef struct {
     int score_n, score_dim;
     double *Z, *work;                  /* [M][D] */
     double *N, *S;                     /* [block][D] noise and scores */
-    double *C, *lambda, *noise, *part; /* [D][D], [D], [D], [2 M] */
+    double *C, *lambda, *noise, *part; /* [D][D], [D], [D], [M] */
     double *each, *each_rest;          /* [M] samples' contributions to the value: normal, rest */
     double *rest_at;                   /* [T][M] those to the rest of J at each time */
     sums *sums;                        /* [runs] */
@@ -85,7 +85,7 @@ double mige_mi_value_bytes(int M, int D, const mige_mi_value_options *o) {
     double block = fmin(M, o->block), all = 8. * M * D,
            maps = mige_map_bytes(o->score.precondition, M, D) + 2 * all;
     double score = mige_score_forecast((int)block, D, 1, &o->score).bytes;
-    return 3 * all + 8. * ((6. + T) * M + 2 * block * D + (double)D * D) + fmax(maps, score);
+    return 3 * all + 8. * ((5. + T) * M + 2 * block * D + (double)D * D) + fmax(maps, score);
 }
 
 /* ---- one item of work */
@@ -155,22 +155,18 @@ static int add_normal(job *w, const group *g, const int64_t *perm, int keep, sum
     return MIGE_OK;
 }
 
-/* The parts a and b of a sample's J': of what stays in its row, of what is shuffled. */
-static void add_sample(const job *w, const group *g, const int64_t *perm, int keep, int row, int t, double a,
-                       double b, sums *to) {
-    double *at = w->rest_at + (size_t)t * (size_t)w->M;
-    if (g->what & APART) to->gap[t] += (a + b) / w->M;
-    if (g->what & BESIDE) to->gap[t] -= (a + b) / w->M;
-    if (g->what & BESIDE) return;
-    to->rest[t] += (a + b) / w->M;
-    if (keep) at[row] += a;
-    if (keep) at[row_of(w, perm, row, w->moved)] += b;
+/* A sample's part of J' at time t: to the value and, of the pairs and of what is alone, to its error, since what is
+ * apart knows of no pairs. */
+static void add_sample(const job *w, int what, int keep, int row, int t, double value, sums *to) {
+    if (what & APART) to->gap[t] += value / w->M;
+    if (what & BESIDE) to->gap[t] -= value / w->M;
+    if (!(what & BESIDE)) to->rest[t] += value / w->M;
+    if (keep && !(what & APART)) w->rest_at[(size_t)t * (size_t)w->M + (size_t)row] += value;
 }
 
 /* A block of a group at one time, with one draw of the noise and its opposite. */
 static int add_rest(job *w, const group *g, const int64_t *perm, int keep, int first, int n, int t, uint64_t draw,
                     int draws, sums *to) {
-    const int split = w->moved < g->from ? 0 : w->moved - g->from < g->dim ? w->moved - g->from : g->dim;
     const double share = g->sign / (2. * draws);
     double time[T], weight[T];
     along_times(time, weight);
@@ -179,10 +175,8 @@ static int add_rest(job *w, const group *g, const int64_t *perm, int keep, int f
         gather(w, g, perm, first, n);
         add_noise(w, g, perm, first, n, (uint64_t)t * MOST_DRAWS + draw, time[t], sign);
         MIGE_TRY(mige_score_samples(w->score, w->Z, w->S));
-        MIGE_TRY(
-            along_rest(n, g->dim, split, sqrt(-expm1(-2 * time[t])), w->Z, w->S, w->N, w->C, w->part, w->part + n));
-        for (int i = 0; i < n; i++)
-            add_sample(w, g, perm, keep, g->rows[first + i], t, share * w->part[i], share * w->part[n + i], to);
+        MIGE_TRY(along_rest(n, g->dim, sqrt(-expm1(-2 * time[t])), w->Z, w->S, w->N, w->C, w->part));
+        for (int i = 0; i < n; i++) add_sample(w, g->what, keep, g->rows[first + i], t, share * w->part[i], to);
     }
     return MIGE_OK;
 }
@@ -270,13 +264,9 @@ static double J_at(const job *w, int t) {
  * of J, it is another only where samples lie on a surface: the more densely they do the more of it scores show, and
  * shuffled they lie on another. There the variables alone serve. */
 static int take_alone(job *w) {
-    size_t M = (size_t)w->M;
     int gaps = 0;
     for (int t = 0; t < T; t++) gaps += fabs(w->sums->gap[t]) > fabs(J_at(w, t)) / 2 + far(w, t);
-    for (int t = 0; t < T && gaps; t++) {
-        w->sums->rest[t] -= w->sums->gap[t];
-        for (size_t m = 0; m < M; m++) w->rest_at[(size_t)t * M + m] -= w->sums->gap[t];
-    }
+    for (int t = 0; t < T && gaps; t++) w->sums->rest[t] -= w->sums->gap[t];
     return gaps;
 }
 
@@ -364,7 +354,7 @@ static int take_memory(job *w, int ngroups) {
                      MIGE_BLOCK(w->by_class, M), MIGE_BLOCK(w->perm, M), MIGE_BLOCK(w->apart, M),
                      MIGE_BLOCK(w->Z, M * D), MIGE_BLOCK(w->N, block * D), MIGE_BLOCK(w->S, block * D),
                      MIGE_BLOCK(w->work, M * D), MIGE_BLOCK(w->C, D * D), MIGE_BLOCK(w->lambda, D),
-                     MIGE_BLOCK(w->noise, D), MIGE_BLOCK(w->part, 2 * M), MIGE_BLOCK(w->each, M),
+                     MIGE_BLOCK(w->noise, D), MIGE_BLOCK(w->part, M), MIGE_BLOCK(w->each, M),
                      MIGE_BLOCK(w->each_rest, M), MIGE_BLOCK(w->rest_at, T * M), MIGE_BLOCK(w->sums, runs));
 }
 
