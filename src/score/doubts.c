@@ -119,9 +119,10 @@ int mige_score_point_doubts(int M, int Q, int D, const double *X, const double *
         add_distances(M, M, D, d, X, X, of);
         add_distances(M, Q, D, d, X, P, at);
     }
+    double farthest = BEYOND * BEYOND * largest((size_t)M, of);
     for (int q = 0; q < Q; q++) {
         none += largest((size_t)D, SP + (size_t)q * (size_t)D) < NONE * usual;
-        beyond += at[q] > BEYOND * BEYOND * largest((size_t)M, of);
+        beyond += at[q] > farthest;
     }
     mige_pool_free(&pool);
     if (beyond > none)
