@@ -140,16 +140,22 @@ def run_folder():
                 assert f.read() == (text or "batch = 9\n"), name
     os.mkdir(path("folder-data"))
     shutil.copy(DATA, os.path.join(path("folder-data"), "metrics.h5"))
-    fails(2, "no file of a run", *train(path("folder-data"), "--steps", 1, "--resume"))
+    fails(2, "would take its place", *train(path("folder-data"), "--steps", 1, "--resume"))
     good("verify", os.path.join(path("folder-data"), "metrics.h5"))
     good(*train(path("folder-killed"), "--steps", 1))
     for name in os.listdir(path("folder-killed")):  # killed before a step was done
         if name != "config.ini":
             os.remove(os.path.join(path("folder-killed"), name))
     good(*train(path("folder-killed"), "--steps", 1))
+    with open(os.path.join(path("folder-killed"), "config.ini"), "r+") as f:  # edited
+        text = f.read().replace("dump-config = no\n", "").replace(" = ", "=")
+        f.seek(0)
+        f.truncate()
+        f.write(text)
+    good(*train(path("folder-killed"), "--steps", 1, "--resume"))
     with open(os.path.join(path("folder-killed"), "probe.h5"), "w") as f:
         f.write("mine\n")
-    fails(2, "no file of mige probe", "probe", "--run", path("folder-killed"), "--probe-epochs", 1)
+    fails(2, "would take its place", "probe", "--run", path("folder-killed"), "--probe-epochs", 1)
     fails(5, "File name too long", *train(path(300 * "a"), "--steps", 1))
 
 
@@ -332,7 +338,7 @@ def arrays():
         x = np.abs(np.round(9 * SAMPLES)).astype(kind)
         np.save(path("kind.npy"), x)
         same(scores(path("kind.npy"), "--width", 1), scores(put("kind.h5", samples=x.astype("f8")), "--width", 1))
-    for name, text in (("names.csv", ['"a","b",c', '"%g",%g,%g']), ("semi.csv", ["# x", "%g;%g; %g "]),
+    for name, text in (("names.csv", ['"2,4-D","b",c', '"%g",%g,%g']), ("semi.csv", ["# x", "%g;%g; %g "]), ("units.csv", ["a (C; mean),b,c", "%g,%g,%g"]),
                        ("blank.txt", ["  %g  %g %g"])):
         end, start = ("\r\n", "\ufeff") if name == "names.csv" else ("\n", "")
         with open(path(name), "w", newline="") as f:

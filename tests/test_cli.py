@@ -298,6 +298,11 @@ def dry_run(ranks):
     assert set(os.listdir(path())) == before and contents(RUN) == kept, "something was written"
     fails(3, r"none\.h5", "train", "--data", path("none.h5"), "--dry-run", ranks=ranks)
     fails(5, "cannot be written", *score(path("nowhere", "s.h5")), "--dry-run", ranks=ranks)
+    kept = contents(RUN)
+    resume = "train", "--config", os.path.join(RUN, "config.ini"), "--out", RUN, "--resume", "--dry-run"
+    good(*resume, ranks=ranks)
+    fails(3, "code", *resume, "--code", 7, ranks=ranks)
+    assert contents(RUN) == kept, "something was written"
     fails(2, "--neighbours", "probe", "--run", RUN, "--neighbours", 641, "--dry-run", ranks=ranks)
 
 

@@ -54,7 +54,7 @@ int mige_file_try(const char *path);
 void mige_file_close(mige_file **f);
 
 /* An existing file, which must be complete and of this format (NULL: any of ours; MIGE_ANY_HDF5: of whatever
- * program, for samples that users bring). Messages name what is wrong:
+ * program, for samples that users bring; one of ours must be complete all the same). Messages name what is wrong:
  * missing, not HDF5, cut, of another format, of a newer format_version, not complete. */
 #define MIGE_ANY_HDF5 ""
 int mige_file_open(const char *path, const char *format, mige_file **f);

@@ -69,11 +69,11 @@ double mige_mi_bytes(int M, int nvars, const mige_mi_variable *vars, int npairs,
  * bias with so many samples taken off), plus the rest J' = -E[(s + C_t^-1 (v_t - mean))' n] / b, from estimated
  * scores s at the noised samples themselves, linear in s so that their errors average out. The rests of J_x + J_y
  * are those of x and y together, with y shuffled anew at each time and draw: as many samples in as many dimensions,
- * so that what kernels miss in such a space cancels; but those of the variables alone where the two differ by more
- * than three standard errors and half of the integrand, as they do of samples on a surface. Below the first time
- * the rest is carried on as t^-p, p between 0 and 1/2 as between the first two. Where the integrand without z is
- * below 0 by more than three of its standard errors, which cannot be, that of the next time is taken, of shuffles
- * as well. A warning tells of either. */
+ * so that what kernels miss in such a space cancels; but those of x and y alone where either lies on a surface
+ * (mige_mi_surface below 0.6), and for the error, and with z. Below the first time the rest is carried on as t^-p,
+ * p between 0 and 1/2 as between the first two. Where the integrand without z is below 0 by more than three
+ * standard errors of its rest, which cannot be, that of the next time is taken, of shuffles as well. Warnings tell
+ * of both. */
 typedef struct {
     mige_score_options score; /* the maps among them */
     uint64_t seed;            /* of the noise, of blocks and of shuffles */
@@ -118,10 +118,11 @@ double mige_mi_value_bytes(int M, int D, const mige_mi_value_options *o);
  * dimensions is passed over) with ties, gaps, repeated rows, rows that follow one another or, where margins are
  * taken as they are (plain), values far out. Errors: MIGE_EFAIL (memory). Not collective. */
 int mige_mi_sample_doubts(int M, int nparts, const int *dims, const char *const *names, const double *v, int plain);
-/* *share: of the dimensions that samples v [M][D] have nearby, by their two nearest neighbours, to those with the
- * columns from `moved` on shuffled. Well below 1 where some columns are a function of others; 1 within its error,
- * with fewer than 200 samples, and where it would take more than 2e9 differences. Errors: MIGE_EFAIL (memory). Not
- * collective. */
-int mige_mi_surface(int M, int D, int moved, const double *v, double *share);
+/* *share: of the dimensions that columns [first, first + dim) of samples v [M][D] have nearby, by their two nearest
+ * neighbours, to those with the columns from `moved` on (counted from first) shuffled together; moved 0: each by
+ * itself. Well below 1 where some columns are a function of others; 1 within its error, with one column or fewer
+ * than 200 samples, and where it would take more than 2e9 differences. Errors: MIGE_EFAIL (memory). Not collective.
+ */
+int mige_mi_surface(int M, int D, int first, int dim, int moved, const double *v, double *share);
 
 #endif

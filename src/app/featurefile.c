@@ -96,9 +96,11 @@ static int warn_of_rounding(const mige_file *f, const char *name, int64_t rows, 
     return err;
 }
 
-/* Classifiers learn at rates for features of about 1. By the first rows. */
+/* The norms of classifiers add 1e-5 to variances, and the first layer of mlp learns means slowly. By the first
+ * rows.
+ */
 static void warn_of_scale(const mige_file *f, const char *name, int64_t rows, int64_t width, const float *x) {
-    static const double FAR = 30;
+    static const double SMALL = 0.01, FAR = 10;
     enum { FEW = 20, SOME = 1000 };
     int64_t n = rows < SOME ? rows : SOME;
     double mean = 0, square = 0, offset = 0;
@@ -108,11 +110,10 @@ static void warn_of_scale(const mige_file *f, const char *name, int64_t rows, in
         offset += mean * mean / (double)width;
     }
     double deviation = sqrt(square), distance = sqrt(offset);
-    if (n >= FEW && (deviation > FAR || deviation < 1 / FAR || distance > FAR * deviation))
-        mige_warn(
-            "%s: %s has deviations of %.2g about means of %.2g: the classifiers learn at rates for features of "
-            "about 1, and may fail (standardise its columns)",
-            mige_file_path(f), name, deviation, distance);
+    if (n >= FEW && (deviation < SMALL || distance > FAR * deviation))
+        mige_warn("%s: %s has deviations of %.2g about means of %.2g: too %s for these classifiers, which may fail "
+                  "(standardise its columns)",
+                  mige_file_path(f), name, deviation, distance, deviation < SMALL ? "small" : "far from 0");
 }
 
 /* One on each node. */

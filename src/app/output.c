@@ -1,5 +1,6 @@
 /* That no command writes over what it reads, nor over the files of a run. */
 #include "app/app.h"
+#include "mige/checkpoint.h"
 #include "mige/error.h"
 #include "mige/io.h"
 #include <errno.h>
@@ -47,9 +48,12 @@ int check_not_written(const config *c, const char *file) {
 /* What a dry run can tell of an output's folder. */
 static int can_hold(const char *output, const char *target) {
     char copy[PATH_MAX];
+    struct stat st;
     snprintf(copy, sizeof copy, "%s", target);
-    MIGE_CHECK(!access(dirname(copy), W_OK | X_OK), MIGE_EOUTPUT,
-               "%s: cannot be written: %s (choose another folder, or make it)", output, strerror(errno));
+    const char *folder = dirname(copy);
+    int why = stat(folder, &st) ? errno : !S_ISDIR(st.st_mode) ? ENOTDIR : access(folder, W_OK | X_OK) ? errno : 0;
+    MIGE_CHECK(!why, MIGE_EOUTPUT, "%s: cannot be written: %s (choose another folder, or make it)", output,
+               strerror(why));
     return MIGE_OK;
 }
 
@@ -93,5 +97,7 @@ int check_run_folder(const config *c) {
     const char *bad = is_of_run(c->train.data, out, 0) ? c->train.data : is_of_run(ini, out, 0) ? ini : NULL;
     MIGE_CHECK(!*out || !bad, MIGE_EUSAGE, "--out: %s is read, and has the name of a file of the run (rename it)",
                bad);
-    return *out && !c->dry_run ? check_place(out) : MIGE_OK;
+    int any = 0; /* a checkpoint tells that the configuration is a run's, whoever edited it */
+    if (*out && c->resume) MIGE_TRY(mige_checkpoint_any(out, &any));
+    return *out && !c->dry_run && !any ? check_place(out) : MIGE_OK;
 }

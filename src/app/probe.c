@@ -72,17 +72,18 @@ static double best_of(int64_t n, const double *accuracy) {
     return best;
 }
 
-/* That they can be written is known before hours of work. */
-/* The file in the run's folder, where none is named, may take the place of one of its kind only. */
+/* That they can be written is known before hours of work; and that the file in the run's folder, where none is
+ * named, takes the place of one of its kind only. */
 static int check_results(config *c) {
     mige_file *f;
+    char why[1024];
     if (*c->output) return check_output(c, c->output, 1);
     MIGE_TRY(mige_run_path(c->run, "probe.h5", c->output));
     if (access(c->output, F_OK) == 0) {
         int err = mige_file_open(c->output, "mige-probe", &f);
         mige_file_close(&f);
-        MIGE_CHECK(!err, MIGE_EUSAGE,
-                   "%s: is no file of mige probe, which would take its place (move it, or --output)", c->output);
+        snprintf(why, sizeof why, "%s", mige_error());
+        MIGE_CHECK(!err, MIGE_EUSAGE, "%s; the results would take its place (move it, or --output)", why);
     }
     return check_output(c, c->output, 1);
 }

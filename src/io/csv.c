@@ -60,10 +60,11 @@ static int is_mixed(const char *line) {
     return 1;
 }
 
-/* What divides the fields of the first line: semicolons before commas, which then are decimal ones. Tabs and blanks
- * may be mixed. */
+/* What divides the fields of the first line: semicolons before commas, which are decimal ones, where all are
+ * numbers. Tabs and blanks may be mixed. */
 static char find_separator(const char *line) {
-    static const char known[] = ";,\t";
+    static const char known[] = ",;\t";
+    if (strchr(line, ';') && !line[strspn(line, "0123456789+-.,;eE \t")]) return ';';
     for (const char *p = known; *p; p++) {
         int quoted = 0;
         for (const char *at = line; *at; at++) { /* quotes begin at the beginning of a field */
@@ -91,7 +92,8 @@ static int is_meant(const char *field) {
     int minus = !strncmp(field, "\xe2\x88\x92", 3);
     if (minus) field += 3;
     strtod(field, &end);
-    return end > field && (!*end || minus || *end == '#' || *end == ',');
+    return end > field &&
+           (!*end || minus || *end == '#' || (*end == ',' && end[1] && !end[1 + strspn(end + 1, "0123456789")]));
 }
 
 /* Whether the first line has names: no field is a number. Pandas writes numbers of columns and rows where there are

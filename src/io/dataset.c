@@ -148,7 +148,10 @@ int mige_file_layout(const mige_file *f, const char *name, mige_layout *layout) 
     if (p.packed) {
         s.layout.type = MIGE_F64;
         mige_say("%s: %s is unpacked: %g x stored value%s + %g", f->path, name, p.scale,
-                 p.wraps ? " (without sign)" : "", p.offset);
+                 p.wraps > 0   ? " (without sign)"
+                 : p.wraps < 0 ? " (with sign)"
+                               : "",
+                 p.offset);
     }
     *layout = s.layout;
 done:

@@ -146,7 +146,7 @@ static int missing(const mige_set *s, const mige_packing *p, double v) {
         if (v == p->fill[k] || (single && (float)v == (float)p->fill[k]) ||
             (p->wraps && unwrapped(s, p->wraps, v) == p->fill[k]))
             return 1;
-    if (p->unpacked) v = unwrapped(s, p->wraps, v);
+    if (p->unpacked || p->wraps < 0) v = unwrapped(s, p->wraps, v);
     return v < p->lo || v > p->hi;
 }
 

@@ -13,6 +13,8 @@ static const double FAR = 2, LARGE = 10, UNEQUAL = 5;
 static const double NONE = 1e-6;
 /* And points so many times farther from the mean than the farthest sample are beyond these. */
 static const double BEYOND = 1.2;
+/* A deviation that is none, of the mean. */
+static const double ROUNDING = 1e-12;
 enum { MOST_DIMENSIONS = 2048 }; /* whose covariances are looked at */
 
 typedef struct {
@@ -39,7 +41,7 @@ static void centre(int M, int D, int d, double *X, const double *S, double *devi
         square += X[at] * X[at] / M;
         product -= X[at] * S[at] / M;
     }
-    *deviation = sqrt(square) > 1e-12 * fabs(mean) ? sqrt(square) : 0;
+    *deviation = sqrt(square) > ROUNDING * fabs(mean) ? sqrt(square) : 0;
     *share = product;
 }
 
@@ -105,7 +107,7 @@ static void add_distances(int M, int n, int D, int d, const double *X, const dou
     double mean = 0, square = 0;
     for (size_t m = 0; m < (size_t)M; m++) mean += X[m * (size_t)D + (size_t)d] / M;
     for (size_t m = 0; m < (size_t)M; m++) square += pow(X[m * (size_t)D + (size_t)d] - mean, 2) / M;
-    for (size_t i = 0; i < (size_t)n && square > 0; i++)
+    for (size_t i = 0; i < (size_t)n && sqrt(square) > ROUNDING * fabs(mean); i++)
         sum[i] += pow(x[i * (size_t)D + (size_t)d] - mean, 2) / square;
 }
 

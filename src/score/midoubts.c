@@ -44,7 +44,7 @@ static void part_doubts(int M, int D, int first, int dim, const char *name, cons
                         int *different) {
     static const double MANY = 0.05 /* of all, and more than a pair */, FAR = 10;
     static const double GAP = 0.75; /* and enough samples that it is none by chance */
-    enum { EACH = 8, FEW = 50 /* values so often on average, and no more of them: not rounding */, GAPS = 60 };
+    enum { EACH = 8, FEW = 50 /* values so often on average, and no more of them: not rounding */, GAPS = 200 };
     int most = 0, where = 0, few = M, lattice = 0, out = 0, apart = 0;
     double far = 0, gap = 0;
     for (int k = 0; k < dim; k++) {
@@ -82,32 +82,36 @@ static void part_doubts(int M, int D, int first, int dim, const char *name, cons
                   apart, name, gap);
 }
 
-/* Of column k from one row to the next. */
+/* Of column k from one row to the next; 0 where the rows are sorted by it. */
 static double following(int M, int D, int k, const double *v) {
     double mean = 0, square = 0, product = 0;
+    int rises = 0, falls = 0;
     for (size_t m = 0; m < (size_t)M; m++) mean += v[m * (size_t)D + (size_t)k] / M;
     for (size_t m = 0; m < (size_t)M; m++) {
-        double x = v[m * (size_t)D + (size_t)k] - mean;
+        double x = v[m * (size_t)D + (size_t)k] - mean, last = m ? v[(m - 1) * (size_t)D + (size_t)k] - mean : x;
         square += x * x;
-        if (m) product += x * (v[(m - 1) * (size_t)D + (size_t)k] - mean);
+        if (m) product += x * last;
+        rises += x > last;
+        falls += x < last;
     }
-    return square > 0 ? product / square : 0;
+    return rises && falls && square > 0 ? product / square : 0;
 }
 
-/* Correlations of a row with the next in one part alone change nothing; in two they look like dependence. */
+/* Correlations of a row with the next in one of x and y alone change nothing; in both they look like dependence. So
+ * does a sorted file, whose rows may be independent all the same. */
 static void order_doubts(int M, int D, int nparts, const int *dims, const double *v) {
     static const double FOLLOW = 0.3, FAR = 5; /* and in standard errors */
-    int parts = 0;
     double least = 1;
     for (int i = 0, first = 0; i < nparts; first += dims[i++]) {
         double most = 0;
+        int known = i > 0 && i < nparts - 1; /* what is given */
         for (int k = 0; k < dims[i]; k++) most = fmax(most, following(M, D, first + k, v));
-        if (most > FOLLOW && most * sqrt(M) > FAR) parts++, least = fmin(least, most);
+        if (!known) least = fmin(least, most);
     }
-    if (parts > 1)
+    if (least > FOLLOW && least * sqrt(M) > FAR)
         mige_warn(
             "mi: rows follow one another (correlation with the next %.2f at least): error and p-value take them "
-            "for independent (thin a time series out; shuffle a sorted file)",
+            "for independent (thin a time series out)",
             least);
 }
 
@@ -186,23 +190,26 @@ static double dimension(int M, int D, int queries, const double *v) {
     return sum > 0 ? n / sum : INFINITY;
 }
 
-int mige_mi_surface(int M, int D, int moved, const double *v, double *share) {
+int mige_mi_surface(int M, int D, int first, int dim, int moved, const double *v, double *share) {
     enum { LEAST = 200, MOST = 1000 };
     static const double WORK = 2e9; /* differences of coordinates */
-    int queries = (int)fmin(fmin(M, MOST), WORK / M / D);
+    int queries = (int)fmin(fmin(M, MOST), WORK / M / dim);
     double *x, *w;
     int64_t *perm;
     mige_pool pool = {0};
-    size_t d = (size_t)D, n = (size_t)M * d;
+    size_t d = (size_t)dim, n = (size_t)M * d;
     *share = 1;
-    if (queries < LEAST) return MIGE_OK;
+    if (queries < LEAST || dim < 2) return MIGE_OK;
     MIGE_TRY(MIGE_TAKE(&pool, MIGE_BLOCK(x, M), MIGE_BLOCK(w, 2 * n), MIGE_BLOCK(perm, M)));
-    memcpy(w, v, n * sizeof *v);
-    standardise(M, D, w, x);
+    for (size_t m = 0; m < (size_t)M; m++) memcpy(w + m * d, v + m * (size_t)D + first, d * sizeof *w);
+    standardise(M, dim, w, x);
     mige_rng_permutation(1, MIGE_RNG_SHUFFLE, 0, M, perm);
     for (size_t m = 0; m < (size_t)M; m++)
-        for (size_t k = 0; k < d; k++) w[n + m * d + k] = w[((int)k < moved ? m : (size_t)perm[m]) * d + k];
-    *share = dimension(M, D, queries, w) / dimension(M, D, queries, w + n);
+        for (size_t k = 0; k < d; k++) {
+            size_t by = moved ? m : (m + k * ((size_t)M / d)) % (size_t)M;
+            w[n + m * d + k] = w[((int)k < moved ? m : (size_t)perm[by]) * d + k];
+        }
+    *share = dimension(M, dim, queries, w) / dimension(M, dim, queries, w + n);
     if (*share > 1 - 3 * sqrt(2. / queries)) *share = 1; /* within its error */
     mige_pool_free(&pool);
     return MIGE_OK;

@@ -16,14 +16,16 @@ enum { T = MIGE_MI_TIMES };
 enum { PARTS = 1000 };
 /* Of the test by shuffles: most samples of a score problem. */
 enum { TEST_BLOCK = 1024 };
-/* Standard errors beyond which a J is negative, or two that should be the same differ. */
+/* Standard errors beyond which a negative J is one. */
 static const double FAR = 3;
 /* Enough noise that the samples themselves are what limits: so many samples times draws, within reason. */
 enum { ENOUGH = 2048, MOST_DRAWS = 64 };
 
-/* What counts of a group: the normal part of J, the rest, the rest only beside that of a group apart. It may be
- * shuffled: with the test's shuffles, or apart, anew at each time and draw. */
-enum { NORMAL = 1, REST = 2, BESIDE = 4, MOVES = 8, APART = 16 };
+/* What counts of a group: the normal part of J, the rest, the rest for the error only. It may be shuffled: with the
+ * test's shuffles, or apart, anew at each time and draw. */
+enum { NORMAL = 1, REST = 2, ERROR = 4, MOVES = 8, APART = 16 };
+/* Of a variable's own dimensions, those that it has nearby, where it lies on a surface. */
+static const double SURFACE = 0.6;
 
 /* A set of variables of some of the samples. */
 typedef struct {
@@ -39,7 +41,6 @@ typedef struct {
 /* What a run over all groups finds, of one shuffle. */
 typedef struct {
     double rest[T], fisher[T]; /* of J, means over samples */
-    double gap[T];             /* of the rest: variables each alone, less the group apart */
     double normal;             /* integral of the latter */
 } sums;
 
@@ -155,13 +156,10 @@ static int add_normal(job *w, const group *g, const int64_t *perm, int keep, sum
     return MIGE_OK;
 }
 
-/* A sample's part of J' at time t: to the value and, of the pairs and of what is alone, to its error, since what is
- * apart knows of no pairs. */
+/* A sample's part of J' at time t. */
 static void add_sample(const job *w, int what, int keep, int row, int t, double value, sums *to) {
-    if (what & APART) to->gap[t] += value / w->M;
-    if (what & BESIDE) to->gap[t] -= value / w->M;
-    if (!(what & BESIDE)) to->rest[t] += value / w->M;
-    if (keep && !(what & APART)) w->rest_at[(size_t)t * (size_t)w->M + (size_t)row] += value;
+    if (what & REST) to->rest[t] += value / w->M;
+    if (keep && what & ERROR) w->rest_at[(size_t)t * (size_t)w->M + (size_t)row] += value;
 }
 
 /* A block of a group at one time, with one draw of the noise and its opposite. */
@@ -208,7 +206,7 @@ static int run_rest(job *w, const group *g, const int64_t *perm, int keep, int m
 
 static int run(job *w, int which, const int64_t *perm, int keep, int most, int draws, sums *to) {
     for (const group *g = w->groups; g < w->groups + w->ngroups; g++) {
-        int rest = g->what & (keep ? REST | BESIDE : REST);
+        int rest = g->what & (keep ? REST | ERROR : REST);
         if (!(which & (g->what & MOVES ? MOVING : FIXED))) continue;
         const int64_t *by = g->what & MOVES ? perm : NULL;
         if (g->what & NORMAL && (keep ? w->total > 0 : mine(w, 1))) MIGE_TRY(add_normal(w, g, by, keep, to));
@@ -252,47 +250,23 @@ static void go_on(sums *s, int t) {
     s->rest[t] = s->rest[t + 1] + s->fisher[t + 1] - s->fisher[t];
 }
 
-static double far(const job *w, int t) {
-    return FAR * standard_error(w->M, w->rest_at + (size_t)t * (size_t)w->M);
-}
-
-static double J_at(const job *w, int t) {
-    return w->sums->fisher[t] + w->sums->rest[t];
-}
-
-/* Where nothing is shared, J' of all variables is the sum of what each has alone. By more than its error, and half
- * of J, it is another only where samples lie on a surface: the more densely they do the more of it scores show, and
- * shuffled they lie on another. There the variables alone serve. */
-static int take_alone(job *w) {
-    int gaps = 0;
-    for (int t = 0; t < T; t++) gaps += fabs(w->sums->gap[t]) > fabs(J_at(w, t)) / 2 + far(w, t);
-    for (int t = 0; t < T && gaps; t++) w->sums->rest[t] -= w->sums->gap[t];
-    return gaps;
-}
-
 /* Noise takes information away, so that J is not negative (given z, which is noised too, it may be). Where it is,
- * beyond its error, the samples lie on a surface (Fisher informations are without bound there) or in steps. */
-static int mend(job *w) {
+ * beyond its error, the samples lie on a surface (both Fisher informations are without bound there) or in steps. */
+static void mend(const job *w) {
     const double *fisher = w->sums->fisher;
     size_t M = (size_t)w->M;
     int mended = 0;
     for (int t = T - 2; t >= 0 && !w->given; t--) {
         double *here = w->rest_at + (size_t)t * M;
-        if (J_at(w, t) >= -far(w, t)) continue;
+        if (fisher[t] + w->sums->rest[t] >= -FAR * standard_error(w->M, here)) continue;
         for (size_t m = 0; m < M; m++) here[m] = here[M + m] + fisher[t + 1] - fisher[t];
         for (int k = 0; k < w->runs; k++) go_on(&w->sums[k], t);
         mended++;
     }
-    return mended;
-}
-
-static void look_for_surfaces(job *w) {
-    int alone = take_alone(w), mended = mend(w), most = alone > mended ? alone : mended;
-    if (most)
-        mige_warn(
-            "mi: at %d of %d times scores do not show how information falls with noise: samples on a surface, "
-            "or in steps; the value is less sure than its error says",
-            most, T);
+    if (mended)
+        mige_warn("mi: information would rise with noise at %d of %d times: samples on a surface, or in steps; the "
+                  "value is less sure than its error says",
+                  mended, T);
 }
 
 /* Samples' contributions to the rest. */
@@ -308,9 +282,9 @@ static double shrunk(double rest, double error) {
     return square > 0 ? square / rest : 0;
 }
 
-static void conclude(job *w, double *shuffled, mige_mi_estimate *e) {
+static void conclude(const job *w, double *shuffled, mige_mi_estimate *e) {
     double plain[T], weight[T];
-    look_for_surfaces(w);
+    mend(w);
     along_times(e->time, plain);
     memcpy(weight, plain, sizeof weight);
     weight[0] += along_first(e->time, w->sums->rest);
@@ -408,24 +382,48 @@ static void destroy(job *w) {
     mige_pool_free(&w->pool);
 }
 
+/* Whether x or y, of dx and D - dx columns of v, lies on a surface, which ranks of its values would hide. With
+ * noise that kernels do not resolve the samples show more of it the more densely they lie, and shuffled they lie
+ * less so: there the variables alone serve. */
+static int on_surface(const job *w, const double *v, int dx, int *is) {
+    double x, y;
+    MIGE_TRY(mige_mi_surface(w->M, w->D, 0, dx, 0, v, &x));
+    MIGE_TRY(mige_mi_surface(w->M, w->D, dx, w->D - dx, 0, v, &y));
+    *is = fmin(x, y) < SURFACE;
+    if (*is)
+        mige_warn(
+            "mi: nearby %s has %.0f %% of the dimensions of its columns: samples on a surface, or in steps; the "
+            "value is less sure than its error says",
+            x < y ? "x" : "y", 100 * fmin(x, y));
+    return MIGE_OK;
+}
+
+static int take_groups(job *w, const double *v, int dx, int dz, int dy) {
+    int given = w->given, alone = NORMAL | REST | ERROR, surface = 0;
+    if (!given) MIGE_TRY(on_surface(w, v, dx, &surface));
+    if (!given && !surface) alone = NORMAL | ERROR;
+    w->groups[0] = (group){alone, 0, dx + dz, w->M, w->order, -1, given ? "x and what is given are" : "x is", 0};
+    w->groups[1] = (group){alone, dx, dz + dy, w->M, w->order, -1, given ? "y and what is given are" : "y is", 0};
+    w->groups[2] =
+        (group){NORMAL | REST | ERROR | MOVES, 0, w->D, w->M, w->order, 1, "all variables together are", 0};
+    w->groups[3] = given ? (group){NORMAL | REST | ERROR, dx, dz, w->M, w->order, 1, "what is given is", 0}
+                         : (group){REST | APART, 0, w->D, w->M, w->order, -1, NULL, 0};
+    w->ngroups = surface ? 3 : 4;
+    return MIGE_OK;
+}
+
 int mige_mi_value(const mige_comm *c, int M, int nparts, const int *dims, const double *v,
                   const mige_mi_value_options *o, double *shuffled, mige_mi_estimate *e) {
     job w;
     int given = nparts == MIGE_MI_PARTS, dx = dims[0], dz = given ? dims[2] : 0, dy = dims[1], D = dx + dy + dz;
     MIGE_CHECK(!given || !o->shuffles, MIGE_EUSAGE, "mi: shuffles would break what is given, too (none)");
-    int err = create(&w, c, M, D, 4, o), alone = NORMAL | (given ? REST : BESIDE);
-    if (!err) {
-        w.moved = dx + dz;
-        w.given = given;
-        w.groups[0] = (group){alone, 0, dx + dz, M, w.order, -1, given ? "x and what is given are" : "x is", 0};
-        w.groups[1] = (group){alone, dx, dz + dy, M, w.order, -1, given ? "y and what is given are" : "y is", 0};
-        w.groups[2] = (group){NORMAL | REST | MOVES, 0, D, M, w.order, 1, "all variables together are", 0};
-        w.groups[3] = given ? (group){NORMAL | REST, dx, dz, M, w.order, 1, "what is given is", 0}
-                            : (group){REST | APART, 0, D, M, w.order, -1, NULL, 0};
-        err = map_part(&w, v, 0, dx);
-    }
+    int err = create(&w, c, M, D, 4, o);
+    w.moved = dx + dz;
+    w.given = given;
+    if (!err) err = map_part(&w, v, 0, dx);
     if (!err && given) err = map_part(&w, v, dx, dz);
     if (!err) err = map_part(&w, v, dx + dz, dy);
+    if (!err) err = mige_agree(c, take_groups(&w, v, dx, dz, dy));
     if (!err) err = compute(&w, shuffled, e);
     destroy(&w);
     return err;
@@ -440,8 +438,9 @@ static int group_classes(job *w, int classes, const int *label) {
         MIGE_CHECK(n >= mige_mi_least(w->D), MIGE_EINPUT,
                    "mi: class %d has %d samples, too few for %d dimensions (%d at least; or leave it out)", k, n,
                    w->D, mige_mi_least(w->D));
-        w->groups[k] = (group){NORMAL | REST, 0, w->D, n, w->order + first, -1, "x is", 0};
-        w->groups[classes + k] = (group){NORMAL | REST | MOVES, 0, w->D, n, w->by_class + first, 1, NULL, k};
+        w->groups[k] = (group){NORMAL | REST | ERROR, 0, w->D, n, w->order + first, -1, "x is", 0};
+        w->groups[classes + k] =
+            (group){NORMAL | REST | ERROR | MOVES, 0, w->D, n, w->by_class + first, 1, NULL, k};
         first += n;
     }
     return MIGE_OK;

@@ -69,6 +69,13 @@ static int check_trajectory(void *ctx, const char *path, const char *trajectory)
     return err;
 }
 
+/* Of a dry run: whether this is the run that it would go on with. On rank 0. */
+static int could_resume(training *r) {
+    mige_checkpoint k = {.check = check_trajectory, .ctx = r};
+    MIGE_TRY(describe_trajectory(r));
+    return mige_checkpoint_newest(r->o->out, &k, NULL);
+}
+
 static mige_checkpoint checkpoint_of(training *r) {
     mige_checkpoint k = {.step = r->step, .number = r->number, .trajectory = r->trajectory};
     model_describe(&r->t.model, &k);
@@ -248,8 +255,10 @@ static void save_trace(training *r) {
 static int check_metrics(const char *path) {
     mige_file *f;
     int err = mige_file_open(path, "mige-run", &f);
+    char why[1024];
     mige_file_close(&f);
-    MIGE_CHECK(!err, MIGE_EUSAGE, "%s: is no file of a run, which would take its place (move it)", path);
+    snprintf(why, sizeof why, "%s", mige_error());
+    MIGE_CHECK(!err, MIGE_EUSAGE, "%s; a run would take its place (move it)", why);
     return MIGE_OK;
 }
 
@@ -394,6 +403,8 @@ int train_run(const train_request *q) {
     int err = *o->out ? mige_agree(q->c, q->c->rank == 0 ? check_folder(&r) : MIGE_OK) : MIGE_OK;
     if (!err && o->task == TASK_IB) err = mige_agree(q->c, mige_data_class_doubts(o->data, q->data));
     if (!err) err = say_plan(&r);
+    if (!err && q->memory.dry_run && o->resume && *o->out)
+        err = mige_agree(q->c, q->c->rank == 0 ? could_resume(&r) : MIGE_OK);
     if (!err && !q->memory.dry_run) {
         err = trainer_create(q->c, &r.plan, q->checks, &r.t);
         if (!err) err = mige_agree(q->c, interval_create(&r.plan, &r.interval));
@@ -402,9 +413,9 @@ int train_run(const train_request *q) {
         mige_metrics_destroy(&r.metrics);
         interval_destroy(&r.interval);
         trainer_destroy(&r.t);
-        free(r.trajectory);
         mige_unlock_folder(r.lock);
     }
+    free(r.trajectory);
     train_plan_destroy(&r.plan);
     return err;
 }
