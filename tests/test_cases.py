@@ -124,41 +124,6 @@ def read_too(ranks):
     assert not os.path.exists(os.path.join(RUN, "probe.h5"))
 
 
-def run_folder():
-    """What stands where the run's configuration will is not lost."""
-    for name, text in ("own", "objective = jsd\n"), ("link", None):
-        folder, other = path(f"folder-{name}"), path("other.ini")
-        os.mkdir(folder)
-        ini = os.path.join(folder, "config.ini")
-        with open(other if name == "link" else ini, "w") as f:
-            f.write(text or "batch = 9\n")
-        if name == "link":
-            os.symlink(other, ini)
-        for more in (), ("--resume",):
-            fails(2, "no file of a run", *train(folder, "--steps", 1, *more))
-            with open(ini) as f:
-                assert f.read() == (text or "batch = 9\n"), name
-    os.mkdir(path("folder-data"))
-    shutil.copy(DATA, os.path.join(path("folder-data"), "metrics.h5"))
-    fails(2, "would take its place", *train(path("folder-data"), "--steps", 1, "--resume"))
-    good("verify", os.path.join(path("folder-data"), "metrics.h5"))
-    good(*train(path("folder-killed"), "--steps", 1))
-    for name in os.listdir(path("folder-killed")):  # killed before a step was done
-        if name != "config.ini":
-            os.remove(os.path.join(path("folder-killed"), name))
-    good(*train(path("folder-killed"), "--steps", 1))
-    with open(os.path.join(path("folder-killed"), "config.ini"), "r+") as f:  # edited
-        text = f.read().replace("dump-config = no\n", "").replace(" = ", "=")
-        f.seek(0)
-        f.truncate()
-        f.write(text)
-    good(*train(path("folder-killed"), "--steps", 1, "--resume"))
-    with open(os.path.join(path("folder-killed"), "probe.h5"), "w") as f:
-        f.write("mine\n")
-    fails(2, "would take its place", "probe", "--run", path("folder-killed"), "--probe-epochs", 1)
-    fails(5, "File name too long", *train(path(300 * "a"), "--steps", 1))
-
-
 def ours_damaged():
     """What mige wrote and somebody cut or changed is refused by commands that read any file, too; and a private file stays so."""
     whole, cut = path("whole.h5"), path("cut.h5")
@@ -183,20 +148,6 @@ def ours_damaged():
     with h5py.File(cut, "a") as f:
         f.attrs["complete"] = 0
     fails(3, "not complete", *score(cut, "--dataset", "/score"))
-
-
-def run_reads_itself():
-    folder = path("own-run")
-    os.makedirs(folder)
-    shutil.copy(DATA, os.path.join(folder, "metrics.h5"))
-    fails(2, "--out.*metrics.h5 is read", *train(folder, "--steps", 1, data=os.path.join(folder, "metrics.h5")))
-    fails(2, "--out.*metrics.h5 is read", *train(folder, "--steps", 1, "--resume", data=os.path.join(folder, "metrics.h5")))
-    os.symlink(os.path.join("own-run", "metrics.h5"), path("to-metrics.h5"))
-    fails(2, "--out.*to-metrics.h5 is read", *train(folder, "--steps", 1, "--resume", data=path("to-metrics.h5")))
-    with open(os.path.join(folder, "config.ini"), "w") as f:
-        f.write("batch = 16 ; mine\n")
-    fails(2, "--out.*config.ini is read", "train", "--data", DATA, "--out", folder, "--config", os.path.join(folder, "config.ini"))
-    good("verify", os.path.join(folder, "metrics.h5"))
 
 
 def standard_output():
@@ -536,7 +487,7 @@ def main():
     for case in no_files, read_too, other_data:
         for ranks in 1, 3:
             cases.run(f"{case.__name__.replace('_', ' ')} np {ranks}", case, ranks)
-    for case in (links, no_folders, run_folder, ours_damaged, run_reads_itself, standard_output, packed, types, arrays, tables_of_text, other_programs,
+    for case in (links, no_folders, ours_damaged, standard_output, packed, types, arrays, tables_of_text, other_programs,
                  labels_of_truth, other_kinds, memory, unread, ini_files, small_words):
         cases.run(case.__name__.replace("_", " "), case)
     cases.end()

@@ -121,8 +121,7 @@ int mige_mi_sample_doubts(int M, int nparts, const int *dims, const char *const 
 /* *share: of the dimensions that columns [first, first + dim) of samples v [M][D] have nearby, by their two nearest
  * neighbours, to those with the columns from `moved` on (counted from first) shuffled together; moved 0: each by
  * itself. Well below 1 where some columns are a function of others; 1 within its error, with one column or fewer
- * than 200 samples, and where it would take more than 2e9 differences. Errors: MIGE_EFAIL (memory). Not collective.
- */
+ * than 200 samples, and where it takes more than 2e9 differences. Errors: MIGE_EFAIL (memory). Not collective. */
 int mige_mi_surface(int M, int D, int first, int dim, int moved, const double *v, double *share);
 
 #endif

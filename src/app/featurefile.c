@@ -96,15 +96,14 @@ static int warn_of_rounding(const mige_file *f, const char *name, int64_t rows, 
     return err;
 }
 
-/* The norms of classifiers add 1e-5 to variances, and the first layer of mlp learns means slowly. By the first
- * rows.
- */
+/* Norms of classifiers add 1e-5 to variances, and mlp's first layer learns means slowly. By the first rows. */
 static void warn_of_scale(const mige_file *f, const char *name, int64_t rows, int64_t width, const float *x) {
     static const double SMALL = 0.01, FAR = 10;
     enum { FEW = 20, SOME = 1000 };
     int64_t n = rows < SOME ? rows : SOME;
-    double mean = 0, square = 0, offset = 0;
-    for (int64_t k = 0; k < width; k++, mean = 0) {
+    double square = 0, offset = 0;
+    for (int64_t k = 0; k < width; k++) {
+        double mean = 0;
         for (int64_t i = 0; i < n; i++) mean += (double)x[i * width + k] / (double)n;
         for (int64_t i = 0; i < n; i++) square += pow((double)x[i * width + k] - mean, 2) / (double)(n * width);
         offset += mean * mean / (double)width;

@@ -151,8 +151,8 @@ static int create_part(mige_file *f) {
                           : why == ENOTEMPTY              ? "its .part is another program's file, to be moved away"
                                                           : strerror(why));
     }
-    struct stat old; /* what is private stays so */
-    if (stat(f->target, &old) == 0) why = fchmod(f->sink.fd, old.st_mode & 0777);
+    struct stat old; /* what is private stays so, where the file system knows modes */
+    if (stat(f->target, &old) == 0) (void)fchmod(f->sink.fd, old.st_mode & 0777);
     hid_t a = access_list(&f->sink);
     if (a >= 0) f->id = H5Fcreate(f->part, H5F_ACC_TRUNC, H5P_DEFAULT, a);
     int err = mige_io_written(f, "its beginning", f->id < 0);

@@ -77,8 +77,7 @@ static void part_doubts(int M, int D, int first, int dim, const char *name, cons
             lattice, name, few, M);
     else if (M >= GAPS && gap > GAP)
         mige_warn("mi: column %d of %s has a gap of %.1f standard deviations: clusters so far apart are smoothed, "
-                  "and the "
-                  "value may be wrong by much (classes may be y, as integers)",
+                  "and the value may be wrong by much (classes may be y, as integers)",
                   apart, name, gap);
 }
 
