@@ -37,6 +37,8 @@ typedef struct mige_file mige_file;
  * be freed. Errors: MIGE_EOUTPUT: a folder, what is there and is no regular file (a device, pipe or socket), or may
  * not be written. */
 int mige_output_target(const char *path, char **target);
+/* Whether the target's folder is there and may be written to, for a dry run. Errors: MIGE_EOUTPUT. */
+int mige_output_folder(const char *path, const char *target);
 /* Whether to write `output` would replace `file`, by whatever names: it is the target or the .part beside it. */
 int mige_output_is(const char *output, const char *file);
 /* Whether two names are of one file or folder that is there; "" is none's. */

@@ -96,25 +96,6 @@ static int warn_of_rounding(const mige_file *f, const char *name, int64_t rows, 
     return err;
 }
 
-/* Norms of classifiers add 1e-5 to variances, and mlp's first layer learns means slowly. By the first rows. */
-static void warn_of_scale(const mige_file *f, const char *name, int64_t rows, int64_t width, const float *x) {
-    static const double SMALL = 0.01, FAR = 10;
-    enum { FEW = 20, SOME = 1000 };
-    int64_t n = rows < SOME ? rows : SOME;
-    double square = 0, offset = 0;
-    for (int64_t k = 0; k < width; k++) {
-        double mean = 0;
-        for (int64_t i = 0; i < n; i++) mean += (double)x[i * width + k] / (double)n;
-        for (int64_t i = 0; i < n; i++) square += pow((double)x[i * width + k] - mean, 2) / (double)(n * width);
-        offset += mean * mean / (double)width;
-    }
-    double deviation = sqrt(square), distance = sqrt(offset);
-    if (n >= FEW && (deviation < SMALL || distance > FAR * deviation))
-        mige_warn("%s: %s has deviations of %.2g about means of %.2g: too %s for these classifiers, which may fail "
-                  "(standardise its columns)",
-                  mige_file_path(f), name, deviation, distance, deviation < SMALL ? "small" : "far from 0");
-}
-
 /* One on each node. */
 static int fill(const mige_file *f, const layer_list *l, const features *x, const mige_data *d) {
     const mige_split *part[SPLITS] = {&d->train, &d->test};
@@ -129,7 +110,7 @@ static int fill(const mige_file *f, const layer_list *l, const features *x, cons
             MIGE_TRY(mige_file_read(f, name, MIGE_F32, 0, part[i]->n, to));
             MIGE_CHECK(!mige_not_finite_float((size_t)part[i]->n * (size_t)l->width[k], to), MIGE_EINPUT,
                        "%s: %s has a number that is not finite, or too large for a float", mige_file_path(f), name);
-            if (i == 0) warn_of_scale(f, name, part[i]->n, l->width[k], to);
+            if (i == 0) probe_doubts(mige_file_path(f), name, part[i]->n, l->width[k], to);
             if (i == 0) MIGE_TRY(warn_of_rounding(f, name, part[i]->n, l->width[k]));
         }
     }

@@ -3,7 +3,6 @@
 #include "mige/checkpoint.h"
 #include "mige/error.h"
 #include "mige/io.h"
-#include <errno.h>
 #include <fnmatch.h>
 #include <libgen.h>
 #include <limits.h>
@@ -45,18 +44,6 @@ int check_not_written(const config *c, const char *file) {
     return MIGE_OK;
 }
 
-/* What a dry run can tell of an output's folder. */
-static int can_hold(const char *output, const char *target) {
-    char copy[PATH_MAX];
-    struct stat st;
-    snprintf(copy, sizeof copy, "%s", target);
-    const char *folder = dirname(copy);
-    int why = stat(folder, &st) ? errno : !S_ISDIR(st.st_mode) ? ENOTDIR : access(folder, W_OK | X_OK) ? errno : 0;
-    MIGE_CHECK(!why, MIGE_EOUTPUT, "%s: cannot be written: %s (choose another folder, or make it)", output,
-               strerror(why));
-    return MIGE_OK;
-}
-
 int check_output(const config *c, const char *output, int probing) {
     char *target;
     if (!*output) return MIGE_OK;
@@ -64,7 +51,7 @@ int check_output(const config *c, const char *output, int probing) {
     int err = check_reads(c, output);
     if (!err && is_of_run(target, NULL, probing))
         err = mige_raise(MIGE_EUSAGE, "--output: %s is a file of a run (give another name)", output);
-    if (!err) err = c->dry_run ? can_hold(output, target) : mige_file_try(output);
+    if (!err) err = c->dry_run ? mige_output_folder(output, target) : mige_file_try(output);
     free(target);
     return err;
 }

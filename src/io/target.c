@@ -40,6 +40,17 @@ int mige_output_target(const char *path, char **target) {
     return mige_text(target, "%s", at);
 }
 
+int mige_output_folder(const char *path, const char *target) {
+    char copy[PATH_MAX];
+    struct stat st;
+    snprintf(copy, sizeof copy, "%s", target);
+    const char *folder = dirname(copy);
+    int why = stat(folder, &st) ? errno : !S_ISDIR(st.st_mode) ? ENOTDIR : access(folder, W_OK | X_OK) ? errno : 0;
+    MIGE_CHECK(!why, MIGE_EOUTPUT, "%s: cannot be written: %s (choose another folder, or make it)", path,
+               strerror(why));
+    return MIGE_OK;
+}
+
 int mige_same_file(const char *a, const char *b) {
     struct stat x, y;
     return *a && *b && !stat(a, &x) && !stat(b, &y) && x.st_dev == y.st_dev && x.st_ino == y.st_ino;

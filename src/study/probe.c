@@ -2,8 +2,10 @@
 #include "base/simd.h"
 #include "mige/clock.h"
 #include "mige/error.h"
+#include "mige/log.h"
 #include "mige/nn.h"
 #include "mige/rng.h"
+#include <math.h>
 #include <string.h>
 
 enum { BATCH = 128, HIDDEN = 200, WIDE = 3000 };
@@ -119,4 +121,22 @@ int probe_train(const probe_features *f, int kind, const probe_options *o, probe
     }
     classifier_destroy(&k);
     return err;
+}
+
+void probe_doubts(const char *path, const char *name, int64_t rows, int64_t width, const float *x) {
+    static const double SMALL = 0.01, FAR = 10;
+    enum { FEW = 20, SOME = 1000 };
+    int64_t n = rows < SOME ? rows : SOME;
+    double square = 0, offset = 0;
+    for (int64_t k = 0; k < width; k++) {
+        double mean = 0;
+        for (int64_t i = 0; i < n; i++) mean += (double)x[i * width + k] / (double)n;
+        for (int64_t i = 0; i < n; i++) square += pow((double)x[i * width + k] - mean, 2) / (double)(n * width);
+        offset += mean * mean / (double)width;
+    }
+    double deviation = sqrt(square), distance = sqrt(offset);
+    if (n >= FEW && (deviation < SMALL || distance > FAR * deviation))
+        mige_warn("%s: %s has deviations of %.2g about means of %.2g: too %s for these classifiers, which may fail "
+                  "(standardise its columns)",
+                  path, name, deviation, distance, deviation < SMALL ? "small" : "far from 0");
 }

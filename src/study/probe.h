@@ -27,6 +27,10 @@ typedef struct {
     int flags; /* of mige_net_create: its precision */
 } probe_options;
 
+/* Warns of features x [rows][width] that classifiers may fail at, by their first rows: norms add 1e-5 to variances,
+ * and mlp's first layer learns means slowly. path, name: for the message. Not collective. */
+void probe_doubts(const char *path, const char *name, int64_t rows, int64_t width, const float *x);
+
 /* Trains a classifier on one rank alone. accuracy [epochs]: of the test images after each epoch, percent, which
  * tell(ctx, epochs done, accuracy) hears too. Not collective. Errors: MIGE_EFAIL. */
 typedef void (*probe_tell)(void *ctx, int64_t epochs, double accuracy);
