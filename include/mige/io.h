@@ -60,6 +60,9 @@ void mige_file_close(mige_file **f);
  * missing, not HDF5, cut, of another format, of a newer format_version, not complete. */
 #define MIGE_ANY_HDF5 ""
 int mige_file_open(const char *path, const char *format, mige_file **f);
+/* That nothing is at `path` but a good file of this format, whose place another may take unasked. Errors:
+ * MIGE_EUSAGE, with what it is. */
+int mige_file_may_replace(const char *path, const char *format);
 const char *mige_file_path(const mige_file *f);
 
 /* What the first bytes of a file show it to be, with what to do about it, "a gzipped file (gunzip it first)"; NULL:

@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { BATCH = 128, TRAINED = 0, UNTRAINED = 1, KINDS = 2 };
 static const char *const kind_names[KINDS] = {"trained", "untrained"};
@@ -75,16 +74,9 @@ static double best_of(int64_t n, const double *accuracy) {
 /* That they can be written is known before hours of work; and that the file in the run's folder, where none is
  * named, takes the place of one of its kind only. */
 static int check_results(config *c) {
-    mige_file *f;
-    char why[1024];
     if (*c->output) return check_output(c, c->output, 1);
     MIGE_TRY(mige_run_path(c->run, "probe.h5", c->output));
-    if (access(c->output, F_OK) == 0) {
-        int err = mige_file_open(c->output, "mige-probe", &f);
-        mige_file_close(&f);
-        snprintf(why, sizeof why, "%s", mige_error());
-        MIGE_CHECK(!err, MIGE_EUSAGE, "%s; the results would take its place (move it, or --output)", why);
-    }
+    MIGE_TRY(mige_file_may_replace(c->output, "mige-probe"));
     return check_output(c, c->output, 1);
 }
 

@@ -138,6 +138,7 @@ done:
 }
 
 int mige_file_layout(const mige_file *f, const char *name, mige_layout *layout) {
+    static const char *const sign[] = {" (with sign)", "", " (without sign)"};
     mige_set s;
     mige_packing p;
     MIGE_TRY(mige_set_open(f, name, &s));
@@ -147,10 +148,7 @@ int mige_file_layout(const mige_file *f, const char *name, mige_layout *layout) 
     mige_set_warn(f, &s, name);
     if (p.packed) {
         s.layout.type = MIGE_F64;
-        mige_say("%s: %s is unpacked: %g x stored value%s + %g", f->path, name, p.scale,
-                 p.wraps > 0   ? " (without sign)"
-                 : p.wraps < 0 ? " (with sign)"
-                               : "",
+        mige_say("%s: %s is unpacked: %g x stored value%s + %g", f->path, name, p.scale, sign[p.wraps + 1],
                  p.offset);
     }
     *layout = s.layout;

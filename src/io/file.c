@@ -235,18 +235,15 @@ int mige_file_commit(mige_file **pf, int err) {
     return err;
 }
 
-/* A file of text whose name does not say so. */
+/* A file of text whose name says neither that nor HDF5. */
 static int is_text(const char *path, const unsigned char *head, size_t n) {
     const char *end = strrchr(path, '.');
-    if (end && (!strcmp(end, ".csv") || !strcmp(end, ".txt"))) return 0;
+    static const char *const known[] = {".csv", ".txt", ".h5", ".hdf5"};
+    for (size_t i = 0; end && i < sizeof known / sizeof *known; i++)
+        if (!strcmp(end, known[i])) return 0;
     for (size_t i = 0; i < n; i++)
         if (head[i] < 32 && !(head[i] && strchr("\t\r\n", head[i]))) return 0;
     return 1;
-}
-
-static int named_hdf5(const char *path) {
-    const char *end = strrchr(path, '.');
-    return end && (!strcmp(end, ".h5") || !strcmp(end, ".hdf5"));
 }
 
 /* What can be told before the library sees the file. */
@@ -267,9 +264,9 @@ static int check_bytes(mige_file *f) {
     const char *kind = mige_bytes_kind(head, n);
     MIGE_CHECK_GOTO((n > 8 && memcmp(head, signature, 8) == 0) || H5Fis_hdf5(f->path) > 0, done, MIGE_EINPUT,
                     "%s: is not an HDF5 file%s%s", f->path, kind ? " but " : "",
-                    kind                                                ? kind
-                    : is_text(f->path, head, n) && !named_hdf5(f->path) ? " (text? name it .csv or .txt)"
-                                                                        : " (is the path right?)");
+                    kind                        ? kind
+                    : is_text(f->path, head, n) ? " (text? name it .csv or .txt)"
+                                                : " (is the path right?)");
     f->bytes = st.st_size;
     MIGE_TRY_GOTO(mige_io_check_seal(f->path, fd, f->bytes, &f->sealed), done);
 done:
@@ -336,4 +333,15 @@ int mige_file_open(const char *path, const char *format, mige_file **out) {
     if (err) mige_file_close(&f);
     *out = f;
     return err;
+}
+
+int mige_file_may_replace(const char *path, const char *format) {
+    mige_file *f;
+    char why[1024];
+    if (access(path, F_OK) != 0) return MIGE_OK;
+    int err = mige_file_open(path, format, &f);
+    mige_file_close(&f);
+    snprintf(why, sizeof why, "%s", mige_error());
+    MIGE_CHECK(!err, MIGE_EUSAGE, "%s; a new one would take its place (move it)", why);
+    return MIGE_OK;
 }

@@ -251,17 +251,6 @@ static void save_trace(training *r) {
     mige_error_set(message, agreed);
 }
 
-/* Metrics without a checkpoint are a run's that ended early, or of something else. */
-static int check_metrics(const char *path) {
-    mige_file *f;
-    int err = mige_file_open(path, "mige-run", &f);
-    char why[1024];
-    mige_file_close(&f);
-    snprintf(why, sizeof why, "%s", mige_error());
-    MIGE_CHECK(!err, MIGE_EUSAGE, "%s; a run would take its place (move it)", why);
-    return MIGE_OK;
-}
-
 /* A run is gone on with only when that is asked for. */
 static int check_folder(const training *r) {
     char path[MIGE_OPT_TEXT_SIZE];
@@ -271,7 +260,7 @@ static int check_folder(const training *r) {
                strerror(ENAMETOOLONG));
     MIGE_TRY(mige_run_path(r->o->out, "metrics.h5", path));
     MIGE_TRY(mige_checkpoint_any(r->o->out, &any));
-    if (!any && r->o->resume && access(path, F_OK) == 0) return check_metrics(path);
+    if (!any && r->o->resume) return mige_file_may_replace(path, "mige-run");
     any = any || access(path, F_OK) == 0 || (errno != ENOENT && errno != ENOTDIR);
     MIGE_CHECK(r->o->resume || !any, MIGE_EUSAGE, "%s: holds a run already (%s)", r->o->out, r->q->holds_run);
     return MIGE_OK;
