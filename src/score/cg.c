@@ -1,8 +1,9 @@
-#include "base/simd.h"
+#include "linalg/thin.h"
 #include "mige/blas.h"
 #include "mige/clock.h"
 #include "mige/error.h"
 #include "mige/log.h"
+#include "score/directions.h"
 #include "score/nystroem.h"
 #include "score/score.h"
 #include <math.h>
@@ -17,13 +18,16 @@ struct cg {
     double scale, eta, loss; /* of a residual by single precision, against the size of what was multiplied */
     float scale_single;      /* of samples in units near the width, a power of two: single precision ends early */
     int precise;             /* products in double: single precision gets no further */
-    double *B, *X, *R, *Z;   /* own rows [D]: right-hand side, solution, residual, preconditioned residual, */
-    double *S, *Q;           /* direction, its product */
-    double *all, *image;     /* [M][D]: what is multiplied in double, its product */
-    double *dots;            /* [5][D] */
-    const mige_matrix *K;    /* the panels' places, on a grid of one row */
-    float *x, *x_norms, *u;  /* [M][D], [M], [M]: samples in single precision, their norms, exp(-scale |x|^2) */
-    float *v, *y, *mine, *piece; /* [M][D], [M][D], own rows [D] of a product; a part of a panel */
+    directions dirs;
+    double *B, *X, *R, *Z;  /* own rows [D]: right-hand side, solution, residual, preconditioned residual, */
+    double *S, *Q, *T;      /* directions, their product, what the next are made of */
+    double *all, *image;    /* [M][D]: what is multiplied in double, its product */
+    double *dots;           /* [3][D] */
+    const mige_matrix *K;   /* the panels' places, on a grid of one row */
+    float *x, *x_norms, *u; /* [M][D], [M], [M]: samples in single precision, their norms, exp(-scale |x|^2) */
+    double *plain, *sums;   /* own rows [D+1], [D][D+1]: u (1, sqrt(2 scale) x); what it sums of a block */
+    float *v, *y, *mine;    /* [M][D], [M][D], own rows [D] of a product */
+    float *cols, *piece;    /* [D][nb]: a panel's samples; [rows][cols]: a part of a panel, row by row */
 };
 
 enum { MOST_ITERATIONS = 2000, PATIENCE = 100 };
@@ -31,8 +35,9 @@ enum { PIECE_ROWS = 512 }; /* no block is larger */
 
 double cg_bytes(int M, int D, int ranks) {
     double m = M, rows = ceil(m / ranks), nb = 256;
-    return nystroem_bytes(M, D, ranks) + 8 * (6 * rows * D + 2 * m * D + 5. * D) +
-           4 * (3 * m * D + 2 * m + rows * D + PIECE_ROWS * nb) + 12. * ranks;
+    return nystroem_bytes(M, D, ranks) + directions_bytes(D) +
+           8 * ((8. * D + 1) * rows + 2 * m * D + (D + 4.) * D) +
+           4 * (3 * m * D + 2 * m + rows * D + (PIECE_ROWS + D) * nb) + 12. * ranks;
 }
 
 int cg_create(const mige_comm *c, const mige_matrix *K, int D, mige_pool *pool, cg **out) {
@@ -43,19 +48,34 @@ int cg_create(const mige_comm *c, const mige_matrix *K, int D, mige_pool *pool, 
     MIGE_TRY(mige_rows_create(c, K->m, 1, &s->own));
     size_t d = (size_t)D, m = (size_t)K->m, n = (size_t)s->own.count * d;
     int err = nystroem_create(c, K->m, D, pool, &s->P);
+    if (!err) err = directions_create(c, (int)s->own.count, D, pool, &s->dirs);
     if (!err)
         err = MIGE_TAKE(pool, MIGE_BLOCK(s->B, n), MIGE_BLOCK(s->X, n), MIGE_BLOCK(s->R, n), MIGE_BLOCK(s->Z, n),
-                        MIGE_BLOCK(s->S, n), MIGE_BLOCK(s->Q, n), MIGE_BLOCK(s->all, m * d),
-                        MIGE_BLOCK(s->image, m * d), MIGE_BLOCK(s->dots, 5 * d));
+                        MIGE_BLOCK(s->S, n), MIGE_BLOCK(s->Q, n), MIGE_BLOCK(s->T, n), MIGE_BLOCK(s->all, m * d),
+                        MIGE_BLOCK(s->image, m * d), MIGE_BLOCK(s->dots, 3 * d));
     if (!err)
         err = MIGE_TAKE(pool, MIGE_BLOCK(s->x, m * d), MIGE_BLOCK(s->x_norms, m), MIGE_BLOCK(s->u, m),
                         MIGE_BLOCK(s->v, m * d), MIGE_BLOCK(s->y, m * d), MIGE_BLOCK(s->mine, n),
+                        MIGE_BLOCK(s->plain, (size_t)s->own.count * (d + 1)), MIGE_BLOCK(s->sums, d * (d + 1)),
+                        MIGE_BLOCK(s->cols, d * (size_t)K->grid->nb),
                         MIGE_BLOCK(s->piece, (size_t)PIECE_ROWS * (size_t)K->grid->nb));
     return mige_agree(c, err);
 }
 
 void cg_destroy(cg *s) {
     if (s) mige_rows_destroy(&s->own);
+}
+
+/* Rows of what products in single precision leave out. */
+static void make_plain(cg *s, const double *X) {
+    size_t D = (size_t)s->D;
+    double root = sqrt(2 * s->scale);
+    for (size_t m = 0; m < (size_t)s->own.count; m++) {
+        const double *x = X + ((size_t)s->own.first + m) * D;
+        double *row = s->plain + m * (D + 1), u = exp(-s->scale * cblas_ddot(s->D, x, 1, x, 1));
+        row[0] = u;
+        for (size_t d = 0; d < D; d++) row[1 + d] = u > 0 ? u * root * x[d] : 0;
+    }
 }
 
 /* Whatever single precision does to samples far from the origin, the residuals in double find it out. */
@@ -72,6 +92,7 @@ int cg_prepare(cg *s, const double *X, double scale, double eta) {
         s->x_norms[m] = cblas_sdot(s->D, s->x + m * D, 1, s->x + m * D, 1);
         s->u[m] = (float)exp(-scaled * s->x_norms[m]);
     }
+    make_plain(s, X);
     MIGE_TRY(nystroem_make(&s->P, X, scale, eta));
     mige_clock_count_flops(MIGE_PHASE_EIGEN, nystroem_flops(s->M, s->D) / s->c->size);
     return MIGE_OK;
@@ -80,43 +101,44 @@ int cg_prepare(cg *s, const double *X, double scale, double eta) {
 /* ---- products with K in single precision: half the bytes and twice the rate; some residuals are found in double
  */
 
-/* Of exp(-scale |x_i - x_j|^2) = u_i u_j exp(2 scale x_i.x_j) only what u_i u_j leaves, which is smaller, and the
- * more so the more dimensions there are: sums of it lose less by rounding. Local rows are global, since the grid
- * has one row. */
+/* Of exp(-scale |x_i - x_j|^2) = u_i u_j exp(2 scale x_i.x_j) only what u_i u_j (1 + 2 scale x_i.x_j) leaves, which
+ * is smaller, and the more so the more dimensions there are: it, and sums of it, lose less by rounding. Local rows
+ * are global, since the grid has one row. */
 static void make_piece(cg *s, const mige_panel *p) {
-    int D = s->D, rows = p->rows, col = mige_col(s->K, p->jl);
-    cblas_sgemm(CblasColMajor, CblasTrans, CblasNoTrans, rows, p->cols, D, -2, s->x + (size_t)p->il * (size_t)D, D,
-                s->x + (size_t)col * (size_t)D, D, 0, s->piece, rows);
-    for (int j = 0; j < p->cols; j++) {
-        float *column = s->piece + (size_t)j * (size_t)rows;
-        kernel_exp_single(rows, s->scale_single, s->x_norms + p->il, s->x_norms[col + j], s->u + p->il,
-                          s->u[col + j], column);
-        if (j < p->diagonal) column[j] = 1 - s->u[col + j] * s->u[col + j]; /* whatever rounding does */
+    int D = s->D, n = p->cols, col = mige_col(s->K, p->jl);
+    memset(s->piece, 0, (size_t)p->rows * (size_t)n * sizeof *s->piece);
+    thin_multiply_transposed_single(D, p->rows, n, -2, s->x + (size_t)p->il * (size_t)D, D, s->cols, s->piece);
+    for (int i = 0; i < p->rows; i++) {
+        float *row = s->piece + (size_t)i * (size_t)n, u = s->u[p->il + i];
+        kernel_rest_single(n, s->scale_single, s->x_norms + col, s->x_norms[p->il + i], s->u + col, u, row);
     }
 }
 
-/* In BLAS's eyes v and y are D x M. */
 static void multiply_piece(cg *s, const mige_panel *p) {
-    int D = s->D;
-    size_t w = (size_t)D, row = (size_t)p->il * w, col = (size_t)mige_col(s->K, p->jl) * w,
-           square = (size_t)p->diagonal;
+    int D = s->D, n = p->cols, square = p->diagonal;
+    size_t w = (size_t)D, row = (size_t)p->il * w, col = (size_t)mige_col(s->K, p->jl) * w;
     make_piece(s, p);
-    cblas_sgemm(CblasColMajor, CblasNoTrans, CblasTrans, D, p->rows, p->cols, 1, s->v + col, D, s->piece, p->rows,
-                1, s->y + row, D);
-    if (p->rows > p->diagonal)
-        cblas_sgemm(CblasColMajor, CblasNoTrans, CblasNoTrans, D, p->cols, p->rows - p->diagonal, 1,
-                    s->v + row + square * w, D, s->piece + square, p->rows, 1, s->y + col, D);
+    thin_multiply_transposed_single(n, p->rows, D, 1, s->piece, n, s->v + col, s->y + row);
+    thin_multiply_single(n, p->rows - square, D, 1, s->piece + (size_t)square * (size_t)n, n,
+                         s->v + row + (size_t)square * w, s->y + col);
 }
 
-/* Y += u u' V */
-static int add_product_of_norms(cg *s, const double *V, double *Y) {
-    size_t D = (size_t)s->D;
-    const float *u = s->u + s->own.first;
-    double *sums = s->dots;
-    memset(sums, 0, D * sizeof *sums);
-    for (size_t m = 0; m < (size_t)s->own.count; m++) cblas_daxpy(s->D, (double)u[m], V + m * D, 1, sums, 1);
-    MIGE_TRY(mige_sum(s->c, sums, D));
-    for (size_t m = 0; m < (size_t)s->own.count; m++) cblas_daxpy(s->D, (double)u[m], sums, 1, Y + m * D, 1);
+static void take_columns(cg *s, const mige_panel *p) {
+    size_t D = (size_t)s->D, n = (size_t)p->cols;
+    const float *x = s->x + (size_t)mige_col(s->K, p->jl) * D;
+    for (size_t j = 0; j < n; j++)
+        for (size_t d = 0; d < D; d++) s->cols[d * n + j] = x[j * D + d];
+}
+
+/* Y += what was left out of K, times V. In BLAS's eyes rows are columns. */
+static int add_plain(cg *s, const double *V, double *Y) {
+    int D = s->D, n = D + 1, rows = (int)s->own.count;
+    size_t size = (size_t)D * (size_t)n;
+    memset(s->sums, 0, size * sizeof *s->sums);
+    if (rows) cblas_dgemm(CblasColMajor, CblasNoTrans, CblasTrans, D, n, rows, 1, V, D, s->plain, n, 0, s->sums, D);
+    MIGE_TRY(mige_sum(s->c, s->sums, size));
+    if (rows)
+        cblas_dgemm(CblasColMajor, CblasNoTrans, CblasNoTrans, D, rows, n, 1, s->sums, D, s->plain, n, 1, Y, D);
     return MIGE_OK;
 }
 
@@ -127,6 +149,7 @@ static int multiply_single(cg *s, const double *V, double *Y) {
     memset(s->y, 0, (size_t)s->M * (size_t)s->D * sizeof *s->y);
     for (int i = 0; i < mige_num_panels(s->K); i++) {
         mige_panel panel = mige_get_panel(s->K, i);
+        take_columns(s, &panel);
         for (int from = 0; from < panel.rows; from += PIECE_ROWS) {
             mige_panel piece = mige_panel_rows(&panel, from, PIECE_ROWS);
             multiply_piece(s, &piece);
@@ -134,7 +157,7 @@ static int multiply_single(cg *s, const double *V, double *Y) {
     }
     MIGE_TRY(mige_rows_sum(&s->own, s->D, s->y, s->mine));
     for (size_t i = 0; i < n; i++) Y[i] = (double)s->mine[i];
-    return add_product_of_norms(s, V, Y);
+    return add_plain(s, V, Y);
 }
 
 /* Y = (K + eta I) V, own rows of both. */
@@ -165,28 +188,19 @@ static int column_dots(const cg *s, const double *a, const double *b, double *re
     return mige_sum(s->c, out, D);
 }
 
-/* y = x f + y g, column by column (NULL: 1). */
-static void column_update(const cg *s, const double *f, const double *x, const double *g, double *restrict y) {
-    size_t D = (size_t)s->D;
-    for (size_t m = 0; m < (size_t)s->own.count; m++) {
-#pragma omp simd
-        for (size_t d = 0; d < D; d++) y[m * D + d] = (f ? f[d] : 1) * x[m * D + d] + (g ? g[d] : 1) * y[m * D + d];
-    }
-}
-
 /* What a solve keeps: excess is the worst column's error over its tolerance, level what it was when the residual
  * was last made in double. */
 typedef struct {
     kernel *k;
     double tolerance, excess, level, best;
     int best_at, first;
-    double *rz, *norm2; /* [D] */
+    double *norm2; /* [D] */
 } progress;
 
 /* The worst column of a over the tolerance: a preconditioned residual is the error, times eigenvalues from 1 up.
  * Sums are the same on every rank, and so are all decisions. */
 static int find_excess(cg *s, const progress *p, const double *a, double *excess) {
-    double *a2 = s->dots + 3 * s->D;
+    double *a2 = s->dots + s->D;
     MIGE_TRY(column_dots(s, a, a, a2));
     *excess = 0;
     for (int d = 0; d < s->D; d++)
@@ -205,33 +219,20 @@ static void show(const progress *p, int iteration) {
     mige_progress_update(at, text);
 }
 
-/* A step along S; the residual and its preconditioned form after it. */
+/* A step along the directions; the residual and its preconditioned form after it. */
 static int advance(cg *s, progress *p) {
-    int D = s->D;
-    double *alpha = s->dots, *minus = s->dots + 4 * D;
+    MIGE_TRY(directions_basis(&s->dirs, s->T, s->S));
     MIGE_TRY(multiply(s, p->k, s->precise, s->S, s->Q));
-    MIGE_TRY(column_dots(s, s->S, s->Q, alpha));
-    for (int d = 0; d < D; d++) {
-        alpha[d] = alpha[d] > 0 ? p->rz[d] / alpha[d] : 0;
-        minus[d] = -alpha[d];
-    }
-    column_update(s, alpha, s->S, NULL, s->X);
-    column_update(s, minus, s->Q, NULL, s->R);
+    MIGE_TRY(directions_step(&s->dirs, s->S, s->Q, s->X, s->R));
     MIGE_TRY(nystroem_solve(&s->P, s->precise, s->R, s->Z));
     if (p->first) MIGE_TRY(column_dots(s, s->X, s->X, p->norm2));
     return find_excess(s, p, s->Z, &p->excess);
 }
 
-/* The next direction, conjugate to the one before; or anew. */
-static int turn(cg *s, progress *p, int anew) {
-    double *beta = s->dots, *next = s->dots + 3 * s->D;
-    MIGE_TRY(column_dots(s, s->R, s->Z, next));
-    for (int d = 0; d < s->D; d++) {
-        beta[d] = !anew && p->rz[d] > 0 ? next[d] / p->rz[d] : 0;
-        p->rz[d] = next[d];
-    }
-    column_update(s, NULL, s->Z, beta, s->S);
-    return MIGE_OK;
+/* The next directions, conjugate to those before; or anew. */
+static int turn(cg *s, int anew) {
+    memcpy(s->T, s->Z, (size_t)s->own.count * (size_t)s->D * sizeof *s->T);
+    return anew ? MIGE_OK : directions_conjugate(&s->dirs, s->S, s->Q, s->T);
 }
 
 /* R = B - (K + eta I) X in double; how far it had gone astray. */
@@ -239,10 +240,10 @@ static int replace(cg *s, progress *p, double *astray) {
     size_t n = (size_t)s->own.count * (size_t)s->D;
     MIGE_TRY(multiply(s, p->k, 1, s->X, s->R));
     for (size_t i = 0; i < n; i++) s->R[i] = s->B[i] - s->R[i];
-    memcpy(s->Q, s->Z, n * sizeof *s->Q);
+    memcpy(s->T, s->Z, n * sizeof *s->T);
     MIGE_TRY(nystroem_solve(&s->P, s->precise, s->R, s->Z));
-    cblas_daxpy((int)n, -1, s->Z, 1, s->Q, 1);
-    MIGE_TRY(find_excess(s, p, s->Q, astray));
+    cblas_daxpy((int)n, -1, s->Z, 1, s->T, 1);
+    MIGE_TRY(find_excess(s, p, s->T, astray));
     return find_excess(s, p, s->Z, &p->excess);
 }
 
@@ -277,16 +278,16 @@ static int look_again(cg *s, progress *p, int i, int *done) {
                    p->excess * p->tolerance);
         s->precise = 1;
         MIGE_TRY(nystroem_solve(&s->P, 1, s->R, s->Z));
-        return turn(s, p, 1);
+        return turn(s, 1);
     }
-    return turn(s, p, !(astray < KEPT * was));
+    return turn(s, s->dirs.broken || !(astray < KEPT * was));
 }
 
 static int solve(cg *s, progress *p) {
     int done = 0;
     MIGE_TRY(nystroem_solve(&s->P, s->precise, s->R, s->Z));
     if (!p->first) MIGE_TRY(find_excess(s, p, s->Z, &p->level));
-    MIGE_TRY(turn(s, p, 1));
+    MIGE_TRY(turn(s, 1));
     for (int i = 0; i < MOST_ITERATIONS; i++) {
         MIGE_TRY(advance(s, p));
         show(p, i + 1);
@@ -296,8 +297,9 @@ static int solve(cg *s, progress *p) {
         }
         int sure = !s->precise && s->loss * p->level < 0.5; /* single precision will do to the end */
         if (p->excess <= 1 && sure) return MIGE_OK;
-        if (p->excess > 1 && (sure || p->excess > digits(s) * p->level) && i - p->best_at < PATIENCE)
-            MIGE_TRY(turn(s, p, 0));
+        if (p->excess > 1 && (sure || p->excess > digits(s) * p->level) && i - p->best_at < PATIENCE &&
+            !s->dirs.broken)
+            MIGE_TRY(turn(s, 0));
         else
             MIGE_TRY(look_again(s, p, i, &done));
         if (done) return MIGE_OK;
@@ -311,7 +313,7 @@ static int solve(cg *s, progress *p) {
 /* X = B c / eta, the last solution, whose product is known to be the last B: the residual is B - c B_last. */
 static int begin(cg *s, progress *p) {
     size_t D = (size_t)s->D;
-    double *up = s->dots, *down = s->dots + 3 * D;
+    double *up = s->dots, *down = s->dots + D;
     if (p->first) return MIGE_OK;
     MIGE_TRY(column_dots(s, s->R, s->R, up));
     MIGE_TRY(column_dots(s, s->R, s->B, down));
@@ -327,11 +329,9 @@ static int begin(cg *s, progress *p) {
 int cg_solve(cg *s, kernel *k, double tolerance, int first, double *B) {
     size_t D = (size_t)s->D, n = (size_t)s->own.count * D;
     progress p = {.k = k, .tolerance = tolerance, .first = first, .best = INFINITY, .level = 1 / tolerance};
-    p.rz = s->dots + D;
     p.norm2 = s->dots + 2 * D;
     memcpy(s->R, B + s->own.first * s->D, n * sizeof *B);
     memset(s->X, 0, n * sizeof *B);
-    memset(s->S, 0, n * sizeof *B);
     int err = begin(s, &p);
     memcpy(s->B, B + s->own.first * s->D, n * sizeof *B);
     mige_progress_begin("conjugate gradients", 1000);

@@ -73,9 +73,10 @@ int kernel_pull(kernel *k, double scale, double *V, double *B);
 void kernel_between(int n, const double *q, const double *q_norms, int M, const double *x, const double *x_norms,
                     int D, double scale, double *out);
 
-/* x[i] = exp(-scale d2) - u[i] ucol, d2 = x[i] + rows[i] + col not below 0: a column of -2 x'y to one of a Gram
- * matrix, without a part of rank one. */
-void kernel_exp_single(int n, float scale, const float *rows, float col, const float *u, float ucol, float *x);
+/* Of products x[i] = -2 x_i'y: what exp(-scale |x_i - y|^2) = u_i v e^t, t = 2 scale x_i'y, has beyond u_i v (1 +
+ * t); u_i = exp(-scale |x_i|^2), v the same of y, norms their squares. To single precision's relative error where
+ * |t| is below 1/2. */
+void kernel_rest_single(int n, float scale, const float *norms, float norm, const float *u, float v, float *x);
 /* norms[i] = |x_i|^2, x [n][D]. */
 void kernel_norms(int n, int D, const double *x, double *norms);
 /* Rows are far whose squared norm is above this. */

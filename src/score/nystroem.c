@@ -1,4 +1,5 @@
 #include "score/nystroem.h"
+#include "linalg/thin.h"
 #include "mige/blas.h"
 #include "mige/rng.h"
 #include "score/kernel.h"
@@ -21,7 +22,7 @@ static int landmarks_for(int M, int D) {
 
 double nystroem_bytes(int M, int D, int ranks) {
     double r = landmarks_for(M, D), rows = ceil((double)M / ranks);
-    return 8 * (r * D + r + rows + 2 * r * r + fmin(rows, SLICE) * r + 2 * r * D) +
+    return 8 * (r * D + D + r + 3 * rows + 2 * r * r + fmin(rows, SLICE) * r + 2 * r * D) +
            4 * (r * r + rows * r + (rows + r) * D);
 }
 
@@ -34,7 +35,8 @@ int nystroem_create(const mige_comm *c, int M, int D, mige_pool *pool, nystroem 
     *n = (nystroem){.c = c, .M = M, .D = D, .most = landmarks_for(M, D)};
     mige_share(M, c->size, c->rank, &n->first, &n->count);
     size_t r = (size_t)n->most, d = (size_t)D, rows = (size_t)n->count;
-    return MIGE_TAKE(pool, MIGE_BLOCK(n->landmarks, r * d), MIGE_BLOCK(n->norms, r + rows), MIGE_BLOCK(n->T, r * r),
+    return MIGE_TAKE(pool, MIGE_BLOCK(n->w, rows), MIGE_BLOCK(n->y, rows), MIGE_BLOCK(n->leading, d),
+                     MIGE_BLOCK(n->landmarks, r * d), MIGE_BLOCK(n->norms, r + rows), MIGE_BLOCK(n->T, r * r),
                      MIGE_BLOCK(n->G, r * r), MIGE_BLOCK(n->H, r * r), MIGE_BLOCK(n->F, rows * r),
                      MIGE_BLOCK(n->rows, (rows < SLICE ? rows : SLICE) * r), MIGE_BLOCK(n->from, rows * d),
                      MIGE_BLOCK(n->to, r * d), MIGE_BLOCK(n->t, r * d), MIGE_BLOCK(n->u, r * d));
@@ -142,8 +144,46 @@ static int factor_inner(nystroem *n) {
     for (size_t i = 0; i < (size_t)r; i++) n->G[i * (size_t)r + i] += n->eta;
     dpotrf_("L", &r, n->G, &r, &info);
     if (!info) dpotri_("L", &r, n->G, &r, &info); /* few columns: a product is much faster than two solves */
+    for (size_t j = 0, w = (size_t)r; j < w; j++)
+        for (size_t i = 0; i < j; i++) n->G[j * w + i] = n->G[i * w + j];
     MIGE_CHECK(!info, MIGE_ENUMERIC,
                "conjugate gradients: the preconditioner is not positive definite (a larger ridge)");
+    return MIGE_OK;
+}
+
+/* t += F' R, or (back) R -= F u, for D columns, in slices of F that are made double. */
+static void precise_products(nystroem *n, int D, int back, const double *R, double *Z) {
+    int r = n->r, count = (int)n->count;
+    for (int from = 0; from < count; from += SLICE) {
+        int m = count - from < SLICE ? count - from : SLICE;
+        size_t at = (size_t)from * (size_t)D;
+        widen((size_t)m * (size_t)r, n->F + (size_t)from * (size_t)r, n->rows);
+        if (back)
+            cblas_dgemm(CblasColMajor, CblasNoTrans, CblasNoTrans, D, m, r, -1, n->u, D, n->rows, r, 1, Z + at, D);
+        else
+            cblas_dgemm(CblasColMajor, CblasNoTrans, CblasTrans, D, r, m, 1, R + at, D, n->rows, r, 1, n->t, D);
+    }
+}
+
+/* w and y = P w, w'P w = 1; or 0 where all w are. */
+static int prepare_leading(nystroem *n) {
+    size_t count = (size_t)n->count, r = (size_t)n->r;
+    double both = 0;
+    for (size_t m = 0; m < count; m++) {
+        n->w[m] = exp(-n->scale * n->norms[(size_t)n->most + m]);
+        n->y[m] = n->eta * n->w[m];
+    }
+    memset(n->t, 0, r * sizeof *n->t);
+    precise_products(n, 1, 0, n->w, NULL);
+    MIGE_TRY(mige_sum(n->c, n->t, r));
+    for (size_t i = 0; i < r; i++) n->u[i] = -n->t[i];
+    precise_products(n, 1, 1, NULL, n->y);
+    for (size_t m = 0; m < count; m++) both += n->w[m] * n->y[m];
+    MIGE_TRY(mige_sum(n->c, &both, 1));
+    for (size_t m = 0; m < count; m++) {
+        n->w[m] = both > 0 ? n->w[m] / sqrt(both) : 0;
+        n->y[m] = both > 0 ? n->y[m] / sqrt(both) : 0;
+    }
     return MIGE_OK;
 }
 
@@ -164,44 +204,66 @@ int nystroem_make(nystroem *n, const double *X, double scale, double eta) {
     square_factor(n);
     for (size_t j = 0, w = (size_t)n->r; j < w; j++) /* whole, a sum would take its size once more inside MPI */
         MIGE_TRY(mige_sum(n->c, n->G + j * w + j, w - j));
-    return mige_agree(n->c, factor_inner(n));
+    MIGE_TRY(mige_agree(n->c, factor_inner(n)));
+    return prepare_leading(n);
 }
 
-/* t += F' R, or (back) R -= F u, in slices of F that are made double. */
-static void precise_products(nystroem *n, int back, const double *R, double *Z) {
-    int r = n->r, D = n->D, count = (int)n->count;
-    for (int from = 0; from < count; from += SLICE) {
-        int m = count - from < SLICE ? count - from : SLICE;
-        size_t at = (size_t)from * (size_t)D;
-        widen((size_t)m * (size_t)r, n->F + (size_t)from * (size_t)r, n->rows);
-        if (back)
-            cblas_dgemm(CblasColMajor, CblasNoTrans, CblasNoTrans, D, m, r, -1, n->u, D, n->rows, r, 1, Z + at, D);
-        else
-            cblas_dgemm(CblasColMajor, CblasNoTrans, CblasTrans, D, r, m, 1, R + at, D, n->rows, r, 1, n->t, D);
-    }
+/* u = (F'F + eta I)^-1 t, each rank its share of the rows. */
+static int multiply_inner(nystroem *n) {
+    int r = n->r, D = n->D;
+    int64_t first, count;
+    mige_share(r, n->c->size, n->c->rank, &first, &count);
+    memset(n->u, 0, (size_t)r * (size_t)D * sizeof *n->u);
+    if (count)
+        cblas_dgemm(CblasColMajor, CblasNoTrans, CblasNoTrans, D, (int)count, r, 1, n->t, D, n->G + first * r, r, 0,
+                    n->u + first * D, D);
+    return mige_sum(n->c, n->u, (size_t)r * (size_t)D);
 }
 
-int nystroem_solve(nystroem *n, int precise, const double *R, double *Z) {
+/* Z = (I - F (F'F + eta I)^-1 F') Z / eta */
+static int solve_precise(nystroem *n, double *Z) {
+    int r = n->r, D = n->D;
+    size_t m = (size_t)r * (size_t)D;
+    memset(n->t, 0, m * sizeof *n->t);
+    precise_products(n, D, 0, Z, NULL);
+    MIGE_TRY(mige_sum(n->c, n->t, m));
+    MIGE_TRY(multiply_inner(n));
+    precise_products(n, D, 1, NULL, Z);
+    return MIGE_OK;
+}
+
+static int solve_single(nystroem *n, double *Z) {
     int r = n->r, D = n->D, count = (int)n->count;
     size_t size = (size_t)count * (size_t)D, m = (size_t)r * (size_t)D;
-    memset(n->t, 0, m * sizeof *n->t);
-    if (precise) {
-        precise_products(n, 0, R, Z);
-    } else {
-        round_to(size, R, n->from);
-        cblas_sgemm(CblasColMajor, CblasNoTrans, CblasTrans, D, r, count, 1, n->from, D, n->F, r, 0, n->to, D);
-        widen(m, n->to, n->t);
-    }
+    round_to(size, Z, n->from);
+    memset(n->to, 0, m * sizeof *n->to);
+    thin_multiply_single(r, count, D, 1, n->F, r, n->from, n->to);
+    widen(m, n->to, n->t);
     MIGE_TRY(mige_sum(n->c, n->t, m));
-    cblas_dsymm(CblasColMajor, CblasRight, CblasLower, D, r, 1, n->G, r, n->t, D, 0, n->u, D);
-    memcpy(Z, R, size * sizeof *Z);
+    MIGE_TRY(multiply_inner(n));
+    round_to(m, n->u, n->to);
+    memset(n->from, 0, size * sizeof *n->from);
+    thin_multiply_transposed_single(r, count, D, 1, n->F, r, n->to, n->from);
+    for (size_t i = 0; i < size; i++) Z[i] -= (double)n->from[i];
+    return MIGE_OK;
+}
+
+/* P^-1 R = w c + P^-1 (R - P w c) for any c. With c = w'R, w'P w = 1, what single precision rounds is without its
+ * greatest part. */
+int nystroem_solve(nystroem *n, int precise, const double *R, double *Z) {
+    size_t count = (size_t)n->count, D = (size_t)n->D;
+    double *c = n->leading;
+    memcpy(Z, R, count * D * sizeof *Z);
     if (precise) {
-        precise_products(n, 1, R, Z);
-    } else if (count) {
-        round_to(m, n->u, n->to);
-        cblas_sgemm(CblasColMajor, CblasNoTrans, CblasNoTrans, D, count, r, 1, n->to, D, n->F, r, 0, n->from, D);
-        for (size_t i = 0; i < size; i++) Z[i] -= (double)n->from[i];
+        MIGE_TRY(solve_precise(n, Z));
+    } else {
+        memset(c, 0, D * sizeof *c);
+        for (size_t m = 0; m < count; m++) cblas_daxpy(n->D, n->w[m], R + m * D, 1, c, 1);
+        MIGE_TRY(mige_sum(n->c, c, D));
+        for (size_t m = 0; m < count; m++) cblas_daxpy(n->D, -n->y[m], c, 1, Z + m * D, 1);
+        MIGE_TRY(solve_single(n, Z));
     }
-    for (size_t i = 0; i < size; i++) Z[i] /= n->eta;
+    for (size_t i = 0; i < count * D; i++) Z[i] /= n->eta;
+    for (size_t m = 0; !precise && m < count; m++) cblas_daxpy(n->D, n->w[m], c, 1, Z + m * D, 1);
     return MIGE_OK;
 }

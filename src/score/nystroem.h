@@ -17,6 +17,8 @@ typedef struct {
     int64_t first, count; /* this rank's samples */
     int single;           /* F and F'F found in single precision */
     double scale, eta;
+    double *w, *y;     /* [count]: exp(-scale |x|^2), much of the leading eigenvector, so that w'P w = 1; P w */
+    double *leading;   /* [D] */
     double *landmarks; /* [r][D] */
     double *norms;     /* [r + count] */
     double *T, *G;     /* [r][r], column-major: lower factor; inverse of F'F + eta I */
