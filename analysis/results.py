@@ -90,10 +90,14 @@ def one_view(rows, data, title):
 
 
 def two_views(rows, prefix, title):
-    names = {f"{prefix}-{method}": name for method, name in table1.VIEWS.items()}
-    found, epochs = at_equal_epochs(rows, names)
-    said = [f"{names[row]} {accuracies(values)}" for row, values in found.items()]
-    return [f"- {title}, two views, {epochs} epochs: {', '.join(said)}."] if said else []
+    """A line for each number of epochs that several methods have."""
+    named = [(name, rows.get(f"{prefix}-{method}", [])) for method, name in table1.VIEWS.items()]
+    lines = []
+    for e in sorted({e for _, runs in named for e in table1.epochs_of(runs)}):
+        there = [(name, [r for r in runs if e in r.probes]) for name, runs in named]
+        said = [f"{name} {accuracies({x: average([r.accuracy(e, x) for r in runs]) for x in LAYERS})} (seeds: {len(runs)})" for name, runs in there if runs]
+        lines += [f"- {title}, two views, {e} epochs: {', '.join(said)}."] if len(said) > 1 else []
+    return lines
 
 
 def images(results):
