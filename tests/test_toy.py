@@ -174,6 +174,17 @@ def out_of_time():
     fails(75, "after its hours.*--resume", *toy(path("three.h5"), "--max-hours", 1e-7), ranks=3)
 
 
+def finished_is_kept():
+    """What was finished is not lost to a run that is broken off; each time under another name."""
+    shutil.copy(path("a.h5"), path("again.h5"))
+    for old in ("again.h5.old", "again.h5.old2"):
+        r = fails(75, "--resume", *toy(path("again.h5"), "--max-hours", 1e-7))
+        assert len(r.warnings) == 1 and r.warnings[0].endswith(f"again.h5 was there, finished: it is now {path(old)}"), str(r)
+        assert unfinished(path("again.h5"))
+        same(contents(path(old)), contents(path("a.h5")), 0)
+        shutil.copy(path("a.h5"), path("again.h5"))
+
+
 def other_options():
     before = contents(path("a.h5"))
     for part, more in (("--seed.*3.*4", ("--seed", 4)), ("--samples", ("--seed", 3, "--samples", 65)),
@@ -260,7 +271,7 @@ def main():
     cases.run("file", file)
     rest = [(seeds,), (values,), (any_number_of_ranks, 2), (any_number_of_ranks, 3), (together, 1), (together, 3), (known_values,),
             (critics_learn,), (killed_and_resumed, 1), (killed_and_resumed, 3), (stopped, 1), (stopped, 3),
-            (out_of_time,), (other_options,), (usage, 1), (usage, 3), (dry_run,), (options,), (shapes,)]
+            (out_of_time,), (finished_is_kept,), (other_options,), (usage, 1), (usage, 3), (dry_run,), (options,), (shapes,)]
     wanted = [a for a in sys.argv[1:] if a != "-v"]
     for case, *ranks in rest:
         if not wanted or case.__name__ in wanted:

@@ -146,7 +146,7 @@ int scale_save(scale *s) {
         err = write_columns(s, f, v);
         if (!err) err = write_draws(s, f, v);
         if (!err) err = write_attributes(s, f);
-        if (!err) err = study_write_left(f, scale_left(s));
+        if (!err) err = study_write_left(f, s->study->output, scale_left(s));
         err = mige_file_commit(&f, err);
     }
     free(v);

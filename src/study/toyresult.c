@@ -70,7 +70,7 @@ static int write_all(const toy *t, mige_file *f) {
     MIGE_TRY(mige_file_write(f, "/rho", (mige_layout){MIGE_F64, 1, {t->nrho}}, t->rho, "1",
                              "correlation of x_i and y_i", 0));
     MIGE_TRY(mige_file_set_text(f, "/", "draws", "philox4x32-10"));
-    MIGE_TRY(study_write_left(f, gradients_left(t)));
+    MIGE_TRY(study_write_left(f, t->study->output, gradients_left(t)));
     MIGE_TRY(mige_alloc((size_t)t->nrho, sizeof *numbers, &numbers));
     for (int d = 0; d < t->ndims && !err; d++) {
         err = write_truth(t, f, d, numbers);
