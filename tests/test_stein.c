@@ -53,6 +53,7 @@ static void tikhonov_refined(void **state) {
 typedef struct {
     int M, D;
     double apart, power, width, eta;
+    int iterations; /* 0: as many as usual */
 } hard_case;
 
 static void tikhonov_scores(const hard_case *h, int solver, double tolerance, const double *x, double *s) {
@@ -61,6 +62,7 @@ static void tikhonov_scores(const hard_case *h, int solver, double tolerance, co
     o.stein.tolerance = tolerance;
     o.stein.eta = h->eta;
     o.width = h->width;
+    if (h->iterations) o.stein.iterations = h->iterations;
     assert_ok(mige_score_create(&world, h->M, h->D, &o, &e));
     assert_ok(mige_score_samples(e, x, s));
     mige_score_destroy(&e);
@@ -68,12 +70,12 @@ static void tikhonov_scores(const hard_case *h, int solver, double tolerance, co
 
 /* Conjugate gradients against the stored matrix, where they have a hard time: many eigenvalues about the ridge, one
  * dimension, clusters far apart, so far that single precision tells no distance inside them, heavy tails and a
- * small ridge. */
+ * small ridge, many iterations, more dimensions than samples. */
 static void without_matrix(void **state) {
-    static const hard_case hard[] = {{600, 24, 0, 1, 0, 0.01},   {1100, 1, 0, 0.25, 0, 0.01},
-                                     {301, 4, 20, 1, 0, 0.01},   {301, 4, 100, 1, 0, 0.01},
-                                     {300, 3, 1000, 1, 3, 0.01}, {300, 3, 0, 3, 0, 1e-6},
-                                     {700, 3, 0, 1.5, 0, 1e-4}};
+    static const hard_case hard[] = {
+        {600, 24, 0, 1, 0, 0.01, 0},  {1100, 1, 0, 0.25, 0, 0.01, 0}, {301, 4, 20, 1, 0, 0.01, 0},
+        {301, 4, 100, 1, 0, 0.01, 0}, {300, 3, 1000, 1, 3, 0.01, 0},  {300, 3, 0, 3, 0, 1e-6, 0},
+        {700, 3, 0, 1.5, 0, 1e-4, 0}, {1100, 8, 0, 1, 0, 0.01, 20},   {120, 300, 0, 1, 0, 0.01, 0}};
     const double tolerances[] = {mige_score_defaults().stein.tolerance, 1e-8};
     (void)state;
     for (size_t i = 0; i < sizeof hard / sizeof *hard; i++) {

@@ -111,6 +111,8 @@ static void make_piece(cg *s, const mige_panel *p) {
     for (int i = 0; i < p->rows; i++) {
         float *row = s->piece + (size_t)i * (size_t)n, u = s->u[p->il + i];
         kernel_rest_single(n, s->scale_single, s->x_norms + col, s->x_norms[p->il + i], s->u + col, u, row);
+        float d2 = 2 * s->scale_single * s->x_norms[p->il + i]; /* far out, whatever rounding does */
+        if (i < p->diagonal && !(d2 < 0.5f)) row[i] = 1 - (u > 0 ? u * u * (1 + d2) : 0);
     }
 }
 
@@ -310,7 +312,7 @@ static int solve(cg *s, progress *p) {
                       MOST_ITERATIONS, p->excess * p->tolerance);
 }
 
-/* X = B c / eta, the last solution, whose product is known to be the last B: the residual is B - c B_last. */
+/* X = B c / eta, the last solution, whose product P is known: the residual is B - c P. */
 static int begin(cg *s, progress *p) {
     size_t D = (size_t)s->D;
     double *up = s->dots, *down = s->dots + D;
@@ -330,6 +332,7 @@ int cg_solve(cg *s, kernel *k, double tolerance, int first, double *B) {
     size_t D = (size_t)s->D, n = (size_t)s->own.count * D;
     progress p = {.k = k, .tolerance = tolerance, .first = first, .best = INFINITY, .level = 1 / tolerance};
     p.norm2 = s->dots + 2 * D;
+    if (!first) cblas_daxpy((int)n, -1, s->R, 1, s->B, 1); /* what the last solution's product really is */
     memcpy(s->R, B + s->own.first * s->D, n * sizeof *B);
     memset(s->X, 0, n * sizeof *B);
     int err = begin(s, &p);

@@ -18,12 +18,13 @@ int directions_create(const mige_comm *c, int rows, int D, mige_pool *pool, dire
                      MIGE_BLOCK(b->work, 2 * d), MIGE_BLOCK(b->order, d));
 }
 
-/* G = this rank's part of A'B. */
-static void products(const directions *b, const double *A, const double *B, double *G) {
+/* G [n][D] = this rank's part of the first columns of A, times all of B or (square) as many. */
+static void products(const directions *b, int columns, int square, const double *A, const double *B, double *G) {
     size_t d = (size_t)b->D;
     memset(G, 0, d * d * sizeof *G);
-    if (b->rows)
-        cblas_dgemm(CblasColMajor, CblasNoTrans, CblasTrans, b->D, b->D, b->rows, 1, A, b->D, B, b->D, 0, G, b->D);
+    if (b->rows && columns)
+        cblas_dgemm(CblasColMajor, CblasNoTrans, CblasTrans, columns, square ? columns : b->D, b->rows, 1, A, b->D,
+                    B, b->D, 0, G, b->D);
 }
 
 /* W of columns of length 1, or 0. */
@@ -56,7 +57,7 @@ static void divide(const directions *b, int n, double *X) {
 int directions_basis(directions *b, const double *T, double *S) {
     size_t d = (size_t)b->D;
     int info;
-    products(b, T, T, b->W);
+    products(b, b->D, 1, T, T, b->W);
     MIGE_TRY(mige_sum(b->c, b->W, d * d));
     scale_columns(b);
     if (!b->c->rank) dpstrf_("L", &b->D, b->W, &b->D, b->order, &b->rank, &INDEPENDENT, b->work, &info);
@@ -75,26 +76,32 @@ int directions_basis(directions *b, const double *T, double *S) {
 /* Y += sign S C */
 static void add(const directions *b, double sign, const double *S, double *Y) {
     if (b->rows)
-        cblas_dgemm(CblasColMajor, CblasTrans, CblasNoTrans, b->D, b->rows, b->D, sign, b->C, b->D, S, b->D, 1, Y,
-                    b->D);
+        cblas_dgemm(CblasColMajor, CblasTrans, CblasNoTrans, b->D, b->rows, b->rank, sign, b->C, b->D, S, b->D, 1,
+                    Y, b->D);
 }
 
 /* C = A'B */
 static int coefficients(directions *b, const double *A, const double *B) {
-    products(b, A, B, b->C);
+    products(b, b->rank, 0, A, B, b->C);
     return mige_sum(b->c, b->C, (size_t)b->D * (size_t)b->D);
+}
+
+static void factor(directions *b) {
+    size_t d = (size_t)b->D;
+    dpotrf_("L", &b->rank, b->W, &b->D, &b->broken);
+    for (size_t j = 0; j < (size_t)b->rank; j++) /* not every LAPACK minds a NaN */
+        if (!(b->W[j * d + j] > 0 && isfinite(b->W[j * d + j]))) b->broken = 1;
 }
 
 int directions_step(directions *b, double *S, double *Q, double *X, double *R) {
     size_t d = (size_t)b->D;
-    products(b, S, Q, b->W);
+    products(b, b->rank, 1, S, Q, b->W);
     MIGE_TRY(mige_sum(b->c, b->W, d * d));
-    for (size_t j = (size_t)b->rank; j < d; j++) b->W[j * d + j] = 1;
-    if (!b->c->rank) dpotrf_("L", &b->D, b->W, &b->D, &b->broken);
+    if (!b->c->rank) factor(b);
     MIGE_TRY(share(b, b->W, &b->broken));
     if (b->broken) return MIGE_OK;
-    divide(b, b->D, S);
-    divide(b, b->D, Q);
+    divide(b, b->rank, S);
+    divide(b, b->rank, Q);
     MIGE_TRY(coefficients(b, S, R));
     add(b, 1, S, X);
     add(b, -1, Q, R);

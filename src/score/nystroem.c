@@ -11,35 +11,51 @@ enum { SLICE = 512 };    /* rows of F worked on at once */
 enum { STRETCH = 2048 }; /* rows whose part of F'F is summed in single precision */
 static const double LANDMARK_SHARE = 0.05;
 
-/* Past the leading eigenvalues, those that a larger preconditioner still would catch are many and small: it would
- * cost more than the iterations that it saves. So it costs about what six products with K do, 2 M r^2 flops against
- * 3 M^2 D. A few samples are all landmarks. */
-static int landmarks_for(int M, int D) {
-    enum { FEW = 512 };
+/* Columns of F that may be worth their work. A few samples are all landmarks. */
+enum { FEW = 512 };
+static int columns_for(int M, int D) {
     double r = fmax(3 * sqrt((double)M * D), FEW);
     return (int)fmin(r, M <= FEW ? M : (M + 1) / 2);
 }
 
+/* 1, x_a, x_a x_b: the degrees that are no more than these. */
+static int terms_for(int M, int D) {
+    double one = 1 + (double)D, two = one + one * D / 2;
+    int most = M <= FEW ? 0 : columns_for(M, D);
+    return two <= most ? (int)two : one <= most ? (int)one : 0;
+}
+
+/* The most; enough_landmarks takes those that pay. */
+static int landmarks_for(int M, int D) {
+    int r = columns_for(M, D), beside = r - terms_for(M, D);
+    return beside > r / 2 ? beside : (r + 1) / 2;
+}
+
 double nystroem_bytes(int M, int D, int ranks) {
-    double r = landmarks_for(M, D), rows = ceil((double)M / ranks);
-    return 8 * (r * D + D + r + 3 * rows + 2 * r * r + fmin(rows, SLICE) * r + 2 * r * D) +
+    double l = landmarks_for(M, D), e = terms_for(M, D), r = l + e, rows = ceil((double)M / ranks),
+           slice = fmin(rows, SLICE);
+    return 8 * (l * D + 2 * D + l + 3 * rows + r * r + slice * r + (l + slice) * e + 2 * r * D) +
            4 * (r * r + rows * r + (rows + r) * D);
 }
 
 double nystroem_flops(int M, int D) {
-    double r = landmarks_for(M, D);
+    double r = landmarks_for(M, D) + terms_for(M, D);
     return 2. * M * r * r + 4. / 3 * r * r * r;
 }
 
 int nystroem_create(const mige_comm *c, int M, int D, mige_pool *pool, nystroem *n) {
-    *n = (nystroem){.c = c, .M = M, .D = D, .most = landmarks_for(M, D)};
+    *n = (nystroem){.c = c, .M = M, .D = D, .most = landmarks_for(M, D), .terms = terms_for(M, D)};
     mige_share(M, c->size, c->rank, &n->first, &n->count);
-    size_t r = (size_t)n->most, d = (size_t)D, rows = (size_t)n->count;
-    return MIGE_TAKE(pool, MIGE_BLOCK(n->w, rows), MIGE_BLOCK(n->y, rows), MIGE_BLOCK(n->leading, d),
-                     MIGE_BLOCK(n->landmarks, r * d), MIGE_BLOCK(n->norms, r + rows), MIGE_BLOCK(n->T, r * r),
-                     MIGE_BLOCK(n->G, r * r), MIGE_BLOCK(n->H, r * r), MIGE_BLOCK(n->F, rows * r),
-                     MIGE_BLOCK(n->rows, (rows < SLICE ? rows : SLICE) * r), MIGE_BLOCK(n->from, rows * d),
-                     MIGE_BLOCK(n->to, r * d), MIGE_BLOCK(n->t, r * d), MIGE_BLOCK(n->u, r * d));
+    size_t l = (size_t)n->most, e = (size_t)n->terms, r = l + e, d = (size_t)D, rows = (size_t)n->count,
+           slice = rows < SLICE ? rows : SLICE;
+    MIGE_TRY(MIGE_TAKE(pool, MIGE_BLOCK(n->w, rows), MIGE_BLOCK(n->y, rows), MIGE_BLOCK(n->leading, d),
+                       MIGE_BLOCK(n->power, d), MIGE_BLOCK(n->landmarks, l * d), MIGE_BLOCK(n->norms, l + rows),
+                       MIGE_BLOCK(n->T, r * r), MIGE_BLOCK(n->H, r * r), MIGE_BLOCK(n->F, rows * r),
+                       MIGE_BLOCK(n->rows, slice * r), MIGE_BLOCK(n->E, (l + slice) * e),
+                       MIGE_BLOCK(n->from, rows * d), MIGE_BLOCK(n->to, r * d), MIGE_BLOCK(n->t, r * d),
+                       MIGE_BLOCK(n->u, r * d)));
+    n->G = n->T;
+    return MIGE_OK;
 }
 
 static void round_to(size_t n, const double *restrict x, float *restrict y) {
@@ -61,66 +77,101 @@ static int choose_landmarks(nystroem *n, const double *X) {
     return MIGE_OK;
 }
 
-/* Mean and variance of the squared diagonal entries of T in [from, to). */
-static void look_at(const nystroem *n, int from, int to, double *mean, double *variance) {
-    double sum = 0, squares = 0, count = to - from;
-    for (size_t i = (size_t)from; i < (size_t)to; i++) {
-        double left = pow(n->T[i * (size_t)n->most + i], 2);
-        sum += left;
-        squares += left * left;
+/* E [count][terms]: E_i'E_j = u_i u_j (1 + t + t^2/2), or without the last, for t = 2 scale x_i.x_j: of the series
+ * of the kernel, u_i u_j e^t, what most of it is where there are many dimensions. */
+static void make_terms(const nystroem *n, int count, const double *X, const double *norms, double *E) {
+    int D = n->D, square = n->terms > 1 + D;
+    double root = sqrt(2 * n->scale);
+    for (int m = 0; m < count && n->terms; m++) {
+        const double *x = X + (size_t)m * (size_t)D;
+        double *e = E + (size_t)m * (size_t)n->terms, u = exp(-n->scale * norms[m]);
+        *e++ = u;
+        for (int d = 0; d < D; d++) *e++ = u > 0 ? u * root * x[d] : 0;
+        for (int a = 0; square && a < D; a++)
+            for (int b = a; b < D; b++)
+                *e++ = u > 0 ? u * 2 * n->scale * x[a] * x[b] * (a == b ? sqrt(0.5) : 1) : 0;
     }
-    *mean = sum / count;
-    *variance = fmax(0, squares / count - *mean * *mean);
 }
 
-/* The square of a diagonal entry of T is what the landmarks before leave of that one's k(l,l), so that M times its
- * mean falls from one landmark to the next by about the largest eigenvalue that is left: enough of them once that
- * is, chance allowed for, small beside eta. */
-static int enough_landmarks(const nystroem *n) {
-    for (int r = 128; r <= n->most; r += r / 4) {
-        double before, after, v, w;
-        int width = r / 4;
-        look_at(n, r - 2 * width, r - width, &before, &v);
-        look_at(n, r - width, r, &after, &w);
-        if (n->M * (before - after + 2 * sqrt((v + w) / width)) < n->eta / 2 * width) return r;
+/* The eigenvalues that the first r landmarks leave, their mean weighted by themselves: M times the mean square of
+ * the entries that are left over the mean of those on the diagonal. Column j of T times T_jj is one of what j
+ * leave. */
+static double eigenvalue_left(const nystroem *n, int r, int width) {
+    double diagonal = 0, squares = 0;
+    size_t ld = (size_t)n->most;
+    for (size_t j = (size_t)r; j < (size_t)(r + width); j++) {
+        const double *column = n->T + j * ld;
+        double sum = 0, left = column[j] * column[j];
+        for (size_t i = j + 1; i < ld; i++) sum += column[i] * column[i];
+        squares += left * sum / (double)(ld - j - 1);
+        diagonal += left;
     }
-    return n->most;
+    return n->M * squares / diagonal;
+}
+
+static int window(int r) {
+    return r / 8 > 64 ? r / 8 : 64;
+}
+
+/* Least work: 2 M r^2 for r columns of F, and about 12 sqrt(kappa) iterations of 3 M^2 D + 4 M r D. kappa is that
+ * of the greatest eigenvalue left, some three times the weighted mean. */
+static int enough_landmarks(const nystroem *n) {
+    double M = n->M, D = n->D, least = INFINITY;
+    int best = n->most;
+    for (int l = n->terms ? 0 : 128; l + window(l) < n->most; l += window(l)) {
+        double r = n->terms + l, kappa = 1 + 3 * eigenvalue_left(n, l, window(l)) / n->eta,
+               work = 2 * M * r * r + 12 * sqrt(kappa) * (3 * M * M * D + 4 * M * r * D);
+        if (work < least) {
+            least = work;
+            best = l;
+        }
+    }
+    return best;
 }
 
 static int factor_landmarks(nystroem *n) {
-    int info = 1, r = n->most;
+    int info = 1, r = n->most, e = n->terms;
     double ridge = fmax(LANDMARK_SHARE * n->eta * r / n->M, 1e-14 * r); /* 1e-2 and more where eta is large */
+    make_terms(n, r, n->landmarks, n->norms, n->E);
     for (int tries = 0; info && (!tries || ridge < 1e-2); tries++) {
         kernel_between(r, n->landmarks, n->norms, r, n->landmarks, n->norms, n->D, n->scale, n->T);
         for (size_t i = 0; i < (size_t)r; i++) n->T[i * (size_t)r + i] = 1 + ridge;
+        if (e) cblas_dsyrk(CblasColMajor, CblasLower, CblasTrans, r, e, -1, n->E, e, 1, n->T, r);
         dpotrf_("L", &r, n->T, &r, &info);
         ridge *= 100;
     }
     MIGE_CHECK(!info, MIGE_ENUMERIC, "conjugate gradients: no preconditioner from %d landmarks (try Cholesky)", r);
-    n->r = enough_landmarks(n);
+    n->r = n->terms + enough_landmarks(n);
     return MIGE_OK;
 }
 
-/* F: slices of k(X,L) in double, multiplied by T^-T in the precision that will do. F'F: of stretches, in that
- * precision, added up in double. */
+/* F, slice by slice: the terms, and what k(X,L) is without them, in double, multiplied by T^-T in the precision
+ * that will do. */
 static void make_factor(nystroem *n, const double *own) {
-    int r = n->r, ld = n->most, D = n->D, count = (int)n->count;
-    size_t w = (size_t)r;
-    for (size_t i = 0; i < (size_t)ld * w; i++) n->H[i] = (float)n->T[i];
+    int r = n->r, e = n->terms, l = r - e, ld = n->most, D = n->D, count = (int)n->count;
+    double *E = n->E + (size_t)ld * (size_t)e;
+    for (size_t i = 0; i < (size_t)ld * (size_t)l; i++) n->H[i] = (float)n->T[i];
     for (int from = 0; from < count; from += SLICE) {
         int m = count - from < SLICE ? count - from : SLICE;
-        float *F = n->F + (size_t)from * w;
-        kernel_between(m, own + (size_t)from * (size_t)D, n->norms + n->most + from, r, n->landmarks, n->norms, D,
-                       n->scale, n->rows);
-        if (!n->single)
-            cblas_dtrsm(CblasColMajor, CblasLeft, CblasLower, CblasNoTrans, CblasNonUnit, r, m, 1, n->T, ld,
-                        n->rows, r);
-        round_to((size_t)m * w, n->rows, F);
-        if (n->single)
-            cblas_strsm(CblasColMajor, CblasLeft, CblasLower, CblasNoTrans, CblasNonUnit, r, m, 1, n->H, ld, F, r);
+        const double *x = own + (size_t)from * (size_t)D, *norms = n->norms + ld + from;
+        float *F = n->F + (size_t)from * (size_t)r;
+        make_terms(n, m, x, norms, E);
+        kernel_between(m, x, norms, l, n->landmarks, n->norms, D, n->scale, n->rows);
+        if (e && l) cblas_dgemm(CblasColMajor, CblasTrans, CblasNoTrans, l, m, e, -1, n->E, e, E, e, 1, n->rows, l);
+        if (!n->single && l)
+            cblas_dtrsm(CblasColMajor, CblasLeft, CblasLower, CblasNoTrans, CblasNonUnit, l, m, 1, n->T, ld,
+                        n->rows, l);
+        for (int i = 0; i < m; i++) {
+            round_to((size_t)e, E + (size_t)i * (size_t)e, F + (size_t)i * (size_t)r);
+            round_to((size_t)l, n->rows + (size_t)i * (size_t)l, F + (size_t)i * (size_t)r + e);
+        }
+        if (n->single && l)
+            cblas_strsm(CblasColMajor, CblasLeft, CblasLower, CblasNoTrans, CblasNonUnit, l, m, 1, n->H, ld, F + e,
+                        r);
     }
 }
 
+/* F'F of stretches, in that precision, added up in double. */
 static void square_factor(nystroem *n) {
     int r = n->r, count = (int)n->count, step = n->single ? STRETCH : SLICE;
     size_t w = (size_t)r;
@@ -219,9 +270,9 @@ static int multiply_inner(nystroem *n) {
                     n->u + first * D, D);
     return mige_sum(n->c, n->u, (size_t)r * (size_t)D);
 }
-
+/* Z = (I - F (F'F + eta I)^-1 F') Z */
 /* Z = (I - F (F'F + eta I)^-1 F') Z / eta */
-static int solve_precise(nystroem *n, double *Z) {
+static int products_double(nystroem *n, double *Z) {
     int r = n->r, D = n->D;
     size_t m = (size_t)r * (size_t)D;
     memset(n->t, 0, m * sizeof *n->t);
@@ -232,7 +283,7 @@ static int solve_precise(nystroem *n, double *Z) {
     return MIGE_OK;
 }
 
-static int solve_single(nystroem *n, double *Z) {
+static int products_single(nystroem *n, double *Z) {
     int r = n->r, D = n->D, count = (int)n->count;
     size_t size = (size_t)count * (size_t)D, m = (size_t)r * (size_t)D;
     round_to(size, Z, n->from);
@@ -248,22 +299,45 @@ static int solve_single(nystroem *n, double *Z) {
     return MIGE_OK;
 }
 
+/* Z's columns times powers of two that bring their largest entries to between 1 and 2, for single precision. */
+static int scale_columns(nystroem *n, double *Z) {
+    size_t count = (size_t)n->count, D = (size_t)n->D;
+    memset(n->power, 0, D * sizeof *n->power);
+    for (size_t m = 0; m < count; m++)
+        for (size_t d = 0; d < D; d++) n->power[d] = fmax(n->power[d], fabs(Z[m * D + d]));
+    MIGE_TRY(mige_max(n->c, n->power, D));
+    for (size_t d = 0; d < D; d++) {
+        double most = n->power[d];
+        n->power[d] = most > 0 && isfinite(most) ? ldexp(1, -(int)fmax(-1000, fmin(1000, ilogb(most)))) : 1;
+    }
+    for (size_t m = 0; m < count; m++)
+        for (size_t d = 0; d < D; d++) Z[m * D + d] *= n->power[d];
+    return MIGE_OK;
+}
+
 /* P^-1 R = w c + P^-1 (R - P w c) for any c. With c = w'R, w'P w = 1, what single precision rounds is without its
  * greatest part. */
-int nystroem_solve(nystroem *n, int precise, const double *R, double *Z) {
+static int solve_in_single(nystroem *n, double *Z) {
     size_t count = (size_t)n->count, D = (size_t)n->D;
     double *c = n->leading;
-    memcpy(Z, R, count * D * sizeof *Z);
-    if (precise) {
-        MIGE_TRY(solve_precise(n, Z));
-    } else {
-        memset(c, 0, D * sizeof *c);
-        for (size_t m = 0; m < count; m++) cblas_daxpy(n->D, n->w[m], R + m * D, 1, c, 1);
-        MIGE_TRY(mige_sum(n->c, c, D));
-        for (size_t m = 0; m < count; m++) cblas_daxpy(n->D, -n->y[m], c, 1, Z + m * D, 1);
-        MIGE_TRY(solve_single(n, Z));
-    }
-    for (size_t i = 0; i < count * D; i++) Z[i] /= n->eta;
-    for (size_t m = 0; !precise && m < count; m++) cblas_daxpy(n->D, n->w[m], c, 1, Z + m * D, 1);
+    memset(c, 0, D * sizeof *c);
+    for (size_t m = 0; m < count; m++) cblas_daxpy(n->D, n->w[m], Z + m * D, 1, c, 1);
+    MIGE_TRY(mige_sum(n->c, c, D));
+    for (size_t m = 0; m < count; m++) cblas_daxpy(n->D, -n->y[m], c, 1, Z + m * D, 1);
+    MIGE_TRY(scale_columns(n, Z));
+    MIGE_TRY(products_single(n, Z));
+    for (size_t m = 0; m < count; m++)
+        for (size_t d = 0; d < D; d++) Z[m * D + d] = Z[m * D + d] / n->power[d] / n->eta + n->w[m] * c[d];
     return MIGE_OK;
+}
+
+static int solve_in_double(nystroem *n, double *Z) {
+    MIGE_TRY(products_double(n, Z));
+    for (size_t i = 0; i < (size_t)n->count * (size_t)n->D; i++) Z[i] /= n->eta;
+    return MIGE_OK;
+}
+
+int nystroem_solve(nystroem *n, int precise, const double *R, double *Z) {
+    memcpy(Z, R, (size_t)n->count * (size_t)n->D * sizeof *Z);
+    return precise ? solve_in_double(n, Z) : solve_in_single(n, Z);
 }

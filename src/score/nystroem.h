@@ -1,6 +1,6 @@
 /* Nystroem's approximation of a Gram matrix from r landmarks L among the samples, as a preconditioner:
  *
- *   P = F F' + eta I,   F = k(X,L) T^-T,   T T' = k(L,L) + ridge I
+ *   P = F F' + eta I,   F = (E, r(X,L) T^-T),   r(x,y) = k(x,y) - E(x)'E(y),   T T' = r(L,L) + ridge I
  *   P^-1 = (I - F (F'F + eta I)^-1 F') / eta
  *
  * (Woodbury's formula; Rudi, Carratino, Rosasco 2017). The ridge, LANDMARK_SHARE eta r/M, keeps T well conditioned
@@ -13,20 +13,23 @@
 
 typedef struct {
     const mige_comm *c;
-    int M, D, most, r;    /* landmarks: room for; in use */
-    int64_t first, count; /* this rank's samples */
-    int single;           /* F and F'F found in single precision */
+    int M, D, most, terms; /* room for landmarks; columns of E */
+    int r;                 /* columns of F: terms, and what landmarks are in use */
+    int64_t first, count;  /* this rank's samples */
+    int single;            /* F and F'F found in single precision */
     double scale, eta;
-    double *w, *y;     /* [count]: exp(-scale |x|^2), much of the leading eigenvector, so that w'P w = 1; P w */
-    double *leading;   /* [D] */
-    double *landmarks; /* [r][D] */
-    double *norms;     /* [r + count] */
-    double *T, *G;     /* [r][r], column-major: lower factor; inverse of F'F + eta I */
-    float *H;          /* [r][r]: T rounded; then F'F of some rows */
-    float *F;          /* [count][r] */
-    double *rows;      /* [SLICE][r] of F in double */
-    float *from, *to;  /* [count][D], [r][D] */
-    double *t, *u;     /* [r][D] */
+    double *w, *y; /* [count]: exp(-scale |x|^2), much of the leading eigenvector, so that w'P w = 1; P w */
+    double *leading, *power; /* [D] */
+    double *landmarks;       /* [r][D] */
+    double *norms;           /* [r + count] */
+    double *T,
+        *G;    /* column-major: lower factor [most][most]; in its place later the inverse [r][r] of F'F + eta I */
+    double *E; /* of the landmarks [most][terms], then of [SLICE] samples */
+    float *H;  /* [r][r]: T rounded; then F'F of some rows */
+    float *F;  /* [count][r] */
+    double *rows;     /* [SLICE][r] of F in double */
+    float *from, *to; /* [count][D], [r][D] */
+    double *t, *u;    /* [r][D] */
 } nystroem;
 
 /* Memory for M samples, as many right-hand sides as dimensions. Not collective. Errors: MIGE_EFAIL (memory). */

@@ -172,7 +172,10 @@ static int begin(mige_score *s, stein *e, int *whole) {
 
 static int solve(mige_score *s, stein *e, int i, double *Z) {
     int good = 0;
-    if (e->cg) return cg_solve(e->cg, &e->gram.kernel, s->o.stein.tolerance / s->o.stein.iterations, i == 0, Z);
+    if (e->cg) {
+        double k = s->o.stein.iterations; /* an error of Z_i is in all that follow, hardly less */
+        return cg_solve(e->cg, &e->gram.kernel, s->o.stein.tolerance * 2 / (k * (k + 1)), i == 0, Z);
+    }
     if (e->rounded) {
         MIGE_TRY(mige_refined_solve(e->refined, s->wanted, REFINED / s->o.stein.iterations, i == 0, Z, &good));
         if (good) return MIGE_OK;
