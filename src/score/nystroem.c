@@ -270,8 +270,8 @@ static int multiply_inner(nystroem *n) {
                     n->u + first * D, D);
     return mige_sum(n->c, n->u, (size_t)r * (size_t)D);
 }
+
 /* Z = (I - F (F'F + eta I)^-1 F') Z */
-/* Z = (I - F (F'F + eta I)^-1 F') Z / eta */
 static int products_double(nystroem *n, double *Z) {
     int r = n->r, D = n->D;
     size_t m = (size_t)r * (size_t)D;

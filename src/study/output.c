@@ -32,6 +32,7 @@ static int keep_finished(const char *output) {
         else
             mige_warn("%s was there, finished: it is now %s", path, old);
     }
+    if (!err && finished) err = mige_raise(MIGE_EFAIL, "%s: there are too many older ones (delete some)", path);
     free(path);
     return err;
 }

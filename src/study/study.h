@@ -36,9 +36,9 @@ int scale_run(const study *s);
 /* Refuses (MIGE_EUSAGE, agreed) an output that holds a study which is not done, unless it is resumed. Collective.
  */
 int study_check_output(const study *s);
-/* How many gradients are still to be estimated: into the study's file, which will be at
- * `output` (a finished one there is renamed to OUTPUT.old while some are left; errors: MIGE_EOUTPUT, MIGE_EFAIL), and
- * from one; 0 where it does not say. Not collective. */
+/* How many gradients are still to be estimated: into the study's file, which will be at `output` (a finished one
+ * there is renamed to OUTPUT.old while some are left; errors: MIGE_EOUTPUT, MIGE_EFAIL), and from one; 0 where it
+ * does not say. Not collective. */
 int study_write_left(mige_file *f, const char *output, int64_t left);
 int64_t study_left(const mige_file *f);
 
