@@ -176,13 +176,15 @@ def out_of_time():
 
 def finished_is_kept():
     """What was finished is not lost to a run that is broken off; each time under another name."""
-    shutil.copy(path("a.h5"), path("again.h5"))
+    args = toy(path("again.h5"), methods="mige")
+    good(*args)
+    shutil.copy(path("again.h5"), path("done.h5"))
     for old in ("again.h5.old", "again.h5.old2"):
-        r = fails(75, "--resume", *toy(path("again.h5"), "--max-hours", 1e-7))
+        r = fails(75, "--resume", *args, "--max-hours", 1e-7)
         assert len(r.warnings) == 1 and r.warnings[0].endswith(f"again.h5 was there, finished: it is now {path(old)}"), str(r)
         assert unfinished(path("again.h5"))
-        same(contents(path(old)), contents(path("a.h5")), 0)
-        shutil.copy(path("a.h5"), path("again.h5"))
+        same(contents(path(old)), contents(path("done.h5")), 0)
+        shutil.copy(path("done.h5"), path("again.h5"))
 
 
 def other_options():
