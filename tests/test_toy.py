@@ -3,7 +3,6 @@
 import os
 import shutil
 import signal
-import sys
 import time
 
 import h5py
@@ -274,10 +273,8 @@ def main():
     rest = [(seeds,), (values,), (any_number_of_ranks, 2), (any_number_of_ranks, 3), (together, 1), (together, 3), (known_values,),
             (critics_learn,), (killed_and_resumed, 1), (killed_and_resumed, 3), (stopped, 1), (stopped, 3),
             (out_of_time,), (finished_is_kept,), (other_options,), (usage, 1), (usage, 3), (dry_run,), (options,), (shapes,)]
-    wanted = [a for a in sys.argv[1:] if a != "-v"]
     for case, *ranks in rest:
-        if not wanted or case.__name__ in wanted:
-            cases.run(case.__name__.replace("_", " ") + "".join(f" np {r}" for r in ranks), case, *ranks)
+        cases.run(case.__name__.replace("_", " ") + "".join(f" np {r}" for r in ranks), case, *ranks)
     cases.end()
 
 

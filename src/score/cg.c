@@ -25,9 +25,10 @@ struct cg {
     double *dots;           /* [3][D] */
     const mige_matrix *K;   /* the panels' places, on a grid of one row */
     float *x, *x_norms, *u; /* [M][D], [M], [M]: samples in single precision, their norms, exp(-scale |x|^2) */
-    double *plain, *sums;   /* own rows [D+1], [D][D+1]: u (1, sqrt(2 scale) x); what it sums of a block */
-    float *v, *y, *mine;    /* [M][D], [M][D], own rows [D] of a product */
-    float *cols, *piece;    /* [D][nb]: a panel's samples; [rows][cols]: a part of a panel, row by row */
+    double *plain,
+        *sums; /* own rows [D+1], [D][D+1]: terms that single precision leaves out; sums of a block by them */
+    float *v, *y, *mine; /* [M][D], [M][D], own rows [D] of a product */
+    float *cols, *piece; /* [D][nb]: a panel's samples; [rows][cols]: a part of a panel, row by row */
 };
 
 enum { MOST_ITERATIONS = 2000, PATIENCE = 100 };
@@ -66,18 +67,6 @@ void cg_destroy(cg *s) {
     if (s) mige_rows_destroy(&s->own);
 }
 
-/* Rows of what products in single precision leave out. */
-static void make_plain(cg *s, const double *X) {
-    size_t D = (size_t)s->D;
-    double root = sqrt(2 * s->scale);
-    for (size_t m = 0; m < (size_t)s->own.count; m++) {
-        const double *x = X + ((size_t)s->own.first + m) * D;
-        double *row = s->plain + m * (D + 1), u = exp(-s->scale * cblas_ddot(s->D, x, 1, x, 1));
-        row[0] = u;
-        for (size_t d = 0; d < D; d++) row[1 + d] = u > 0 ? u * root * x[d] : 0;
-    }
-}
-
 /* Whatever single precision does to samples far from the origin, the residuals in double find it out. */
 int cg_prepare(cg *s, const double *X, double scale, double eta) {
     size_t M = (size_t)s->M, D = (size_t)s->D;
@@ -92,7 +81,8 @@ int cg_prepare(cg *s, const double *X, double scale, double eta) {
         s->x_norms[m] = cblas_sdot(s->D, s->x + m * D, 1, s->x + m * D, 1);
         s->u[m] = (float)exp(-scaled * s->x_norms[m]);
     }
-    make_plain(s, X);
+    for (size_t m = 0; m < (size_t)s->own.count; m++)
+        kernel_terms(s->D, 0, scale, X + ((size_t)s->own.first + m) * D, s->plain + m * (D + 1));
     MIGE_TRY(nystroem_make(&s->P, X, scale, eta));
     mige_clock_count_flops(MIGE_PHASE_EIGEN, nystroem_flops(s->M, s->D) / s->c->size);
     return MIGE_OK;

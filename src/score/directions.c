@@ -18,13 +18,11 @@ int directions_create(const mige_comm *c, int rows, int D, mige_pool *pool, dire
                      MIGE_BLOCK(b->work, 2 * d), MIGE_BLOCK(b->order, d));
 }
 
-/* G [n][D] = this rank's part of the first columns of A, times all of B or (square) as many. */
-static void products(const directions *b, int columns, int square, const double *A, const double *B, double *G) {
-    size_t d = (size_t)b->D;
-    memset(G, 0, d * d * sizeof *G);
-    if (b->rows && columns)
-        cblas_dgemm(CblasColMajor, CblasNoTrans, CblasTrans, columns, square ? columns : b->D, b->rows, 1, A, b->D,
-                    B, b->D, 0, G, b->D);
+/* G = this rank's part of A'B, of the first m columns of A and n of B; 0 beside it. */
+static void products(const directions *b, int m, int n, const double *A, const double *B, double *G) {
+    memset(G, 0, (size_t)b->D * (size_t)b->D * sizeof *G);
+    if (b->rows && m)
+        cblas_dgemm(CblasColMajor, CblasNoTrans, CblasTrans, m, n, b->rows, 1, A, b->D, B, b->D, 0, G, b->D);
 }
 
 /* W of columns of length 1, or 0. */
@@ -42,8 +40,8 @@ static void scale_columns(directions *b) {
 }
 
 /* A factor made by one rank is every rank's: others might round, and choose, otherwise. */
-static int share(const directions *b, double *factor, int *info) {
-    MIGE_TRY(mige_bcast(b->c, 0, info, sizeof *info));
+static int share(const directions *b, double *factor, int *found) {
+    MIGE_TRY(mige_bcast(b->c, 0, found, sizeof *found));
     return mige_bcast(b->c, 0, factor, (size_t)b->D * (size_t)b->D * sizeof *factor);
 }
 
@@ -57,7 +55,7 @@ static void divide(const directions *b, int n, double *X) {
 int directions_basis(directions *b, const double *T, double *S) {
     size_t d = (size_t)b->D;
     int info;
-    products(b, b->D, 1, T, T, b->W);
+    products(b, b->D, b->D, T, T, b->W);
     MIGE_TRY(mige_sum(b->c, b->W, d * d));
     scale_columns(b);
     if (!b->c->rank) dpstrf_("L", &b->D, b->W, &b->D, b->order, &b->rank, &INDEPENDENT, b->work, &info);
@@ -82,7 +80,7 @@ static void add(const directions *b, double sign, const double *S, double *Y) {
 
 /* C = A'B */
 static int coefficients(directions *b, const double *A, const double *B) {
-    products(b, b->rank, 0, A, B, b->C);
+    products(b, b->rank, b->D, A, B, b->C);
     return mige_sum(b->c, b->C, (size_t)b->D * (size_t)b->D);
 }
 
@@ -95,7 +93,7 @@ static void factor(directions *b) {
 
 int directions_step(directions *b, double *S, double *Q, double *X, double *R) {
     size_t d = (size_t)b->D;
-    products(b, b->rank, 1, S, Q, b->W);
+    products(b, b->rank, b->rank, S, Q, b->W);
     MIGE_TRY(mige_sum(b->c, b->W, d * d));
     if (!b->c->rank) factor(b);
     MIGE_TRY(share(b, b->W, &b->broken));

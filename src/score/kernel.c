@@ -29,6 +29,19 @@ double kernel_bytes(int M, int D, int width, double gathered, double nl, int sto
     return 8. * (2 * w * (gathered + nl) + (m + nl) * (2 + (stored ? 0 : D)) + m) + median_bytes(M, m * nl / 2);
 }
 
+int kernel_num_terms(int D, int squares) {
+    return 1 + D + (squares ? D * (D + 1) / 2 : 0);
+}
+
+/* Where u is 0 so are all, however large x is. */
+void kernel_terms(int D, int squares, double scale, const double *x, double *e) {
+    double u = exp(-scale * cblas_ddot(D, x, 1, x, 1));
+    *e++ = u;
+    for (int a = 0; a < D; a++) *e++ = u > 0 ? u * sqrt(2 * scale) * x[a] : 0;
+    for (int a = 0; squares && a < D; a++)
+        for (int b = a; b < D; b++) *e++ = u > 0 ? u * 2 * scale * x[a] * x[b] * (a == b ? sqrt(0.5) : 1) : 0;
+}
+
 void kernel_norms(int n, int D, const double *x, double *norms) {
     for (int i = 0; i < n; i++)
         norms[i] = cblas_ddot(D, x + (size_t)i * (size_t)D, 1, x + (size_t)i * (size_t)D, 1);

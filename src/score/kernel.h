@@ -77,6 +77,11 @@ void kernel_between(int n, const double *q, const double *q_norms, int M, const 
  * t); u_i = exp(-scale |x_i|^2), v the same of y, norms their squares. To single precision's relative error where
  * |t| is below 1/2. */
 void kernel_rest_single(int n, float scale, const float *norms, float norm, const float *u, float v, float *x);
+/* Terms of exp(-scale |x - y|^2) = u v e^t about the origin, u = exp(-scale |x|^2), v the same of y, t = 2 scale
+ * x'y: e of x and e of y multiply to u v (1 + t), or with squares = 1 to u v (1 + t + t^2/2). How many; e from x
+ * [D]. */
+int kernel_num_terms(int D, int squares);
+void kernel_terms(int D, int squares, double scale, const double *x, double *e);
 /* norms[i] = |x_i|^2, x [n][D]. */
 void kernel_norms(int n, int D, const double *x, double *norms);
 /* Rows are far whose squared norm is above this. */

@@ -18,11 +18,13 @@ static int columns_for(int M, int D) {
     return (int)fmin(r, M <= FEW ? M : (M + 1) / 2);
 }
 
-/* 1, x_a, x_a x_b: the degrees that are no more than these. */
+/* The kernel's terms, of the degrees that are no more than these. */
 static int terms_for(int M, int D) {
-    double one = 1 + (double)D, two = one + one * D / 2;
     int most = M <= FEW ? 0 : columns_for(M, D);
-    return two <= most ? (int)two : one <= most ? (int)one : 0;
+    if (D > most) return 0; /* and D (D + 1) fits an int */
+    for (int squares = 1; squares >= 0; squares--)
+        if (kernel_num_terms(D, squares) <= most) return kernel_num_terms(D, squares);
+    return 0;
 }
 
 /* The most; enough_landmarks takes those that pay. */
@@ -77,20 +79,11 @@ static int choose_landmarks(nystroem *n, const double *X) {
     return MIGE_OK;
 }
 
-/* E [count][terms]: E_i'E_j = u_i u_j (1 + t + t^2/2), or without the last, for t = 2 scale x_i.x_j: of the series
- * of the kernel, u_i u_j e^t, what most of it is where there are many dimensions. */
-static void make_terms(const nystroem *n, int count, const double *X, const double *norms, double *E) {
-    int D = n->D, square = n->terms > 1 + D;
-    double root = sqrt(2 * n->scale);
-    for (int m = 0; m < count && n->terms; m++) {
-        const double *x = X + (size_t)m * (size_t)D;
-        double *e = E + (size_t)m * (size_t)n->terms, u = exp(-n->scale * norms[m]);
-        *e++ = u;
-        for (int d = 0; d < D; d++) *e++ = u > 0 ? u * root * x[d] : 0;
-        for (int a = 0; square && a < D; a++)
-            for (int b = a; b < D; b++)
-                *e++ = u > 0 ? u * 2 * n->scale * x[a] * x[b] * (a == b ? sqrt(0.5) : 1) : 0;
-    }
+/* E [count][terms] of X: what most of the kernel is where there are many dimensions. */
+static void make_terms(const nystroem *n, int count, const double *X, double *E) {
+    size_t D = (size_t)n->D, e = (size_t)n->terms;
+    for (size_t m = 0; e && m < (size_t)count; m++)
+        kernel_terms(n->D, n->terms > 1 + n->D, n->scale, X + m * D, E + m * e);
 }
 
 /* The eigenvalues that the first r landmarks leave, their mean weighted by themselves: M times the mean square of
@@ -132,7 +125,7 @@ static int enough_landmarks(const nystroem *n) {
 static int factor_landmarks(nystroem *n) {
     int info = 1, r = n->most, e = n->terms;
     double ridge = fmax(LANDMARK_SHARE * n->eta * r / n->M, 1e-14 * r); /* 1e-2 and more where eta is large */
-    make_terms(n, r, n->landmarks, n->norms, n->E);
+    make_terms(n, r, n->landmarks, n->E);
     for (int tries = 0; info && (!tries || ridge < 1e-2); tries++) {
         kernel_between(r, n->landmarks, n->norms, r, n->landmarks, n->norms, n->D, n->scale, n->T);
         for (size_t i = 0; i < (size_t)r; i++) n->T[i * (size_t)r + i] = 1 + ridge;
@@ -155,7 +148,7 @@ static void make_factor(nystroem *n, const double *own) {
         int m = count - from < SLICE ? count - from : SLICE;
         const double *x = own + (size_t)from * (size_t)D, *norms = n->norms + ld + from;
         float *F = n->F + (size_t)from * (size_t)r;
-        make_terms(n, m, x, norms, E);
+        make_terms(n, m, x, E);
         kernel_between(m, x, norms, l, n->landmarks, n->norms, D, n->scale, n->rows);
         if (e && l) cblas_dgemm(CblasColMajor, CblasTrans, CblasNoTrans, l, m, e, -1, n->E, e, E, e, 1, n->rows, l);
         if (!n->single && l)
@@ -202,17 +195,17 @@ static int factor_inner(nystroem *n) {
     return MIGE_OK;
 }
 
-/* t += F' R, or (back) R -= F u, for D columns, in slices of F that are made double. */
-static void precise_products(nystroem *n, int D, int back, const double *R, double *Z) {
+/* t += F' Z, or (back) Z -= F u, for D columns, in slices of F that are made double. */
+static void precise_products(nystroem *n, int D, int back, double *Z) {
     int r = n->r, count = (int)n->count;
     for (int from = 0; from < count; from += SLICE) {
         int m = count - from < SLICE ? count - from : SLICE;
-        size_t at = (size_t)from * (size_t)D;
+        double *z = Z + (size_t)from * (size_t)D;
         widen((size_t)m * (size_t)r, n->F + (size_t)from * (size_t)r, n->rows);
         if (back)
-            cblas_dgemm(CblasColMajor, CblasNoTrans, CblasNoTrans, D, m, r, -1, n->u, D, n->rows, r, 1, Z + at, D);
+            cblas_dgemm(CblasColMajor, CblasNoTrans, CblasNoTrans, D, m, r, -1, n->u, D, n->rows, r, 1, z, D);
         else
-            cblas_dgemm(CblasColMajor, CblasNoTrans, CblasTrans, D, r, m, 1, R + at, D, n->rows, r, 1, n->t, D);
+            cblas_dgemm(CblasColMajor, CblasNoTrans, CblasTrans, D, r, m, 1, z, D, n->rows, r, 1, n->t, D);
     }
 }
 
@@ -225,10 +218,10 @@ static int prepare_leading(nystroem *n) {
         n->y[m] = n->eta * n->w[m];
     }
     memset(n->t, 0, r * sizeof *n->t);
-    precise_products(n, 1, 0, n->w, NULL);
+    precise_products(n, 1, 0, n->w);
     MIGE_TRY(mige_sum(n->c, n->t, r));
     for (size_t i = 0; i < r; i++) n->u[i] = -n->t[i];
-    precise_products(n, 1, 1, NULL, n->y);
+    precise_products(n, 1, 1, n->y);
     for (size_t m = 0; m < count; m++) both += n->w[m] * n->y[m];
     MIGE_TRY(mige_sum(n->c, &both, 1));
     for (size_t m = 0; m < count; m++) {
@@ -272,17 +265,6 @@ static int multiply_inner(nystroem *n) {
 }
 
 /* Z = (I - F (F'F + eta I)^-1 F') Z */
-static int products_double(nystroem *n, double *Z) {
-    int r = n->r, D = n->D;
-    size_t m = (size_t)r * (size_t)D;
-    memset(n->t, 0, m * sizeof *n->t);
-    precise_products(n, D, 0, Z, NULL);
-    MIGE_TRY(mige_sum(n->c, n->t, m));
-    MIGE_TRY(multiply_inner(n));
-    precise_products(n, D, 1, NULL, Z);
-    return MIGE_OK;
-}
-
 static int products_single(nystroem *n, double *Z) {
     int r = n->r, D = n->D, count = (int)n->count;
     size_t size = (size_t)count * (size_t)D, m = (size_t)r * (size_t)D;
@@ -332,7 +314,11 @@ static int solve_in_single(nystroem *n, double *Z) {
 }
 
 static int solve_in_double(nystroem *n, double *Z) {
-    MIGE_TRY(products_double(n, Z));
+    memset(n->t, 0, (size_t)n->r * (size_t)n->D * sizeof *n->t);
+    precise_products(n, n->D, 0, Z);
+    MIGE_TRY(mige_sum(n->c, n->t, (size_t)n->r * (size_t)n->D));
+    MIGE_TRY(multiply_inner(n));
+    precise_products(n, n->D, 1, Z);
     for (size_t i = 0; i < (size_t)n->count * (size_t)n->D; i++) Z[i] /= n->eta;
     return MIGE_OK;
 }
