@@ -29,7 +29,8 @@ def mi(name, *more, ranks=1):
         a = f.attrs
         assert a["complete"] == 1 and a["format"] == b"mige-mi"
         assert all("units" in d.attrs and "long_name" in d.attrs for d in f.values())
-        return {**{n: float(a[n]) for n in ("mutual_information", "normal_part", "rest", "standard_error", "p_value")},
+        return {**{n: float(a[n]) for n in ("mutual_information", "normal_part", "rest", "extrapolation_factor", "standard_error",
+                                           "p_value")},
                 **{n: d[()] for n, d in f.items()}}
 
 
@@ -81,35 +82,46 @@ def normal_part(z):
     return 0.5 * (np.linalg.slogdet(C)[1] - bias), 0.5 * ((c @ np.linalg.inv(C) * c).sum(1) - D)
 
 
+def rests(z, sets, apart, seed, times, draws, parts):
+    """Of J at each time: of every set and sample, and the sum that the value is of. Each set in so many parts."""
+    M, k = z.shape
+    J, total = np.zeros((7, M)), np.zeros(7)
+    for i, t in enumerate(times):
+        for draw in range(draws):
+            noise = philox.normal(seed, NOISE, i * DRAWS + draw, np.arange(M), k)
+            order = philox.permutation(seed, SHUFFLE, 2**31 + i * draws + draw, M)
+            z2, noise2 = (np.hstack([a[:, :apart], a[order, apart:]]) for a in (z, noise))
+            for j, (columns, sign, rows) in enumerate(sets):
+                for part in np.split(rows, parts):
+                    r = sign * rest(z[part][:, columns], noise[part][:, columns], t) / draws
+                    J[i, part] += r
+                    total[i] += r.sum() / M * (not apart or j == 0)
+                    if apart and j == 0:
+                        total[i] -= rest(z2[part], noise2[part], t).sum() / M / draws
+    return J, total
+
+
 def by_hand(z, sets, apart=0, seed=1):
     """Sets of J: columns, sign, rows. Apart, where it is not 0: from this column on all of z is shuffled anew at each time and
     draw, and the value is the rest of the first set less that of this; its error is that of all sets."""
-    M, k = z.shape
+    M = len(z)
     draws = min(-(-2048 // M), DRAWS)
     u, w = np.polynomial.legendre.leggauss(7)
     u, w = 0.05 + 0.475 * (u + 1), 0.475 * w
     weights, times = 2 * u * w, u**2
-    normal, each, J, total = 0.0, np.zeros(M), np.zeros((7, M)), np.zeros(7)
+    normal, each = 0.0, np.zeros(M)
     for columns, sign, rows in sets:
         half, moves = normal_part(z[rows][:, columns])
         normal -= sign * half * len(rows) / M
         each[rows] -= sign * moves
-    for i, t in enumerate(times):
-        for draw in range(draws):
-            noise = philox.normal(seed, NOISE, i * DRAWS + draw, np.arange(M), k)
-            for j, (columns, sign, rows) in enumerate(sets):
-                r = sign * rest(z[rows][:, columns], noise[rows][:, columns], t) / draws
-                J[i, rows] += r
-                total[i] += r.sum() / M * (not apart or j == 0)
-            if apart:
-                order = philox.permutation(seed, SHUFFLE, 2**31 + i * draws + draw, M)
-                z2, noise2 = (np.hstack([a[:, :apart], a[order, apart:]]) for a in (z, noise))
-                total[i] -= rest(z2, noise2, t).mean() / draws
+    J, total = rests(z, sets, apart, seed, times, draws, 1)
+    _, halves = rests(z, sets, apart, seed, times, draws, 2)
     p = np.clip(np.log(total[0] / total[1]) / np.log(times[1] / times[0]), 0, 0.5) if min(total[:2]) > 0 else 0
     weights[0] += 0.05**2 * (times[0] / 0.05**2) ** p / (1 - p)
-    value, each_rest = weights @ total, weights @ J
+    value, each_rest, half = weights @ total, weights @ J, weights @ halves
+    factor = np.clip(2 - half / value, 0.5, 1.5) if value > 0 else 1
     value *= max(0, 1 - each_rest.var() / M / value**2)
-    return normal + value, normal, (each + each_rest).std() / np.sqrt(M)
+    return normal + factor * value, normal, (each + factor * each_rest).std() / np.sqrt(M), factor
 
 
 def pair(M, seed, noise=0.7):
@@ -119,15 +131,19 @@ def pair(M, seed, noise=0.7):
 
 
 def definition():
-    M, every = 150, np.arange(150)
-    x, y = pair(M, 1)
+    M = 120
+    every = philox.permutation(1, SHUFFLE, 0, M)
+    x, y = pair(M, 2)
     write("definition.h5", x=x, y=y)
     r = mi("definition.h5", *PLAIN)
-    value, normal, error = by_hand(np.hstack([white(x), white(y)]),
-                                   [([0, 1, 2], 1, every), ([0, 1], -1, every), ([2], -1, every)], apart=2)
+    value, normal, error, factor = by_hand(np.hstack([white(x), white(y)]),
+                                           [([0, 1, 2], 1, every), ([0, 1], -1, every), ([2], -1, every)], apart=2)
     assert abs(r["normal_part"] - normal) < 1e-6, f"{r} {normal}"  # digamma's series
     assert abs(r["mutual_information"] - value) < 2e-6, f"{r} {value}"
     assert abs(r["standard_error"] - error) < 1e-6, f"{r} {error}"
+    assert abs(r["extrapolation_factor"] - factor) < 2e-6 and 0.5 < factor < 1.5 and abs(factor - 1) > 0.05, f"{r} {factor}"
+    write("few.h5", x=x[:46], y=y[:46])
+    assert mi("few.h5", *PLAIN, "--shuffles", 0)["extrapolation_factor"] == 1  # halves are too few
 
 
 def definition_nothing_left():
@@ -147,8 +163,8 @@ def definition_labels():
     write("labels.h5", x=x, y=label.astype(np.int16))
     r = mi("labels.h5", *PLAIN)
     order = philox.permutation(1, SHUFFLE, 0, M)
-    parts = [np.flatnonzero(label == -2), np.flatnonzero(label == 3), order[:90], order[90:]]
-    value, normal, error = by_hand(white(x), [([0, 1], s, p) for s, p in zip((1, 1, -1, -1), parts)])
+    parts = [*(order[label[order] == k] for k in (-2, 3)), order[:90], order[90:]]
+    value, normal, error, _ = by_hand(white(x), [([0, 1], s, p) for s, p in zip((1, 1, -1, -1), parts)])
     assert abs(r["normal_part"] - normal) < 1e-6 and abs(r["mutual_information"] - value) < 2e-6, f"{r} {value} {normal}"
     assert abs(r["standard_error"] - error) < 1e-6, f"{r} {error}"
 

@@ -112,6 +112,7 @@ static int write_all(mige_file *f, const config *c, const pairs *p, const mige_m
     MIGE_TRY(mige_file_set_real(f, "/", "mutual_information", e->value));
     MIGE_TRY(mige_file_set_real(f, "/", "normal_part", e->normal));
     MIGE_TRY(mige_file_set_real(f, "/", "rest", e->rest));
+    MIGE_TRY(mige_file_set_real(f, "/", "extrapolation_factor", e->factor));
     MIGE_TRY(mige_file_set_real(f, "/", "standard_error", e->standard_error));
     return mige_file_set_real(f, "/", "p_value", e->p_value);
 }

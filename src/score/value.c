@@ -44,6 +44,15 @@ typedef struct {
     double normal;             /* integral of the latter */
 } sums;
 
+/* How a group's samples are score problems: blocks of at most so many, each in so many parts; draws of the noise. */
+typedef struct {
+    int block, parts, draws;
+} split;
+
+/* Sums of the value, of halves, of the test's fixed groups; from there on, of shuffles, the samples as they are
+ * first. */
+enum { VALUE, HALVES, TEST, SHUFFLES };
+
 typedef struct {
     const mige_comm *c;
     const mige_mi_value_options *o;
@@ -62,7 +71,7 @@ typedef struct {
     double *each, *each_rest;          /* [M] samples' contributions to the value: normal, rest */
     double *rest_at;                   /* [T][M] those to the rest of J at each time */
     sums *sums;                        /* [runs] */
-    int runs, given;                   /* given: a third variable */
+    int runs, given, halved;           /* given: a third variable; halved: halves can do */
     int64_t items;                     /* dealt to the ranks */
     double cost, total;                /* their cost; total 0: being counted */
     mige_pool pool;
@@ -190,8 +199,12 @@ static const int64_t *shuffle_apart(job *w, uint64_t i) {
     return w->apart;
 }
 
-static int run_rest(job *w, const group *g, const int64_t *perm, int keep, int most, int draws, sums *to) {
-    int blocks = (g->n + most - 1) / most;
+static int num_blocks(const group *g, const split *s) {
+    return s->parts * ((g->n + s->block - 1) / s->block);
+}
+
+static int run_rest(job *w, const group *g, const int64_t *perm, int keep, const split *s, sums *to) {
+    int blocks = num_blocks(g, s), draws = s->draws;
     for (int b = 0; b < blocks; b++) {
         int64_t first, count;
         mige_share(g->n, blocks, b, &first, &count);
@@ -204,31 +217,42 @@ static int run_rest(job *w, const group *g, const int64_t *perm, int keep, int m
     return MIGE_OK;
 }
 
-static int run(job *w, int which, const int64_t *perm, int keep, int most, int draws, sums *to) {
+static int run(job *w, int which, const int64_t *perm, int keep, const split *s, sums *to) {
     for (const group *g = w->groups; g < w->groups + w->ngroups; g++) {
         int rest = g->what & (keep ? REST | ERROR : REST);
         if (!(which & (g->what & MOVES ? MOVING : FIXED))) continue;
         const int64_t *by = g->what & MOVES ? perm : NULL;
         if (g->what & NORMAL && (keep ? w->total > 0 : mine(w, 1))) MIGE_TRY(add_normal(w, g, by, keep, to));
-        if (rest) MIGE_TRY(run_rest(w, g, by, keep, most, draws, to));
+        if (rest) MIGE_TRY(run_rest(w, g, by, keep, s, to));
     }
     return MIGE_OK;
 }
 
-/* The value, then the test: what does not move, the samples as they are and every shuffle. */
+/* Whether halves of every group's blocks can do. */
+static int halves_do(const job *w, const split *s) {
+    for (const group *g = w->groups; g < w->groups + w->ngroups; g++)
+        if (g->n / num_blocks(g, s) < 2 * mige_mi_least(w->D)) return 0;
+    return 1;
+}
+
+/* The value, also of halves; then the test: what does not move, the samples as they are and every shuffle. */
 static int run_all(job *w) {
     const mige_mi_value_options *o = w->o;
     int draws = o->draws ? o->draws : (ENOUGH + w->M - 1) / w->M, least = 2 * mige_mi_least(w->D),
-        test = least > TEST_BLOCK ? least : TEST_BLOCK;
-    if (test > o->block) test = o->block;
+        block = least > TEST_BLOCK ? least : TEST_BLOCK;
+    split whole = {o->block, 1, draws < MOST_DRAWS ? draws : MOST_DRAWS}, halves = whole,
+          test = {block < o->block ? block : o->block, 1, 1};
+    halves.parts = 2;
+    w->halved = halves_do(w, &halves);
     w->items = 0;
     w->cost = 0;
-    MIGE_TRY(run(w, FIXED | MOVING, NULL, 1, o->block, draws < MOST_DRAWS ? draws : MOST_DRAWS, w->sums));
+    MIGE_TRY(run(w, FIXED | MOVING, NULL, 1, &whole, w->sums + VALUE));
+    if (w->halved) MIGE_TRY(run(w, FIXED | MOVING, NULL, 0, &halves, w->sums + HALVES));
     if (!o->shuffles) return MIGE_OK;
-    MIGE_TRY(run(w, FIXED, NULL, 0, test, 1, w->sums + 1));
+    MIGE_TRY(run(w, FIXED, NULL, 0, &test, w->sums + TEST));
     for (int k = 0; k <= o->shuffles; k++) {
         if (k && w->total > 0) mige_rng_permutation(o->seed, MIGE_RNG_SHUFFLE, (uint64_t)k, w->M, w->perm);
-        MIGE_TRY(run(w, MOVING, k ? w->perm : NULL, 0, test, 1, w->sums + 2 + k));
+        MIGE_TRY(run(w, MOVING, k ? w->perm : NULL, 0, &test, w->sums + SHUFFLES + k));
     }
     return MIGE_OK;
 }
@@ -282,30 +306,42 @@ static double shrunk(double rest, double error) {
     return square > 0 ? square / rest : 0;
 }
 
+/* What kernels miss for want of samples halves miss more of: Richardson's extrapolation in the number of samples, of
+ * an error that falls as its inverse. By at most a half. */
+static double extrapolation(const job *w, double rest, double half) {
+    return w->halved && rest > 0 ? fmin(fmax(2 - half / rest, 0.5), 1.5) : 1;
+}
+
+static double p_value(const job *w, const double weight[T], double *shuffled) {
+    const sums *s = w->sums;
+    int N = w->o->shuffles, above = 1;
+    for (int k = 1; k <= N; k++) {
+        shuffled[k - 1] = total(s + TEST, weight) + total(s + SHUFFLES + k, weight);
+        above += total(s + SHUFFLES + k, weight) >= total(s + SHUFFLES, weight);
+    }
+    return N ? above / (N + 1.) : NAN;
+}
+
 static void conclude(const job *w, double *shuffled, mige_mi_estimate *e) {
+    const sums *s = w->sums + VALUE;
     double plain[T], weight[T];
     mend(w);
     along_times(e->time, plain);
     memcpy(weight, plain, sizeof weight);
-    weight[0] += along_first(e->time, w->sums->rest);
+    weight[0] += along_first(e->time, s->rest);
     integrate(w, weight);
-    e->normal = w->sums->normal;
-    e->rest = total(w->sums, weight) - e->normal;
-    e->value = e->normal + shrunk(e->rest, standard_error(w->M, w->each_rest));
-    e->p_value = NAN;
-    for (int t = 0; t < T; t++) e->integrand[t] = w->sums->fisher[t] + w->sums->rest[t];
-    for (int m = 0; m < w->M; m++) w->each[m] += w->each_rest[m];
+    e->normal = s->normal;
+    e->rest = cblas_ddot(T, weight, 1, s->rest, 1);
+    e->factor = extrapolation(w, e->rest, cblas_ddot(T, weight, 1, w->sums[HALVES].rest, 1));
+    e->value = e->normal + e->factor * shrunk(e->rest, standard_error(w->M, w->each_rest));
+    for (int t = 0; t < T; t++) e->integrand[t] = s->fisher[t] + s->rest[t];
+    for (int m = 0; m < w->M; m++) w->each[m] += e->factor * w->each_rest[m];
     e->standard_error = standard_error(w->M, w->each);
-    int N = w->o->shuffles, above = 1;
-    for (int k = 1; k <= N; k++) {
-        shuffled[k - 1] = total(&w->sums[1], plain) + total(&w->sums[2 + k], plain);
-        above += total(&w->sums[2 + k], plain) >= total(&w->sums[2], plain);
-    }
-    if (N) e->p_value = above / (N + 1.);
+    e->p_value = p_value(w, plain, shuffled);
 }
 
 static int compute(job *w, double *shuffled, mige_mi_estimate *e) {
-    w->runs = 1 + (w->o->shuffles ? w->o->shuffles + 2 : 0);
+    w->runs = w->o->shuffles ? SHUFFLES + 1 + w->o->shuffles : TEST;
     MIGE_TRY(run_all(w));
     w->total = w->cost;
     mige_progress_begin("mi, per mille", PARTS);
@@ -322,7 +358,7 @@ static int compute(job *w, double *shuffled, mige_mi_estimate *e) {
 /* ---- the variables and their groups */
 
 static int take_memory(job *w, int ngroups) {
-    size_t M = (size_t)w->M, D = (size_t)w->D, runs = (size_t)w->o->shuffles + 3,
+    size_t M = (size_t)w->M, D = (size_t)w->D, runs = (size_t)w->o->shuffles + SHUFFLES + 1,
            block = w->M < w->o->block ? M : (size_t)w->o->block;
     return MIGE_TAKE(&w->pool, MIGE_BLOCK(w->v, M * D), MIGE_BLOCK(w->groups, ngroups), MIGE_BLOCK(w->order, M),
                      MIGE_BLOCK(w->by_class, M), MIGE_BLOCK(w->perm, M), MIGE_BLOCK(w->apart, M),
