@@ -84,15 +84,17 @@ def normal_part(z):
 
 def rests(z, sets, apart, seed, times, draws, parts):
     """Of J at each time: of every set and sample, and the sum that the value is of. Each set in so many parts."""
-    M, k = z.shape
+    M, D = z.shape
     J, total = np.zeros((7, M)), np.zeros(7)
     for i, t in enumerate(times):
         for draw in range(draws):
-            noise = philox.normal(seed, NOISE, i * DRAWS + draw, np.arange(M), k)
+            noise = philox.normal(seed, NOISE, i * DRAWS + draw, np.arange(M), D)
             order = philox.permutation(seed, SHUFFLE, 2**31 + i * draws + draw, M)
             z2, noise2 = (np.hstack([a[:, :apart], a[order, apart:]]) for a in (z, noise))
             for j, (columns, sign, rows) in enumerate(sets):
-                for part in np.split(rows, parts):
+                for k in range(parts):
+                    n = len(rows) // parts
+                    part = np.roll(rows, -(k * n + (i * draws + draw) * n // (7 * draws)))[:n]
                     r = sign * rest(z[part][:, columns], noise[part][:, columns], t) / draws
                     J[i, part] += r
                     total[i] += r.sum() / M * (not apart or j == 0)
@@ -115,13 +117,14 @@ def by_hand(z, sets, apart=0, seed=1):
         normal -= sign * half * len(rows) / M
         each[rows] -= sign * moves
     J, total = rests(z, sets, apart, seed, times, draws, 1)
-    _, halves = rests(z, sets, apart, seed, times, draws, 2)
+    J2, halves = rests(z, sets, apart, seed, times, draws, 2)
     p = np.clip(np.log(total[0] / total[1]) / np.log(times[1] / times[0]), 0, 0.5) if min(total[:2]) > 0 else 0
     weights[0] += 0.05**2 * (times[0] / 0.05**2) ** p / (1 - p)
-    value, each_rest, half = weights @ total, weights @ J, weights @ halves
-    factor = np.clip(2 - half / value, 0.5, 1.5) if value > 0 else 1
+    value, each_rest, gap, each_gap = weights @ total, weights @ J, weights @ (total - halves), weights @ (J - J2)
+    gain = (1 + np.sqrt(2)) * gap**2 / (gap**2 + each_gap.var() / M) if value > 0 else 0
+    factor = 1 + np.clip(gain * gap / value, -0.5, 0.5)
     value *= max(0, 1 - each_rest.var() / M / value**2)
-    return normal + factor * value, normal, (each + factor * each_rest).std() / np.sqrt(M), factor
+    return normal + factor * value, normal, (each + each_rest + gain * each_gap).std() / np.sqrt(M), factor
 
 
 def pair(M, seed, noise=0.7):

@@ -107,3 +107,22 @@ int along_rest(int n, int D, double b, double *Z, const double *S, const double 
     }
     return MIGE_OK;
 }
+
+double along_error(int M, const double *x) {
+    double mean = 0, variance = 0;
+    for (int m = 0; m < M; m++) mean += x[m] / M;
+    for (int m = 0; m < M; m++) variance += (x[m] - mean) * (x[m] - mean) / M;
+    return sqrt(variance / M);
+}
+
+double along_shrunk(double rest, double error) {
+    double square = rest * rest - error * error;
+    return square > 0 ? square / rest : 0;
+}
+
+double along_gain(double rest, double gap, double error, double *factor) {
+    static const double ROOT = 1 / (M_SQRT2 - 1), MOST = 0.5;
+    double gain = rest > 0 && gap != 0 ? ROOT * gap * gap / (gap * gap + error * error) : 0;
+    *factor = gain > 0 ? 1 + fmin(fmax(gain * gap / rest, -MOST), MOST) : 1;
+    return gain;
+}

@@ -22,4 +22,14 @@ int along_normal(int n, int D, double *Z, const char *name, double *C, double *l
  * are destroyed, their scores S and noise N. C [D][D] is scratch. */
 int along_rest(int n, int D, double b, double *Z, const double *S, const double *N, double *C, double *each);
 
+/* Standard error of the mean of x [M]. */
+double along_error(int M, const double *x);
+/* The rest drawn towards 0 by what its own error says of it (positive-part Stein shrinkage: James and Stein 1961):
+ * its square is above that of the truth by the error's on average. */
+double along_shrunk(double rest, double error);
+/* Extrapolation in the number of samples (Richardson 1911), of an error that falls as its inverse root: rest + gain
+ * gap, where gap is what the rest has more than that of halves, of which its error leaves gap^2 / (gap^2 +
+ * error^2); as a factor on the rest, between 1/2 and 3/2. 0 and 1 where the rest is not positive. */
+double along_gain(double rest, double gap, double error, double *factor);
+
 #endif

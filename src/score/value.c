@@ -69,7 +69,8 @@ typedef struct {
     double *N, *S;                     /* [block][D] noise and scores */
     double *C, *lambda, *noise, *part; /* [D][D], [D], [D], [M] */
     double *each, *each_rest;          /* [M] samples' contributions to the value: normal, rest */
-    double *rest_at;                   /* [T][M] those to the rest of J at each time */
+    double *each_gap;                  /* [M] those to what the rest has more than that of halves */
+    double *rest_at, *half_at;         /* [T][M] those to the rest of J at each time; the same of halves */
     sums *sums;                        /* [runs] */
     int runs, given, halved;           /* given: a third variable; halved: halves can do */
     int64_t items;                     /* dealt to the ranks */
@@ -95,7 +96,7 @@ double mige_mi_value_bytes(int M, int D, const mige_mi_value_options *o) {
     double block = fmin(M, o->block), all = 8. * M * D,
            maps = mige_map_bytes(o->score.precondition, M, D) + 2 * all;
     double score = mige_score_forecast((int)block, D, 1, &o->score).bytes;
-    return 3 * all + 8. * ((5. + T) * M + 2 * block * D + (double)D * D) + fmax(maps, score);
+    return 3 * all + 8. * ((6. + 2 * T) * M + 2 * block * D + (double)D * D) + fmax(maps, score);
 }
 
 /* ---- one item of work */
@@ -104,11 +105,16 @@ static int row_of(const job *w, const int64_t *perm, int row, int column) {
     return perm && column >= w->moved ? (int)perm[row] : row;
 }
 
+/* Row i of a group, which goes round. */
+static int row_in(const group *g, int i) {
+    return g->rows[i % g->n];
+}
+
 /* Z = columns of the group's rows from `first` on; the part after `moved` is another row's when shuffled. */
 static void gather(const job *w, const group *g, const int64_t *perm, int first, int n) {
     for (int i = 0; i < n; i++)
         for (int k = 0; k < g->dim; k++) {
-            size_t row = (size_t)row_of(w, perm, g->rows[first + i], g->from + k);
+            size_t row = (size_t)row_of(w, perm, row_in(g, first + i), g->from + k);
             w->Z[(size_t)i * (size_t)g->dim + (size_t)k] = w->v[row * (size_t)w->D + (size_t)(g->from + k)];
         }
 }
@@ -121,7 +127,7 @@ static void add_noise(const job *w, const group *g, const int64_t *perm, int fir
         size_t at = (size_t)i * (size_t)g->dim;
         int last = -1;
         for (int k = 0; k < g->dim; k++) {
-            int row = row_of(w, perm, g->rows[first + i], g->from + k);
+            int row = row_of(w, perm, row_in(g, first + i), g->from + k);
             if (row != last)
                 mige_rng_normal(w->o->seed, MIGE_RNG_NOISE, step, (uint64_t)row, (size_t)w->D, w->noise);
             last = row;
@@ -151,9 +157,9 @@ static int use_score(job *w, int n, int dim) {
     return mige_score_create(&w->self, n, dim, &o, &w->score);
 }
 
-/* keep: every rank finds it, so that all meet the same error, and the first counts it. */
-static int add_normal(job *w, const group *g, const int64_t *perm, int keep, sums *to) {
-    double half, fisher[T], share = keep && w->c->rank ? 0 : (double)g->sign * g->n / w->M;
+/* each: that of samples, too; every rank finds it, so that all meet the same error, and the first counts it. */
+static int add_normal(job *w, const group *g, const int64_t *perm, double *each, sums *to) {
+    double half, fisher[T], share = each && w->c->rank ? 0 : (double)g->sign * g->n / w->M;
     char name[64];
     snprintf(name, sizeof name, "class %d, from 0, is", g->label);
     gather(w, g, perm, 0, g->n);
@@ -161,18 +167,18 @@ static int add_normal(job *w, const group *g, const int64_t *perm, int keep, sum
                           fisher));
     to->normal -= share * half;
     for (int t = 0; t < T; t++) to->fisher[t] += share * fisher[t];
-    for (int i = 0; keep && !w->c->rank && i < g->n; i++) w->each[g->rows[i]] -= g->sign * w->part[i];
+    for (int i = 0; each && !w->c->rank && i < g->n; i++) each[g->rows[i]] -= g->sign * w->part[i];
     return MIGE_OK;
 }
 
 /* A sample's part of J' at time t. */
-static void add_sample(const job *w, int what, int keep, int row, int t, double value, sums *to) {
+static void add_sample(const job *w, int what, double *at, int row, int t, double value, sums *to) {
     if (what & REST) to->rest[t] += value / w->M;
-    if (keep && what & ERROR) w->rest_at[(size_t)t * (size_t)w->M + (size_t)row] += value;
+    if (at && what & ERROR) at[(size_t)t * (size_t)w->M + (size_t)row] += value;
 }
 
 /* A block of a group at one time, with one draw of the noise and its opposite. */
-static int add_rest(job *w, const group *g, const int64_t *perm, int keep, int first, int n, int t, uint64_t draw,
+static int add_rest(job *w, const group *g, const int64_t *perm, double *at, int first, int n, int t, uint64_t draw,
                     int draws, sums *to) {
     const double share = g->sign / (2. * draws);
     double time[T], weight[T];
@@ -183,14 +189,14 @@ static int add_rest(job *w, const group *g, const int64_t *perm, int keep, int f
         add_noise(w, g, perm, first, n, (uint64_t)t * MOST_DRAWS + draw, time[t], sign);
         MIGE_TRY(mige_score_samples(w->score, w->Z, w->S));
         MIGE_TRY(along_rest(n, g->dim, sqrt(-expm1(-2 * time[t])), w->Z, w->S, w->N, w->C, w->part));
-        for (int i = 0; i < n; i++) add_sample(w, g->what, keep, g->rows[first + i], t, share * w->part[i], to);
+        for (int i = 0; i < n; i++) add_sample(w, g->what, at, row_in(g, first + i), t, share * w->part[i], to);
     }
     return MIGE_OK;
 }
 
 /* ---- all items */
 
-/* Groups that move with a shuffle, or that do not, or all; keep: samples' contributions too. */
+/* Groups that move with a shuffle, or that do not, or all; at: samples' contributions, NULL: of the test. */
 enum { FIXED = 1, MOVING = 2 };
 
 static const int64_t *shuffle_apart(job *w, uint64_t i) {
@@ -203,7 +209,7 @@ static int num_blocks(const group *g, const split *s) {
     return s->parts * ((g->n + s->block - 1) / s->block);
 }
 
-static int run_rest(job *w, const group *g, const int64_t *perm, int keep, const split *s, sums *to) {
+static int run_rest(job *w, const group *g, const int64_t *perm, double *at, const split *s, sums *to) {
     int blocks = num_blocks(g, s), draws = s->draws;
     for (int b = 0; b < blocks; b++) {
         int64_t first, count;
@@ -211,19 +217,21 @@ static int run_rest(job *w, const group *g, const int64_t *perm, int keep, const
         for (int i = 0; i < T * draws; i++) {
             if (!mine(w, (double)count)) continue;
             const int64_t *by = g->what & APART ? shuffle_apart(w, (uint64_t)i) : perm;
-            MIGE_TRY(add_rest(w, g, by, keep, (int)first, (int)count, i / draws, (uint64_t)(i % draws), draws, to));
+            int from = (int)(first + i * count / (T * draws)); /* each time another block */
+            MIGE_TRY(add_rest(w, g, by, at, from, (int)count, i / draws, (uint64_t)(i % draws), draws, to));
         }
     }
     return MIGE_OK;
 }
 
-static int run(job *w, int which, const int64_t *perm, int keep, const split *s, sums *to) {
+static int run(job *w, int which, const int64_t *perm, double *at, const split *s, sums *to) {
     for (const group *g = w->groups; g < w->groups + w->ngroups; g++) {
-        int rest = g->what & (keep ? REST | ERROR : REST);
+        int rest = g->what & (at ? REST | ERROR : REST);
         if (!(which & (g->what & MOVES ? MOVING : FIXED))) continue;
         const int64_t *by = g->what & MOVES ? perm : NULL;
-        if (g->what & NORMAL && (keep ? w->total > 0 : mine(w, 1))) MIGE_TRY(add_normal(w, g, by, keep, to));
-        if (rest) MIGE_TRY(run_rest(w, g, by, keep, s, to));
+        if (g->what & NORMAL && !at && mine(w, 1)) MIGE_TRY(add_normal(w, g, by, NULL, to));
+        if (g->what & NORMAL && at == w->rest_at && w->total > 0) MIGE_TRY(add_normal(w, g, by, w->each, to));
+        if (rest) MIGE_TRY(run_rest(w, g, by, at, s, to));
     }
     return MIGE_OK;
 }
@@ -246,27 +254,19 @@ static int run_all(job *w) {
     w->halved = halves_do(w, &halves);
     w->items = 0;
     w->cost = 0;
-    MIGE_TRY(run(w, FIXED | MOVING, NULL, 1, &whole, w->sums + VALUE));
-    if (w->halved) MIGE_TRY(run(w, FIXED | MOVING, NULL, 0, &halves, w->sums + HALVES));
+    MIGE_TRY(run(w, FIXED | MOVING, NULL, w->rest_at, &whole, w->sums + VALUE));
+    if (w->halved) MIGE_TRY(run(w, FIXED | MOVING, NULL, w->half_at, &halves, w->sums + HALVES));
     if (!o->shuffles) return MIGE_OK;
-    MIGE_TRY(run(w, FIXED, NULL, 0, &test, w->sums + TEST));
+    MIGE_TRY(run(w, FIXED, NULL, NULL, &test, w->sums + TEST));
     for (int k = 0; k <= o->shuffles; k++) {
         if (k && w->total > 0) mige_rng_permutation(o->seed, MIGE_RNG_SHUFFLE, (uint64_t)k, w->M, w->perm);
-        MIGE_TRY(run(w, MOVING, k ? w->perm : NULL, 0, &test, w->sums + SHUFFLES + k));
+        MIGE_TRY(run(w, MOVING, k ? w->perm : NULL, NULL, &test, w->sums + SHUFFLES + k));
     }
     return MIGE_OK;
 }
 
 static double total(const sums *s, const double weight[T]) {
     return s->normal + cblas_ddot(T, weight, 1, s->rest, 1);
-}
-
-/* Of the mean of x [M]. */
-static double standard_error(int M, const double *x) {
-    double mean = 0, variance = 0;
-    for (int m = 0; m < M; m++) mean += x[m] / M;
-    for (int m = 0; m < M; m++) variance += (x[m] - mean) * (x[m] - mean) / M;
-    return sqrt(variance / M);
 }
 
 /* At a time that says nothing the next one's goes on. */
@@ -281,9 +281,12 @@ static void mend(const job *w) {
     size_t M = (size_t)w->M;
     int mended = 0;
     for (int t = T - 2; t >= 0 && !w->given; t--) {
-        double *here = w->rest_at + (size_t)t * M;
-        if (fisher[t] + w->sums->rest[t] >= -FAR * standard_error(w->M, here)) continue;
-        for (size_t m = 0; m < M; m++) here[m] = here[M + m] + fisher[t + 1] - fisher[t];
+        double *here = w->rest_at + (size_t)t * M, *half = w->half_at + (size_t)t * M;
+        if (fisher[t] + w->sums->rest[t] >= -FAR * along_error(w->M, here)) continue;
+        for (size_t m = 0; m < M; m++) {
+            here[m] = here[M + m] + fisher[t + 1] - fisher[t];
+            half[m] = half[M + m] + fisher[t + 1] - fisher[t];
+        }
         for (int k = 0; k < w->runs; k++) go_on(&w->sums[k], t);
         mended++;
     }
@@ -293,23 +296,24 @@ static void mend(const job *w) {
                   mended, T);
 }
 
-/* Samples' contributions to the rest. */
+/* Samples' contributions to the rest, and to the gap between it and that of halves. */
 static void integrate(const job *w, const double weight[T]) {
-    for (size_t t = 0, M = (size_t)w->M; t < T; t++)
+    for (size_t t = 0, M = (size_t)w->M; t < T; t++) {
         cblas_daxpy(w->M, weight[t], w->rest_at + t * M, 1, w->each_rest, 1);
+        cblas_daxpy(w->M, -weight[t], w->half_at + t * M, 1, w->each_gap, 1);
+    }
+    cblas_daxpy(w->M, 1, w->each_rest, 1, w->each_gap, 1);
 }
 
-/* The rest is drawn towards 0 by what its own error says of it (positive-part Stein shrinkage: James and Stein
- * 1961): its square is above that of the truth by the error's on average. */
-static double shrunk(double rest, double error) {
-    double square = rest * rest - error * error;
-    return square > 0 ? square / rest : 0;
-}
-
-/* What kernels miss for want of samples halves miss more of: Richardson's extrapolation in the number of samples, of
- * an error that falls as its inverse. By at most a half. */
-static double extrapolation(const job *w, double rest, double half) {
-    return w->halved && rest > 0 ? fmin(fmax(2 - half / rest, 0.5), 1.5) : 1;
+/* What kernels miss for want of samples halves miss more of. */
+static void extrapolate(const job *w, double half, mige_mi_estimate *e) {
+    double error = along_error(w->M, w->each_rest), gain = 0;
+    e->factor = 1;
+    if (w->halved) gain = along_gain(e->rest, e->rest - half, along_error(w->M, w->each_gap), &e->factor);
+    e->value = e->normal + e->factor * along_shrunk(e->rest, error);
+    cblas_daxpy(w->M, 1, w->each_rest, 1, w->each, 1);
+    cblas_daxpy(w->M, gain, w->each_gap, 1, w->each, 1);
+    e->standard_error = along_error(w->M, w->each);
 }
 
 static double p_value(const job *w, const double weight[T], double *shuffled) {
@@ -332,11 +336,8 @@ static void conclude(const job *w, double *shuffled, mige_mi_estimate *e) {
     integrate(w, weight);
     e->normal = s->normal;
     e->rest = cblas_ddot(T, weight, 1, s->rest, 1);
-    e->factor = extrapolation(w, e->rest, cblas_ddot(T, weight, 1, w->sums[HALVES].rest, 1));
-    e->value = e->normal + e->factor * shrunk(e->rest, standard_error(w->M, w->each_rest));
+    extrapolate(w, cblas_ddot(T, weight, 1, w->sums[HALVES].rest, 1), e);
     for (int t = 0; t < T; t++) e->integrand[t] = s->fisher[t] + s->rest[t];
-    for (int m = 0; m < w->M; m++) w->each[m] += e->factor * w->each_rest[m];
-    e->standard_error = standard_error(w->M, w->each);
     e->p_value = p_value(w, plain, shuffled);
 }
 
@@ -350,6 +351,7 @@ static int compute(job *w, double *shuffled, mige_mi_estimate *e) {
     MIGE_TRY(err);
     MIGE_TRY(mige_sum(w->c, w->each, (size_t)w->M));
     MIGE_TRY(mige_sum(w->c, w->rest_at, T * (size_t)w->M));
+    MIGE_TRY(mige_sum(w->c, w->half_at, T * (size_t)w->M));
     MIGE_TRY(mige_sum(w->c, w->sums->rest, (size_t)w->runs * sizeof *w->sums / sizeof(double)));
     conclude(w, shuffled, e);
     return MIGE_OK;
@@ -365,7 +367,8 @@ static int take_memory(job *w, int ngroups) {
                      MIGE_BLOCK(w->Z, M * D), MIGE_BLOCK(w->N, block * D), MIGE_BLOCK(w->S, block * D),
                      MIGE_BLOCK(w->work, M * D), MIGE_BLOCK(w->C, D * D), MIGE_BLOCK(w->lambda, D),
                      MIGE_BLOCK(w->noise, D), MIGE_BLOCK(w->part, M), MIGE_BLOCK(w->each, M),
-                     MIGE_BLOCK(w->each_rest, M), MIGE_BLOCK(w->rest_at, T * M), MIGE_BLOCK(w->sums, runs));
+                     MIGE_BLOCK(w->each_rest, M), MIGE_BLOCK(w->each_gap, M), MIGE_BLOCK(w->rest_at, T * M),
+                     MIGE_BLOCK(w->half_at, T * M), MIGE_BLOCK(w->sums, runs));
 }
 
 static int map_with(const job *w, enum mige_precondition kind, int dim, const double *X, double *out) {
