@@ -67,12 +67,13 @@ static description describe(const normal_space *s) {
     int M = s->M;
     double mean = 0, xx = 0, qx = 0;
     for (int i = 0; i < M; i++) mean += s->items[i].x / M;
-    for (int i = 0; i < M; i++) {
-        double x = s->items[i].x - mean;
+    double unit = fmax(s->items[M - 1].x - mean, mean - s->items[0].x); /* squares in it do not leave the range */
+    for (int i = 0; i < M && unit > 0; i++) {
+        double x = (s->items[i].x - mean) / unit;
         xx += x * x;
         qx += x * s->q[i];
     }
-    description d = {mean, sqrt(xx / M), -INFINITY};
+    description d = {mean, unit * sqrt(xx / M), -INFINITY};
     /* Of equal samples even xx may be above 0, by rounding. */
     if (M < 8 || !(xx > 0) || s->items[M - 1].x == s->items[0].x) return d;
     double u = log(M), v = log(u), rest = 1 - qx * qx / (xx * s->qq);
