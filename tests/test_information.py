@@ -83,9 +83,10 @@ def normal_part(z):
 
 
 def rests(z, sets, apart, seed, times, draws, parts):
-    """Of J at each time: of every set and sample, and the sum that the value is of. Each set in so many parts."""
+    """Of J at each time: of every sample, by the sets that the value is of and by the others; and the sum that the value is of. Each
+    set in so many parts."""
     M, D = z.shape
-    J, total = np.zeros((7, M)), np.zeros(7)
+    J, total = np.zeros((2, 7, M)), np.zeros(7)
     for i, t in enumerate(times):
         for draw in range(draws):
             noise = philox.normal(seed, NOISE, i * DRAWS + draw, np.arange(M), D)
@@ -96,16 +97,16 @@ def rests(z, sets, apart, seed, times, draws, parts):
                     n = len(rows) // parts
                     part = np.roll(rows, -(k * n + (i * draws + draw) * n // (7 * draws)))[:n]
                     r = sign * rest(z[part][:, columns], noise[part][:, columns], t) / draws
-                    J[i, part] += r
+                    J[int(apart and j > 0), i, part] += r
                     total[i] += r.sum() / M * (not apart or j == 0)
                     if apart and j == 0:
                         total[i] -= rest(z2[part], noise2[part], t).sum() / M / draws
     return J, total
 
 
-def by_hand(z, sets, apart=0, seed=1):
+def by_hand(z, sets, apart=0, seed=1, halved=True):
     """Sets of J: columns, sign, rows. Apart, where it is not 0: from this column on all of z is shuffled anew at each time and
-    draw, and the value is the rest of the first set less that of this; its error is that of all sets."""
+    draw, and the value is the rest of the first set less that of this; its error is that of all sets, of the others by halves."""
     M = len(z)
     draws = min(-(-2048 // M), DRAWS)
     u, w = np.polynomial.legendre.leggauss(7)
@@ -117,14 +118,15 @@ def by_hand(z, sets, apart=0, seed=1):
         normal -= sign * half * len(rows) / M
         each[rows] -= sign * moves
     J, total = rests(z, sets, apart, seed, times, draws, 1)
-    J2, halves = rests(z, sets, apart, seed, times, draws, 2)
+    J2, halves = rests(z, sets, apart, seed, times, draws, 2) if halved else (J, total)
     p = np.clip(np.log(total[0] / total[1]) / np.log(times[1] / times[0]), 0, 0.5) if min(total[:2]) > 0 else 0
     weights[0] += 0.05**2 * (times[0] / 0.05**2) ** p / (1 - p)
-    value, each_rest, gap, each_gap = weights @ total, weights @ J, weights @ (total - halves), weights @ (J - J2)
-    gain = (1 + np.sqrt(2)) * gap**2 / (gap**2 + each_gap.var() / M) if value > 0 else 0
-    factor = 1 + np.clip(gain * gap / value, -0.5, 0.5)
+    value, each_rest, gap, each_gap = weights @ total, weights @ (J[0] + J2[1]), weights @ (total - halves), weights @ (J - J2)[0]
+    gain, e2, on = 1 + np.sqrt(2), each_gap.var() / M, value > 0 and halved
+    factor = 1 + np.clip(gain * gap**3 / (gap**2 + e2) / value, -0.5, 0.5) if on else 1
+    slope = gain * gap**2 * (gap**2 + 3 * e2) / (gap**2 + e2) ** 2 if on else 0
     value *= max(0, 1 - each_rest.var() / M / value**2)
-    return normal + factor * value, normal, (each + each_rest + gain * each_gap).std() / np.sqrt(M), factor
+    return normal + factor * value, normal, (each + each_rest + slope * each_gap).std() / np.sqrt(M), factor
 
 
 def pair(M, seed, noise=0.7):
@@ -134,19 +136,19 @@ def pair(M, seed, noise=0.7):
 
 
 def definition():
-    M = 120
-    every = philox.permutation(1, SHUFFLE, 0, M)
-    x, y = pair(M, 2)
-    write("definition.h5", x=x, y=y)
-    r = mi("definition.h5", *PLAIN)
-    value, normal, error, factor = by_hand(np.hstack([white(x), white(y)]),
-                                           [([0, 1, 2], 1, every), ([0, 1], -1, every), ([2], -1, every)], apart=2)
-    assert abs(r["normal_part"] - normal) < 1e-6, f"{r} {normal}"  # digamma's series
-    assert abs(r["mutual_information"] - value) < 2e-6, f"{r} {value}"
-    assert abs(r["standard_error"] - error) < 1e-6, f"{r} {error}"
-    assert abs(r["extrapolation_factor"] - factor) < 2e-6 and 0.5 < factor < 1.5 and abs(factor - 1) > 0.05, f"{r} {factor}"
-    write("few.h5", x=x[:46], y=y[:46])
-    assert mi("few.h5", *PLAIN, "--shuffles", 0)["extrapolation_factor"] == 1  # halves are too few
+    """With halves, and where they are too few."""
+    for M in 120, 46:
+        every = philox.permutation(1, SHUFFLE, 0, M)
+        x, y = pair(M, 2)
+        write("definition.h5", x=x, y=y)
+        r = mi("definition.h5", *PLAIN)
+        value, normal, error, factor = by_hand(np.hstack([white(x), white(y)]), [([0, 1, 2], 1, every), ([0, 1], -1, every), ([2], -1, every)],
+                                               apart=2, halved=M == 120)
+        assert abs(r["normal_part"] - normal) < 1e-6, f"{r} {normal}"  # digamma's series
+        assert abs(r["mutual_information"] - value) < 2e-6, f"{r} {value}"
+        assert abs(r["standard_error"] - error) < 1e-6, f"{r} {error}"
+        assert abs(r["extrapolation_factor"] - factor) < 2e-6 and (M == 46) == (factor == 1), f"{r} {factor}"
+        assert M == 46 or 0.05 < factor - 1 < 0.45, factor
 
 
 def definition_nothing_left():
@@ -277,8 +279,10 @@ def warned():
     with h5py.File(path("doubtful.h5"), "a") as f:
         f["walk"], f["other"], f["noise"], f["two"] = walks[0], walks[1], x[:, :1], x[:, :1] + two
         f["power"], f["bounded"] = x[:, :1] ** 3, np.tanh(x[:, :1])
+        f["few_t"], f["line"], f["wave"] = x[:100, :1], x[:100, :1] + 0.14 * y[:100], np.sin(3 * x[:100, :1]) + 0.05 * y[:100]
     assert "follow one another" in warnings("walk", "other") and not warnings("walk", "noise")
     assert "a gap of" in warnings("two", "noise")
+    assert "% less of what is not normal" in warnings("few_t", "wave") and not warnings("few_t", "line")
     assert "function of the other" in warnings("noise", "power")
     fails(4, "their information is infinite", "mi", "--input", path("doubtful.h5"), "--x", "/power", "--y", "/bounded")
 

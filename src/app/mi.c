@@ -152,7 +152,7 @@ static int check_surface(const config *c, const pairs *p, const mige_mi_estimate
     int least = p->dims[0] < p->dims[1] ? p->dims[0] : p->dims[1];
     double share = 1;
     if (!p->classes && !p->dims[2] && e->value > 3 * e->standard_error &&
-        (e->rest > REST * e->value || e->normal > ALIKE * least))
+        (e->rest > REST * (e->normal + e->rest) || e->normal > ALIKE * least))
         MIGE_TRY(mige_mi_surface(p->M, p->D, 0, p->D, p->D - p->dims[1], p->v, &share));
     if (share < SURFACE)
         mige_warn(

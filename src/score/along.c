@@ -1,6 +1,7 @@
 #include "score/along.h"
 #include "mige/blas.h"
 #include "mige/error.h"
+#include "mige/log.h"
 #include <math.h>
 #include <stdlib.h>
 
@@ -120,9 +121,16 @@ double along_shrunk(double rest, double error) {
     return square > 0 ? square / rest : 0;
 }
 
-double along_gain(double rest, double gap, double error, double *factor) {
-    static const double ROOT = 1 / (M_SQRT2 - 1), MOST = 0.5;
-    double gain = rest > 0 && gap != 0 ? ROOT * gap * gap / (gap * gap + error * error) : 0;
-    *factor = gain > 0 ? 1 + fmin(fmax(gain * gap / rest, -MOST), MOST) : 1;
-    return gain;
+double along_factor(double rest, double gap, double error, double *slope) {
+    static const double GAIN = 1 + M_SQRT2, MOST = 0.5;
+    double gg = gap * gap, ee = error * error, sum = gg + ee;
+    *slope = 0;
+    if (!(rest > 0) || gap == 0) return 1;
+    *slope = GAIN * gg * (gg + 3 * ee) / (sum * sum);
+    double more = GAIN * gap * gg / sum / rest;
+    if ((fabs(more) - MOST) * rest > GAIN * error)
+        mige_warn("mi: halves of the samples have %.0f %% %s of what is not normal than all of them: too few samples "
+                  "for its shape, the value is less sure than its error says",
+                  100 * fabs(gap / rest), gap > 0 ? "less" : "more");
+    return 1 + fmin(fmax(more, -MOST), MOST);
 }

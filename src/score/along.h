@@ -27,9 +27,10 @@ double along_error(int M, const double *x);
 /* The rest drawn towards 0 by what its own error says of it (positive-part Stein shrinkage: James and Stein 1961):
  * its square is above that of the truth by the error's on average. */
 double along_shrunk(double rest, double error);
-/* Extrapolation in the number of samples (Richardson 1911), of an error that falls as its inverse root: rest + gain
- * gap, where gap is what the rest has more than that of halves, of which its error leaves gap^2 / (gap^2 +
- * error^2); as a factor on the rest, between 1/2 and 3/2. 0 and 1 where the rest is not positive. */
-double along_gain(double rest, double gap, double error, double *factor);
+/* Extrapolation in the number of samples (Richardson 1911), of an error that falls as its inverse root: rest + (1 +
+ * sqrt 2) gap, where gap is what the rest has more than that of halves, of which its error leaves gap^2 / (gap^2 +
+ * error^2); as a factor on the rest, between 1/2 and 3/2, with a warning where it would be beyond by more than its error. *slope: by gap,
+ * of what is added. 1 and 0 where the rest is not positive. */
+double along_factor(double rest, double gap, double error, double *slope);
 
 #endif

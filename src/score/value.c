@@ -49,9 +49,9 @@ typedef struct {
     int block, parts, draws;
 } split;
 
-/* Sums of the value, of halves, of the test's fixed groups; from there on, of shuffles, the samples as they are
- * first. */
-enum { VALUE, HALVES, TEST, SHUFFLES };
+/* Sums of the value; of halves, then the gaps to them; of the test's fixed groups; from there on of its shuffles,
+ * the samples as they are first. */
+enum { VALUE, GAPS, TEST, SHUFFLES };
 
 typedef struct {
     const mige_comm *c;
@@ -70,7 +70,7 @@ typedef struct {
     double *C, *lambda, *noise, *part; /* [D][D], [D], [D], [M] */
     double *each, *each_rest;          /* [M] samples' contributions to the value: normal, rest */
     double *each_gap;                  /* [M] those to what the rest has more than that of halves */
-    double *rest_at, *half_at;         /* [T][M] those to the rest of J at each time; the same of halves */
+    double *rest_at, *gap_at;          /* [T][M] those to the rest of J at each time; of halves, then the gap */
     sums *sums;                        /* [runs] */
     int runs, given, halved;           /* given: a third variable; halved: halves can do */
     int64_t items;                     /* dealt to the ranks */
@@ -96,7 +96,7 @@ double mige_mi_value_bytes(int M, int D, const mige_mi_value_options *o) {
     double block = fmin(M, o->block), all = 8. * M * D,
            maps = mige_map_bytes(o->score.precondition, M, D) + 2 * all;
     double score = mige_score_forecast((int)block, D, 1, &o->score).bytes;
-    return 3 * all + 8. * ((6. + 2 * T) * M + 2 * block * D + (double)D * D) + fmax(maps, score);
+    return 3 * all + 8. * ((7. + 2 * T) * M + 2 * block * D + (double)D * D) + fmax(maps, score);
 }
 
 /* ---- one item of work */
@@ -173,8 +173,10 @@ static int add_normal(job *w, const group *g, const int64_t *perm, double *each,
 
 /* A sample's part of J' at time t. */
 static void add_sample(const job *w, int what, double *at, int row, int t, double value, sums *to) {
+    size_t i = (size_t)t * (size_t)w->M + (size_t)row;
     if (what & REST) to->rest[t] += value / w->M;
-    if (at && what & ERROR) at[(size_t)t * (size_t)w->M + (size_t)row] += value;
+    if (at && what & ERROR) at[i] += value;
+    if (at == w->gap_at && !(what & REST)) w->rest_at[i] += value;
 }
 
 /* A block of a group at one time, with one draw of the noise and its opposite. */
@@ -206,7 +208,7 @@ static const int64_t *shuffle_apart(job *w, uint64_t i) {
 }
 
 static int num_blocks(const group *g, const split *s) {
-    return s->parts * ((g->n + s->block - 1) / s->block);
+    return s->parts * ((g->n - 1) / s->block + 1);
 }
 
 static int run_rest(job *w, const group *g, const int64_t *perm, double *at, const split *s, sums *to) {
@@ -217,7 +219,7 @@ static int run_rest(job *w, const group *g, const int64_t *perm, double *at, con
         for (int i = 0; i < T * draws; i++) {
             if (!mine(w, (double)count)) continue;
             const int64_t *by = g->what & APART ? shuffle_apart(w, (uint64_t)i) : perm;
-            int from = (int)(first + i * count / (T * draws)); /* each time another block */
+            int from = (int)(first + (int64_t)i * (g->n / blocks) / (T * draws)); /* each time another block */
             MIGE_TRY(add_rest(w, g, by, at, from, (int)count, i / draws, (uint64_t)(i % draws), draws, to));
         }
     }
@@ -226,7 +228,7 @@ static int run_rest(job *w, const group *g, const int64_t *perm, double *at, con
 
 static int run(job *w, int which, const int64_t *perm, double *at, const split *s, sums *to) {
     for (const group *g = w->groups; g < w->groups + w->ngroups; g++) {
-        int rest = g->what & (at ? REST | ERROR : REST);
+        int rest = g->what & (at == w->gap_at || (at && !w->halved) ? REST | ERROR : REST);
         if (!(which & (g->what & MOVES ? MOVING : FIXED))) continue;
         const int64_t *by = g->what & MOVES ? perm : NULL;
         if (g->what & NORMAL && !at && mine(w, 1)) MIGE_TRY(add_normal(w, g, by, NULL, to));
@@ -236,10 +238,11 @@ static int run(job *w, int which, const int64_t *perm, double *at, const split *
     return MIGE_OK;
 }
 
-/* Whether halves of every group's blocks can do. */
+/* Whether halves of every group's blocks can do: twice the fewest samples, and as many as eigenpairs. */
 static int halves_do(const job *w, const split *s) {
+    double least = fmax(2 * mige_mi_least(w->D), w->o->score.eigen.eigen);
     for (const group *g = w->groups; g < w->groups + w->ngroups; g++)
-        if (g->n / num_blocks(g, s) < 2 * mige_mi_least(w->D)) return 0;
+        if (g->n / num_blocks(g, s) < least) return 0;
     return 1;
 }
 
@@ -255,7 +258,7 @@ static int run_all(job *w) {
     w->items = 0;
     w->cost = 0;
     MIGE_TRY(run(w, FIXED | MOVING, NULL, w->rest_at, &whole, w->sums + VALUE));
-    if (w->halved) MIGE_TRY(run(w, FIXED | MOVING, NULL, w->half_at, &halves, w->sums + HALVES));
+    if (w->halved) MIGE_TRY(run(w, FIXED | MOVING, NULL, w->gap_at, &halves, w->sums + GAPS));
     if (!o->shuffles) return MIGE_OK;
     MIGE_TRY(run(w, FIXED, NULL, NULL, &test, w->sums + TEST));
     for (int k = 0; k <= o->shuffles; k++) {
@@ -269,25 +272,22 @@ static double total(const sums *s, const double weight[T]) {
     return s->normal + cblas_ddot(T, weight, 1, s->rest, 1);
 }
 
-/* At a time that says nothing the next one's goes on. */
-static void go_on(sums *s, int t) {
-    s->rest[t] = s->rest[t + 1] + s->fisher[t + 1] - s->fisher[t];
-}
-
 /* Noise takes information away, so that J is not negative (given z, which is noised too, it may be). Where it is,
- * beyond its error, the samples lie on a surface (both Fisher informations are without bound there) or in steps. */
+ * beyond its error, the samples lie on a surface (both Fisher informations are without bound there) or in steps:
+ * there the next time's goes on. */
 static void mend(const job *w) {
     const double *fisher = w->sums->fisher;
     size_t M = (size_t)w->M;
     int mended = 0;
     for (int t = T - 2; t >= 0 && !w->given; t--) {
-        double *here = w->rest_at + (size_t)t * M, *half = w->half_at + (size_t)t * M;
+        double *here = w->rest_at + (size_t)t * M, *gap = w->gap_at + (size_t)t * M;
         if (fisher[t] + w->sums->rest[t] >= -FAR * along_error(w->M, here)) continue;
         for (size_t m = 0; m < M; m++) {
             here[m] = here[M + m] + fisher[t + 1] - fisher[t];
-            half[m] = half[M + m] + fisher[t + 1] - fisher[t];
+            gap[m] = gap[M + m];
         }
-        for (int k = 0; k < w->runs; k++) go_on(&w->sums[k], t);
+        for (sums *s = w->sums; s < w->sums + w->runs; s++)
+            s->rest[t] = s->rest[t + 1] + s->fisher[t + 1] - s->fisher[t];
         mended++;
     }
     if (mended)
@@ -296,39 +296,35 @@ static void mend(const job *w) {
                   mended, T);
 }
 
-/* Samples' contributions to the rest, and to the gap between it and that of halves. */
+/* Halves become what the whole has more. */
+static void find_gaps(const job *w) {
+    for (size_t i = 0; i < T * (size_t)w->M; i++) w->gap_at[i] = w->rest_at[i] - w->gap_at[i];
+    for (int t = 0; t < T; t++) w->sums[GAPS].rest[t] = w->sums[VALUE].rest[t] - w->sums[GAPS].rest[t];
+}
+
+/* Samples' contributions to the rest, and to the gap. */
 static void integrate(const job *w, const double weight[T]) {
     for (size_t t = 0, M = (size_t)w->M; t < T; t++) {
         cblas_daxpy(w->M, weight[t], w->rest_at + t * M, 1, w->each_rest, 1);
-        cblas_daxpy(w->M, -weight[t], w->half_at + t * M, 1, w->each_gap, 1);
+        cblas_daxpy(w->M, weight[t], w->gap_at + t * M, 1, w->each_gap, 1);
     }
-    cblas_daxpy(w->M, 1, w->each_rest, 1, w->each_gap, 1);
 }
 
 /* What kernels miss for want of samples halves miss more of. */
-static void extrapolate(const job *w, double half, mige_mi_estimate *e) {
-    double error = along_error(w->M, w->each_rest), gain = 0;
+static void extrapolate(const job *w, double gap, mige_mi_estimate *e) {
+    double error = along_error(w->M, w->each_rest), slope = 0;
     e->factor = 1;
-    if (w->halved) gain = along_gain(e->rest, e->rest - half, along_error(w->M, w->each_gap), &e->factor);
+    if (w->halved) e->factor = along_factor(e->rest, gap, along_error(w->M, w->each_gap), &slope);
     e->value = e->normal + e->factor * along_shrunk(e->rest, error);
     cblas_daxpy(w->M, 1, w->each_rest, 1, w->each, 1);
-    cblas_daxpy(w->M, gain, w->each_gap, 1, w->each, 1);
+    cblas_daxpy(w->M, slope, w->each_gap, 1, w->each, 1);
     e->standard_error = along_error(w->M, w->each);
-}
-
-static double p_value(const job *w, const double weight[T], double *shuffled) {
-    const sums *s = w->sums;
-    int N = w->o->shuffles, above = 1;
-    for (int k = 1; k <= N; k++) {
-        shuffled[k - 1] = total(s + TEST, weight) + total(s + SHUFFLES + k, weight);
-        above += total(s + SHUFFLES + k, weight) >= total(s + SHUFFLES, weight);
-    }
-    return N ? above / (N + 1.) : NAN;
 }
 
 static void conclude(const job *w, double *shuffled, mige_mi_estimate *e) {
     const sums *s = w->sums + VALUE;
     double plain[T], weight[T];
+    if (w->halved) find_gaps(w);
     mend(w);
     along_times(e->time, plain);
     memcpy(weight, plain, sizeof weight);
@@ -336,9 +332,14 @@ static void conclude(const job *w, double *shuffled, mige_mi_estimate *e) {
     integrate(w, weight);
     e->normal = s->normal;
     e->rest = cblas_ddot(T, weight, 1, s->rest, 1);
-    extrapolate(w, cblas_ddot(T, weight, 1, w->sums[HALVES].rest, 1), e);
+    extrapolate(w, cblas_ddot(T, weight, 1, w->sums[GAPS].rest, 1), e);
     for (int t = 0; t < T; t++) e->integrand[t] = s->fisher[t] + s->rest[t];
-    e->p_value = p_value(w, plain, shuffled);
+    int N = w->o->shuffles, above = 1;
+    for (int k = 1; k <= N; k++) {
+        shuffled[k - 1] = total(w->sums + TEST, plain) + total(w->sums + SHUFFLES + k, plain);
+        above += total(w->sums + SHUFFLES + k, plain) >= total(w->sums + SHUFFLES, plain);
+    }
+    e->p_value = N ? above / (N + 1.) : NAN;
 }
 
 static int compute(job *w, double *shuffled, mige_mi_estimate *e) {
@@ -351,7 +352,7 @@ static int compute(job *w, double *shuffled, mige_mi_estimate *e) {
     MIGE_TRY(err);
     MIGE_TRY(mige_sum(w->c, w->each, (size_t)w->M));
     MIGE_TRY(mige_sum(w->c, w->rest_at, T * (size_t)w->M));
-    MIGE_TRY(mige_sum(w->c, w->half_at, T * (size_t)w->M));
+    MIGE_TRY(mige_sum(w->c, w->gap_at, T * (size_t)w->M));
     MIGE_TRY(mige_sum(w->c, w->sums->rest, (size_t)w->runs * sizeof *w->sums / sizeof(double)));
     conclude(w, shuffled, e);
     return MIGE_OK;
@@ -368,7 +369,7 @@ static int take_memory(job *w, int ngroups) {
                      MIGE_BLOCK(w->work, M * D), MIGE_BLOCK(w->C, D * D), MIGE_BLOCK(w->lambda, D),
                      MIGE_BLOCK(w->noise, D), MIGE_BLOCK(w->part, M), MIGE_BLOCK(w->each, M),
                      MIGE_BLOCK(w->each_rest, M), MIGE_BLOCK(w->each_gap, M), MIGE_BLOCK(w->rest_at, T * M),
-                     MIGE_BLOCK(w->half_at, T * M), MIGE_BLOCK(w->sums, runs));
+                     MIGE_BLOCK(w->gap_at, T * M), MIGE_BLOCK(w->sums, runs));
 }
 
 static int map_with(const job *w, enum mige_precondition kind, int dim, const double *X, double *out) {
