@@ -340,13 +340,15 @@ def tables_of_text():
         r = good(*table(text))
         assert not r.warnings, str(r)
         same(scores(path("table.csv")), wanted)
+    assert "0,05" not in str(good(*table("1,50\n2,346\n-3,5\n9,8\n")).warnings)
     for first, why in (("#N/A,0.5,0.7", "#N/A"), ("1e400,1,1", "1e400"), ("1.#QNAN,1,1", "QNAN"), ("\u22121.5,\u22122,\u22123", "\u2212"),
-                       ("--,--,--", "missing"), ("9007199254740993,1,2", "9007")):
+                       ("--,--,--", "missing"), ("9007199254740993,1,2", "9007"), ("1,2\r3,4", '"2".*CR alone')):
         fails(3, f"line 1.*{why}", *table(first + "\n" + rows))
     fails(3, "line 61.*#DIV", *table(rows + "#DIV/0!,1,2\n" + rows))
     fails(3, "line 3 is empty", *table("v\n1\n\n3\n4\n8\n"))
     good(*table("v\n1\n3\n4\n9\n\n\n"))
     for text, why in (("1,2\n#3,4\n5,6\n7,9\n", "left out"), ("1,234\n2,345\n3,456\n9,871\n", "two columns"),
+                      ("1,05\n2,346\n-0,5\n9,8\n", "like 0,05"), ("1,20\n2,346\n-0,5\n9,8\n", "like 0,05"),
                       ("2001,2002,2003\n" + rows, "counts from 2001")):
         assert why in good(*table(text)).warnings[0], text
     fails(3, "name it .csv", *table(rows, "table.dat"))
@@ -364,9 +366,10 @@ def other_programs():
         f["kelvin"], f["far"] = stored, stored
         f["kelvin"].attrs.update(scale_factor=0.1, add_offset=273.0, valid_range=np.array([200.0, 273 + 0.1 * stored.max()], "f4"))
         f["far"].attrs.update(scale_factor=-10.0, valid_min=5 - 10.0 * stored.max())
-        f["thin"] = SAMPLES * [1, 1, 1e-170]
+        f["thin"], f["offset"] = SAMPLES * [1, 1, 1e-170], SAMPLES + 1e12
     same(scores(name, "--dataset", "/turned", "--transpose"), wanted)
     assert scores(name, "--dataset", "/row", "--transpose").shape == (60, 1)
+    assert "constant" not in str(good(*score(name, "--dataset", "/offset")).warnings)
     fails(3, "row 50 of /bytes holds 254", *score(name, "--dataset", "/bytes"))
     good(*score(name, "--dataset", "/kelvin"))
     fails(3, "missing", *score(name, "--dataset", "/far"))

@@ -19,6 +19,7 @@ typedef struct {
     int64_t empty;         /* the first empty line behind samples */
     int64_t behind, among; /* lines of # behind samples, and those that others follow */
     int pairs;             /* digits behind the only comma of every line, as in 1,234; -1: names, or not so */
+    int whole, decimals;   /* lines of two whole numbers; those that are not written like two: 0,05 and -0,5 */
 } table;
 
 /* The next field of a line, which is cut at its end, without blanks and quotes around it; *line = NULL at the last.
@@ -134,6 +135,14 @@ static void look_for_pairs(table *t, const char *line) {
     int thousands = right == 3 && *rest == '.' && !rest[1 + strspn(rest + 1, "0123456789")];
     int is = left && right > 1 && (!*rest || thousands);
     t->pairs = is && (!t->pairs || t->pairs == (int)right) ? (int)right : -1;
+    t->whole += left && right && !*rest;
+    t->decimals += left && right && !*rest && ((right > 1 && line[left + 1] == '0') || !strncmp(line, "-0,", 3));
+}
+
+/* Bytes of a field that a message has. */
+static int shown(const char *field) {
+    size_t n = strcspn(field, "\r\x1a");
+    return n < 40 ? (int)n : 40;
 }
 
 static int parse_row(table *t, char *line) {
@@ -149,12 +158,13 @@ static int parse_row(table *t, char *line) {
         MIGE_CHECK(col < t->cols, MIGE_EINPUT, "%s: line %lld has more than the %lld fields of the first",
                    t->a->what, (long long)t->line, (long long)t->cols);
         MIGE_CHECK(parse_number(field, &v), MIGE_EINPUT,
-                   "%s: line %lld, field %lld: \"%.40s\" is not a number that "
+                   "%s: line %lld, field %lld: \"%.*s\" is not a number that "
                    "a double holds%s",
-                   t->a->what, (long long)t->line, (long long)col + 1, field,
-                   strchr(field, ',') ? " (decimal points, not commas)"
-                   : *field           ? ""
-                                      : " (nothing may be missing)");
+                   t->a->what, (long long)t->line, (long long)col + 1, shown(field), field,
+                   strchr(field, ',')    ? " (decimal points, not commas)"
+                   : strchr(field, '\r') ? " (lines end with CR alone: save it anew)"
+                   : *field              ? ""
+                                         : " (nothing may be missing)");
         t->a->values[t->rows * t->cols + col] = v;
     }
     MIGE_CHECK(col == t->cols, MIGE_EINPUT, "%s: line %lld has %lld fields, the first %lld", t->a->what,
@@ -210,6 +220,10 @@ static void tell(const table *t) {
             "%s: each line is two numbers, the second of %d digits%s: they are read as two columns (is 1,234 one "
             "number? write it without comma)",
             t->a->what, t->pairs, t->pairs == 3 ? " before its point, if any" : "");
+    else if (t->decimals && t->whole == t->rows)
+        mige_warn("%s: each line is two whole numbers, some written like 0,05 or -0,5: they are read as two columns "
+                  "(is that one number? write it with a point)",
+                  t->a->what);
 }
 
 static int parse(table *t, char *text, size_t size) {

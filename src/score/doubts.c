@@ -2,6 +2,7 @@
 #include "mige/error.h"
 #include "mige/log.h"
 #include "mige/score.h"
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,8 +14,8 @@ static const double FAR = 2, LARGE = 10, UNEQUAL = 5;
 static const double NONE = 1e-6;
 /* And points so many times farther from the mean than the farthest sample are beyond these. */
 static const double BEYOND = 1.2;
-/* A deviation that is none, of the mean. */
-static const double ROUNDING = 1e-12;
+/* A deviation that is none, of the mean: of numbers that differ by rounding. */
+static const double ROUNDING = 4 * DBL_EPSILON;
 enum { MOST_DIMENSIONS = 2048 }; /* whose covariances are looked at */
 
 typedef struct {
@@ -31,11 +32,17 @@ static double size_of(int M, int D, const double *S, const work *w) {
     return sqrt(sum / D);
 }
 
+/* The mean of column d, exact where all its values are the same. */
+static double mean_of(int M, int D, int d, const double *X) {
+    double mean = 0, first = X[d];
+    for (size_t m = 0; m < (size_t)M; m++) mean += (X[m * (size_t)D + (size_t)d] - first) / M;
+    return first + mean;
+}
+
 /* Centres column d of X: its deviation, rounding taken for none, and -E[s x], which is 1 (Stein's identity). */
 static void centre(int M, int D, int d, double *X, const double *S, double *deviation, double *share) {
-    double mean = 0, square = 0, product = 0;
+    double mean = mean_of(M, D, d, X), square = 0, product = 0;
     size_t n = (size_t)M * (size_t)D, step = (size_t)D;
-    for (size_t at = (size_t)d; at < n; at += step) mean += X[at] / M;
     for (size_t at = (size_t)d; at < n; at += step) {
         X[at] -= mean;
         square += X[at] * X[at] / M;
@@ -104,8 +111,7 @@ static double largest(size_t n, const double *x) {
 
 /* sum [n] of the squares of column d of x [n][D], from the mean and over the variance of that of X. */
 static void add_distances(int M, int n, int D, int d, const double *X, const double *x, double *sum) {
-    double mean = 0, square = 0;
-    for (size_t m = 0; m < (size_t)M; m++) mean += X[m * (size_t)D + (size_t)d] / M;
+    double mean = mean_of(M, D, d, X), square = 0;
     for (size_t m = 0; m < (size_t)M; m++) square += pow(X[m * (size_t)D + (size_t)d] - mean, 2) / M;
     for (size_t i = 0; i < (size_t)n && sqrt(square) > ROUNDING * fabs(mean); i++)
         sum[i] += pow(x[i * (size_t)D + (size_t)d] - mean, 2) / square;

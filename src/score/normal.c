@@ -106,7 +106,7 @@ void normal_fit(normal_space *s, double most, const double *x, double *t, double
     if (!(d.distance > most)) {
         double scale = s->items[M - 1].x > s->items[0].x ? 1 / d.deviation : 0;
         for (int m = 0; m < M; m++) {
-            t[m] = scale > 0 ? (x[m] - d.mean) * scale : x[m];
+            t[m] = scale > 0 ? (x[m] - d.mean) / d.deviation : x[m];
             slope[m] = scale > 0 ? scale : 1;
         }
         return;
