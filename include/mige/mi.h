@@ -70,15 +70,15 @@ double mige_mi_bytes(int M, int nvars, const mige_mi_variable *vars, int npairs,
  * scores s at the noised samples themselves, linear in s so that their errors average out. The rests of J_x + J_y
  * are those of x and y together, with y shuffled anew at each time and draw: as many samples in as many dimensions,
  * so that what kernels miss in such a space cancels; but those of x and y alone where either lies on a surface
- * (mige_mi_surface below 0.6), and for the error (of halves, where they can do), and with z. Below the first time the rest is carried on as t^-p,
- * p between 0 and 1/2 as between the first two. Where the integrand without z is below 0 by more than three
- * standard errors of its rest, which cannot be, that of the next time is taken, of shuffles as well. Warnings tell
- * of both.
+ * (mige_mi_surface below 0.6), and for the error (of halves, where they can do), and with z. Below the first time
+ * the rest is carried on as t^-p, p between 0 and 1/2 as between the first two. Where the integrand without z is
+ * below 0 by more than three standard errors of its rest, which cannot be, that of the next time is taken, of
+ * shuffles as well. Warnings tell of both.
  *
- * Where halves of the samples can do (each score problem of one has twice mige_mi_least, and its eigenpairs), a rest
- * r > 0 is extrapolated from theirs, h, of an error that falls as the inverse root of the number of samples, by what
- * the error e of the gap g = r - h leaves of it: factor 1 + (1 + sqrt 2) g^3 / (r (g^2 + e^2)), between 1/2 and 3/2
- * (a warning tells where it would be beyond by more than its error). Shuffles are as they are. */
+ * Where halves of the samples can do (each score problem of one has twice mige_mi_least, and its eigenpairs), a
+ * rest r > 0 is extrapolated from theirs, h, of an error that falls as the inverse root of the number of samples,
+ * by what the error e of the gap g = r - h leaves of it: factor 1 + (1 + sqrt 2) g^3 / (r (g^2 + e^2)), between 1/2
+ * and 3/2 (a warning tells where it would be beyond by more than its error). Shuffles are as they are. */
 typedef struct {
     mige_score_options score; /* the maps among them */
     uint64_t seed;            /* of the noise, of blocks and of shuffles */

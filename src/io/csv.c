@@ -221,9 +221,10 @@ static void tell(const table *t) {
             "number? write it without comma)",
             t->a->what, t->pairs, t->pairs == 3 ? " before its point, if any" : "");
     else if (t->decimals && t->whole == t->rows)
-        mige_warn("%s: each line is two whole numbers, some written like 0,05 or -0,5: they are read as two columns "
-                  "(is that one number? write it with a point)",
-                  t->a->what);
+        mige_warn(
+            "%s: each line is two whole numbers, some written like 0,05 or -0,5: they are read as two columns "
+            "(is that one number? write it with a point)",
+            t->a->what);
 }
 
 static int parse(table *t, char *text, size_t size) {

@@ -129,8 +129,9 @@ double along_factor(double rest, double gap, double error, double *slope) {
     *slope = GAIN * gg * (gg + 3 * ee) / (sum * sum);
     double more = GAIN * gap * gg / sum / rest;
     if ((fabs(more) - MOST) * rest > GAIN * error)
-        mige_warn("mi: halves of the samples have %.0f %% %s of what is not normal than all of them: too few samples "
-                  "for its shape, the value is less sure than its error says",
-                  100 * fabs(gap / rest), gap > 0 ? "less" : "more");
+        mige_warn(
+            "mi: halves of the samples have %.0f %% %s of what is not normal than all of them: too few samples "
+            "for its shape, the value is less sure than its error says",
+            100 * fabs(gap / rest), gap > 0 ? "less" : "more");
     return 1 + fmin(fmax(more, -MOST), MOST);
 }

@@ -29,8 +29,8 @@ double along_error(int M, const double *x);
 double along_shrunk(double rest, double error);
 /* Extrapolation in the number of samples (Richardson 1911), of an error that falls as its inverse root: rest + (1 +
  * sqrt 2) gap, where gap is what the rest has more than that of halves, of which its error leaves gap^2 / (gap^2 +
- * error^2); as a factor on the rest, between 1/2 and 3/2, with a warning where it would be beyond by more than its error. *slope: by gap,
- * of what is added. 1 and 0 where the rest is not positive. */
+ * error^2); as a factor on the rest, between 1/2 and 3/2, with a warning where it would be beyond by more than its
+ * error. *slope: by gap, of what is added. 1 and 0 where the rest is not positive. */
 double along_factor(double rest, double gap, double error, double *slope);
 
 #endif

@@ -146,8 +146,8 @@ static int check_norms(const mige_score *s) {
 }
 
 static int check_scores(const mige_score *s, size_t n, const double *S) {
-    MIGE_CHECK(!mige_not_finite(n, S), MIGE_ENUMERIC,
-               "score: not finite, with J %d and width %g (%s)", s->info.pairs.J, s->info.width,
+    MIGE_CHECK(!mige_not_finite(n, S), MIGE_ENUMERIC, "score: not finite, with J %d and width %g (%s)",
+               s->info.pairs.J, s->info.width,
                s->info.pairs.J ? "fewer eigenvalues may help" : "scale the samples");
     return MIGE_OK;
 }
