@@ -366,7 +366,7 @@ def other_programs():
         f["kelvin"], f["far"] = stored, stored
         f["kelvin"].attrs.update(scale_factor=0.1, add_offset=273.0, valid_range=np.array([200.0, 273 + 0.1 * stored.max()], "f4"))
         f["far"].attrs.update(scale_factor=-10.0, valid_min=5 - 10.0 * stored.max())
-        f["thin"], f["offset"] = SAMPLES * [1, 1, 1e-170], SAMPLES + 1e12
+        f["thin"], f["offset"] = SAMPLES * [1, 1, 1e-170], SAMPLES + np.array([0, 0, 1e12])
     same(scores(name, "--dataset", "/turned", "--transpose"), wanted)
     assert scores(name, "--dataset", "/row", "--transpose").shape == (60, 1)
     assert "constant" not in str(good(*score(name, "--dataset", "/offset")).warnings)
