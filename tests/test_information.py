@@ -142,8 +142,8 @@ def definition():
         x, y = pair(M, 2)
         write("definition.h5", x=x, y=y)
         r = mi("definition.h5", *PLAIN)
-        value, normal, error, factor = by_hand(np.hstack([white(x), white(y)]), [([0, 1, 2], 1, every), ([0, 1], -1, every), ([2], -1, every)],
-                                               apart=2, halved=M == 120)
+        sets = [([0, 1, 2], 1, every), ([0, 1], -1, every), ([2], -1, every)]
+        value, normal, error, factor = by_hand(np.hstack([white(x), white(y)]), sets, apart=2, halved=M == 120)
         assert abs(r["normal_part"] - normal) < 1e-6, f"{r} {normal}"  # digamma's series
         assert abs(r["mutual_information"] - value) < 2e-6, f"{r} {value}"
         assert abs(r["standard_error"] - error) < 1e-6, f"{r} {error}"

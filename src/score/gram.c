@@ -19,9 +19,8 @@ static int check_width(const mige_score *s, double w2) {
     MIGE_CHECK(s->o.width == 0 || (w2 > 0 && isfinite(w2)), MIGE_ENUMERIC,
                "score: the square of width %g is not a number", s->o.width);
     MIGE_CHECK(w2 > 0 && isfinite(w2), MIGE_ENUMERIC,
-               "score: the median distance of %d samples in %d dimensions is %g (samples collapsed: a fixed width "
-               "goes on; "
-               "or so small or large that squares leave the range: scale them)",
+               "score: the median distance of %d samples in %d dimensions is %g (collapsed samples: a fixed width "
+               "goes on; too small or large for their squares: scale them)",
                s->M, s->D, s->info.width);
     return MIGE_OK;
 }

@@ -44,8 +44,7 @@ typedef struct {
     double normal;             /* integral of the latter */
 } sums;
 
-/* How a group's samples are score problems: blocks of at most so many, each in so many parts; draws of the noise.
- */
+/* How a group's samples are score problems: blocks of at most so many, each in some parts; draws of the noise. */
 typedef struct {
     int block, parts, draws;
 } split;
