@@ -135,8 +135,9 @@ static void look_for_pairs(table *t, const char *line) {
     int thousands = right == 3 && *rest == '.' && !rest[1 + strspn(rest + 1, "0123456789")];
     int is = left && right > 1 && (!*rest || thousands);
     t->pairs = is && (!t->pairs || t->pairs == (int)right) ? (int)right : -1;
-    t->whole += left && right && !*rest;
-    t->decimals += left && right && !*rest && ((right > 1 && line[left + 1] == '0') || !strncmp(line, "-0,", 3));
+    int two = left && right && !*rest;
+    t->whole += two;
+    t->decimals += two && ((right > 1 && line[left + 1] == '0') || !strncmp(line, "-0,", 3));
 }
 
 /* Bytes of a field that a message has. */

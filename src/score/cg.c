@@ -25,10 +25,9 @@ struct cg {
     double *dots;           /* [3][D] */
     const mige_matrix *K;   /* the panels' places, on a grid of one row */
     float *x, *x_norms, *u; /* [M][D], [M], [M]: samples in single precision, their norms, exp(-scale |x|^2) */
-    double *plain,
-        *sums; /* own rows [D+1], [D][D+1]: terms that single precision leaves out; sums of a block by them */
-    float *v, *y, *mine; /* [M][D], [M][D], own rows [D] of a product */
-    float *cols, *piece; /* [D][nb]: a panel's samples; [rows][cols]: a part of a panel, row by row */
+    double *plain, *sums;   /* own rows [D+1], [D][D+1]: terms left to double; sums of a block by them */
+    float *v, *y, *mine;    /* [M][D], [M][D], own rows [D] of a product */
+    float *cols, *piece;    /* [D][nb]: a panel's samples; [rows][cols]: a part of a panel, row by row */
 };
 
 enum { MOST_ITERATIONS = 2000, PATIENCE = 100 };

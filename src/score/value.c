@@ -106,7 +106,7 @@ static int row_of(const job *w, const int64_t *perm, int row, int column) {
 }
 
 /* Row i of a group, which goes round. */
-static int row_in(const group *g, int i) {
+static int group_row(const group *g, int i) {
     return g->rows[i % g->n];
 }
 
@@ -114,7 +114,7 @@ static int row_in(const group *g, int i) {
 static void gather(const job *w, const group *g, const int64_t *perm, int first, int n) {
     for (int i = 0; i < n; i++)
         for (int k = 0; k < g->dim; k++) {
-            size_t row = (size_t)row_of(w, perm, row_in(g, first + i), g->from + k);
+            size_t row = (size_t)row_of(w, perm, group_row(g, first + i), g->from + k);
             w->Z[(size_t)i * (size_t)g->dim + (size_t)k] = w->v[row * (size_t)w->D + (size_t)(g->from + k)];
         }
 }
@@ -127,7 +127,7 @@ static void add_noise(const job *w, const group *g, const int64_t *perm, int fir
         size_t at = (size_t)i * (size_t)g->dim;
         int last = -1;
         for (int k = 0; k < g->dim; k++) {
-            int row = row_of(w, perm, row_in(g, first + i), g->from + k);
+            int row = row_of(w, perm, group_row(g, first + i), g->from + k);
             if (row != last)
                 mige_rng_normal(w->o->seed, MIGE_RNG_NOISE, step, (uint64_t)row, (size_t)w->D, w->noise);
             last = row;
@@ -171,7 +171,7 @@ static int add_normal(job *w, const group *g, const int64_t *perm, double *each,
     return MIGE_OK;
 }
 
-/* A sample's part of J' at time t. */
+/* A sample's part of J' at time t; to both where it serves the error alone. */
 static void add_sample(const job *w, int what, double *at, int row, int t, double value, sums *to) {
     size_t i = (size_t)t * (size_t)w->M + (size_t)row;
     if (what & REST) to->rest[t] += value / w->M;
@@ -191,14 +191,14 @@ static int add_rest(job *w, const group *g, const int64_t *perm, double *at, int
         add_noise(w, g, perm, first, n, (uint64_t)t * MOST_DRAWS + draw, time[t], sign);
         MIGE_TRY(mige_score_samples(w->score, w->Z, w->S));
         MIGE_TRY(along_rest(n, g->dim, sqrt(-expm1(-2 * time[t])), w->Z, w->S, w->N, w->C, w->part));
-        for (int i = 0; i < n; i++) add_sample(w, g->what, at, row_in(g, first + i), t, share * w->part[i], to);
+        for (int i = 0; i < n; i++) add_sample(w, g->what, at, group_row(g, first + i), t, share * w->part[i], to);
     }
     return MIGE_OK;
 }
 
 /* ---- all items */
 
-/* Groups that move with a shuffle, or that do not, or all; at: samples' contributions, NULL: of the test. */
+/* Groups that move with a shuffle, or that do not, or all. */
 enum { FIXED = 1, MOVING = 2 };
 
 static const int64_t *shuffle_apart(job *w, uint64_t i) {
@@ -226,14 +226,18 @@ static int run_rest(job *w, const group *g, const int64_t *perm, double *at, con
     return MIGE_OK;
 }
 
-static int run(job *w, int which, const int64_t *perm, double *at, const split *s, sums *to) {
+/* Into w->sums[to], and samples' contributions where it has any. What serves the error alone is that of halves,
+ * where they can do. */
+static int run(job *w, int which, const int64_t *perm, const split *s, int to) {
+    double *at = to == VALUE ? w->rest_at : to == GAPS ? w->gap_at : NULL;
+    sums *sum = w->sums + to;
+    int counts = to == GAPS || (to == VALUE && !w->halved) ? REST | ERROR : REST;
     for (const group *g = w->groups; g < w->groups + w->ngroups; g++) {
-        int rest = g->what & (at == w->gap_at || (at && !w->halved) ? REST | ERROR : REST);
         if (!(which & (g->what & MOVES ? MOVING : FIXED))) continue;
         const int64_t *by = g->what & MOVES ? perm : NULL;
-        if (g->what & NORMAL && !at && mine(w, 1)) MIGE_TRY(add_normal(w, g, by, NULL, to));
-        if (g->what & NORMAL && at == w->rest_at && w->total > 0) MIGE_TRY(add_normal(w, g, by, w->each, to));
-        if (rest) MIGE_TRY(run_rest(w, g, by, at, s, to));
+        if (g->what & NORMAL && to == VALUE && w->total > 0) MIGE_TRY(add_normal(w, g, by, w->each, sum));
+        if (g->what & NORMAL && to >= TEST && mine(w, 1)) MIGE_TRY(add_normal(w, g, by, NULL, sum));
+        if (g->what & counts) MIGE_TRY(run_rest(w, g, by, at, s, sum));
     }
     return MIGE_OK;
 }
@@ -257,13 +261,13 @@ static int run_all(job *w) {
     w->halved = halves_do(w, &halves);
     w->items = 0;
     w->cost = 0;
-    MIGE_TRY(run(w, FIXED | MOVING, NULL, w->rest_at, &whole, w->sums + VALUE));
-    if (w->halved) MIGE_TRY(run(w, FIXED | MOVING, NULL, w->gap_at, &halves, w->sums + GAPS));
+    MIGE_TRY(run(w, FIXED | MOVING, NULL, &whole, VALUE));
+    if (w->halved) MIGE_TRY(run(w, FIXED | MOVING, NULL, &halves, GAPS));
     if (!o->shuffles) return MIGE_OK;
-    MIGE_TRY(run(w, FIXED, NULL, NULL, &test, w->sums + TEST));
+    MIGE_TRY(run(w, FIXED, NULL, &test, TEST));
     for (int k = 0; k <= o->shuffles; k++) {
         if (k && w->total > 0) mige_rng_permutation(o->seed, MIGE_RNG_SHUFFLE, (uint64_t)k, w->M, w->perm);
-        MIGE_TRY(run(w, MOVING, k ? w->perm : NULL, NULL, &test, w->sums + SHUFFLES + k));
+        MIGE_TRY(run(w, MOVING, k ? w->perm : NULL, &test, SHUFFLES + k));
     }
     return MIGE_OK;
 }
