@@ -135,3 +135,19 @@ double along_factor(double rest, double gap, double error, double *slope) {
             100 * fabs(gap / rest), gap > 0 ? "less" : "more");
     return 1 + fmin(fmax(more, -MOST), MOST);
 }
+
+/* Of a variable's own dimensions, those that it has nearby, where it lies on a surface. */
+static const double SURFACE = 0.6;
+
+int along_on_surface(int M, int D, int dx, const double *v, int *is) {
+    double x, y;
+    MIGE_TRY(mige_mi_surface(M, D, 0, dx, 0, v, &x));
+    MIGE_TRY(mige_mi_surface(M, D, dx, D - dx, 0, v, &y));
+    *is = fmin(x, y) < SURFACE;
+    if (*is)
+        mige_warn(
+            "mi: nearby %s has %.0f %% of the dimensions of its columns: samples on a surface, or in steps; the "
+            "value is less sure than its error says",
+            x < y ? "x" : "y", 100 * fmin(x, y));
+    return MIGE_OK;
+}

@@ -32,5 +32,9 @@ double along_shrunk(double rest, double error);
  * error^2); as a factor on the rest, between 1/2 and 3/2, with a warning where it would be beyond by more than its
  * error. *slope: by gap, of what is added. 1 and 0 where the rest is not positive. */
 double along_factor(double rest, double gap, double error, double *slope);
+/* *is: whether x or y, of dx and D - dx columns of v [M][D], lies on a surface, which ranks of its values would
+ * hide. With noise that kernels do not resolve the samples show more of it the more densely they lie, and shuffled
+ * they lie less so: there the variables alone serve. Errors: as mige_mi_surface. */
+int along_on_surface(int M, int D, int dx, const double *v, int *is);
 
 #endif

@@ -24,8 +24,6 @@ enum { ENOUGH = 2048, MOST_DRAWS = 64 };
 /* What counts of a group: the normal part of J, the rest, the rest for the error only. It may be shuffled: with the
  * test's shuffles, or apart, anew at each time and draw. */
 enum { NORMAL = 1, REST = 2, ERROR = 4, MOVES = 8, APART = 16 };
-/* Of a variable's own dimensions, those that it has nearby, where it lies on a surface. */
-static const double SURFACE = 0.6;
 
 /* A set of variables of some of the samples. */
 typedef struct {
@@ -426,25 +424,9 @@ static void destroy(job *w) {
     mige_pool_free(&w->pool);
 }
 
-/* Whether x or y, of dx and D - dx columns of v, lies on a surface, which ranks of its values would hide. With
- * noise that kernels do not resolve the samples show more of it the more densely they lie, and shuffled they lie
- * less so: there the variables alone serve. */
-static int on_surface(const job *w, const double *v, int dx, int *is) {
-    double x, y;
-    MIGE_TRY(mige_mi_surface(w->M, w->D, 0, dx, 0, v, &x));
-    MIGE_TRY(mige_mi_surface(w->M, w->D, dx, w->D - dx, 0, v, &y));
-    *is = fmin(x, y) < SURFACE;
-    if (*is)
-        mige_warn(
-            "mi: nearby %s has %.0f %% of the dimensions of its columns: samples on a surface, or in steps; the "
-            "value is less sure than its error says",
-            x < y ? "x" : "y", 100 * fmin(x, y));
-    return MIGE_OK;
-}
-
 static int take_groups(job *w, const double *v, int dx, int dz, int dy) {
     int given = w->given, alone = NORMAL | REST | ERROR, surface = 0;
-    if (!given) MIGE_TRY(on_surface(w, v, dx, &surface));
+    if (!given) MIGE_TRY(along_on_surface(w->M, w->D, dx, v, &surface));
     if (!given && !surface) alone = NORMAL | ERROR;
     w->groups[0] = (group){alone, 0, dx + dz, w->M, w->order, -1, given ? "x and what is given are" : "x is", 0};
     w->groups[1] = (group){alone, dx, dz + dy, w->M, w->order, -1, given ? "y and what is given are" : "y is", 0};
