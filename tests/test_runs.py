@@ -148,6 +148,11 @@ def checkpoints_by_time(ranks):
         fails(2, "checkpoint-every", *train(folder, "--resume", "--checkpoint-every", wrong), ranks=ranks)
 
 
+def is_daemon(pid):
+    with open(f"/proc/{pid}/comm") as f:
+        return f.read().strip() == "orted"
+
+
 def stop_file(ranks):
     """One that is there before the run does not count until it is touched."""
     folder, file = fresh("stop-file", ranks), path(f"stop-{ranks}")
@@ -156,6 +161,7 @@ def stop_file(ranks):
     until(lambda: trains(folder))
     time.sleep(1.2)
     assert p.process.poll() is None, str(p.result())
+    assert ranks > 1 or not any(is_daemon(pid) for pid in p.descendants()), "Open MPI's daemon was started for one rank"
     os.utime(file)
     r = p.result(30)
     assert r.status == 75 and len(r.messages) == 1 and "by its stop file" in r.messages[0], str(r)
