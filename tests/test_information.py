@@ -104,9 +104,10 @@ def rests(z, sets, apart, seed, times, draws, parts):
     return J, total
 
 
-def by_hand(z, sets, apart=0, seed=1, halved=True):
+def by_hand(z, sets, apart=0, seed=1, halved=True, labels=()):
     """Sets of J: columns, sign, rows. Apart, where it is not 0: from this column on all of z is shuffled anew at each time and
-    draw, and the value is the rest of the first set less that of this; its error is that of all sets, of the others by halves."""
+    draw, and the value is the rest of the first set less that of this; its error is that of all sets, of the others by halves.
+    Labels: their shares and the random parts, of which all together show more."""
     M = len(z)
     draws = min(-(-2048 // M), DRAWS)
     u, w = np.polynomial.legendre.leggauss(7)
@@ -126,7 +127,15 @@ def by_hand(z, sets, apart=0, seed=1, halved=True):
     factor = 1 + np.clip(gain * gap**3 / (gap**2 + e2) / value, -0.5, 0.5) if on else 1
     slope = gain * gap**2 * (gap**2 + 3 * e2) / (gap**2 + e2) ** 2 if on else 0
     value *= max(0, 1 - each_rest.var() / M / value**2)
-    return normal + factor * value, normal, (each + each_rest + slope * each_gap).std() / np.sqrt(M), factor
+    value, error = normal + factor * value, (each + each_rest + slope * each_gap).std() / np.sqrt(M)
+    if labels:
+        shares, random = labels
+        together, halves, parts = (weights @ rests(z, [(columns, 1, rows) for rows in of], 0, seed, times, draws, n)[1]
+                                   for of, n in (([np.concatenate(random)], 1), ([np.concatenate(random)], 2), (random, 1)))
+        share = np.clip(value / -(shares * np.log(shares)).sum(), 0, 1)
+        missed = together - parts + max(0, min(together - parts, gain * (together - halves)))
+        value, error = value - share * missed, np.hypot(error, missed * np.sqrt(share * (1 - share)))
+    return value, normal, error, factor
 
 
 def pair(M, seed, noise=0.7):
@@ -161,15 +170,16 @@ def definition_nothing_left():
 
 
 def definition_labels():
-    M, sizes = 160, (70, 90)
+    M, sizes = 100, (44, 56)
     rng = np.random.default_rng(5)
     label = rng.permutation(np.repeat([3, -2], sizes))
     x = rng.standard_normal((M, 2)) * np.where(label == 3, 1, 2)[:, None] + label[:, None] / 4
     write("labels.h5", x=x, y=label.astype(np.int16))
     r = mi("labels.h5", *PLAIN)
     order = philox.permutation(1, SHUFFLE, 0, M)
-    parts = [*(order[label[order] == k] for k in (-2, 3)), order[:90], order[90:]]
-    value, normal, error, _ = by_hand(white(x), [([0, 1], s, p) for s, p in zip((1, 1, -1, -1), parts)])
+    parts = [*(order[label[order] == k] for k in (-2, 3)), order[:56], order[56:]]
+    value, normal, error, _ = by_hand(white(x), [([0, 1], s, p) for s, p in zip((1, 1, -1, -1), parts)],
+                                      labels=(np.array(sizes) / M, parts[2:]))
     assert abs(r["normal_part"] - normal) < 1e-6 and abs(r["mutual_information"] - value) < 2e-6, f"{r} {value} {normal}"
     assert abs(r["standard_error"] - error) < 1e-6, f"{r} {error}"
 
@@ -203,6 +213,14 @@ def truth_labels():
     r = mi("classes.h5", "--shuffles", 3)
     assert abs(r["mutual_information"] - true) < 0.04, f"{r}, true {true}"
     assert r["p_value"] == 0.25 and abs(r["shuffled"]).max() < 0.03, f"{r}"
+    # Where classes lie is what parts of their sizes show little of: 0.7 too much without the whole.
+    centres, label = rng.standard_normal((20, 10)), np.arange(1000) % 20
+    write("apart.h5", x=centres[label] + rng.standard_normal((1000, 10)), y=label)
+    far, of = centres[np.arange(20000) % 20] + rng.standard_normal((20000, 10)), np.arange(20000)
+    log_p = -((far[:, None] - centres[None]) ** 2).sum(2) / 2
+    true = (log_p[of, of % 20] - np.log(np.exp(log_p).mean(1))).mean()
+    r = mi("apart.h5", "--shuffles", 0)
+    assert abs(r["mutual_information"] - true) < 0.3, f"{r}, true {true}"
 
 
 def given():
@@ -282,6 +300,26 @@ def warned():
         f["few_t"], f["line"], f["wave"] = x[:100, :1], x[:100, :1] + 0.14 * y[:100], np.sin(3 * x[:100, :1]) + 0.05 * y[:100]
     assert "follow one another" in warnings("walk", "other") and not warnings("walk", "noise")
     assert "a gap of" in warnings("two", "noise")
+    steps, near = rng.integers(0, 5, 400)[:, None], 0.05 * rng.standard_normal((2, 400, 1))
+    ages = np.arange(400)[:, None] // 4 % 60  # whole numbers are no clusters
+    waves = np.cos(np.pi * np.arange(400) / 2 + 0.3)[:, None]  # of period 4: rows two apart are opposite
+    runs = np.repeat(rng.integers(0, 2, 40), 10)
+    fills = np.where(np.arange(400)[:, None] % 25 == 3, -999, np.stack([x[:, :1], y]))
+    with h5py.File(path("doubtful.h5"), "a") as f:
+        f["groups"], f["groups_2"], f["ages"] = steps + near[0], steps + near[1], ages + 0.01 * (ages % 7)
+        f["tide"], f["tide_2"] = waves + x[:, :1] / 9, waves + y / 9
+        f["runs"], f["mixed"], f["filled"], f["filled_2"] = runs, runs[rng.permutation(400)], fills[0], fills[1]
+        f["copies"], f["copies_2"] = np.tile(x[:133, :1], (3, 1)), np.tile(y[133:266], (3, 1))
+        f["noised"], f["product"] = rng.standard_normal((400, 1)), x[:, :1] * x[:, 1:]
+        f["first"], f["second"] = x[:, :1], x[:, 1:]
+    assert "a gap of" in warnings("groups", "groups_2") and "a gap of" not in warnings("ages", "noise")
+    assert "rows follow one another" in warnings("tide", "tide_2") and "before" not in warnings("tide", "noise")
+    assert "the row 1 before" in warnings("walk", "runs") and "before" not in warnings("walk", "mixed")
+    assert "before" not in warnings("noise", "runs")
+    assert "16 rows x and y both" in warnings("filled", "filled_2") and "both have" not in warnings("filled", "noise")
+    assert "266 of the 399 rows" in warnings("copies", "copies_2")
+    assert "function of the other and /second" in warnings("first", "product", "--given", "/second")
+    assert "function of" not in warnings("first", "noised", "--given", "/second")
     assert "% less of what is not normal" in warnings("few_t", "wave") and not warnings("few_t", "line")
     assert "function of the other" in warnings("noise", "power")
     fails(4, "their information is infinite", "mi", "--input", path("doubtful.h5"), "--x", "/power", "--y", "/bounded")

@@ -92,9 +92,10 @@ mige_mi_value_options mige_mi_value_defaults(void);
 
 enum { MIGE_MI_TIMES = 7, MIGE_MI_PARTS = 3 };
 typedef struct {
-    double value;          /* nats: normal + factor rest max(0, 1 - e^2/rest^2), e the standard error of rest */
+    double value;          /* nats: normal + factor rest max(0, 1 - e^2/rest^2) - missed, e the error of rest */
     double normal, rest;   /* that of normal variables of the same covariance; the rest as it is estimated */
     double factor;         /* of extrapolation, 1 without */
+    double missed;         /* by parts of all samples, with labels */
     double standard_error; /* of the value, from the samples' own contributions */
     double p_value;        /* share of shuffles, and the value as one of them, that are not below it; NaN: none */
     double time[MIGE_MI_TIMES], integrand[MIGE_MI_TIMES]; /* both parts; 1 and nats */
@@ -108,7 +109,10 @@ typedef struct {
 int mige_mi_value(const mige_comm *c, int M, int nparts, const int *dims, const double *v,
                   const mige_mi_value_options *o, double *shuffled, mige_mi_estimate *e);
 /* I(v; label), v [M][D], label [M] in [0, classes). Each class and, for J_v, random parts of the same sizes are
- * score problems: what samples are too few for cancels. Errors as above; a class too small is named. */
+ * score problems: what samples are too few for cancels. But where the classes lie is no class's own, and parts show
+ * little of it: with R, P and H the integrals of J'_v from all samples together, from the parts and from halves, as
+ * much as they miss, m = R - P + min(R - P, (1 + sqrt 2) (R - H)), is taken off by the share s = I / H(label) of
+ * what the labels tell; the error has m^2 s (1 - s) more. Errors as above; a class too small is named. */
 int mige_mi_of_labels(const mige_comm *c, int M, int D, const double *v, int classes, const int *label,
                       const mige_mi_value_options *o, double *shuffled, mige_mi_estimate *e);
 /* Whether that many samples and these options can do. Not collective. Errors: MIGE_EINPUT, MIGE_EUSAGE. */
@@ -124,6 +128,9 @@ double mige_mi_value_bytes(int M, int D, const mige_mi_value_options *o);
  * dimensions is passed over) with ties, gaps, repeated rows, rows that follow one another or, where margins are
  * taken as they are (plain), values far out. Errors: MIGE_EFAIL (memory). Not collective. */
 int mige_mi_sample_doubts(int M, int nparts, const int *dims, const char *const *names, const double *v, int plain);
+/* The same of labels [M] within 0 to classes - 1 and samples v [M][D]: rows that follow one another within classes,
+ * while the labels come in runs. Errors: MIGE_EFAIL (memory). Not collective. */
+int mige_mi_label_doubts(int M, int D, const double *v, int classes, const int *label);
 /* *share: of the dimensions that columns [first, first + dim) of samples v [M][D] have nearby, by their two nearest
  * neighbours, to those with the columns from `moved` on (counted from first) shuffled together; moved 0: each by
  * itself. Well below 1 where some columns are a function of others; 1 within its error, with one column or fewer

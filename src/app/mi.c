@@ -97,6 +97,7 @@ static int load(const config *c, pairs *p, int speaks) {
                                        (const char *[]){c->x, c->given, c->y}, p->v,
                                        c->precondition == MIGE_PRECONDITION_NONE ||
                                            c->precondition == MIGE_PRECONDITION_WHITEN));
+    if (speaks && p->classes) MIGE_TRY(mige_mi_label_doubts(p->M, p->D, p->v, p->classes, p->label));
     return mige_pool_alloc(&p->memory, (size_t)c->shuffles, sizeof *p->shuffled, &p->shuffled);
 }
 
@@ -113,6 +114,7 @@ static int write_all(mige_file *f, const config *c, const pairs *p, const mige_m
     MIGE_TRY(mige_file_set_real(f, "/", "normal_part", e->normal));
     MIGE_TRY(mige_file_set_real(f, "/", "rest", e->rest));
     MIGE_TRY(mige_file_set_real(f, "/", "extrapolation_factor", e->factor));
+    MIGE_TRY(mige_file_set_real(f, "/", "missed_by_parts", e->missed));
     MIGE_TRY(mige_file_set_real(f, "/", "standard_error", e->standard_error));
     return mige_file_set_real(f, "/", "p_value", e->p_value);
 }
@@ -151,14 +153,14 @@ static int check_surface(const config *c, const pairs *p, const mige_mi_estimate
     static const double SURFACE = 0.84, REST = 0.25, ALIKE = 1.5; /* nats a dimension */
     int least = p->dims[0] < p->dims[1] ? p->dims[0] : p->dims[1];
     double share = 1;
-    if (!p->classes && !p->dims[2] && e->value > 3 * e->standard_error &&
+    if (!p->classes && e->value > 3 * e->standard_error &&
         (e->rest > REST * (e->normal + e->rest) || e->normal > ALIKE * least))
         MIGE_TRY(mige_mi_surface(p->M, p->D, 0, p->D, p->D - p->dims[1], p->v, &share));
     if (share < SURFACE)
         mige_warn(
             "mi: nearby the samples have %.0f %% of the dimensions of independent ones: if %s or %s is a function "
-            "of the other, their information is infinite",
-            100 * share, c->x, c->y);
+            "of the other%s%s, their information is infinite",
+            100 * share, c->x, c->y, *c->given ? " and " : "", c->given);
     return MIGE_OK;
 }
 

@@ -122,13 +122,13 @@ double along_shrunk(double rest, double error) {
 }
 
 double along_factor(double rest, double gap, double error, double *slope) {
-    static const double GAIN = 1 + M_SQRT2, MOST = 0.5;
+    static const double MOST = 0.5;
     double gg = gap * gap, ee = error * error, sum = gg + ee;
     *slope = 0;
     if (!(rest > 0) || gap == 0) return 1;
-    *slope = GAIN * gg * (gg + 3 * ee) / (sum * sum);
-    double more = GAIN * gap * gg / sum / rest;
-    if ((fabs(more) - MOST) * rest > GAIN * error)
+    *slope = ALONG_GAIN * gg * (gg + 3 * ee) / (sum * sum);
+    double more = ALONG_GAIN * gap * gg / sum / rest;
+    if ((fabs(more) - MOST) * rest > ALONG_GAIN * error)
         mige_warn(
             "mi: halves of the samples have %.0f %% %s of what is not normal than all of them: too few samples "
             "for its shape, the value is less sure than its error says",

@@ -31,6 +31,7 @@ double along_shrunk(double rest, double error);
  * sqrt 2) gap, where gap is what the rest has more than that of halves, of which its error leaves gap^2 / (gap^2 +
  * error^2); as a factor on the rest, between 1/2 and 3/2, with a warning where it would be beyond by more than its
  * error. *slope: by gap, of what is added. 1 and 0 where the rest is not positive. */
+#define ALONG_GAIN 2.414213562373095 /* 1 + sqrt 2 */
 double along_factor(double rest, double gap, double error, double *slope);
 /* *is: whether x or y, of dx and D - dx columns of v [M][D], lies on a surface, which ranks of its values would
  * hide. With noise that kernels do not resolve the samples show more of it the more densely they lie, and shuffled

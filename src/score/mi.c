@@ -229,3 +229,35 @@ mige_mi_problem mige_mi_get_problem(const mige_mi *m, int i) {
     const mige_problem *r = mige_problems_get(m->problems, i);
     return (mige_mi_problem){m->problem[i].name, m->problem[i].dim, r->J, r->width, r->stein};
 }
+
+/* ---- what values of it ask for */
+
+mige_mi_value_options mige_mi_value_defaults(void) {
+    mige_mi_value_options o = {.score = mige_score_defaults(), .seed = 1, .block = 5120};
+    o.score.estimator = MIGE_ESTIMATOR_STEIN;
+    o.score.stein.eta = 0.1;
+    o.score.width_scale = 0.5;
+    o.score.calibrate = MIGE_CALIBRATE_STEIN;
+    o.score.precondition = MIGE_PRECONDITION_NORMAL_SCORES;
+    return o;
+}
+
+int mige_mi_least(int D) {
+    return 3 * (D + 1);
+}
+
+double mige_mi_value_bytes(int M, int D, const mige_mi_value_options *o) {
+    double block = fmin(M, o->block), all = 8. * M * D,
+           maps = mige_map_bytes(o->score.precondition, M, D) + 2 * all;
+    double score = mige_score_forecast((int)block, D, 1, &o->score).bytes;
+    return 3 * all + 8. * ((7. + 2 * MIGE_MI_TIMES) * M + 2 * block * D + (double)D * D) + fmax(maps, score);
+}
+
+int mige_mi_value_check(int M, int D, const mige_mi_value_options *o) {
+    int least = mige_mi_least(D);
+    MIGE_CHECK(M >= least, MIGE_EINPUT, "mi: %d samples are too few for %d dimensions (%d at least)", M, D, least);
+    MIGE_CHECK(o->block >= 2 * least && o->shuffles >= 0 && o->draws >= 0, MIGE_EUSAGE,
+               "mi: blocks of %d samples, %d draws, %d shuffles are not possible in %d dimensions", o->block,
+               o->draws, o->shuffles, D);
+    return mige_score_check(M < o->block ? M : o->block, D, &o->score);
+}

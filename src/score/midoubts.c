@@ -13,11 +13,29 @@ static int ascending(const void *a, const void *b) {
 }
 
 /* Of M numbers: sorted, the most that are alike, how many are different, and in standard deviations how far from
- * their mean the farthest is, and how wide the widest gap between many and many. */
+ * their mean the farthest is, and how wide the widest gap between many and many; of the range of the middle ones
+ * the share that is gaps. */
 typedef struct {
     int alike, different;
-    double far, gap;
+    double mode; /* the number that most are */
+    double far, gap, empty;
 } spread;
+
+/* Of sorted x, from its first fifth to its last: gaps are what smooth densities have few of. Rounded values have
+ * them everywhere, but no clusters between them. */
+static double empty_share(int M, const double *x) {
+    static const double WIDE = 0.04;
+    enum { EACH = 4 };
+    int from = M / 5, to = M - 1 - M / 5, values = 1, gaps = 0;
+    double range = x[to] - x[from], sum = 0;
+    for (int m = from + 1; m <= to; m++) {
+        double step = x[m] - x[m - 1];
+        values += step > 0;
+        gaps += step > WIDE * range;
+        sum += step > WIDE * range ? step : 0;
+    }
+    return range > 0 && values > EACH * (gaps + 1) ? sum / range : 0;
+}
 
 static spread look_at(int M, double *x) {
     spread k = {0};
@@ -25,6 +43,7 @@ static spread look_at(int M, double *x) {
     qsort(x, (size_t)M, sizeof *x, ascending);
     for (int from = 0, m = 1; m <= M; m++) {
         if (m < M && x[m] == x[from]) continue;
+        if (m - from > k.alike) k.mode = x[from];
         k.alike = m - from > k.alike ? m - from : k.alike;
         k.different++;
         from = m;
@@ -34,6 +53,7 @@ static spread look_at(int M, double *x) {
     if (square > 0) k.far = fmax(mean - x[0], x[M - 1] - mean) / sqrt(square);
     for (int m = M / 20 + 1; square > 0 && m < M - M / 20; m++)
         k.gap = fmax(k.gap, (x[m] - x[m - 1]) / sqrt(square));
+    k.empty = empty_share(M, x);
     return k;
 }
 
@@ -43,10 +63,10 @@ static spread look_at(int M, double *x) {
 static void part_doubts(int M, int D, int first, int dim, const char *name, const double *v, int plain, double *x,
                         int *different) {
     static const double MANY = 0.05 /* of all, and more than a pair */, FAR = 10;
-    static const double GAP = 0.75; /* and enough samples that it is none by chance */
+    static const double GAP = 0.75, EMPTY = 0.5; /* and enough samples that it is none by chance */
     enum { EACH = 8, FEW = 50 /* values so often on average, and no more of them: not rounding */, GAPS = 200 };
     int most = 0, where = 0, few = M, lattice = 0, out = 0, apart = 0;
-    double far = 0, gap = 0;
+    double far = 0, gap = 0, empty = 0;
     for (int k = 0; k < dim; k++) {
         for (int m = 0; m < M; m++) x[m] = v[(size_t)m * (size_t)D + (size_t)(first + k)];
         spread s = look_at(M, x);
@@ -56,8 +76,11 @@ static void part_doubts(int M, int D, int first, int dim, const char *name, cons
         few = s.different < few ? s.different : few;
         if (s.far > far) out = k;
         far = fmax(far, s.far);
-        if (s.gap > gap) apart = k;
-        gap = fmax(gap, s.gap);
+        if (s.empty > EMPTY ? s.empty > empty : empty <= EMPTY && s.gap > gap) {
+            apart = k;
+            gap = s.gap;
+        }
+        empty = fmax(empty, s.empty);
         *different = s.different > *different ? s.different : *different;
     }
     if (plain && far > FAR)
@@ -75,43 +98,87 @@ static void part_doubts(int M, int D, int first, int dim, const char *name, cons
             "mi: column %d of %s has %d different values in %d samples: the value may be wrong by much, it is "
             "for continuous variables (classes may be y, as integers)",
             lattice, name, few, M);
-    else if (M >= GAPS && gap > GAP)
-        mige_warn("mi: column %d of %s has a gap of %.1f standard deviations: clusters so far apart are smoothed, "
+    else if (M >= GAPS && (gap > GAP || empty > EMPTY))
+        mige_warn("mi: column %d of %s has a gap of %.2g standard deviations: clusters so far apart are smoothed, "
                   "and the value may be wrong by much (classes may be y, as integers)",
                   apart, name, gap);
 }
 
-/* Of column k from one row to the next; 0 where the rows are sorted by it. */
-static double following(int M, int D, int k, const double *v) {
-    double mean = 0, square = 0, product = 0;
+/* What rows have to do with each other, at distances of up to so many rows; in standard errors, too. */
+enum { LAGS = 12 };
+static const double FOLLOW = 0.3, SURE = 5;
+
+/* Of x, of which element m is x[m D], centred by its class if there are any: correlations of a row with that so
+ * many rows before, of the same class. 0 where the rows are sorted by it. */
+static void following(int M, int D, const double *x, int classes, const int *label, double *mean, double r[LAGS]) {
+    double square = 0, product[LAGS] = {0}, *n = mean + classes;
     int rises = 0, falls = 0;
-    for (size_t m = 0; m < (size_t)M; m++) mean += v[m * (size_t)D + (size_t)k] / M;
-    for (size_t m = 0; m < (size_t)M; m++) {
-        double x = v[m * (size_t)D + (size_t)k] - mean, last = m ? v[(m - 1) * (size_t)D + (size_t)k] - mean : x;
-        square += x * x;
-        if (m) product += x * last;
-        rises += x > last;
-        falls += x < last;
+    for (int k = 0; k < classes; k++) mean[k] = n[k] = 0;
+    for (int m = 0; m < M; m++) n[label[m]]++;
+    for (int m = 0; m < M; m++) mean[label[m]] += x[(size_t)m * (size_t)D] / n[label[m]];
+    for (int m = 0; m < M; m++) {
+        double here = x[(size_t)m * (size_t)D] - mean[label[m]];
+        square += here * here;
+        for (int l = 0; l < LAGS && l < m; l++) {
+            int other = m - 1 - l;
+            if (label[other] != label[m]) continue;
+            product[l] += here * (x[(size_t)other * (size_t)D] - mean[label[m]]);
+            if (l) continue;
+            rises += x[(size_t)m * (size_t)D] > x[(size_t)other * (size_t)D];
+            falls += x[(size_t)m * (size_t)D] < x[(size_t)other * (size_t)D];
+        }
     }
-    return rises && falls && square > 0 ? product / square : 0;
+    for (int l = 0; l < LAGS; l++) r[l] = fmax(r[l], rises && falls && square > 0 ? fabs(product[l] / square) : 0);
 }
 
-/* Correlations of a row with the next in one of x and y alone change nothing; in both they look like dependence. So
- * does a sorted file, whose rows may be independent all the same. */
-static void order_doubts(int M, int D, int nparts, const int *dims, const double *v) {
-    static const double FOLLOW = 0.3, FAR = 5; /* and in standard errors */
-    double least = 1;
+static void tell_order(int M, const double least[LAGS]) {
+    int at = 0;
+    for (int l = 1; l < LAGS; l++)
+        if (least[l] > least[at]) at = l;
+    if (least[at] > FOLLOW && least[at] * sqrt(M) > SURE)
+        mige_warn("mi: rows follow one another (correlation with the row %d before %.2f at least): error and "
+                  "p-value take "
+                  "them for independent (thin a time series out)",
+                  at + 1, least[at]);
+}
+
+/* Correlations of rows in one of x and y alone change nothing; in both they look like dependence. So does a sorted
+ * file, whose rows may be independent all the same. */
+static int order_doubts(int M, int D, int nparts, const int *dims, const double *v) {
+    double least[LAGS], most[LAGS], *mean;
+    int *one;
+    mige_pool pool = {0};
+    MIGE_TRY(MIGE_TAKE(&pool, MIGE_BLOCK(one, M), MIGE_BLOCK(mean, 2)));
+    for (int l = 0; l < LAGS; l++) least[l] = 1;
     for (int i = 0, first = 0; i < nparts; first += dims[i++]) {
-        double most = 0;
-        int known = i > 0 && i < nparts - 1; /* what is given */
-        for (int k = 0; k < dims[i]; k++) most = fmax(most, following(M, D, first + k, v));
-        if (!known) least = fmin(least, most);
+        if (i > 0 && i < nparts - 1) continue; /* what is given */
+        memset(most, 0, sizeof most);
+        for (int k = 0; k < dims[i]; k++) following(M, D, v + first + k, 1, one, mean, most);
+        for (int l = 0; l < LAGS; l++) least[l] = fmin(least[l], most[l]);
     }
-    if (least > FOLLOW && least * sqrt(M) > FAR)
-        mige_warn(
-            "mi: rows follow one another (correlation with the next %.2f at least): error and p-value take them "
-            "for independent (thin a time series out)",
-            least);
+    tell_order(M, least);
+    mige_pool_free(&pool);
+    return MIGE_OK;
+}
+
+/* Labels that come in runs, by how much more often than by chance a row has that of the row l before. */
+static double label_runs(int M, int classes, const int *label, int l, const double *share) {
+    double alike = 0, chance = 0;
+    for (int m = l; m < M; m++) alike += label[m] == label[m - l];
+    for (int k = 0; k < classes; k++) chance += share[k] * share[k];
+    return chance < 1 ? (alike / (M - l) - chance) / (1 - chance) : 0;
+}
+
+int mige_mi_label_doubts(int M, int D, const double *v, int classes, const int *label) {
+    double r[LAGS] = {0}, *mean, *share;
+    mige_pool pool = {0};
+    MIGE_TRY(MIGE_TAKE(&pool, MIGE_BLOCK(mean, 2 * classes), MIGE_BLOCK(share, classes)));
+    for (int k = 0; k < D; k++) following(M, D, v + k, classes, label, mean, r);
+    for (int m = 0; m < M; m++) share[label[m]] += 1. / M;
+    for (int l = 0; l < LAGS; l++) r[l] = fmin(r[l], fabs(label_runs(M, classes, label, l + 1, share)));
+    tell_order(M, r);
+    mige_pool_free(&pool);
+    return MIGE_OK;
 }
 
 static int by_value(const void *a, const void *b) {
@@ -132,25 +199,59 @@ static int repeats(int M, int D, const double *v, uint64_t *hash) {
     return found;
 }
 
+/* Rows in which some column of the part is the number that it most often is. */
+static void mark_modes(int M, int D, int first, int dim, const double *v, double *x, int *marked) {
+    enum { FEW = 4 }; /* so often, or it is none */
+    for (int k = first; k < first + dim; k++) {
+        for (int m = 0; m < M; m++) x[m] = v[(size_t)m * (size_t)D + (size_t)k];
+        spread s = look_at(M, x);
+        for (int m = 0; m < M && s.alike >= FEW && s.alike < M / 2; m++)
+            if (v[(size_t)m * (size_t)D + (size_t)k] == s.mode) marked[m] = 1;
+    }
+}
+
+/* Rows in which both x and y are numbers that each has often; 0 where that may be chance. */
+static int filled(int M, int D, int nparts, const int *dims, const double *v, double *x, int *marked) {
+    static const double OFTEN = 3; /* than by chance */
+    int *of[] = {marked, marked + M}, n[] = {0, 0}, both = 0;
+    mark_modes(M, D, 0, dims[0], v, x, of[0]);
+    mark_modes(M, D, D - dims[nparts - 1], dims[nparts - 1], v, x, of[1]);
+    for (int m = 0; m < M; m++) {
+        both += of[0][m] && of[1][m];
+        for (int i = 0; i < 2; i++) n[i] += of[i][m];
+    }
+    double chance = (double)n[0] * n[1] / M;
+    return both > 3 && both > OFTEN * chance && both > chance + SURE * sqrt(chance) ? both : 0;
+}
+
+/* Whether so many rows are those of others by being copies: rounded values coincide by chance, and then columns
+ * have fewer values than there are rows. */
+static int are_copies(int M, int again, int different) {
+    static const double REPEATED = 0.01, OWN = 0.9;
+    return again > REPEATED * M && (different >= M / 2 || different >= OWN * (M - again));
+}
+
 int mige_mi_sample_doubts(int M, int nparts, const int *dims, const char *const *names, const double *v,
                           int plain) {
-    static const double REPEATED = 0.01;
-    int D = 0, different = 0;
+    int D = 0, different = 0, *marked;
     double *x;
     uint64_t *hash;
     mige_pool pool = {0};
     for (int i = 0; i < nparts; i++) D += dims[i];
-    MIGE_TRY(MIGE_TAKE(&pool, MIGE_BLOCK(x, M), MIGE_BLOCK(hash, M)));
+    MIGE_TRY(MIGE_TAKE(&pool, MIGE_BLOCK(x, M), MIGE_BLOCK(hash, M), MIGE_BLOCK(marked, 2 * M)));
     for (int i = 0, first = 0; i < nparts; first += dims[i++])
         part_doubts(M, D, first, dims[i], names[i], v, plain, x, &different);
-    order_doubts(M, D, nparts, dims, v);
-    /* Rounded values coincide by chance. */
-    int again = different >= M / 2 ? repeats(M, D, v, hash) : 0;
-    if (again > REPEATED * M)
+    int err = order_doubts(M, D, nparts, dims, v), again = repeats(M, D, v, hash),
+        fills = filled(M, D, nparts, dims, v, x, marked);
+    if (are_copies(M, again - fills, different))
         mige_warn("mi: %d of the %d rows are those of others again: error and p-value take them for independent",
                   again, M);
+    else if (fills)
+        mige_warn("mi: in %d rows x and y both have numbers that each has often: if these stand for missing values "
+                  "they look like dependence (leave such rows out)",
+                  fills);
     mige_pool_free(&pool);
-    return MIGE_OK;
+    return err;
 }
 
 /* Columns by their medians and the medians of what is left. */

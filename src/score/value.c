@@ -22,8 +22,8 @@ static const double FAR = 3;
 enum { ENOUGH = 2048, MOST_DRAWS = 64 };
 
 /* What counts of a group: the normal part of J, the rest, the rest for the error only. It may be shuffled: with the
- * test's shuffles, or apart, anew at each time and draw. */
-enum { NORMAL = 1, REST = 2, ERROR = 4, MOVES = 8, APART = 16 };
+ * test's shuffles, or apart, anew at each time and draw. Or it is all of what others have in parts. */
+enum { NORMAL = 1, REST = 2, ERROR = 4, MOVES = 8, APART = 16, WHOLE = 32 };
 
 /* A set of variables of some of the samples. */
 typedef struct {
@@ -47,9 +47,9 @@ typedef struct {
     int block, parts, draws;
 } split;
 
-/* Sums of the value; of halves, then the gaps to them; of the test's fixed groups; from there on of its shuffles,
- * the samples as they are first. */
-enum { VALUE, GAPS, TEST, SHUFFLES };
+/* Sums of the value; of halves, then the gaps to them; of all samples together, that have labels, their halves and
+ * their parts; of the test's fixed groups; from there on of its shuffles, the samples as they are first. */
+enum { VALUE, GAPS, ALL, ALL_HALVED, ALL_PARTED, TEST, SHUFFLES };
 
 typedef struct {
     const mige_comm *c;
@@ -71,31 +71,11 @@ typedef struct {
     double *rest_at, *gap_at;          /* [T][M] those to the rest of J at each time; of halves, then the gap */
     sums *sums;                        /* [runs] */
     int runs, given, halved;           /* given: a third variable; halved: halves can do */
+    double labels;                     /* their entropy, nats; 0: there are none */
     int64_t items;                     /* dealt to the ranks */
     double cost, total;                /* their cost; total 0: being counted */
     mige_pool pool;
 } job;
-
-mige_mi_value_options mige_mi_value_defaults(void) {
-    mige_mi_value_options o = {.score = mige_score_defaults(), .seed = 1, .block = 5120};
-    o.score.estimator = MIGE_ESTIMATOR_STEIN;
-    o.score.stein.eta = 0.1;
-    o.score.width_scale = 0.5;
-    o.score.calibrate = MIGE_CALIBRATE_STEIN;
-    o.score.precondition = MIGE_PRECONDITION_NORMAL_SCORES;
-    return o;
-}
-
-int mige_mi_least(int D) {
-    return 3 * (D + 1);
-}
-
-double mige_mi_value_bytes(int M, int D, const mige_mi_value_options *o) {
-    double block = fmin(M, o->block), all = 8. * M * D,
-           maps = mige_map_bytes(o->score.precondition, M, D) + 2 * all;
-    double score = mige_score_forecast((int)block, D, 1, &o->score).bytes;
-    return 3 * all + 8. * ((7. + 2 * T) * M + 2 * block * D + (double)D * D) + fmax(maps, score);
-}
 
 /* ---- one item of work */
 
@@ -231,11 +211,23 @@ static int run(job *w, int which, const int64_t *perm, const split *s, int to) {
     sums *sum = w->sums + to;
     int counts = to == GAPS || (to == VALUE && !w->halved) ? REST | ERROR : REST;
     for (const group *g = w->groups; g < w->groups + w->ngroups; g++) {
-        if (!(which & (g->what & MOVES ? MOVING : FIXED))) continue;
+        if (!(which & (g->what & MOVES ? MOVING : FIXED)) || g->what & WHOLE) continue;
         const int64_t *by = g->what & MOVES ? perm : NULL;
         if (g->what & NORMAL && to == VALUE && w->total > 0) MIGE_TRY(add_normal(w, g, by, w->each, sum));
         if (g->what & NORMAL && to >= TEST && mine(w, 1)) MIGE_TRY(add_normal(w, g, by, NULL, sum));
         if (g->what & counts) MIGE_TRY(run_rest(w, g, by, at, s, sum));
+    }
+    return MIGE_OK;
+}
+
+/* J of all samples, that have labels, whatever its sign in the value. */
+static int run_together(job *w, const split *whole, const split *halves) {
+    for (const group *g = w->groups; w->labels > 0 && g < w->groups + w->ngroups; g++) {
+        group one = *g;
+        one.sign = 1;
+        if (g->what & MOVES) continue;
+        MIGE_TRY(run_rest(w, &one, NULL, NULL, whole, w->sums + (g->what & WHOLE ? ALL : ALL_PARTED)));
+        if (g->what & WHOLE) MIGE_TRY(run_rest(w, &one, NULL, NULL, halves, w->sums + ALL_HALVED));
     }
     return MIGE_OK;
 }
@@ -261,6 +253,7 @@ static int run_all(job *w) {
     w->cost = 0;
     MIGE_TRY(run(w, FIXED | MOVING, NULL, &whole, VALUE));
     if (w->halved) MIGE_TRY(run(w, FIXED | MOVING, NULL, &halves, GAPS));
+    MIGE_TRY(run_together(w, &whole, &halves));
     if (!o->shuffles) return MIGE_OK;
     MIGE_TRY(run(w, FIXED, NULL, &test, TEST));
     for (int k = 0; k <= o->shuffles; k++) {
@@ -323,6 +316,21 @@ static void extrapolate(const job *w, double gap, mige_mi_estimate *e) {
     e->standard_error = along_error(w->M, w->each);
 }
 
+/* All samples together show kernels more than parts of the classes' sizes do, and more of them would still more. As
+ * far as labels tell x apart, that is where the classes lie, which the classes by themselves have nothing of; as
+ * far as they do not, it is the shape of each class, which these miss alike. The first share is taken for I /
+ * H(labels), the error for that of a choice. */
+static void find_missed(const job *w, const double weight[T], mige_mi_estimate *e) {
+    double share = w->labels > 0 ? fmin(1, fmax(0, e->value / w->labels)) : 0;
+    double all = cblas_ddot(T, weight, 1, w->sums[ALL].rest, 1);
+    double missed = all - cblas_ddot(T, weight, 1, w->sums[ALL_PARTED].rest, 1);
+    double more = all - cblas_ddot(T, weight, 1, w->sums[ALL_HALVED].rest, 1);
+    missed += fmax(0, fmin(missed, ALONG_GAIN * more));
+    e->missed = share * missed;
+    e->value -= e->missed;
+    e->standard_error = hypot(e->standard_error, missed * sqrt(share * (1 - share)));
+}
+
 static void conclude(const job *w, double *shuffled, mige_mi_estimate *e) {
     const sums *s = w->sums + VALUE;
     double plain[T], weight[T];
@@ -335,6 +343,7 @@ static void conclude(const job *w, double *shuffled, mige_mi_estimate *e) {
     e->normal = s->normal;
     e->rest = cblas_ddot(T, weight, 1, s->rest, 1);
     extrapolate(w, cblas_ddot(T, weight, 1, w->sums[GAPS].rest, 1), e);
+    find_missed(w, weight, e);
     for (int t = 0; t < T; t++) e->integrand[t] = s->fisher[t] + s->rest[t];
     int N = w->o->shuffles, above = 1;
     for (int k = 1; k <= N; k++) {
@@ -399,15 +408,6 @@ static int map_part(job *w, const double *v, int from, int dim) {
     return MIGE_OK;
 }
 
-int mige_mi_value_check(int M, int D, const mige_mi_value_options *o) {
-    int least = mige_mi_least(D);
-    MIGE_CHECK(M >= least, MIGE_EINPUT, "mi: %d samples are too few for %d dimensions (%d at least)", M, D, least);
-    MIGE_CHECK(o->block >= 2 * least && o->shuffles >= 0 && o->draws >= 0, MIGE_EUSAGE,
-               "mi: blocks of %d samples, %d draws, %d shuffles are not possible in %d dimensions", o->block,
-               o->draws, o->shuffles, D);
-    return mige_score_check(M < o->block ? M : o->block, D, &o->score);
-}
-
 static int create(job *w, const mige_comm *c, int M, int D, int ngroups, const mige_mi_value_options *o) {
     *w = (job){.c = c, .o = o, .M = M, .D = D, .ngroups = ngroups};
     MIGE_TRY(mige_agree(c, mige_mi_value_check(M, D, o)));
@@ -468,14 +468,16 @@ static int group_classes(job *w, int classes, const int *label) {
         w->groups[classes + k] =
             (group){NORMAL | REST | ERROR | MOVES, 0, w->D, n, w->by_class + first, 1, NULL, k};
         first += n;
+        w->labels -= (double)n / w->M * log((double)n / w->M);
     }
+    w->groups[2 * classes] = (group){REST | WHOLE, 0, w->D, w->M, w->order, 1, NULL, 0};
     return MIGE_OK;
 }
 
 int mige_mi_of_labels(const mige_comm *c, int M, int D, const double *v, int classes, const int *label,
                       const mige_mi_value_options *o, double *shuffled, mige_mi_estimate *e) {
     job w;
-    int err = create(&w, c, M, D, 2 * classes, o);
+    int err = create(&w, c, M, D, 2 * classes + 1, o);
     if (!err) err = mige_agree(c, group_classes(&w, classes, label));
     if (!err) err = map_part(&w, v, 0, D);
     if (!err) err = compute(&w, shuffled, e);
