@@ -263,6 +263,32 @@ def read_only(ranks):
         unmount(folder)
 
 
+def linked(path_, **sets):
+    """A file whose data sets are links to those of others."""
+    with h5py.File(path_, "w") as f:
+        f.attrs["format"], f.attrs["format_version"], f.attrs["complete"] = "mige-data", 1, 1
+        for name, (file, to) in sets.items():
+            f[name.replace("_", "/")] = h5py.ExternalLink(file, to)
+    return path_
+
+
+def read_by_links(ranks):
+    """An output that is read by way of links out of the file that is named, and of links to links."""
+    real, between, features = path(f"real-{ranks}.h5"), path(f"between-{ranks}.h5"), path(f"features-{ranks}.h5")
+    sets = [f"{split}_{kind}" for split in ("train", "test") for kind in ("images", "labels")]
+    shutil.copy(DATA, real)
+    linked(between, **{s: (real, s.replace("_", "/")) for s in sets})
+    link = linked(path(f"link-{ranks}.h5"), **{s: (os.path.basename(between), s.replace("_", "/")) for s in sets})
+    good("encode", "--run", RUN, "--layers", "y", "--output", features, "--quiet", ranks=ranks)
+    link_to_features = linked(path(f"flink-{ranks}.h5"), train=(features, "train"), test=(features, "test"))
+    kept = {f: open(f, "rb").read() for f in (real, between, features)}
+    for output in real, between:
+        for command in "encode", "probe":
+            fails(2, "--output.*also read", command, "--run", RUN, "--data", link, "--output", output, ranks=ranks)
+    fails(2, "--output.*also read", "probe", "--input", link_to_features, "--layers", "y", "--output", features, ranks=ranks)
+    assert all(open(f, "rb").read() == text for f, text in kept.items()), "something was written"
+
+
 def disk_full(ranks):
     """The checkpoint that still fitted is kept, and is good."""
     folder = path("full")
@@ -377,7 +403,7 @@ def main():
     cases = Cases()
     cases.run("prepare", prepare)
     for case in (version, help_text, config_text, lines_of_ini_files, info, usage, ini_file, sizes, bad_data, bad_labels, bad_samples,
-                 bad_run, bad_archive, verify, not_writable, read_only, disk_full, dry_run, quiet, scores):
+                 bad_run, bad_archive, verify, not_writable, read_only, read_by_links, disk_full, dry_run, quiet, scores):
         for ranks in 1, 3:
             cases.run(f"{case.__name__.replace('_', ' ')} np {ranks}", case, ranks)
     cases.end()

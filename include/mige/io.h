@@ -41,6 +41,8 @@ int mige_output_target(const char *path, char **target);
 int mige_output_folder(const char *path, const char *target);
 /* Whether to write `output` would replace `file`, by whatever names: it is the target or the .part beside it. */
 int mige_output_is(const char *output, const char *file);
+/* Whether it would replace a file that data sets were read of by way of links out of other files. */
+int mige_output_is_linked(const char *output);
 /* Whether two names are of one file or folder that is there; "" is none's. */
 int mige_same_file(const char *a, const char *b);
 

@@ -31,16 +31,11 @@ static int is_of_run(const char *path, const char *folder, int probing) {
 }
 
 static int check_reads(const config *c, const char *output) {
+    int linked = mige_output_is_linked(output); /* by sets that were read so far */
     const char *const read[] = {c->input, c->points, c->train.data, c->config, c->stop_file};
     for (size_t i = 0; i < sizeof read / sizeof *read; i++)
-        MIGE_CHECK(!mige_output_is(output, read[i]), MIGE_EUSAGE, "--output: %s is also read (give another name)",
-                   output);
-    return MIGE_OK;
-}
-
-int check_not_written(const config *c, const char *file) {
-    MIGE_CHECK(!mige_output_is(c->output, file), MIGE_EUSAGE, "--output: %s is also read (give another name)",
-               c->output);
+        MIGE_CHECK(!linked && !mige_output_is(output, read[i]), MIGE_EUSAGE,
+                   "--output: %s is also read (give another name)", output);
     return MIGE_OK;
 }
 

@@ -82,7 +82,7 @@ static int file_new(const char *path, mige_file **out) {
     return err;
 }
 
-static hid_t access_list(mige_sink *sink) {
+hid_t mige_io_access(mige_sink *sink) {
     hid_t a = H5Pcreate(H5P_FILE_ACCESS);
     if (a < 0) return a;
     /* The newest format all of its metadata carries checksums in, and that 1.10 still reads. */
@@ -95,18 +95,6 @@ static hid_t access_list(mige_sink *sink) {
     if (!sink || mige_io_set_driver(a, sink) == 0) return a;
     H5Pclose(a);
     return -1;
-}
-
-/* How sets are opened: a link to another file opens it as this one is, or the library refuses where they are the
- * same. */
-hid_t mige_io_links(void) {
-    static hid_t links = -1;
-    if (links >= 0) return links;
-    hid_t a = access_list(NULL);
-    links = H5Pcreate(H5P_DATASET_ACCESS);
-    H5Pset_elink_fapl(links, a);
-    H5Pclose(a);
-    return links;
 }
 
 /* Whether a .part is somebody else's: not empty, and neither of HDF5 nor begun without its first bytes, as writers
@@ -153,7 +141,7 @@ static int create_part(mige_file *f) {
     }
     struct stat old; /* what is private stays so, where the file system knows modes */
     if (stat(f->target, &old) == 0) (void)fchmod(f->sink.fd, old.st_mode & 0777);
-    hid_t a = access_list(&f->sink);
+    hid_t a = mige_io_access(&f->sink);
     if (a >= 0) f->id = H5Fcreate(f->part, H5F_ACC_TRUNC, H5P_DEFAULT, a);
     int err = mige_io_written(f, "its beginning", f->id < 0);
     if (a >= 0) H5Pclose(a);
@@ -315,7 +303,7 @@ static int check_format(const mige_file *f, const char *format) {
 }
 
 static int open_id(mige_file *f) {
-    hid_t a = access_list(NULL);
+    hid_t a = mige_io_access(NULL);
     f->id = H5Fopen(f->path, H5F_ACC_RDONLY, a);
     int err = f->id < 0 ? mige_io_unread(f, "its beginning") : MIGE_OK;
     H5Pclose(a);
