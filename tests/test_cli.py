@@ -10,7 +10,7 @@ import numpy as np
 
 sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "ref"))
 import make_score
-from program import (CLASSES, DATA, RUN, Cases, contents, copy_of_run, fails, fresh, good, mount, path, pictures,
+from program import (CLASSES, DATA, RUN, Cases, Program, contents, copy_of_run, fails, fresh, good, mount, path, pictures,
                      prepare_run, train, unmount, write_data, write_records)
 
 COMMANDS = ("train", "probe", "encode", "score", "toy", "scale", "convert", "watch", "info", "verify")
@@ -311,6 +311,14 @@ def disk_full(ranks):
         unmount(folder)
 
 
+def file_too_large():
+    """A limit of file sizes (ulimit -f); MPI's own files are larger where there are other ranks."""
+    for size, name, *command in (1000, "large.h5", *score(path("large.h5"))), (500, "config.ini", *train(path("large"), "--steps", 1)):
+        r = Program(*command, before=("prlimit", f"--fsize={size}", "--core=0")).result()
+        assert r.status == 5 and len(r.messages) == 1 and name in r.messages[0], str(r)
+    assert not os.path.exists(path("large.h5.part")) and not os.path.exists(path("large", "config.ini.part"))
+
+
 def dry_run(ranks):
     before = set(os.listdir(path()))
     r = good("train", "--data", DATA, "--out", path("dry"), "--dry-run", ranks=ranks)
@@ -406,6 +414,7 @@ def main():
                  bad_run, bad_archive, verify, not_writable, read_only, read_by_links, disk_full, dry_run, quiet, scores):
         for ranks in 1, 3:
             cases.run(f"{case.__name__.replace('_', ' ')} np {ranks}", case, ranks)
+    cases.run("file too large", file_too_large)
     cases.end()
 
 
