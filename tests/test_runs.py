@@ -111,6 +111,19 @@ def two_at_once(ranks):
     fails(75, "after its hours", *train(folder, "--steps", 10**6, "--resume", "--max-hours", 1e-9), ranks=ranks)
 
 
+def folder_anew(ranks):
+    """A run whose folder is moved away does not write into the one that takes its place."""
+    folder, other = fresh("anew", ranks), copy_of_run("other", ranks)
+    p = Program(*train(folder, "--steps", 10**6, "--checkpoint-every", 100), ranks=ranks)
+    until(lambda: trains(folder))
+    os.rename(folder, fresh("moved", ranks))
+    os.rename(other, folder)
+    kept = contents(folder)
+    r = p.result(30)
+    assert r.status == 5 and len(r.messages) == 1 and re.search("not the folder any more|be put in place", r.messages[0]), str(r)
+    assert contents(folder) == kept, "it wrote on"
+
+
 def one_writer(ranks):
     """A file that another process writes is refused, and what it has written stays."""
     output = path(f"written-{ranks}.h5")
@@ -309,7 +322,7 @@ def main():
     cases = Cases()
     cases.run("prepare", prepare_run)
     for case in (run_there_already, other_options, damaged_checkpoint, resume_from_nothing, checkpoints_kept, checkpoints_by_time,
-                 left_behind, two_at_once, one_writer, metrics_lost, stop_file, suspended, absurd_rate, out_of_time, signals,
+                 left_behind, two_at_once, folder_anew, one_writer, metrics_lost, stop_file, suspended, absurd_rate, out_of_time, signals,
                  signalled_at_start, collapsed):
         for ranks in 1, 3:
             cases.run(f"{case.__name__.replace('_', ' ')} np {ranks}", case, ranks)

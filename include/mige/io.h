@@ -131,6 +131,8 @@ int mige_make_folder(const char *path);
  * Errors: MIGE_EOUTPUT, another has it. */
 int mige_lock_folder(const char *path, int *lock);
 void mige_unlock_folder(int lock);
+/* That this name is still that folder's, by the lock's file; -1: it is trusted. Errors: MIGE_EOUTPUT. */
+int mige_check_folder(const char *path, int lock);
 /* Whether a process, of this host or another, has that lock: asked without taking it. */
 int mige_folder_locked(const char *path);
 

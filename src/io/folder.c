@@ -56,6 +56,22 @@ int mige_lock_folder(const char *path, int *lock) {
     return MIGE_OK;
 }
 
+int mige_check_folder(const char *path, int lock) {
+    struct stat mine, there;
+    char *name;
+    if (lock < 0) return MIGE_OK;
+    MIGE_TRY(mige_text(&name, "%s/.lock", path));
+    int gone = stat(name, &there) != 0, why = gone ? errno : 0;
+    free(name);
+    if (gone && why != ENOENT && why != ENOTDIR) return MIGE_OK; /* writing will tell */
+    MIGE_CHECK(
+        !gone && fstat(lock, &mine) == 0 && mine.st_dev == there.st_dev && mine.st_ino == there.st_ino,
+        MIGE_EOUTPUT,
+        "%s: is not the folder any more that this run began in (was it deleted or moved, or is another run's?)",
+        path);
+    return MIGE_OK;
+}
+
 void mige_unlock_folder(int lock) {
     if (lock >= 0) close(lock);
 }
