@@ -10,7 +10,7 @@ import numpy as np
 
 sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "ref"))
 import make_score
-from program import (CLASSES, DATA, RUN, Cases, Program, contents, copy_of_run, fails, fresh, good, mount, path, pictures,
+from program import (CLASSES, DATA, MPIRUN, RUN, Cases, Program, contents, copy_of_run, fails, fresh, good, mount, path, pictures,
                      prepare_run, train, unmount, write_data, write_records)
 
 COMMANDS = ("train", "probe", "encode", "score", "toy", "scale", "convert", "watch", "info", "verify")
@@ -145,6 +145,22 @@ def ini_file(ranks):
         f.write("seed = 1\nbatch = 1\n")
     fails(2, r"bad\.ini:2: batch.*range", "train", "--config", path("bad.ini"), ranks=ranks)
     fails(3, r"none\.ini", "train", "--config", path("none.ini"), ranks=ranks)
+
+
+def ini_by_rank(ranks):
+    """A configuration whose name is that of another file for one of the ranks."""
+    script, output = path(f"by-rank-{ranks}.sh"), path(f"by-rank-{ranks}.h5")
+    for folder, text in ("first", "width-scale = 1\n"), ("others", "width-scale = 2\n"):
+        os.makedirs(path(folder), exist_ok=True)
+        with open(path(folder, "rank.ini"), "w") as f:
+            f.write(text)
+    with open(script, "w") as f:
+        f.write('cd "$1"; shift; case "${OMPI_COMM_WORLD_RANK:-${PMI_RANK:-0}}" in 1) cd ../others;; esac; exec "$@"\n')
+    launch = ([*MPIRUN, "-np", str(ranks)] if ranks > 1 else []) + ["sh", script]
+    for folder, status in ("others", 0), ("first", 2 if ranks > 1 else 0):
+        r = Program(*score(output, "--config", "rank.ini"), before=(*launch, path(folder))).result()
+        assert r.status == status and len(r.messages) == (status > 0), str(r)
+    assert ranks == 1 or "--config: ranks read different files" in r.messages[0], str(r)
 
 
 def sizes(ranks):
@@ -410,7 +426,7 @@ def scores(ranks):
 def main():
     cases = Cases()
     cases.run("prepare", prepare)
-    for case in (version, help_text, config_text, lines_of_ini_files, info, usage, ini_file, sizes, bad_data, bad_labels, bad_samples,
+    for case in (version, help_text, config_text, lines_of_ini_files, info, usage, ini_file, ini_by_rank, sizes, bad_data, bad_labels, bad_samples,
                  bad_run, bad_archive, verify, not_writable, read_only, read_by_links, disk_full, dry_run, quiet, scores):
         for ranks in 1, 3:
             cases.run(f"{case.__name__.replace('_', ' ')} np {ranks}", case, ranks)
