@@ -316,6 +316,12 @@ def run_reads_itself():
         f.write("batch = 16 ; mine\n")
     fails(2, "--out.*config.ini is read", "train", "--data", DATA, "--out", folder, "--config", os.path.join(folder, "config.ini"))
     good("verify", os.path.join(folder, "metrics.h5"))
+    shutil.copy(os.path.join(RUN, "config.ini"), path("linked.ini"))
+    for name in "metrics.h5", "config.ini":
+        os.remove(os.path.join(folder, name))
+    os.symlink("../linked.ini", os.path.join(folder, "config.ini"))
+    fails(2, "--out.*linked.ini is read", *train(folder, "--steps", 1, "--config", path("linked.ini")))
+    assert contents(RUN)["config.ini"] == open(path("linked.ini"), "rb").read()
 
 
 def main():

@@ -76,9 +76,14 @@ static int check_place(const char *out) {
 
 int check_run_folder(const config *c) {
     const char *out = c->train.out, *ini = c->resume ? "" : c->config; /* a run goes on by its own, too */
-    const char *bad = is_of_run(c->train.data, out, 0) ? c->train.data : is_of_run(ini, out, 0) ? ini : NULL;
-    MIGE_CHECK(!*out || !bad, MIGE_EUSAGE, "--out: %s is read, and has the name of a file of the run (rename it)",
-               bad);
+    char written[MIGE_RUN_PATH];
+    if (!*out) return MIGE_OK;
+    MIGE_TRY(mige_run_path(out, "config.ini", written));
+    const char *bad = is_of_run(c->train.data, out, 0)                                   ? c->train.data
+                      : is_of_run(ini, out, 0) || (*ini && mige_output_is(written, ini)) ? ini
+                                                                                         : NULL;
+    MIGE_CHECK(!bad, MIGE_EUSAGE,
+               "--out: %s is read, and a file of the run by its name or by a link there (rename it)", bad);
     int any = 0; /* a checkpoint tells that the configuration is a run's, whoever edited it */
     if (*out && c->resume) MIGE_TRY(mige_checkpoint_any(out, &any));
     return *out && !c->dry_run && !any ? check_place(out) : MIGE_OK;
