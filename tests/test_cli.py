@@ -348,6 +348,18 @@ def dry_run(ranks):
     assert set(os.listdir(path())) == before and contents(RUN) == kept, "something was written"
     fails(3, r"none\.h5", "train", "--data", path("none.h5"), "--dry-run", ranks=ranks)
     fails(5, "cannot be written", *score(path("nowhere", "s.h5")), "--dry-run", ranks=ranks)
+    os.makedirs(path("foreign"), exist_ok=True)
+    with open(path("foreign", "config.ini"), "w") as f:
+        f.write("mine\n")
+    os.makedirs(path("fifos"), exist_ok=True)
+    for fifo in path("fifo.h5.part"), path("fifos", "config.ini"):
+        if not os.path.exists(fifo):
+            os.mkfifo(fifo)
+    for status, why, command in ((5, "is not a folder", train(path("samples.h5"))), (2, "is no file of a run", train(path("foreign"))),
+                                 (5, "is not a folder|Not a directory", train(path("samples.h5", "run"))), (5, "regular file", train(path("fifos"))),
+                                 (5, "its .part is there", score(path("fifo.h5")))):
+        for more in ((), ("--dry-run",)) if ranks == 1 else (("--dry-run",),):
+            fails(status, why, *command, *more, ranks=ranks)
     kept = contents(RUN)
     resume = "train", "--config", os.path.join(RUN, "config.ini"), "--out", RUN, "--resume", "--dry-run"
     good(*resume, ranks=ranks)

@@ -46,7 +46,7 @@ int check_output(const config *c, const char *output, int probing) {
     int err = check_reads(c, output);
     if (!err && is_of_run(target, NULL, probing))
         err = mige_raise(MIGE_EUSAGE, "--output: %s is a file of a run (give another name)", output);
-    if (!err) err = c->dry_run ? mige_output_folder(output, target) : mige_file_try(output);
+    if (!err) err = mige_file_try(output, c->dry_run);
     free(target);
     return err;
 }
@@ -63,9 +63,11 @@ static int is_ours(const char *path) {
 
 /* What stands where the run's configuration will: a user's own file, or a link to another, would be lost. */
 static int check_place(const char *out) {
-    char path[MIGE_RUN_PATH];
+    char path[MIGE_RUN_PATH], *target;
     struct stat st;
     MIGE_TRY(mige_run_path(out, "config.ini", path));
+    MIGE_TRY(mige_output_target(path, &target));
+    free(target);
     if (stat(path, &st) != 0 || !S_ISREG(st.st_mode) || !st.st_size) return MIGE_OK; /* writing will tell */
     MIGE_CHECK(
         is_ours(path), MIGE_EUSAGE,
@@ -85,6 +87,7 @@ int check_run_folder(const config *c) {
     MIGE_CHECK(!bad, MIGE_EUSAGE,
                "--out: %s is read, and a file of the run by its name or by a link there (rename it)", bad);
     int any = 0; /* a checkpoint tells that the configuration is a run's, whoever edited it */
-    if (*out && c->resume) MIGE_TRY(mige_checkpoint_any(out, &any));
-    return *out && !c->dry_run && !any ? check_place(out) : MIGE_OK;
+    if (c->dry_run) MIGE_TRY(mige_try_folder(out));
+    if (c->resume) MIGE_TRY(mige_checkpoint_any(out, &any));
+    return any ? MIGE_OK : check_place(out);
 }

@@ -107,38 +107,45 @@ static int is_foreign(int fd, int64_t bytes) {
            memcmp(head, ours[1], n) != 0;
 }
 
-/* Opened, locked and only then emptied: another process may be writing it, or have put it in place meanwhile.
- * errno. */
-static int open_part(mige_file *f) {
+/* Opened, locked and only then, to be written, emptied: another process may be writing it, or have put it in place
+ * meanwhile. errno. */
+static int open_part(mige_file *f, int write) {
     struct stat mine, named;
-    int fd = f->sink.fd = open(f->part, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0666);
-    if (fd < 0) return errno;
+    int flags = O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | (write ? O_CREAT : 0);
+    int fd = f->sink.fd = open(f->part, flags, 0666);
+    if (fd < 0) return errno == ENOENT && !write ? 0 : errno;
     int known = fstat(fd, &mine) == 0 && stat(f->part, &named) == 0, regular = known && S_ISREG(mine.st_mode);
     int same = known && !mige_io_locked_by_other(fd) && mine.st_ino == named.st_ino;
     int why = known && !regular                       ? EEXIST
               : !same                                 ? EBUSY
               : is_foreign(fd, (int64_t)mine.st_size) ? ENOTEMPTY
-              : ftruncate(fd, 0) != 0                 ? errno
+              : write && ftruncate(fd, 0) != 0        ? errno
                                                       : 0;
-    if (!why) return 0;
+    if (!why && write) return 0;
     close(fd);
     f->sink.fd = -1;
     return why;
 }
 
-static int create_part(mige_file *f) {
+/* write = 0: only finds what would hinder. */
+static int take_part(mige_file *f, int write) {
     MIGE_TRY(mige_output_target(f->path, &f->target));
+    if (!write) MIGE_TRY(mige_output_folder(f->path, f->target));
     MIGE_TRY(mige_text(&f->part, "%s.part", f->target));
-    int why = open_part(f);
-    if (why) {
-        free(f->part); /* not ours to delete */
-        f->part = NULL;
-        return mige_raise(MIGE_EOUTPUT, "%s: cannot be written: %s (choose another folder, or make it)", f->path,
-                          why == EBUSY                    ? "another process is writing it"
-                          : why == EEXIST || why == ELOOP ? "its .part is there and is no regular file"
-                          : why == ENOTEMPTY              ? "its .part is another program's file, to be moved away"
-                                                          : strerror(why));
-    }
+    int why = open_part(f, write);
+    if (write && !why) return MIGE_OK;
+    free(f->part); /* not ours to delete */
+    f->part = NULL;
+    MIGE_CHECK(!why, MIGE_EOUTPUT, "%s: cannot be written: %s (choose another folder, or make it)", f->path,
+               why == EBUSY                    ? "another process is writing it"
+               : why == EEXIST || why == ELOOP ? "its .part is there and is no regular file"
+               : why == ENOTEMPTY              ? "its .part is another program's file, to be moved away"
+                                               : strerror(why));
+    return MIGE_OK;
+}
+
+static int create_part(mige_file *f) {
+    MIGE_TRY(take_part(f, 1));
     struct stat old; /* what is private stays so, where the file system knows modes */
     if (stat(f->target, &old) == 0) (void)fchmod(f->sink.fd, old.st_mode & 0777);
     hid_t a = mige_io_access(&f->sink);
@@ -159,11 +166,13 @@ int mige_file_create(const char *path, const char *format, mige_file **out) {
     return err;
 }
 
-int mige_file_try(const char *path) {
+int mige_file_try(const char *path, int dry) {
     mige_file *f;
-    MIGE_TRY(mige_file_create(path, "mige-data", &f));
+    if (!dry) MIGE_TRY(mige_file_create(path, "mige-data", &f));
+    if (dry) MIGE_TRY(file_new(path, &f));
+    int err = dry ? take_part(f, 0) : MIGE_OK;
     mige_file_close(&f);
-    return MIGE_OK;
+    return err;
 }
 
 void mige_file_close(mige_file **pf) {

@@ -74,6 +74,8 @@ int mige_io_written(mige_file *f, const char *name, int bad);
 /* The error of the library's last call, to be raised before any other call to it. */
 int mige_io_unread(const mige_file *f, const char *name);
 
+/* Whether the target's folder is there and may be written to, for a dry run. Errors: MIGE_EOUTPUT. */
+int mige_output_folder(const char *path, const char *target);
 /* Takes the lock of an open file, until it is closed; 1: another process has it. */
 int mige_io_locked_by_other(int fd);
 

@@ -2,6 +2,8 @@
 #include "io/file.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +30,20 @@ int mige_make_folder(const char *path) {
     MIGE_CHECK(!why, MIGE_EOUTPUT, "%s: the folder cannot be made: %s (choose another)", path, strerror(why));
     MIGE_CHECK(stat(path, &st) == 0 && S_ISDIR(st.st_mode), MIGE_EOUTPUT, "%s: is not a folder (choose another)",
                path);
+    return MIGE_OK;
+}
+
+int mige_try_folder(const char *path) {
+    char at[PATH_MAX], copy[PATH_MAX];
+    struct stat st;
+    snprintf(at, sizeof at, "%s", path);
+    while (stat(at, &st) != 0 && errno == ENOENT && strcmp(at, ".") != 0)
+        snprintf(at, sizeof at, "%s", dirname(strcpy(copy, at)));
+    int there = stat(at, &st) == 0, why = there ? 0 : errno;
+    MIGE_CHECK(!there || S_ISDIR(st.st_mode), MIGE_EOUTPUT, "%s: is not a folder (choose another)", at);
+    if (there && access(at, W_OK | X_OK) != 0) why = errno;
+    MIGE_CHECK(!why, MIGE_EOUTPUT, "%s: the folder cannot be %s: %s (choose another)", path,
+               strcmp(at, path) ? "made" : "written to", strerror(why));
     return MIGE_OK;
 }
 
