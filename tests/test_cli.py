@@ -305,6 +305,21 @@ def read_by_links(ranks):
     assert all(open(f, "rb").read() == text for f, text in kept.items()), "something was written"
 
 
+def part_of_others(ranks):
+    """A user's own file beside the output is not taken for what a killed writer has left."""
+    output = path(f"beside-{ranks}.h5")
+    shutil.copy(path("samples.h5"), f"{output}.part")
+    fails(5, "another program's file", *score(output), ranks=ranks)
+    assert open(path("samples.h5"), "rb").read() == open(f"{output}.part", "rb").read()
+    with open(DATA, "rb") as f:
+        whole = f.read()
+    for size in len(whole), len(whole) // 2, 5000, 8:
+        with open(f"{output}.part", "wb") as f:
+            f.write(whole[:size])
+        good(*score(output, "--quiet"), ranks=ranks)
+        assert not os.path.exists(f"{output}.part")
+
+
 def disk_full(ranks):
     """The checkpoint that still fitted is kept, and is good."""
     folder = path("full")
@@ -439,7 +454,7 @@ def main():
     cases = Cases()
     cases.run("prepare", prepare)
     for case in (version, help_text, config_text, lines_of_ini_files, info, usage, ini_file, ini_by_rank, sizes, bad_data, bad_labels, bad_samples,
-                 bad_run, bad_archive, verify, not_writable, read_only, read_by_links, disk_full, dry_run, quiet, scores):
+                 bad_run, bad_archive, verify, not_writable, read_only, read_by_links, part_of_others, disk_full, dry_run, quiet, scores):
         for ranks in 1, 3:
             cases.run(f"{case.__name__.replace('_', ' ')} np {ranks}", case, ranks)
     cases.run("file too large", file_too_large)

@@ -107,20 +107,37 @@ static int is_foreign(int fd, int64_t bytes) {
            memcmp(head, ours[1], n) != 0;
 }
 
+/* Whether a .part is a whole HDF5 file of another program; ours that is not finished does not open, or has its
+ * format. Not under the lock, which would go with the library's descriptor. */
+static int is_of_others(const char *part) {
+    struct stat st;
+    char found[64] = "";
+    if (lstat(part, &st) != 0 || !S_ISREG(st.st_mode) || !st.st_size) return 0;
+    hid_t a = mige_io_access(NULL), id = H5Fopen(part, H5F_ACC_RDONLY, a);
+    const mige_file f = {.id = id, .path = (char *)(uintptr_t)part};
+    H5Pclose(a);
+    if (id < 0) return 0;
+    int known = mige_io_has_attribute(&f, "/", "format") &&
+                !mige_file_get_text(&f, "/", "format", found, sizeof found) && !strncmp(found, "mige-", 5);
+    H5Fclose(id);
+    return !known;
+}
+
 /* Opened, locked and only then, to be written, emptied: another process may be writing it, or have put it in place
  * meanwhile. errno. */
 static int open_part(mige_file *f, int write) {
     struct stat mine, named;
+    int others = is_of_others(f->part);
     int flags = O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | (write ? O_CREAT : 0);
     int fd = f->sink.fd = open(f->part, flags, 0666);
     if (fd < 0) return errno == ENOENT && !write ? 0 : errno;
     int known = fstat(fd, &mine) == 0 && stat(f->part, &named) == 0, regular = known && S_ISREG(mine.st_mode);
     int same = known && !mige_io_locked_by_other(fd) && mine.st_ino == named.st_ino;
-    int why = known && !regular                       ? EEXIST
-              : !same                                 ? EBUSY
-              : is_foreign(fd, (int64_t)mine.st_size) ? ENOTEMPTY
-              : write && ftruncate(fd, 0) != 0        ? errno
-                                                      : 0;
+    int why = known && !regular                                 ? EEXIST
+              : !same                                           ? EBUSY
+              : others || is_foreign(fd, (int64_t)mine.st_size) ? ENOTEMPTY
+              : write && ftruncate(fd, 0) != 0                  ? errno
+                                                                : 0;
     if (!why && write) return 0;
     close(fd);
     f->sink.fd = -1;
