@@ -266,6 +266,9 @@ def not_writable(ranks):
     fails(5, "missing", "encode", "--run", RUN, "--layers", "y", "--output", path("missing", "g.h5"), ranks=ranks)
     fails(5, "missing", "convert", "--from", path("cifar"), "--output", path("missing", "d.h5"), ranks=ranks)
     fails(5, "folder", *score(path("cifar")), ranks=ranks)
+    for more in (), ("--dry-run",):
+        fails(5, r"too long \(.part is added.*250 bytes", *score(path(248 * "n" + ".h5")), *more, ranks=ranks)
+    good(*score(path(247 * "n" + ".h5"), "--quiet"), ranks=ranks)
 
 
 def read_only(ranks):

@@ -2,11 +2,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+enum { MOST_NAME = NAME_MAX - 5 }; /* of a file, with .part */
 
 /* Silences the library and leaves its end to the system. Before any other call to it. */
 static void start(void) {
@@ -153,6 +156,10 @@ static int take_part(mige_file *f, int write) {
     if (write && !why) return MIGE_OK;
     free(f->part); /* not ours to delete */
     f->part = NULL;
+    const char *slash = strrchr(f->target, '/');
+    MIGE_CHECK(why != ENAMETOOLONG || strlen(slash ? slash + 1 : f->target) <= MOST_NAME, MIGE_EOUTPUT,
+               "%s: cannot be written: %s (.part is added to the name while it is written: %d bytes at most)",
+               f->path, strerror(why), MOST_NAME);
     MIGE_CHECK(!why, MIGE_EOUTPUT, "%s: cannot be written: %s (choose another folder, or make it)", f->path,
                why == EBUSY                    ? "another process is writing it"
                : why == EEXIST || why == ELOOP ? "its .part is there and is no regular file"
