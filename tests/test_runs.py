@@ -54,8 +54,12 @@ def damaged_checkpoint(ranks):
     newest = os.path.join(folder, "checkpoint-2.h5")
     with open(newest, "r+b") as f:
         f.truncate(os.path.getsize(newest) // 2)
+    for name in ".damaged", ".damaged-2":
+        with open(newest + name, "w") as f:
+            f.write(name)
     r = good(*train(folder, "--steps", 3, "--resume"), ranks=ranks)
     assert len(r.warnings) == 1 and "checkpoint-2.h5" in r.warnings[0], str(r)
+    assert os.path.exists(newest + ".damaged-3") and all(open(newest + n).read() == n for n in (".damaged", ".damaged-2"))
     with h5py.File(os.path.join(folder, "metrics.h5")) as f:
         assert list(f["train/step"]) == [1, 2, 3]
     for f in os.listdir(folder):
