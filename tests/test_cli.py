@@ -10,7 +10,7 @@ import numpy as np
 
 sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "ref"))
 import make_score
-from program import (CLASSES, DATA, RUN, Cases, contents, copy_of_run, fails, fresh, good, mount, path, pictures,
+from program import (CLASSES, DATA, MPIRUN, RUN, Cases, Program, contents, copy_of_run, fails, fresh, good, mount, path, pictures,
                      prepare_run, train, unmount, write_data, write_records)
 
 COMMANDS = ("train", "probe", "encode", "score", "toy", "scale", "convert", "watch", "info", "verify")
@@ -147,6 +147,22 @@ def ini_file(ranks):
     fails(3, r"none\.ini", "train", "--config", path("none.ini"), ranks=ranks)
 
 
+def ini_by_rank(ranks):
+    """A configuration whose name is that of another file for one of the ranks."""
+    script, output = path(f"by-rank-{ranks}.sh"), path(f"by-rank-{ranks}.h5")
+    for folder, text in ("first", "width-scale = 1\n"), ("others", "width-scale = 2\n"):
+        os.makedirs(path(folder), exist_ok=True)
+        with open(path(folder, "rank.ini"), "w") as f:
+            f.write(text)
+    with open(script, "w") as f:
+        f.write('cd "$1"; shift; case "${OMPI_COMM_WORLD_RANK:-${PMI_RANK:-0}}" in 1) cd ../others;; esac; exec "$@"\n')
+    launch = ([*MPIRUN, "-np", str(ranks)] if ranks > 1 else []) + ["sh", script]
+    for folder, status in ("others", 0), ("first", 2 if ranks > 1 else 0):
+        r = Program(*score(output, "--config", "rank.ini"), before=(*launch, path(folder))).result()
+        assert r.status == status and len(r.messages) == (status > 0), str(r)
+    assert ranks == 1 or "--config: ranks read different files" in r.messages[0], str(r)
+
+
 def sizes(ranks):
     fails(2, "batch.*640", *train(path("x"), "--batch", 641), ranks=ranks)
     fails(2, "eigen.*batch", *train(path("x"), "--eigen", 17), ranks=ranks)
@@ -250,6 +266,9 @@ def not_writable(ranks):
     fails(5, "missing", "encode", "--run", RUN, "--layers", "y", "--output", path("missing", "g.h5"), ranks=ranks)
     fails(5, "missing", "convert", "--from", path("cifar"), "--output", path("missing", "d.h5"), ranks=ranks)
     fails(5, "folder", *score(path("cifar")), ranks=ranks)
+    for more in (), ("--dry-run",):
+        fails(5, r"too long \(.part is added.*250 bytes", *score(path(248 * "n" + ".h5")), *more, ranks=ranks)
+    good(*score(path(247 * "n" + ".h5"), "--quiet"), ranks=ranks)
 
 
 def read_only(ranks):
@@ -261,6 +280,47 @@ def read_only(ranks):
         fails(5, "read-only", *score(os.path.join(folder, "s.h5")), ranks=ranks)
     finally:
         unmount(folder)
+
+
+def linked(path_, **sets):
+    """A file whose data sets are links to those of others."""
+    with h5py.File(path_, "w") as f:
+        f.attrs["format"], f.attrs["format_version"], f.attrs["complete"] = "mige-data", 1, 1
+        for name, (file, to) in sets.items():
+            f[name.replace("_", "/")] = h5py.ExternalLink(file, to)
+    return path_
+
+
+def read_by_links(ranks):
+    """An output that is read by way of links out of the file that is named, and of links to links."""
+    real, between, features = path(f"real-{ranks}.h5"), path(f"between-{ranks}.h5"), path(f"features-{ranks}.h5")
+    sets = [f"{split}_{kind}" for split in ("train", "test") for kind in ("images", "labels")]
+    shutil.copy(DATA, real)
+    linked(between, **{s: (real, s.replace("_", "/")) for s in sets})
+    link = linked(path(f"link-{ranks}.h5"), **{s: (os.path.basename(between), s.replace("_", "/")) for s in sets})
+    good("encode", "--run", RUN, "--layers", "y", "--output", features, "--quiet", ranks=ranks)
+    link_to_features = linked(path(f"flink-{ranks}.h5"), train=(features, "train"), test=(features, "test"))
+    kept = {f: open(f, "rb").read() for f in (real, between, features)}
+    for output in real, between:
+        for command in "encode", "probe":
+            fails(2, "--output.*also read", command, "--run", RUN, "--data", link, "--output", output, ranks=ranks)
+    fails(2, "--output.*also read", "probe", "--input", link_to_features, "--layers", "y", "--output", features, ranks=ranks)
+    assert all(open(f, "rb").read() == text for f, text in kept.items()), "something was written"
+
+
+def part_of_others(ranks):
+    """A user's own file beside the output is not taken for what a killed writer has left."""
+    output = path(f"beside-{ranks}.h5")
+    shutil.copy(path("samples.h5"), f"{output}.part")
+    fails(5, "another program's file", *score(output), ranks=ranks)
+    assert open(path("samples.h5"), "rb").read() == open(f"{output}.part", "rb").read()
+    with open(DATA, "rb") as f:
+        whole = f.read()
+    for size in len(whole), len(whole) // 2, 5000, 8:
+        with open(f"{output}.part", "wb") as f:
+            f.write(whole[:size])
+        good(*score(output, "--quiet"), ranks=ranks)
+        assert not os.path.exists(f"{output}.part")
 
 
 def disk_full(ranks):
@@ -285,6 +345,14 @@ def disk_full(ranks):
         unmount(folder)
 
 
+def file_too_large():
+    """A limit of file sizes (ulimit -f); MPI's own files are larger where there are other ranks."""
+    for size, name, *command in (1000, "large.h5", *score(path("large.h5"))), (500, "config.ini", *train(path("large"), "--steps", 1)):
+        r = Program(*command, before=("prlimit", f"--fsize={size}", "--core=0")).result()
+        assert r.status == 5 and len(r.messages) == 1 and name in r.messages[0], str(r)
+    assert not os.path.exists(path("large.h5.part")) and not os.path.exists(path("large", "config.ini.part"))
+
+
 def dry_run(ranks):
     before = set(os.listdir(path()))
     r = good("train", "--data", DATA, "--out", path("dry"), "--dry-run", ranks=ranks)
@@ -298,6 +366,18 @@ def dry_run(ranks):
     assert set(os.listdir(path())) == before and contents(RUN) == kept, "something was written"
     fails(3, r"none\.h5", "train", "--data", path("none.h5"), "--dry-run", ranks=ranks)
     fails(5, "cannot be written", *score(path("nowhere", "s.h5")), "--dry-run", ranks=ranks)
+    os.makedirs(path("foreign"), exist_ok=True)
+    with open(path("foreign", "config.ini"), "w") as f:
+        f.write("mine\n")
+    os.makedirs(path("fifos"), exist_ok=True)
+    for fifo in path("fifo.h5.part"), path("fifos", "config.ini"):
+        if not os.path.exists(fifo):
+            os.mkfifo(fifo)
+    for status, why, command in ((5, "is not a folder", train(path("samples.h5"))), (2, "is no file of a run", train(path("foreign"))),
+                                 (5, "is not a folder|Not a directory", train(path("samples.h5", "run"))), (5, "regular file", train(path("fifos"))),
+                                 (5, "its .part is there", score(path("fifo.h5")))):
+        for more in ((), ("--dry-run",)) if ranks == 1 else (("--dry-run",),):
+            fails(status, why, *command, *more, ranks=ranks)
     kept = contents(RUN)
     resume = "train", "--config", os.path.join(RUN, "config.ini"), "--out", RUN, "--resume", "--dry-run"
     good(*resume, ranks=ranks)
@@ -376,10 +456,11 @@ def scores(ranks):
 def main():
     cases = Cases()
     cases.run("prepare", prepare)
-    for case in (version, help_text, config_text, lines_of_ini_files, info, usage, ini_file, sizes, bad_data, bad_labels, bad_samples,
-                 bad_run, bad_archive, verify, not_writable, read_only, disk_full, dry_run, quiet, scores):
+    for case in (version, help_text, config_text, lines_of_ini_files, info, usage, ini_file, ini_by_rank, sizes, bad_data, bad_labels, bad_samples,
+                 bad_run, bad_archive, verify, not_writable, read_only, read_by_links, part_of_others, disk_full, dry_run, quiet, scores):
         for ranks in 1, 3:
             cases.run(f"{case.__name__.replace('_', ' ')} np {ranks}", case, ranks)
+    cases.run("file too large", file_too_large)
     cases.end()
 
 

@@ -141,6 +141,17 @@ def folder_of_pictures():
     good("convert", "--format", "folder", "--from", path("vehicles"), "--output", path("vehicles.h5"), "--quiet")
     with h5py.File(path("vehicles.h5")) as f:
         assert [n.decode() for n in f["class_names"][:]] == ["car", "ship", "train"] and f["train/images"][:, 0, 0, 0].tolist() == [60, 180, 120]
+    linked = "convert", "--format", "folder", "--from", path("by-links"), "--output", path("by-links.h5"), "--quiet"
+    for to, name in (os.path.join("..", "vehicles", "car"), "car"), (path("vehicles", "ship"), "boat"):
+        os.makedirs(path("by-links"), exist_ok=True)
+        os.symlink(to, path("by-links", name))
+    assert not good(*linked).warnings
+    with h5py.File(path("by-links.h5")) as f:
+        assert [n.decode() for n in f["class_names"][:]] == ["boat", "car"] and f["train/images"][:, 0, 0, 0].tolist() == [180, 60]
+    for to in "nowhere", "bus":
+        os.symlink(to, path("by-links", "bus"))
+        fails(3, "bus: leads nowhere", *linked)
+        os.remove(path("by-links", "bus"))
 
 
 def odd_pictures():

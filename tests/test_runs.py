@@ -54,8 +54,12 @@ def damaged_checkpoint(ranks):
     newest = os.path.join(folder, "checkpoint-2.h5")
     with open(newest, "r+b") as f:
         f.truncate(os.path.getsize(newest) // 2)
+    for name in ".damaged", ".damaged-2":
+        with open(newest + name, "w") as f:
+            f.write(name)
     r = good(*train(folder, "--steps", 3, "--resume"), ranks=ranks)
     assert len(r.warnings) == 1 and "checkpoint-2.h5" in r.warnings[0], str(r)
+    assert os.path.exists(newest + ".damaged-3") and all(open(newest + n).read() == n for n in (".damaged", ".damaged-2"))
     with h5py.File(os.path.join(folder, "metrics.h5")) as f:
         assert list(f["train/step"]) == [1, 2, 3]
     for f in os.listdir(folder):
@@ -109,6 +113,19 @@ def two_at_once(ranks):
     p.process.send_signal(signal.SIGUSR1)
     assert p.result(30).status == 75, str(p.result())
     fails(75, "after its hours", *train(folder, "--steps", 10**6, "--resume", "--max-hours", 1e-9), ranks=ranks)
+
+
+def folder_anew(ranks):
+    """A run whose folder is moved away does not write into the one that takes its place."""
+    folder, other = fresh("anew", ranks), copy_of_run("other", ranks)
+    p = Program(*train(folder, "--steps", 10**6, "--checkpoint-every", 100), ranks=ranks)
+    until(lambda: trains(folder))
+    os.rename(folder, fresh("moved", ranks))
+    os.rename(other, folder)
+    kept = contents(folder)
+    r = p.result(30)
+    assert r.status == 5 and len(r.messages) == 1 and re.search("not the folder any more|be put in place", r.messages[0]), str(r)
+    assert contents(folder) == kept, "it wrote on"
 
 
 def one_writer(ranks):
@@ -303,13 +320,19 @@ def run_reads_itself():
         f.write("batch = 16 ; mine\n")
     fails(2, "--out.*config.ini is read", "train", "--data", DATA, "--out", folder, "--config", os.path.join(folder, "config.ini"))
     good("verify", os.path.join(folder, "metrics.h5"))
+    shutil.copy(os.path.join(RUN, "config.ini"), path("linked.ini"))
+    for name in "metrics.h5", "config.ini":
+        os.remove(os.path.join(folder, name))
+    os.symlink("../linked.ini", os.path.join(folder, "config.ini"))
+    fails(2, "--out.*linked.ini is read", *train(folder, "--steps", 1, "--config", path("linked.ini")))
+    assert contents(RUN)["config.ini"] == open(path("linked.ini"), "rb").read()
 
 
 def main():
     cases = Cases()
     cases.run("prepare", prepare_run)
     for case in (run_there_already, other_options, damaged_checkpoint, resume_from_nothing, checkpoints_kept, checkpoints_by_time,
-                 left_behind, two_at_once, one_writer, metrics_lost, stop_file, suspended, absurd_rate, out_of_time, signals,
+                 left_behind, two_at_once, folder_anew, one_writer, metrics_lost, stop_file, suspended, absurd_rate, out_of_time, signals,
                  signalled_at_start, collapsed):
         for ranks in 1, 3:
             cases.run(f"{case.__name__.replace('_', ' ')} np {ranks}", case, ranks)

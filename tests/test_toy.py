@@ -168,6 +168,7 @@ def out_of_time():
     before = os.stat(path("time.h5")).st_mtime_ns
     fails(2, "time.h5 is a study with [0-9]+ gradients to go .--resume", *toy(path("time.h5")), ranks=3)
     fails(2, "gradients to go", "scale", "--samples", 64, "--output", path("time.h5"), "--quiet")
+    fails(2, "gradients to go", *toy(path("time.h5"), "--dry-run"))
     assert os.stat(path("time.h5")).st_mtime_ns == before
     assert "gradients to go" in good("verify", path("time.h5")).out
     fails(75, "after its hours.*--resume", *toy(path("three.h5"), "--max-hours", 1e-7), ranks=3)

@@ -50,7 +50,8 @@ int mige_checkpoint_newest(const char *run, mige_checkpoint *k, void (*tell)(con
 /* A `tell`: a warning that an earlier one is looked for. */
 void mige_checkpoint_warn(const char *message);
 
-/* Renames the checkpoints past `step`, known to be damaged, to NAME.damaged. Errors: MIGE_EOUTPUT. */
+/* Renames the checkpoints past `step`, known to be damaged, to NAME.damaged, or .damaged-2 ... Errors:
+ * MIGE_EOUTPUT. */
 int mige_checkpoint_set_aside(const char *run, int64_t step);
 
 #endif

@@ -37,10 +37,10 @@ typedef struct mige_file mige_file;
  * be freed. Errors: MIGE_EOUTPUT: a folder, what is there and is no regular file (a device, pipe or socket), or may
  * not be written. */
 int mige_output_target(const char *path, char **target);
-/* Whether the target's folder is there and may be written to, for a dry run. Errors: MIGE_EOUTPUT. */
-int mige_output_folder(const char *path, const char *target);
 /* Whether to write `output` would replace `file`, by whatever names: it is the target or the .part beside it. */
 int mige_output_is(const char *output, const char *file);
+/* Whether it would replace a file that data sets were read of by way of links out of other files. */
+int mige_output_is_linked(const char *output);
 /* Whether two names are of one file or folder that is there; "" is none's. */
 int mige_same_file(const char *a, const char *b);
 
@@ -50,8 +50,8 @@ int mige_file_create(const char *path, const char *format, mige_file **f);
 /* err = 0: marks the file complete, closes, syncs and renames it. Else gives it up and returns err. *f = NULL
  * whatever happens; after an error the .part is gone and `path` is what it was. */
 int mige_file_commit(mige_file **f, int err);
-/* Whether a file can be written there: begun and given up again. */
-int mige_file_try(const char *path);
+/* Whether a file can be written there: begun and given up again or, of a dry run, by what is there. */
+int mige_file_try(const char *path, int dry);
 /* Of a file that was not committed: deletes the .part. No effect on NULL. */
 void mige_file_close(mige_file **f);
 
@@ -124,11 +124,15 @@ int mige_run_path(const char *run, const char *name, char path[MIGE_RUN_PATH]);
 
 /* mkdir -p. */
 int mige_make_folder(const char *path);
+/* Whether a folder is there, or could be made, and may be written to, for a dry run. Errors: MIGE_EOUTPUT. */
+int mige_try_folder(const char *path);
 /* That no other process writes in a folder: a lock on its file .lock, which the system takes back when the process
  * ends, however that is. Waits some seconds for one that is about to end. File systems without locks are trusted.
  * Errors: MIGE_EOUTPUT, another has it. */
 int mige_lock_folder(const char *path, int *lock);
 void mige_unlock_folder(int lock);
+/* That this name is still that folder's, by the lock's file; -1: it is trusted. Errors: MIGE_EOUTPUT. */
+int mige_check_folder(const char *path, int lock);
 /* Whether a process, of this host or another, has that lock: asked without taking it. */
 int mige_folder_locked(const char *path);
 

@@ -76,13 +76,12 @@ int config_presets(const app *a, config *c);
  * the estimator has none. */
 int config_unused(const app *a);
 /* Whether an output can be written, before the work is done for it (by a dry run as its folder tells); and that it
- * is none of the files that are read nor one of a run, but for probe.h5 if probing. On one rank. */
+ * is none of the files that are read, once the sets are open also by way of links, nor one of a run, but for
+ * probe.h5 if probing. On one rank. */
 int check_output(const config *c, const char *output, int probing);
-/* That a file which is read, found by way of a link, is not the output. */
-int check_not_written(const config *c, const char *file);
 /* That a training writes over none of what it reads, nor over a configuration that is no run's. On one rank. */
 int check_run_folder(const config *c);
-/* A data set of samples, by `usual` if none is named, which is not to be the output. On any rank. */
+/* A data set of samples, by `usual` if none is named. On any rank. */
 int open_samples(const config *c, const char *path, const char *name, const char *usual, mige_array **a);
 /* All n rows of D values; MIGE_EINPUT for a row that is not finite. */
 int read_samples(const mige_array *a, int n, int D, double *x);

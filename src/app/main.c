@@ -9,6 +9,8 @@
 #include "train/stop.h"
 #include "train/train.h"
 #include <fcntl.h>
+#include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -194,6 +196,22 @@ static int settle_precision(app *a) {
     return train_precision(&a->comm, (int)a->cfg.threads, precision);
 }
 
+/* Each rank reads --config for itself, which may be another file on another node, or in another folder. */
+static int same_on_ranks(const app *a) {
+    char *text;
+    uint64_t sum = 14695981039346656037u; /* FNV-1a */
+    if (!*a->cfg.config) return MIGE_OK;
+    int err = mige_options_config(&option_table, a->command, &a->cfg, &text);
+    MIGE_TRY(mige_agree(&a->comm, err));
+    for (const char *p = text; *p; p++) sum = (sum ^ (unsigned char)*p) * 1099511628211u;
+    free(text);
+    double most = (double)(sum >> 11), both[2] = {most, -most};
+    MIGE_TRY(mige_max(&a->comm, both, 2));
+    MIGE_CHECK(both[0] == -both[1], MIGE_EUSAGE,
+               "--config: ranks read different files (put %s where every node sees the same)", a->cfg.config);
+    return MIGE_OK;
+}
+
 static int run_command(app *a, int argc, char **argv) {
     char **words = NULL;
     int help = 0, count = argc - 2;
@@ -204,6 +222,7 @@ static int run_command(app *a, int argc, char **argv) {
     if (!err && !help) warn_twice(count, words);
     free(words);
     MIGE_TRY(mige_agree(&a->comm, err));
+    if (!help) MIGE_TRY(same_on_ranks(a));
     if (help || a->cfg.dump_config) return print_options(a, help);
     MIGE_TRY(check_options(a));
     mige_log_setup(a->comm.rank == 0, a->cfg.quiet, (enum mige_progress)a->cfg.progress);
@@ -241,14 +260,15 @@ static void hold_streams(void) {
 }
 
 /* Without a launcher the only rank is this one. Open MPI would start a daemon for it and look for networks: 0.36 s
- * for `mige --help` instead of 0.06. Without the daemon all such processes have one name, so there must be no folder
- * of that name, which the first to end would take from the others. What the user has set stays. */
+ * for `mige --help` instead of 0.06. Without the daemon all such processes have one name, so there must be no
+ * folder of that name, which the first to end would take from the others. What the user has set stays. */
 static void expect_no_others(void) {
     static const char *const launched[] = {"OMPI_COMM_WORLD_SIZE", "PMIX_RANK", "PMI_RANK", "PMI_FD",
                                            "SLURM_PROCID"};
-    static const char *const alone[][2] = {
-        {"OMPI_MCA_ess_singleton_isolated", "1"}, {"OMPI_MCA_orte_create_session_dirs", "0"},
-        {"OMPI_MCA_pml", "ob1"}, {"OMPI_MCA_btl", "self"}};
+    static const char *const alone[][2] = {{"OMPI_MCA_ess_singleton_isolated", "1"},
+                                           {"OMPI_MCA_orte_create_session_dirs", "0"},
+                                           {"OMPI_MCA_pml", "ob1"},
+                                           {"OMPI_MCA_btl", "self"}};
     for (size_t i = 0; i < sizeof launched / sizeof *launched; i++)
         if (getenv(launched[i])) return;
     for (size_t i = 0; i < sizeof alone / sizeof *alone; i++) setenv(alone[i][0], alone[i][1], 0);
@@ -256,6 +276,7 @@ static void expect_no_others(void) {
 
 int main(int argc, char **argv) {
     hold_streams();
+    signal(SIGXFSZ, SIG_IGN); /* a limit of file sizes is an error of writing like others */
     mige_blas_restart(argv);
     expect_no_others();
     static app a;

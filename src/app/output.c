@@ -31,16 +31,11 @@ static int is_of_run(const char *path, const char *folder, int probing) {
 }
 
 static int check_reads(const config *c, const char *output) {
+    int linked = mige_output_is_linked(output); /* by sets that were read so far */
     const char *const read[] = {c->input, c->points, c->train.data, c->config, c->stop_file};
     for (size_t i = 0; i < sizeof read / sizeof *read; i++)
-        MIGE_CHECK(!mige_output_is(output, read[i]), MIGE_EUSAGE, "--output: %s is also read (give another name)",
-                   output);
-    return MIGE_OK;
-}
-
-int check_not_written(const config *c, const char *file) {
-    MIGE_CHECK(!mige_output_is(c->output, file), MIGE_EUSAGE, "--output: %s is also read (give another name)",
-               c->output);
+        MIGE_CHECK(!linked && !mige_output_is(output, read[i]), MIGE_EUSAGE,
+                   "--output: %s is also read (give another name)", output);
     return MIGE_OK;
 }
 
@@ -51,7 +46,7 @@ int check_output(const config *c, const char *output, int probing) {
     int err = check_reads(c, output);
     if (!err && is_of_run(target, NULL, probing))
         err = mige_raise(MIGE_EUSAGE, "--output: %s is a file of a run (give another name)", output);
-    if (!err) err = c->dry_run ? mige_output_folder(output, target) : mige_file_try(output);
+    if (!err) err = mige_file_try(output, c->dry_run);
     free(target);
     return err;
 }
@@ -68,9 +63,11 @@ static int is_ours(const char *path) {
 
 /* What stands where the run's configuration will: a user's own file, or a link to another, would be lost. */
 static int check_place(const char *out) {
-    char path[MIGE_RUN_PATH];
+    char path[MIGE_RUN_PATH], *target;
     struct stat st;
     MIGE_TRY(mige_run_path(out, "config.ini", path));
+    MIGE_TRY(mige_output_target(path, &target));
+    free(target);
     if (stat(path, &st) != 0 || !S_ISREG(st.st_mode) || !st.st_size) return MIGE_OK; /* writing will tell */
     MIGE_CHECK(
         is_ours(path), MIGE_EUSAGE,
@@ -81,10 +78,16 @@ static int check_place(const char *out) {
 
 int check_run_folder(const config *c) {
     const char *out = c->train.out, *ini = c->resume ? "" : c->config; /* a run goes on by its own, too */
-    const char *bad = is_of_run(c->train.data, out, 0) ? c->train.data : is_of_run(ini, out, 0) ? ini : NULL;
-    MIGE_CHECK(!*out || !bad, MIGE_EUSAGE, "--out: %s is read, and has the name of a file of the run (rename it)",
-               bad);
+    char written[MIGE_RUN_PATH];
+    if (!*out) return MIGE_OK;
+    MIGE_TRY(mige_run_path(out, "config.ini", written));
+    const char *bad = is_of_run(c->train.data, out, 0)                                   ? c->train.data
+                      : is_of_run(ini, out, 0) || (*ini && mige_output_is(written, ini)) ? ini
+                                                                                         : NULL;
+    MIGE_CHECK(!bad, MIGE_EUSAGE,
+               "--out: %s is read, and a file of the run by its name or by a link there (rename it)", bad);
     int any = 0; /* a checkpoint tells that the configuration is a run's, whoever edited it */
-    if (*out && c->resume) MIGE_TRY(mige_checkpoint_any(out, &any));
-    return *out && !c->dry_run && !any ? check_place(out) : MIGE_OK;
+    if (c->dry_run) MIGE_TRY(mige_try_folder(out));
+    if (c->resume) MIGE_TRY(mige_checkpoint_any(out, &any));
+    return any ? MIGE_OK : check_place(out);
 }

@@ -133,13 +133,17 @@ static int class_of(const reading *r, const char *name) {
 static int add_split(reading *r, mige_images *m, const char *folder) {
     struct dirent **entries;
     char path[PATH];
+    struct stat st;
     int n, err = MIGE_OK;
     MIGE_TRY(list(folder, &entries, &n));
     for (int i = 0; i < n && !err; i++) {
         int label = class_of(r, entries[i]->d_name);
         err = join(path, folder, entries[i]->d_name);
         if (err) break;
-        if (!is_folder(path))
+        if (stat(path, &st) != 0) /* a class would be lost, and others change their numbers */
+            err = mige_raise(MIGE_EINPUT, "%s: leads nowhere: %s (a link to a class's folder? mend or delete it)",
+                             path, strerror(errno));
+        else if (!is_folder(path))
             err = leave_out(r, path, mige_raise(MIGE_EINPUT, "is in no class's folder"));
         else if (label < 0)
             err = mige_raise(MIGE_EINPUT, "%s: there is no such class among those of training", path);

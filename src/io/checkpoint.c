@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { PATH_SIZE = 2048, TRAJECTORY_SIZE = 1 << 16 };
@@ -229,6 +230,17 @@ static int read_one(const char *run, int64_t step, mige_checkpoint *k, int *dama
     return err;
 }
 
+/* checkpoint-<step>.h5.damaged or, where that is taken, .damaged-2 ... */
+static void aside_path(const char *run, int64_t step, char path[PATH_SIZE]) {
+    char suffix[32];
+    struct stat st;
+    file_path(run, step, ".damaged", path);
+    for (int i = 2; lstat(path, &st) == 0; i++) {
+        snprintf(suffix, sizeof suffix, ".damaged-%d", i);
+        file_path(run, step, suffix, path);
+    }
+}
+
 int mige_checkpoint_set_aside(const char *run, int64_t step) {
     int64_t *steps;
     int n;
@@ -236,7 +248,7 @@ int mige_checkpoint_set_aside(const char *run, int64_t step) {
     int err = list(run, "", &steps, &n);
     for (int i = 0; !err && i < n && steps[i] > step; i++) {
         file_path(run, steps[i], "", path);
-        file_path(run, steps[i], ".damaged", aside);
+        aside_path(run, steps[i], aside);
         if (rename(path, aside) != 0 && errno != ENOENT)
             err = mige_raise(MIGE_EOUTPUT, "%s: could not be set aside: %s", path, strerror(errno));
     }

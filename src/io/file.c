@@ -2,11 +2,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+enum { MOST_NAME = NAME_MAX - 5 }; /* of a file, with .part */
 
 /* Silences the library and leaves its end to the system. Before any other call to it. */
 static void start(void) {
@@ -82,7 +85,7 @@ static int file_new(const char *path, mige_file **out) {
     return err;
 }
 
-static hid_t access_list(mige_sink *sink) {
+hid_t mige_io_access(mige_sink *sink) {
     hid_t a = H5Pcreate(H5P_FILE_ACCESS);
     if (a < 0) return a;
     /* The newest format all of its metadata carries checksums in, and that 1.10 still reads. */
@@ -97,18 +100,6 @@ static hid_t access_list(mige_sink *sink) {
     return -1;
 }
 
-/* How sets are opened: a link to another file opens it as this one is, or the library refuses where they are the
- * same. */
-hid_t mige_io_links(void) {
-    static hid_t links = -1;
-    if (links >= 0) return links;
-    hid_t a = access_list(NULL);
-    links = H5Pcreate(H5P_DATASET_ACCESS);
-    H5Pset_elink_fapl(links, a);
-    H5Pclose(a);
-    return links;
-}
-
 /* Whether a .part is somebody else's: not empty, and neither of HDF5 nor begun without its first bytes, as writers
  * that are killed leave it. */
 static int is_foreign(int fd, int64_t bytes) {
@@ -119,41 +110,69 @@ static int is_foreign(int fd, int64_t bytes) {
            memcmp(head, ours[1], n) != 0;
 }
 
-/* Opened, locked and only then emptied: another process may be writing it, or have put it in place meanwhile.
- * errno. */
-static int open_part(mige_file *f) {
+/* Whether a .part is a whole HDF5 file of another program; ours that is not finished does not open, or has its
+ * format. Not under the lock, which would go with the library's descriptor. */
+static int is_of_others(const char *part) {
+    struct stat st;
+    char found[64] = "";
+    if (lstat(part, &st) != 0 || !S_ISREG(st.st_mode) || !st.st_size) return 0;
+    hid_t a = mige_io_access(NULL), id = H5Fopen(part, H5F_ACC_RDONLY, a);
+    const mige_file f = {.id = id, .path = (char *)(uintptr_t)part};
+    H5Pclose(a);
+    if (id < 0) return 0;
+    int known = mige_io_has_attribute(&f, "/", "format") &&
+                !mige_file_get_text(&f, "/", "format", found, sizeof found) && !strncmp(found, "mige-", 5);
+    H5Fclose(id);
+    return !known;
+}
+
+/* Opened, locked and only then, to be written, emptied: another process may be writing it, or have put it in place
+ * meanwhile. errno. */
+static int open_part(mige_file *f, int write) {
     struct stat mine, named;
-    int fd = f->sink.fd = open(f->part, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0666);
-    if (fd < 0) return errno;
+    int others = is_of_others(f->part);
+    int flags = O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | (write ? O_CREAT : 0);
+    int fd = f->sink.fd = open(f->part, flags, 0666);
+    if (fd < 0) return errno == ENOENT && !write ? 0 : errno;
     int known = fstat(fd, &mine) == 0 && stat(f->part, &named) == 0, regular = known && S_ISREG(mine.st_mode);
     int same = known && !mige_io_locked_by_other(fd) && mine.st_ino == named.st_ino;
-    int why = known && !regular                       ? EEXIST
-              : !same                                 ? EBUSY
-              : is_foreign(fd, (int64_t)mine.st_size) ? ENOTEMPTY
-              : ftruncate(fd, 0) != 0                 ? errno
-                                                      : 0;
-    if (!why) return 0;
+    int why = known && !regular                                 ? EEXIST
+              : !same                                           ? EBUSY
+              : others || is_foreign(fd, (int64_t)mine.st_size) ? ENOTEMPTY
+              : write && ftruncate(fd, 0) != 0                  ? errno
+                                                                : 0;
+    if (!why && write) return 0;
     close(fd);
     f->sink.fd = -1;
     return why;
 }
 
-static int create_part(mige_file *f) {
+/* write = 0: only finds what would hinder. */
+static int take_part(mige_file *f, int write) {
     MIGE_TRY(mige_output_target(f->path, &f->target));
+    if (!write) MIGE_TRY(mige_output_folder(f->path, f->target));
     MIGE_TRY(mige_text(&f->part, "%s.part", f->target));
-    int why = open_part(f);
-    if (why) {
-        free(f->part); /* not ours to delete */
-        f->part = NULL;
-        return mige_raise(MIGE_EOUTPUT, "%s: cannot be written: %s (choose another folder, or make it)", f->path,
-                          why == EBUSY                    ? "another process is writing it"
-                          : why == EEXIST || why == ELOOP ? "its .part is there and is no regular file"
-                          : why == ENOTEMPTY              ? "its .part is another program's file, to be moved away"
-                                                          : strerror(why));
-    }
+    int why = open_part(f, write);
+    if (write && !why) return MIGE_OK;
+    free(f->part); /* not ours to delete */
+    f->part = NULL;
+    const char *slash = strrchr(f->target, '/');
+    MIGE_CHECK(why != ENAMETOOLONG || strlen(slash ? slash + 1 : f->target) <= MOST_NAME, MIGE_EOUTPUT,
+               "%s: cannot be written: %s (.part is added to the name while it is written: %d bytes at most)",
+               f->path, strerror(why), MOST_NAME);
+    MIGE_CHECK(!why, MIGE_EOUTPUT, "%s: cannot be written: %s (choose another folder, or make it)", f->path,
+               why == EBUSY                    ? "another process is writing it"
+               : why == EEXIST || why == ELOOP ? "its .part is there and is no regular file"
+               : why == ENOTEMPTY              ? "its .part is another program's file, to be moved away"
+                                               : strerror(why));
+    return MIGE_OK;
+}
+
+static int create_part(mige_file *f) {
+    MIGE_TRY(take_part(f, 1));
     struct stat old; /* what is private stays so, where the file system knows modes */
     if (stat(f->target, &old) == 0) (void)fchmod(f->sink.fd, old.st_mode & 0777);
-    hid_t a = access_list(&f->sink);
+    hid_t a = mige_io_access(&f->sink);
     if (a >= 0) f->id = H5Fcreate(f->part, H5F_ACC_TRUNC, H5P_DEFAULT, a);
     int err = mige_io_written(f, "its beginning", f->id < 0);
     if (a >= 0) H5Pclose(a);
@@ -171,11 +190,13 @@ int mige_file_create(const char *path, const char *format, mige_file **out) {
     return err;
 }
 
-int mige_file_try(const char *path) {
+int mige_file_try(const char *path, int dry) {
     mige_file *f;
-    MIGE_TRY(mige_file_create(path, "mige-data", &f));
+    if (!dry) MIGE_TRY(mige_file_create(path, "mige-data", &f));
+    if (dry) MIGE_TRY(file_new(path, &f));
+    int err = dry ? take_part(f, 0) : MIGE_OK;
     mige_file_close(&f);
-    return MIGE_OK;
+    return err;
 }
 
 void mige_file_close(mige_file **pf) {
@@ -315,7 +336,7 @@ static int check_format(const mige_file *f, const char *format) {
 }
 
 static int open_id(mige_file *f) {
-    hid_t a = access_list(NULL);
+    hid_t a = mige_io_access(NULL);
     f->id = H5Fopen(f->path, H5F_ACC_RDONLY, a);
     int err = f->id < 0 ? mige_io_unread(f, "its beginning") : MIGE_OK;
     H5Pclose(a);

@@ -74,11 +74,18 @@ int mige_io_written(mige_file *f, const char *name, int bad);
 /* The error of the library's last call, to be raised before any other call to it. */
 int mige_io_unread(const mige_file *f, const char *name);
 
+/* Whether the target's folder is there and may be written to, for a dry run. Errors: MIGE_EOUTPUT. */
+int mige_output_folder(const char *path, const char *target);
 /* Takes the lock of an open file, until it is closed; 1: another process has it. */
 int mige_io_locked_by_other(int fd);
 
-/* The access list that data sets are opened with: links out of a file, back to it as well, are followed. */
+/* The access list that files are opened with, to be closed; NULL: for reading. */
+hid_t mige_io_access(mige_sink *sink);
+/* The access list that data sets are opened with: links out of a file, back to it as well, are followed; they open
+ * another file as this one is, or the library refuses where they are the same. */
 hid_t mige_io_links(void);
+/* Keeps in mind where an open set lies, if a link has led out of the file. */
+int mige_io_note_home(const mige_file *f, hid_t set);
 /* Lets HDF5 write to the sink, which must outlive the file; 0 when that was done. */
 int mige_io_set_driver(hid_t access, mige_sink *sink);
 /* 0 or an errno. *done: less than size at the end of the file. */

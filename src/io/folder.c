@@ -2,6 +2,8 @@
 #include "io/file.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,6 +33,20 @@ int mige_make_folder(const char *path) {
     return MIGE_OK;
 }
 
+int mige_try_folder(const char *path) {
+    char at[PATH_MAX], copy[PATH_MAX];
+    struct stat st;
+    snprintf(at, sizeof at, "%s", path);
+    while (stat(at, &st) != 0 && errno == ENOENT && strcmp(at, ".") != 0)
+        snprintf(at, sizeof at, "%s", dirname(strcpy(copy, at)));
+    int there = stat(at, &st) == 0, why = there ? 0 : errno;
+    MIGE_CHECK(!there || S_ISDIR(st.st_mode), MIGE_EOUTPUT, "%s: is not a folder (choose another)", at);
+    if (there && access(at, W_OK | X_OK) != 0) why = errno;
+    MIGE_CHECK(!why, MIGE_EOUTPUT, "%s: the folder cannot be %s: %s (choose another)", path,
+               strcmp(at, path) ? "made" : "written to", strerror(why));
+    return MIGE_OK;
+}
+
 /* Record locks: children do not inherit them, and network file systems mostly have them. One that has none (any
  * other error) is no reason to refuse. */
 int mige_io_locked_by_other(int fd) {
@@ -53,6 +69,22 @@ int mige_lock_folder(const char *path, int *lock) {
     free(name);
     if (taken) return MIGE_EOUTPUT;
     *lock = fd; /* -1 where nothing can be made: writing will tell */
+    return MIGE_OK;
+}
+
+int mige_check_folder(const char *path, int lock) {
+    struct stat mine, there;
+    char *name;
+    if (lock < 0) return MIGE_OK;
+    MIGE_TRY(mige_text(&name, "%s/.lock", path));
+    int gone = stat(name, &there) != 0, why = gone ? errno : 0;
+    free(name);
+    if (gone && why != ENOENT && why != ENOTDIR) return MIGE_OK; /* writing will tell */
+    MIGE_CHECK(
+        !gone && fstat(lock, &mine) == 0 && mine.st_dev == there.st_dev && mine.st_ino == there.st_ino,
+        MIGE_EOUTPUT,
+        "%s: is not the folder any more that this run began in (was it deleted or moved, or is another run's?)",
+        path);
     return MIGE_OK;
 }
 

@@ -229,7 +229,7 @@ int mige_set_open(const mige_file *f, const char *name, mige_set *s) {
     s->id = H5Dopen2(f->id, name, mige_io_links());
     if (s->id < 0) return not_a_set(f, name);
     s->type = H5Dget_type(s->id);
-    int err = s->type < 0 ? mige_io_unread(f, name) : MIGE_OK;
+    int err = s->type < 0 ? mige_io_unread(f, name) : mige_io_note_home(f, s->id);
     if (!err) err = check_type(f, name, s);
     if (!err) err = check_dims(f, name, s);
     if (!err) err = check_storage(f, name, s);

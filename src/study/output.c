@@ -49,7 +49,7 @@ int64_t study_left(const mige_file *f) {
 
 static int check(const study *s) {
     mige_file *f;
-    if (s->resume || s->dry_run || access(s->output, F_OK)) return MIGE_OK;
+    if (s->resume || access(s->output, F_OK)) return MIGE_OK;
     if (mige_file_open(s->output, NULL, &f)) return MIGE_OK; /* something else, or what cannot be gone on with */
     int64_t left = study_left(f);
     mige_file_close(&f);

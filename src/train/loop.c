@@ -306,7 +306,7 @@ static int create_writers(training *r) {
     mige_checkpoint like = checkpoint_of(r);
     MIGE_TRY(mige_run_path(r->o->out, "metrics.h5", path));
     MIGE_TRY(mige_metrics_create(path, r->o->task == TASK_IB ? TABLES : TEST, tables, &r->metrics));
-    return saver_create(r->o->out, r->metrics, &like, &r->saver);
+    return saver_create(r->o->out, r->lock, r->metrics, &like, &r->saver);
 }
 
 static void say_end(const training *r) {

@@ -1,5 +1,6 @@
 #include "train/saver.h"
 #include "mige/error.h"
+#include "mige/io.h"
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -9,6 +10,7 @@
 
 struct saver {
     const char *run;
+    int lock; /* of that folder */
     const mige_metrics *metrics;
     int64_t rows[MIGE_METRICS_TABLES];
     int wants_checkpoint;
@@ -37,10 +39,11 @@ static size_t copy_vectors(mige_checkpoint *k, float *to) {
     return used;
 }
 
-int saver_create(const char *run, const mige_metrics *metrics, const mige_checkpoint *like, saver **out) {
+int saver_create(const char *run, int lock, const mige_metrics *metrics, const mige_checkpoint *like, saver **out) {
     mige_checkpoint counted = *like;
     MIGE_TRY(mige_alloc(1, sizeof **out, out));
     (*out)->run = run;
+    (*out)->lock = lock;
     (*out)->metrics = metrics;
     int err = mige_alloc(copy_vectors(&counted, NULL), sizeof(float), &(*out)->memory);
     if (err) saver_destroy(out);
@@ -57,7 +60,9 @@ void saver_destroy(saver **s) {
 
 static void *write_files(void *of) {
     saver *s = of;
-    s->err = mige_metrics_write(s->metrics, s->rows);
+    s->err = mige_check_folder(s->run, s->lock);
+    if (!s->err) s->err = mige_metrics_write(s->metrics, s->rows);
+    if (!s->err && s->wants_checkpoint) s->err = mige_check_folder(s->run, s->lock);
     if (!s->err && s->wants_checkpoint) s->err = mige_checkpoint_write(s->run, &s->copy);
     if (s->err) snprintf(s->message, sizeof s->message, "%s", mige_error());
     atomic_store(&s->ended, 1);

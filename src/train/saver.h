@@ -9,9 +9,9 @@
 
 typedef struct saver saver;
 
-/* `metrics` belongs to the caller; rows may be appended meanwhile, see mige_metrics_full. Checkpoints will
- * have the vectors of `like`. Errors: MIGE_EFAIL. */
-int saver_create(const char *run, const mige_metrics *metrics, const mige_checkpoint *like, saver **s);
+/* `lock` is the folder's: what is another's meanwhile is not written to. `metrics` belongs to the caller; rows may
+ * be appended meanwhile, see mige_metrics_full. Checkpoints will have the vectors of `like`. Errors: MIGE_EFAIL. */
+int saver_create(const char *run, int lock, const mige_metrics *metrics, const mige_checkpoint *like, saver **s);
 /* Waits for what is being written. */
 void saver_destroy(saver **s);
 /* Begins to write the metrics so far and, unless it is NULL, then the checkpoint k (a checkpoint never is ahead of
