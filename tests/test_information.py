@@ -351,6 +351,8 @@ def hessian(ranks):
         assert np.allclose(at[:5], H[:5], rtol=1e-8) and at.shape == X.shape
     fails(2, "--hessian", "score", "--input", path("hessian.h5"), "--hessian", "--output", path("none.h5"),
           "--precondition", "whiten")
+    write("hessian.h5", samples=np.r_[1e-6 * X[:99], np.full((1, D), 1e149)])
+    fails(4, "not finite", "score", "--input", path("hessian.h5"), "--hessian", "--output", path("none.h5"), ranks=ranks)
 
 
 def hessian_normal():
