@@ -412,6 +412,24 @@ def scores_doubted():
         assert not score("/even", *more).warnings
     assert not score("/uneven", "--precondition", "whiten").warnings
     with h5py.File(path("doubts.h5"), "a") as f:
+        z = rng.normal(size=(1000, 4))
+        f["line"], f["third"] = z[:, :2] @ [[1, 0.99], [0, np.sqrt(1 - 0.99**2)]], np.c_[z[:, :2], z[:, 0] + z[:, 1] + 0.01 * z[:, 2]]
+        f["clusters"] = 30 * rng.normal(size=(10, 4))[np.arange(1000) % 10] + z
+        f["two"] = np.c_[3 * np.sign(z[:500, 0]) + 0.3 * z[:500, 1], z[:500, 2]]
+        f["steep"], f["off"] = z[:, :2] @ [[1, 0.95], [0, np.sqrt(1 - 0.95**2)]], np.array([[2, -2], [1, -1.0]])
+        f["edges"], f["tail"], f["mild"] = rng.random((1000, 2)), rng.exponential(size=(1000, 2)), np.r_[z[:500], z[500:] + [3, 0, 0, 0]]
+    smooth = ("--estimator", "stein", "--calibrate", "stein", "--width-scale", 3, "--eta", 10, "--hessian")
+    for dataset, *more, why in (("/line", "--calibrate", "scale", "across the columns.*whiten"), ("/third", "across the columns"),
+                                ("/clusters", "smoother than the samples"), ("/clusters", "--precondition", "whiten", "smoother"),
+                                ("/two", "smoother"), ("/two", *smooth, "smoother"),
+                                ("/steep", "--points", path("doubts.h5"), "--points-dataset", "/off", "2 of 2 points lie farther")):
+        r = score(dataset, *more)
+        assert any(re.search(why, w) for w in r.warnings) and len(r.warnings) <= 1 + ("--hessian" in more), f"{why}: {r}"
+    for dataset, *more in (("/line", "--precondition", "whiten"), ("/third", "--precondition", "whiten"), ("/edges",), ("/tail",), ("/mild",), ("/steep",),
+                           ("/steep", "--points", path("doubts.h5"), "--points-dataset", "/steep")):
+        r = score(dataset, *more)
+        assert not r.warnings, str(r)
+    with h5py.File(path("doubts.h5"), "a") as f:
         f["back"] = h5py.ExternalLink("doubts.h5", "/even")  # to the same file
     score("/back")
     fails(4, "sum of others", "score", "--input", path("doubts.h5"), "--dataset", "/sums", "--output", path("out.h5"), "--estimator", "stein",
