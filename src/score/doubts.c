@@ -1,6 +1,7 @@
 #include "score/doubts.h"
 #include "mige/blas.h"
 #include "mige/error.h"
+#include "mige/finite.h"
 #include "mige/log.h"
 #include "mige/score.h"
 #include <math.h>
@@ -12,6 +13,8 @@
 static const double FAR = 2, LARGE = 10, UNEQUAL = 5;
 /* Eigenvalues are found less surely than columns' shares are. */
 static const double FAR_ACROSS = 3;
+/* An eigenvalue of columns that are sums of others, which a map has told of. */
+static const double NOTHING = 1e-6;
 /* Points whose scores are this small beside those of the samples have none. */
 static const double NONE = 1e-6;
 /* And points so many times farther from the mean than the farthest sample are beyond these. */
@@ -70,9 +73,10 @@ static shares centre(int M, int D, const double *S, const white *c, const work *
     return f;
 }
 
-/* *worst: the eigenvalue of -E[s (x - mean)'] that is farthest from 1, all of which Stein's identity says they are,
- * in whatever coordinates (they are units of the deviations here); constant columns are left out. */
-static int directions(int M, int D, const double *S, const white *c, const work *w, double *worst) {
+/* *worst, left as it is where none can be found: the eigenvalue of -E[s (x - mean)'] that is farthest from 1, all
+ * of which Stein's identity says they are, in whatever coordinates (they are units of the deviations here);
+ * constant columns are left out. */
+static int directions(int M, int D, const double *S, int whitened, const white *c, const work *w, double *worst) {
     int n = 0, info = 0, one = 1, lwork = 8 * D;
     double *E, *re, *im, *space, none;
     mige_pool pool = {0};
@@ -84,10 +88,12 @@ static int directions(int M, int D, const double *S, const white *c, const work 
         for (size_t j = 0; c->deviation[i] > 0 && j < d; j++)
             if (c->deviation[j] > 0) E[n++] = w->C[i * d + j] * c->deviation[j] / c->deviation[i];
     n = (int)(sqrt(n) + 0.5);
-    if (n) dgeev_("N", "N", &n, E, &n, re, im, &none, &one, &none, &one, space, &lwork, &info);
-    *worst = 1;
-    for (int i = 0; i < n && !info; i++)
-        if (away(re[i]) > away(*worst)) *worst = re[i];
+    int good = n > 0 && !mige_not_finite((size_t)n * (size_t)n, E);
+    if (good) dgeev_("N", "N", &n, E, &n, re, im, &none, &one, &none, &one, space, &lwork, &info);
+    good = good && !info;
+    if (good) *worst = 1;
+    for (int i = 0; i < n && good; i++)
+        if (away(re[i]) > away(*worst) && !(whitened && fabs(re[i]) < NOTHING)) *worst = re[i];
     mige_pool_free(&pool);
     return MIGE_OK;
 }
@@ -110,7 +116,7 @@ static int tell_shares(int M, int D, const double *S, int whitened, const white 
         mige_warn(
             "score: column %d is constant: there is no density of it, and its scores mean nothing (leave it out)",
             f.constant);
-    if (together) MIGE_TRY(directions(M, D, S, c, w, &worst));
+    if (together) MIGE_TRY(directions(M, D, S, whitened, c, w, &worst));
     *told = away(worst) > log(column ? FAR : FAR_ACROSS);
     if (*told && column) tell_column(&f, whitened);
     if (*told && !column)
@@ -131,8 +137,8 @@ static int tell_nearby(int M, int D, const double *X, const double *S, const wor
     if (!err && found) err = nearby_unexplained(&c, X, S, w->X, &share);
     if (!err && share > 0)
         mige_warn("score: near single samples they leave %.0f %% of Stein's identity open: they are smoother than "
-                  "the samples, which "
-                  "lie in clusters or on structure finer than the kernel's width (a smaller --width-scale, or each "
+                  "the samples, which lie in clusters or on structure finer than the kernel's width (a smaller "
+                  "--width-scale, or each "
                   "cluster by itself)",
                   100 * share);
     mige_pool_free(&pool);

@@ -17,7 +17,8 @@
 
 /* Neighbours: this share of the samples, or so few. */
 static const double SHARE = 0.05;
-enum { ANCHORS = 300, FEW = 20, LEAST = 100 };
+enum { ANCHORS = 300, FEW_ANCHORS = 100, FEW = 20, LEAST = 100 };
+static const double WORK = 5e7; /* differences of coordinates, for more than the fewest anchors */
 /* What draws outward is told from noise by so many standard errors. Evidence is the share of anchors that are drawn
  * so, times what is left open there (at most twice the signal: of few anchors it may be anything), times what is
  * left open of all: 0.09 at most in uniform and exponential samples, 0.15 to 0.8 in clusters that scores miss. */
@@ -85,6 +86,7 @@ static double width(space *p, const double *a, int k) {
 /* Sums over the samples of f, g = -f (z - a) = q grad f and r = g + q f s, and of their squares. */
 static terms add_samples(space *p, const double *a, double length, double q) {
     size_t D = (size_t)p->w->D;
+    double *restrict gs = p->g, *restrict rs = p->r;
     terms t = {0};
     memset(p->g, 0, D * sizeof *p->g);
     memset(p->r, 0, D * sizeof *p->r);
@@ -92,9 +94,10 @@ static terms add_samples(space *p, const double *a, double length, double q) {
         double d2 = p->d2[m], f = d2 > 0 ? exp(-d2 / (2 * q)) : 0, dot = 0;
         if (f < 1e-12) continue;
         const double *z = p->Z + m * D, *s = p->S + m * D;
+#pragma omp simd reduction(+ : dot)
         for (size_t d = 0; d < D; d++) {
-            p->g[d] -= f * (z[d] - a[d]);
-            p->r[d] += f * q * s[d];
+            gs[d] -= f * (z[d] - a[d]);
+            rs[d] += f * q * s[d];
             dot += (z[d] - a[d]) * a[d];
         }
         double g = -f * dot / length, r = g + f * q * p->t[m] / length;
@@ -133,7 +136,7 @@ static void add_anchor(space *p, int at, int k, sums *s) {
 
 /* With so many neighbours; 0 where the evidence is small. */
 static double unexplained(space *p, int k) {
-    int M = p->w->M, n = M < ANCHORS ? M : ANCHORS;
+    int M = p->w->M, n = (int)fmin(M, fmax(FEW_ANCHORS, fmin(ANCHORS, WORK / M / p->w->D)));
     sums s = {0};
     for (int i = 0; i < n; i++) add_anchor(p, (int)((int64_t)i * M / n), k, &s);
     if (!s.outward || !(s.signal > 0)) return 0;
