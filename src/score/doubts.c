@@ -204,8 +204,8 @@ static int look_beyond(int M, int Q, int D, const double *X, const double *P, do
         white_points(&c, Q, P, z);
         for (int m = 0; m < M; m++) of[m] = cblas_ddot(D, Z + (size_t)m * d, 1, Z + (size_t)m * d, 1);
         for (int q = 0; q < Q; q++) at[q] = cblas_ddot(D, z + (size_t)q * d, 1, z + (size_t)q * d, 1);
-        /* Samples are nearer to their own mean and covariance than others are. */
-        double farthest = BEYOND * BEYOND * largest((size_t)M, of) * M / (M - D);
+        /* Samples are nearer to their own mean by their own covariance than others are. */
+        double farthest = pow(BEYOND * M / (M - D), 2) * largest((size_t)M, of);
         for (int q = 0; q < Q; q++) beyond[q] |= at[q] > farthest;
     }
     mige_pool_free(&pool);
