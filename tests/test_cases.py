@@ -230,15 +230,14 @@ def packed():
         f.create_dataset("chunks", (60, 3), "f4", chunks=(10, 3))
         f.create_dataset("holes", (60, 3), "f4", chunks=(10, 3), fillvalue=-999)[:55] = SAMPLES[:55]
         f.create_dataset("zero", (60, 3), "f4", fillvalue=0)[:] = SAMPLES * (SAMPLES > -1)
-        f["t"] = stored
-        f["t"].attrs["scale_factor"] = "0.01"
+        f["t"], f["rounded"] = stored, np.where(stored == stored[7, 1], -999.9, SAMPLES)
+        f["t"].attrs["scale_factor"], f["rounded"].attrs["_FillValue"] = "0.01", np.float32(-999.9)
     fails(3, "row 55 of /holes holds -999, which its fill value", *score(name, "--dataset", "/holes"))
     good(*score(name, "--dataset", "/zero"))
     r = good(*score(name, "--dataset", "/part"))
     assert len(r.warnings) == 1 and "5 of its 6 chunks" in r.warnings[0], str(r)
-    fails(3, "never written", *score(name, "--dataset", "/never"))
-    fails(3, "never written", *score(name, "--dataset", "/chunks"))
-    fails(3, "scale_factor", *score(name, "--dataset", "/t"))
+    for dataset, why in (("/never", "never written"), ("/chunks", "never written"), ("/rounded", "row 7 .*-999.9.*missing"), ("/t", "scale_factor")):
+        fails(3, why, *score(name, "--dataset", dataset))
     with h5py.File(name, "w") as f:
         for key, more in (("signed", {"_Unsigned": "false"}), ("fill", {"_Unsigned": "true", "_FillValue": np.uint8(int(stored[7, 1]) % 256)}),
                           ("one", {"valid_range": 3.0})):

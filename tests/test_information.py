@@ -389,6 +389,8 @@ def hessian(ranks):
         assert np.allclose(at[:5], H[:5], rtol=1e-8) and at.shape == X.shape
     fails(2, "--hessian", "score", "--input", path("hessian.h5"), "--hessian", "--output", path("none.h5"),
           "--precondition", "whiten")
+    write("hessian.h5", samples=np.r_[1e-6 * X[:99], np.full((1, D), 1e149)])
+    fails(4, "not finite", "score", "--input", path("hessian.h5"), "--hessian", "--output", path("none.h5"), ranks=ranks)
 
 
 def hessian_normal():
@@ -447,6 +449,24 @@ def scores_doubted():
     for more in (), ("--estimator", "stein", "--calibrate", "stein"), ("--points", path("doubts.h5"), "--points-dataset", "/even"):
         assert not score("/even", *more).warnings
     assert not score("/uneven", "--precondition", "whiten").warnings
+    with h5py.File(path("doubts.h5"), "a") as f:
+        z = rng.normal(size=(1000, 4))
+        f["line"], f["third"] = z[:, :2] @ [[1, 0.99], [0, np.sqrt(1 - 0.99**2)]], np.c_[z[:, :2], z[:, 0] + z[:, 1] + 0.01 * z[:, 2]]
+        f["clusters"] = 30 * rng.normal(size=(10, 4))[np.arange(1000) % 10] + z
+        f["two"] = np.c_[3 * np.sign(z[:500, 0]) + 0.3 * z[:500, 1], z[:500, 2]]
+        f["steep"], f["off"] = z[:, :2] @ [[1, 0.95], [0, np.sqrt(1 - 0.95**2)]], np.array([[2, -2], [1, -1.0]])
+        f["edges"], f["tail"], f["mild"] = rng.random((1000, 2)), rng.exponential(size=(1000, 2)), np.r_[z[:500], z[500:] + [3, 0, 0, 0]]
+    smooth = ("--estimator", "stein", "--calibrate", "stein", "--width-scale", 3, "--eta", 10, "--hessian")
+    for dataset, *more, why in (("/line", "--calibrate", "scale", "across the columns.*whiten"), ("/third", "across the columns"),
+                                ("/clusters", "smoother than the samples"), ("/clusters", "--precondition", "whiten", "smoother"),
+                                ("/two", "smoother"), ("/two", *smooth, "smoother"),
+                                ("/steep", "--points", path("doubts.h5"), "--points-dataset", "/off", "2 of 2 points lie farther")):
+        r = score(dataset, *more)
+        assert any(re.search(why, w) for w in r.warnings) and len(r.warnings) <= 1 + ("--hessian" in more), f"{why}: {r}"
+    for dataset, *more in (("/line", "--precondition", "whiten"), ("/third", "--precondition", "whiten"), ("/edges",), ("/tail",), ("/mild",), ("/steep",),
+                           ("/steep", "--points", path("doubts.h5"), "--points-dataset", "/steep")):
+        r = score(dataset, *more)
+        assert not r.warnings, str(r)
     with h5py.File(path("doubts.h5"), "a") as f:
         f["back"] = h5py.ExternalLink("doubts.h5", "/even")  # to the same file
     score("/back")

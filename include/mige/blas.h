@@ -18,6 +18,8 @@ void dpotrs_(const char *uplo, const int *n, const int *nrhs, const double *a, c
 void dpstrf_(const char *uplo, const int *n, double *a, const int *lda, int *piv, int *rank, const double *tol,
              double *work, int *info);
 void dpotri_(const char *uplo, const int *n, double *a, const int *lda, int *info);
+void dgeev_(const char *jobvl, const char *jobvr, const int *n, double *a, const int *lda, double *wr, double *wi,
+            double *vl, const int *ldvl, double *vr, const int *ldvr, double *work, const int *lwork, int *info);
 void dgesv_(const int *n, const int *nrhs, double *a, const int *lda, int *ipiv, double *b, const int *ldb,
             int *info);
 

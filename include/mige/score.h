@@ -133,13 +133,18 @@ double mige_score_hessian_gap(int M, int D, const double *S, const double *H);
 /* Bytes that it takes beside. Not collective. */
 double mige_score_hessian_bytes(int M, int D, int Q, int ranks);
 
-/* Warns where scores S [M][D] at samples X are wrong, a column far from Stein's identity, or may be, many times the
- * size of normal samples' (up to 2,048 dimensions); whitened: they were made of mapped samples. And of points P
- * [Q][D] with scores SP that lie beyond all samples, or so far that these are almost 0. Not collective. Errors:
- * MIGE_EFAIL (memory). */
+/* Warns where scores S [M][D] at samples X are wrong or may be. For M > 2 D and D <= 512: an eigenvalue of -E[s (x
+ * - mean)'] is far from 1 (Stein's identity; else a column's -E[s_d (x_d - mean_d)]), or the identity with narrow
+ * test functions f, E[s f + grad f] = 0, is left open near single samples. Up to 2,048 dimensions: scores are many
+ * times the size of normal samples'. whitened: they were made of mapped samples. And of points P [Q][D] with scores
+ * SP that lie beyond all samples, by columns or by the samples' covariance, or so far that these are almost 0. Not
+ * collective. Errors: MIGE_EFAIL (memory). */
 int mige_score_doubts(int M, int D, const double *X, const double *S, int whitened);
 int mige_score_point_doubts(int M, int Q, int D, const double *X, const double *S, const double *P,
                             const double *SP);
+
+/* Bytes that both take. Not collective. */
+double mige_score_doubts_bytes(int M, int Q, int D);
 
 /* What the last call found. */
 typedef struct {

@@ -57,6 +57,7 @@ int mige_set_read(const mige_file *f, const mige_set *s, const char *name, hid_t
  * and that value = stored x scale + offset (packed: not 1 and 0, or integers that are to be taken without sign). */
 typedef struct {
     int packed, used, nfill, wraps, unpacked; /* unpacked: lo and hi are of what the numbers unpack to */
+    int single[16]; /* fill values that are in single precision: so they are compared, whatever the data */
     double scale, offset, fill[16], lo, hi;
 } mige_packing;
 int mige_packing_read(const mige_file *f, const mige_set *s, const char *name, mige_packing *p);

@@ -5,9 +5,9 @@
 
 enum { MOST = sizeof((mige_packing *)0)->fill / sizeof(double) };
 
-/* The numbers of an attribute; *n = 0 if there is none. */
+/* The numbers of an attribute; *n = 0 if there is none. *single (may be NULL): they are in single precision. */
 static int read_numbers(const mige_file *f, const mige_set *s, const char *set, const char *name, int most,
-                        double *v, int *n) {
+                        double *v, int *n, int *single) {
     *n = 0;
     if (H5Aexists(s->id, name) <= 0) return MIGE_OK;
     hid_t a = H5Aopen(s->id, name, H5P_DEFAULT), type = H5Aget_type(a), space = H5Aget_space(a);
@@ -15,6 +15,7 @@ static int read_numbers(const mige_file *f, const mige_set *s, const char *set, 
     hssize_t count = H5Sget_simple_extent_npoints(space);
     int good = (c == H5T_INTEGER || c == H5T_FLOAT) && count >= 1 && count <= most &&
                H5Aread(a, H5T_NATIVE_DOUBLE, v) >= 0;
+    if (single) *single = c == H5T_FLOAT && H5Tget_size(type) <= sizeof(float);
     if (space >= 0) H5Sclose(space);
     if (type >= 0) H5Tclose(type);
     if (a >= 0) H5Aclose(a);
@@ -51,14 +52,14 @@ static void pack_range(const mige_set *s, mige_packing *p) {
 static int read_range(const mige_file *f, const mige_set *s, const char *name, mige_packing *p) {
     double range[2];
     int n;
-    MIGE_TRY(read_numbers(f, s, name, "valid_range", 2, range, &n));
+    MIGE_TRY(read_numbers(f, s, name, "valid_range", 2, range, &n, NULL));
     MIGE_CHECK(n != 1, MIGE_EINPUT, "%s: attribute `valid_range` is not two numbers (mend or delete it)", f->path);
     if (n == 2) {
         p->lo = range[0];
         p->hi = range[1];
     }
-    MIGE_TRY(read_numbers(f, s, name, "valid_min", 1, &p->lo, &n));
-    MIGE_TRY(read_numbers(f, s, name, "valid_max", 1, &p->hi, &n));
+    MIGE_TRY(read_numbers(f, s, name, "valid_min", 1, &p->lo, &n, NULL));
+    MIGE_TRY(read_numbers(f, s, name, "valid_max", 1, &p->hi, &n, NULL));
     pack_range(s, p);
     return MIGE_OK;
 }
@@ -99,12 +100,13 @@ static void read_fill(const mige_set *s, mige_packing *p) {
 
 int mige_packing_read(const mige_file *f, const mige_set *s, const char *name, mige_packing *p) {
     static const char *const fills[] = {"_FillValue", "missing_value"};
-    int n;
+    int n, single = 0;
     *p = (mige_packing){.scale = 1, .offset = 0, .lo = -INFINITY, .hi = INFINITY};
-    MIGE_TRY(read_numbers(f, s, name, "scale_factor", 1, &p->scale, &n));
-    MIGE_TRY(read_numbers(f, s, name, "add_offset", 1, &p->offset, &n));
+    MIGE_TRY(read_numbers(f, s, name, "scale_factor", 1, &p->scale, &n, NULL));
+    MIGE_TRY(read_numbers(f, s, name, "add_offset", 1, &p->offset, &n, NULL));
     for (int i = 0; i < 2; i++) {
-        MIGE_TRY(read_numbers(f, s, name, fills[i], MOST - p->nfill, p->fill + p->nfill, &n));
+        MIGE_TRY(read_numbers(f, s, name, fills[i], MOST - p->nfill, p->fill + p->nfill, &n, &single));
+        for (int k = 0; k < n; k++) p->single[p->nfill + k] = single;
         p->nfill += n;
     }
     read_fill(s, p);
@@ -143,7 +145,7 @@ static double unwrapped(const mige_set *s, int wraps, double v) {
 static int missing(const mige_set *s, const mige_packing *p, double v) {
     int single = s->layout.type == MIGE_F32;
     for (int k = 0; k < p->nfill; k++)
-        if (v == p->fill[k] || (single && (float)v == (float)p->fill[k]) ||
+        if (v == p->fill[k] || ((single || p->single[k]) && (float)v == (float)p->fill[k]) ||
             (p->wraps && unwrapped(s, p->wraps, v) == p->fill[k]))
             return 1;
     if (p->unpacked || p->wraps < 0) v = unwrapped(s, p->wraps, v);

@@ -225,7 +225,7 @@ int mige_score_hessian(mige_score *s, int Q, const double *P, double *H) {
     MIGE_CHECK(s->solved, MIGE_EUSAGE, "score: second derivatives come after scores of samples");
     MIGE_TRY(mige_agree(s->c, score_check_rows(Q, s->D, P, "point")));
     MIGE_TRY(s->ops->hessian(s, Q, P, H));
-    return mige_agree(s->c, check_scores(s, (size_t)Q, H));
+    return mige_agree(s->c, check_scores(s, (size_t)Q * (size_t)s->D, H));
 }
 
 const mige_score_info *mige_score_last(const mige_score *s) {
