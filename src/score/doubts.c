@@ -138,8 +138,7 @@ static int tell_nearby(int M, int D, const double *X, const double *S, const wor
     if (!err && share > 0)
         mige_warn("score: near single samples they leave %.0f %% of Stein's identity open: they are smoother than "
                   "the samples, which lie in clusters or on structure finer than the kernel's width (a smaller "
-                  "--width-scale, or each "
-                  "cluster by itself)",
+                  "--width-scale, or each cluster by itself)",
                   100 * share);
     mige_pool_free(&pool);
     return err;
