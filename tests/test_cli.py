@@ -305,6 +305,14 @@ def read_by_links(ranks):
         for command in "encode", "probe":
             fails(2, "--output.*also read", command, "--run", RUN, "--data", link, "--output", output, ranks=ranks)
     fails(2, "--output.*also read", "probe", "--input", link_to_features, "--layers", "y", "--output", features, ranks=ranks)
+    table = path(f"table-{ranks}.h5")
+    with h5py.File(table, "w") as f:
+        f["x"], f["y"] = np.random.default_rng(1).normal(size=(2, 60, 1))
+    kept[table] = open(table, "rb").read()
+    link = linked(path(f"tlink-{ranks}.h5"), x=(table, "x"), y=(table, "y"))
+    for command in ("mi", "--shuffles", 0), ("score", "--dataset", "/x"):
+        for more in (), ("--dry-run",):
+            fails(2, "--output.*also read", *command, "--input", link, "--output", table, *more, ranks=ranks)
     assert all(open(f, "rb").read() == text for f, text in kept.items()), "something was written"
 
 

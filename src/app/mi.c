@@ -208,6 +208,8 @@ int cmd_mi(app *a) {
     pairs p = {0};
     const config *c = &a->cfg;
     int err = mige_agree(&a->comm, load(c, &p, a->comm.rank == 0));
+    /* Once more: only now it is known where links lead. */
+    if (!err) err = mige_agree(&a->comm, a->comm.rank == 0 ? check_output(c, c->output, 0) : MIGE_OK);
     if (!err) err = estimate(a, &p);
     mige_pool_free(&p.memory);
     return err;

@@ -16,8 +16,8 @@ static int ascending(const void *a, const void *b) {
  * their mean the farthest is, and how wide the widest gap between many and many; of the range of the middle ones
  * the share that is gaps. */
 typedef struct {
-    int alike, different;
-    double mode; /* the number that most are */
+    int alike, next, different; /* next: of the number after the most frequent one */
+    double mode;                /* the number that most are */
     double far, gap, empty;
 } spread;
 
@@ -43,8 +43,10 @@ static spread look_at(int M, double *x) {
     qsort(x, (size_t)M, sizeof *x, ascending);
     for (int from = 0, m = 1; m <= M; m++) {
         if (m < M && x[m] == x[from]) continue;
-        if (m - from > k.alike) k.mode = x[from];
-        k.alike = m - from > k.alike ? m - from : k.alike;
+        int n = m - from;
+        k.next = n > k.alike ? k.alike : n > k.next ? n : k.next;
+        if (n > k.alike) k.mode = x[from];
+        k.alike = n > k.alike ? n : k.alike;
         k.different++;
         from = m;
     }
@@ -109,9 +111,10 @@ enum { LAGS = 12 };
 static const double FOLLOW = 0.3, SURE = 5;
 
 /* Of x, of which element m is x[m D], centred by its class if there are any: correlations of a row with that so
- * many rows before, of the same class. 0 where the rows are sorted by it. */
-static void following(int M, int D, const double *x, int classes, const int *label, double *mean, double r[LAGS]) {
-    double square = 0, product[LAGS] = {0}, *n = mean + classes;
+ * many rows before, of the same class, where they are no chance of few large values; r is raised to them. 0: the
+ * rows are sorted by x. mean [2 classes] is scratch. */
+static int following(int M, int D, const double *x, int classes, const int *label, double *mean, double r[LAGS]) {
+    double square = 0, product[LAGS] = {0}, chance[LAGS] = {0}, *n = mean + classes;
     int rises = 0, falls = 0;
     for (int k = 0; k < classes; k++) mean[k] = n[k] = 0;
     for (int m = 0; m < M; m++) n[label[m]]++;
@@ -122,13 +125,25 @@ static void following(int M, int D, const double *x, int classes, const int *lab
         for (int l = 0; l < LAGS && l < m; l++) {
             int other = m - 1 - l;
             if (label[other] != label[m]) continue;
-            product[l] += here * (x[(size_t)other * (size_t)D] - mean[label[m]]);
-            if (l) continue;
-            rises += x[(size_t)m * (size_t)D] > x[(size_t)other * (size_t)D];
-            falls += x[(size_t)m * (size_t)D] < x[(size_t)other * (size_t)D];
+            double both = here * (x[(size_t)other * (size_t)D] - mean[label[m]]);
+            product[l] += both;
+            chance[l] += both * both;
+            rises += l == 0 && x[(size_t)m * (size_t)D] > x[(size_t)other * (size_t)D];
+            falls += l == 0 && x[(size_t)m * (size_t)D] < x[(size_t)other * (size_t)D];
         }
     }
-    for (int l = 0; l < LAGS; l++) r[l] = fmax(r[l], rises && falls && square > 0 ? fabs(product[l] / square) : 0);
+    for (int l = 0; l < LAGS; l++)
+        if (fabs(product[l]) > SURE * sqrt(chance[l])) r[l] = fmax(r[l], fabs(product[l]) / square);
+    return !rises == !falls;
+}
+
+/* The most of a part's columns; none where the rows are sorted by one of them, of which others may be functions. */
+static void part_follows(int M, int D, int dim, const double *x, int classes, const int *label, double *mean,
+                         double most[LAGS]) {
+    int unsorted = 1;
+    for (int l = 0; l < LAGS; l++) most[l] = 0;
+    for (int k = 0; k < dim; k++) unsorted &= following(M, D, x + k, classes, label, mean, most);
+    for (int l = 0; l < LAGS; l++) most[l] *= unsorted;
 }
 
 static void tell_order(int M, const double least[LAGS]) {
@@ -152,8 +167,7 @@ static int order_doubts(int M, int D, int nparts, const int *dims, const double 
     for (int l = 0; l < LAGS; l++) least[l] = 1;
     for (int i = 0, first = 0; i < nparts; first += dims[i++]) {
         if (i > 0 && i < nparts - 1) continue; /* what is given */
-        memset(most, 0, sizeof most);
-        for (int k = 0; k < dims[i]; k++) following(M, D, v + first + k, 1, one, mean, most);
+        part_follows(M, D, dims[i], v + first, 1, one, mean, most);
         for (int l = 0; l < LAGS; l++) least[l] = fmin(least[l], most[l]);
     }
     tell_order(M, least);
@@ -170,10 +184,10 @@ static double label_runs(int M, int classes, const int *label, int l, const doub
 }
 
 int mige_mi_label_doubts(int M, int D, const double *v, int classes, const int *label) {
-    double r[LAGS] = {0}, *mean, *share;
+    double r[LAGS], *mean, *share;
     mige_pool pool = {0};
     MIGE_TRY(MIGE_TAKE(&pool, MIGE_BLOCK(mean, 2 * classes), MIGE_BLOCK(share, classes)));
-    for (int k = 0; k < D; k++) following(M, D, v + k, classes, label, mean, r);
+    part_follows(M, D, D, v, classes, label, mean, r);
     for (int m = 0; m < M; m++) share[label[m]] += 1. / M;
     for (int l = 0; l < LAGS; l++) r[l] = fmin(r[l], fabs(label_runs(M, classes, label, l + 1, share)));
     tell_order(M, r);
@@ -199,13 +213,14 @@ static int repeats(int M, int D, const double *v, uint64_t *hash) {
     return found;
 }
 
-/* Rows in which some column of the part is the number that it most often is. */
+/* Rows in which some column of the part is a number that it is far more often than any other. */
 static void mark_modes(int M, int D, int first, int dim, const double *v, double *x, int *marked) {
     enum { FEW = 4 }; /* so often, or it is none */
     for (int k = first; k < first + dim; k++) {
         for (int m = 0; m < M; m++) x[m] = v[(size_t)m * (size_t)D + (size_t)k];
         spread s = look_at(M, x);
-        for (int m = 0; m < M && s.alike >= FEW && s.alike < M / 2; m++)
+        int alone = s.alike >= FEW && s.alike < M / 2 && s.alike > 2 * s.next + SURE * sqrt(s.next);
+        for (int m = 0; m < M && alone; m++)
             if (v[(size_t)m * (size_t)D + (size_t)k] == s.mode) marked[m] = 1;
     }
 }
@@ -225,10 +240,10 @@ static int filled(int M, int D, int nparts, const int *dims, const double *v, do
 }
 
 /* Whether so many rows are those of others by being copies: rounded values coincide by chance, and then columns
- * have fewer values than there are rows. */
-static int are_copies(int M, int again, int different) {
+ * have fewer values than there are rows. Of one column nobody can tell. */
+static int are_copies(int M, int D, int again, int different) {
     static const double REPEATED = 0.01, OWN = 0.9;
-    return again > REPEATED * M && (different >= M / 2 || different >= OWN * (M - again));
+    return D > 1 && again > REPEATED * M && (different >= M / 2 || different >= OWN * (M - again));
 }
 
 int mige_mi_sample_doubts(int M, int nparts, const int *dims, const char *const *names, const double *v,
@@ -243,7 +258,7 @@ int mige_mi_sample_doubts(int M, int nparts, const int *dims, const char *const 
         part_doubts(M, D, first, dims[i], names[i], v, plain, x, &different);
     int err = order_doubts(M, D, nparts, dims, v), again = repeats(M, D, v, hash),
         fills = filled(M, D, nparts, dims, v, x, marked);
-    if (are_copies(M, again - fills, different))
+    if (are_copies(M, D, again - fills, different))
         mige_warn("mi: %d of the %d rows are those of others again: error and p-value take them for independent",
                   again, M);
     else if (fills)

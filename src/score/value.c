@@ -227,7 +227,8 @@ static int run_together(job *w, const split *whole, const split *halves) {
         one.sign = 1;
         if (g->what & MOVES) continue;
         MIGE_TRY(run_rest(w, &one, NULL, NULL, whole, w->sums + (g->what & WHOLE ? ALL : ALL_PARTED)));
-        if (g->what & WHOLE) MIGE_TRY(run_rest(w, &one, NULL, NULL, halves, w->sums + ALL_HALVED));
+        if (g->what & WHOLE && g->n / num_blocks(g, halves) >= w->o->score.eigen.eigen)
+            MIGE_TRY(run_rest(w, &one, NULL, NULL, halves, w->sums + ALL_HALVED));
     }
     return MIGE_OK;
 }
@@ -324,7 +325,7 @@ static void find_missed(const job *w, const double weight[T], mige_mi_estimate *
     double share = w->labels > 0 ? fmin(1, fmax(0, e->value / w->labels)) : 0;
     double all = cblas_ddot(T, weight, 1, w->sums[ALL].rest, 1);
     double missed = all - cblas_ddot(T, weight, 1, w->sums[ALL_PARTED].rest, 1);
-    double more = all - cblas_ddot(T, weight, 1, w->sums[ALL_HALVED].rest, 1);
+    double halved = cblas_ddot(T, weight, 1, w->sums[ALL_HALVED].rest, 1), more = halved != 0 ? all - halved : 0;
     missed += fmax(0, fmin(missed, ALONG_GAIN * more));
     e->missed = share * missed;
     e->value -= e->missed;
