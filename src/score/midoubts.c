@@ -152,8 +152,7 @@ static void tell_order(int M, const double least[LAGS]) {
         if (least[l] > least[at]) at = l;
     if (least[at] > FOLLOW && least[at] * sqrt(M) > SURE)
         mige_warn("mi: rows follow one another (correlation with the row %d before %.2f at least): error and "
-                  "p-value take "
-                  "them for independent (thin a time series out)",
+                  "p-value take them for independent (thin a time series out)",
                   at + 1, least[at]);
 }
 
