@@ -126,7 +126,8 @@ double mige_mi_value_bytes(int M, int D, const mige_mi_value_options *o);
 
 /* Warns of what value and error above do not see: samples v [M][sum of dims] of parts with these names (one of no
  * dimensions is passed over) with ties, gaps, clusters, copies of rows, numbers that x and y both are often, rows
- * that follow one another or, where margins are taken as they are (plain), values far out. Errors: MIGE_EFAIL (memory). Not collective. */
+ * that follow one another or, where margins are taken as they are (plain), values far out. Errors: MIGE_EFAIL
+ * (memory). Not collective. */
 int mige_mi_sample_doubts(int M, int nparts, const int *dims, const char *const *names, const double *v, int plain);
 /* The same of labels [M] within 0 to classes - 1 and samples v [M][D]: rows that follow one another within classes,
  * while the labels come in runs. Errors: MIGE_EFAIL (memory). Not collective. */
