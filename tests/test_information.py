@@ -300,18 +300,18 @@ def warned():
     assert "follow one another" in warnings("walk", "other") and not warnings("walk", "noise")
     assert "a gap of" in warnings("two", "noise")
     steps, near = rng.integers(0, 5, 400)[:, None], 0.05 * rng.standard_normal((2, 400, 1))
-    ages = np.arange(400)[:, None] // 4 % 60  # whole numbers are no clusters
+    rounded = 0.08 * np.round(rng.standard_normal((400, 1)) / 0.08)  # has gaps everywhere, but no clusters
     waves = np.cos(np.pi * np.arange(400) / 2 + 0.3)[:, None]  # of period 4: rows two apart are opposite
     runs = np.repeat(rng.integers(0, 2, 40), 10)
     fills = np.where(np.arange(400)[:, None] % 25 == 3, -999, np.stack([x[:, :1], y]))
     with h5py.File(path("doubtful.h5"), "a") as f:
-        f["groups"], f["groups_2"], f["ages"] = steps + near[0], steps + near[1], ages + 0.01 * (ages % 7)
+        f["groups"], f["groups_2"], f["rounded"] = steps + near[0], steps + near[1], rounded
         f["tide"], f["tide_2"] = waves + x[:, :1] / 9, waves + y / 9
         f["runs"], f["mixed"], f["filled"], f["filled_2"] = runs, runs[rng.permutation(400)], fills[0], fills[1]
         f["copies"], f["copies_2"] = np.tile(x[:133, :1], (3, 1)), np.tile(y[133:266], (3, 1))
         f["noised"], f["product"] = rng.standard_normal((400, 1)), x[:, :1] * x[:, 1:]
         f["first"], f["second"] = x[:, :1], x[:, 1:]
-    assert "a gap of" in warnings("groups", "groups_2") and "a gap of" not in warnings("ages", "noise")
+    assert "a gap of" in warnings("groups", "groups_2") and "a gap of" not in warnings("rounded", "noise")
     assert "rows follow one another" in warnings("tide", "tide_2") and "before" not in warnings("tide", "noise")
     assert "the row 1 before" in warnings("walk", "runs") and "before" not in warnings("walk", "mixed")
     assert "before" not in warnings("noise", "runs")
