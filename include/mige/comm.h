@@ -15,6 +15,9 @@ typedef struct {
     int nodes; /* how many such groups */
 } mige_comm;
 
+/* Of a program, before MPI_Init: standard streams that are closed are held open, a limit of file sizes is an error
+ * of writing, and Open MPI starts nothing beside a process that has no launcher. Not collective. */
+void mige_before_mpi(void);
 /* A private duplicate of `parent`. Free it with mige_comm_destroy. */
 int mige_comm_create(MPI_Comm parent, mige_comm *c);
 /* Ranks of the same `color` form a new communicator, ordered by rank in c. */
