@@ -1,4 +1,5 @@
 #include "app/app.h"
+#include "base/hash.h"
 #include "mige/blas.h"
 #include "mige/comm.h"
 #include "mige/error.h"
@@ -8,7 +9,6 @@
 #include "train/run.h"
 #include "train/stop.h"
 #include "train/train.h"
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -197,13 +197,11 @@ static int settle_precision(app *a) {
 /* Each rank reads --config for itself, which may be another file on another node, or in another folder. */
 static int same_on_ranks(const app *a) {
     char *text;
-    uint64_t sum = 14695981039346656037u; /* FNV-1a */
     if (!*a->cfg.config) return MIGE_OK;
     int err = mige_options_config(&option_table, a->command, &a->cfg, &text);
     MIGE_TRY(mige_agree(&a->comm, err));
-    for (const char *p = text; *p; p++) sum = (sum ^ (unsigned char)*p) * 1099511628211u;
+    double sum = (double)(mige_hash(strlen(text), text) >> 11), both[2] = {sum, -sum};
     free(text);
-    double most = (double)(sum >> 11), both[2] = {most, -most};
     MIGE_TRY(mige_max(&a->comm, both, 2));
     MIGE_CHECK(both[0] == -both[1], MIGE_EUSAGE,
                "--config: ranks read different files (put %s where every node sees the same)", a->cfg.config);

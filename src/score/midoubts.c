@@ -1,4 +1,5 @@
 /* What speaks against a value of mutual information, in the samples. */
+#include "base/hash.h"
 #include "mige/error.h"
 #include "mige/log.h"
 #include "mige/mi.h"
@@ -6,6 +7,9 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* Standard errors beyond which something is no chance. */
+static const double SURE = 5;
 
 static int ascending(const void *a, const void *b) {
     double x = *(const double *)a, y = *(const double *)b;
@@ -59,11 +63,19 @@ static spread look_at(int M, double *x) {
     return k;
 }
 
+/* Marks the rows in which column k is a number that it is far more often than any other. */
+static void mark_mode(int M, int D, int k, const double *v, const spread *s, int *marked) {
+    enum { FEW = 4 }; /* so often, or it is none */
+    if (s->alike < FEW || s->alike >= M / 2 || s->alike <= 2 * s->next + SURE * sqrt(s->next)) return;
+    for (int m = 0; m < M; m++)
+        if (v[(size_t)m * (size_t)D + (size_t)k] == s->mode) marked[m] = 1;
+}
+
 /* Normal scores of equal values are no normal variable: what comes of them may be nats too little or too much. And
  * where margins are taken as they are, few values that are far out are all that covariances see. *different: of the
  * column that has most. */
 static void part_doubts(int M, int D, int first, int dim, const char *name, const double *v, int plain, double *x,
-                        int *different) {
+                        int *different, int *marked) {
     static const double MANY = 0.05 /* of all, and more than a pair */, FAR = 10;
     static const double GAP = 0.75, EMPTY = 0.5; /* and enough samples that it is none by chance */
     enum { EACH = 8, FEW = 50 /* values so often on average, and no more of them: not rounding */, GAPS = 200 };
@@ -72,6 +84,7 @@ static void part_doubts(int M, int D, int first, int dim, const char *name, cons
     for (int k = 0; k < dim; k++) {
         for (int m = 0; m < M; m++) x[m] = v[(size_t)m * (size_t)D + (size_t)(first + k)];
         spread s = look_at(M, x);
+        mark_mode(M, D, first + k, v, &s, marked);
         if (s.alike > most) where = k;
         most = s.alike > most ? s.alike : most;
         if (s.different < few) lattice = k;
@@ -106,9 +119,9 @@ static void part_doubts(int M, int D, int first, int dim, const char *name, cons
                   apart, name, gap);
 }
 
-/* What rows have to do with each other, at distances of up to so many rows; in standard errors, too. */
+/* What rows have to do with each other, at distances of up to so many rows. */
 enum { LAGS = 12 };
-static const double FOLLOW = 0.3, SURE = 5;
+static const double FOLLOW = 0.3;
 
 /* Of x, of which element m is x[m D], centred by its class if there are any: correlations of a row with that so
  * many rows before, of the same class, where they are no chance of few large values; r is raised to them. 0: the
@@ -199,42 +212,27 @@ static int by_value(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-/* Rows that are those of earlier ones again; by FNV-1a. */
+/* Rows that are those of earlier ones again. */
 static int repeats(int M, int D, const double *v, uint64_t *hash) {
     int found = 0;
     for (size_t m = 0; m < (size_t)M; m++) {
-        const unsigned char *row = (const void *)(v + m * (size_t)D);
-        hash[m] = 14695981039346656037u;
-        for (size_t i = 0; i < (size_t)D * sizeof *v; i++) hash[m] = (hash[m] ^ row[i]) * 1099511628211u;
+        hash[m] = mige_hash((size_t)D * sizeof *v, v + m * (size_t)D);
     }
     qsort(hash, (size_t)M, sizeof *hash, by_value);
     for (int m = 1; m < M; m++) found += hash[m] == hash[m - 1];
     return found;
 }
 
-/* Rows in which some column of the part is a number that it is far more often than any other. */
-static void mark_modes(int M, int D, int first, int dim, const double *v, double *x, int *marked) {
-    enum { FEW = 4 }; /* so often, or it is none */
-    for (int k = first; k < first + dim; k++) {
-        for (int m = 0; m < M; m++) x[m] = v[(size_t)m * (size_t)D + (size_t)k];
-        spread s = look_at(M, x);
-        int alone = s.alike >= FEW && s.alike < M / 2 && s.alike > 2 * s.next + SURE * sqrt(s.next);
-        for (int m = 0; m < M && alone; m++)
-            if (v[(size_t)m * (size_t)D + (size_t)k] == s.mode) marked[m] = 1;
-    }
-}
-
 /* Rows in which both x and y are numbers that each has often; 0 where that may be chance. */
-static int filled(int M, int D, int nparts, const int *dims, const double *v, double *x, int *marked) {
+static int filled(int M, const int *x, const int *y) {
     static const double OFTEN = 3; /* than by chance */
-    int *of[] = {marked, marked + M}, n[] = {0, 0}, both = 0;
-    mark_modes(M, D, 0, dims[0], v, x, of[0]);
-    mark_modes(M, D, D - dims[nparts - 1], dims[nparts - 1], v, x, of[1]);
+    int nx = 0, ny = 0, both = 0;
     for (int m = 0; m < M; m++) {
-        both += of[0][m] && of[1][m];
-        for (int i = 0; i < 2; i++) n[i] += of[i][m];
+        both += x[m] && y[m];
+        nx += x[m];
+        ny += y[m];
     }
-    double chance = (double)n[0] * n[1] / M;
+    double chance = (double)nx * ny / M;
     return both > 3 && both > OFTEN * chance && both > chance + SURE * sqrt(chance) ? both : 0;
 }
 
@@ -252,11 +250,12 @@ int mige_mi_sample_doubts(int M, int nparts, const int *dims, const char *const 
     uint64_t *hash;
     mige_pool pool = {0};
     for (int i = 0; i < nparts; i++) D += dims[i];
-    MIGE_TRY(MIGE_TAKE(&pool, MIGE_BLOCK(x, M), MIGE_BLOCK(hash, M), MIGE_BLOCK(marked, 2 * M)));
+    MIGE_TRY(
+        MIGE_TAKE(&pool, MIGE_BLOCK(x, M), MIGE_BLOCK(hash, M), MIGE_BLOCK(marked, (size_t)nparts * (size_t)M)));
     for (int i = 0, first = 0; i < nparts; first += dims[i++])
-        part_doubts(M, D, first, dims[i], names[i], v, plain, x, &different);
+        part_doubts(M, D, first, dims[i], names[i], v, plain, x, &different, marked + (size_t)i * (size_t)M);
     int err = order_doubts(M, D, nparts, dims, v), again = repeats(M, D, v, hash),
-        fills = filled(M, D, nparts, dims, v, x, marked);
+        fills = filled(M, marked, marked + (size_t)(nparts - 1) * (size_t)M);
     if (are_copies(M, D, again - fills, different))
         mige_warn("mi: %d of the %d rows are those of others again: error and p-value take them for independent",
                   again, M);

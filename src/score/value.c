@@ -325,7 +325,8 @@ static void find_missed(const job *w, const double weight[T], mige_mi_estimate *
     double share = w->labels > 0 ? fmin(1, fmax(0, e->value / w->labels)) : 0;
     double all = cblas_ddot(T, weight, 1, w->sums[ALL].rest, 1);
     double missed = all - cblas_ddot(T, weight, 1, w->sums[ALL_PARTED].rest, 1);
-    double halved = cblas_ddot(T, weight, 1, w->sums[ALL_HALVED].rest, 1), more = halved != 0 ? all - halved : 0;
+    double halved = cblas_ddot(T, weight, 1, w->sums[ALL_HALVED].rest, 1);
+    double more = halved != 0 ? all - halved : 0; /* 0: halves were too few samples, and not run */
     missed += fmax(0, fmin(missed, ALONG_GAIN * more));
     e->missed = share * missed;
     e->value -= e->missed;
