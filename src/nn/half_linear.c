@@ -49,7 +49,7 @@ static int smaller(int a, int b) {
 }
 
 /* ---- packed weights of a layer: panels for the way up, of 32 outputs each, then those for the way down, of 32
- * inputs each */
+ * inputs each, where backward goes further down */
 
 static size_t blocks(size_t n) {
     return half_padded(n) / HALF_SIDE;
@@ -67,7 +67,8 @@ static int packs(const layer *l) {
 static size_t packed_before(const mige_net *net, int i) {
     size_t words = 0;
     for (const layer *l = net->layers; l < net->layers + i; l++)
-        if (packs(l)) words += packed_up(l) + blocks(l->in_size) * half_panel(l->out_size);
+        if (packs(l))
+            words += packed_up(l) + mige_layer_goes_down(net, l) * blocks(l->in_size) * half_panel(l->out_size);
     return words;
 }
 
@@ -83,7 +84,8 @@ int mige_net_packs(const mige_net *net, int i, size_t *first) {
 void mige_net_pack(mige_net *net, int i, int row, int rows) {
     const layer *l = &net->layers[i];
     const size_t in = l->in_size;
-    uint32_t *up = net->packed + packed_before(net, i), *down = up + packed_up(l);
+    uint32_t *up = net->packed + packed_before(net, i),
+             *down = mige_layer_goes_down(net, l) ? up + packed_up(l) : NULL;
     for (int end = row + rows; row < end; row += HALF_SIDE)
         mige_half_pack_both(smaller(HALF_SIDE, end - row), (int)in, net->params + l->param + (size_t)row * in,
                             up + (size_t)row / HALF_SIDE * half_panel(in), row, down, half_panel(l->out_size));

@@ -216,13 +216,17 @@ static int hand_down(mige_net *net, int i, int now) {
     return 1 - now;
 }
 
+int mige_layer_goes_down(const mige_net *net, const layer *l) {
+    return l->index > net->first || net->input_gradient;
+}
+
 /* upstream NULL: `ends` at the last layer's output alone. */
 static int descend(mige_net *net, const float *const *upstream, const float *ends, const mige_pass *pass) {
     MIGE_CHECK(net->trained, MIGE_EUSAGE, "network: backward without a forward in training before it");
     int now = 0, last = net->num_layers - 1;
     for (int i = last; i >= net->first; i--) {
         const layer *l = &net->layers[i];
-        int next = mige_layer_ops(l)->in_place ? now : 1 - now, wanted = i > net->first || net->input_gradient;
+        int next = mige_layer_ops(l)->in_place ? now : 1 - now, wanted = mige_layer_goes_down(net, l);
         const float *enters = upstream ? upstream[i] : i == last ? ends : NULL;
         merge(l, (size_t)net->n * l->out_size, enters, i < last, net->flow[now]);
         MIGE_TRY(layer_backward(net, i, net->flow[now], wanted ? net->flow[next] : NULL, pass));
@@ -256,7 +260,7 @@ double mige_net_flops(const mige_net *net, int backward) {
     double sum = 0;
     for (int i = backward ? net->first : 0; i < net->num_layers; i++) {
         const layer *l = &net->layers[i];
-        int gemms = backward ? 1 + (i > net->first || net->input_gradient) : 1;
+        int gemms = backward ? 1 + mige_layer_goes_down(net, l) : 1;
         sum += gemms * 2 * (double)l->out_size * (double)l->fan_in;
     }
     return sum;

@@ -80,6 +80,8 @@ extern const half_ops mige_half_conv_ops, mige_half_linear_ops;
 extern const layer_ops mige_conv_ops, mige_linear_ops, mige_norm_ops, mige_relu_ops, mige_dropout_ops,
     mige_gaussian_ops, mige_noise_ops;
 const layer_ops *mige_layer_ops(const layer *l);
+/* Whether backward computes the gradient of the layer's input. */
+int mige_layer_goes_down(const mige_net *net, const layer *l);
 
 enum { NORM_COEFS = 6 };
 

@@ -110,6 +110,18 @@ MIGE_CLONES void mige_gaussian_score(const mige_net *net, int i, int n, double *
     }
 }
 
+/* Sum of the logarithms of x [n], one for the product of several: eight floats are within a double. */
+static double log_sum(size_t n, const float *x) {
+    enum { FACTORS = 8 };
+    double sum = 0;
+    for (size_t i = 0; i < n; i += FACTORS) {
+        double product = 1;
+        for (size_t k = i; k < n && k < i + FACTORS; k++) product *= (double)x[k];
+        sum += log(product);
+    }
+    return sum;
+}
+
 double mige_gaussian_kl(const mige_net *net, int i, int n, double scale, float *upstream) {
     const layer *l = &net->layers[i];
     const size_t K = (size_t)l->out.c;
@@ -117,9 +129,10 @@ double mige_gaussian_kl(const mige_net *net, int i, int n, double scale, float *
     for (size_t r = 0; r < (size_t)n; r++) {
         const float *x = (i ? net->layers[i - 1].y : net->x) + r * l->in_size, *slope = l->slope + r * K;
         float *to = upstream ? upstream + r * l->in_size : NULL;
+        sum -= log_sum(K, l->sigma + r * K);
         for (size_t k = 0; k < K; k++) {
             double mu = (double)x[k], sigma = (double)l->sigma[r * K + k];
-            sum += 0.5 * (mu * mu + sigma * sigma - 1) - log(sigma);
+            sum += 0.5 * (mu * mu + sigma * sigma - 1);
             if (!to) continue;
             to[k] += (float)(scale * mu);
             to[k + K] += (float)(scale * (sigma - 1 / sigma) * (double)slope[k]);

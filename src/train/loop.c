@@ -125,8 +125,9 @@ static void begin_to_save(training *r, const mige_checkpoint *k) {
 }
 
 /* A checkpoint of this step; `periodic` ones count for --keep-every. */
-static void checkpoint(training *r, int periodic) {
+static int checkpoint(training *r, int periodic) {
     int64_t keep_every = r->o->keep_every, every = r->every_steps;
+    MIGE_TRY(update_catch_up(&r->t.model.update));
     r->number += periodic;
     r->checkpointed = mige_now();
     r->saved = r->step;
@@ -136,6 +137,7 @@ static void checkpoint(training *r, int periodic) {
     r->old[1] = r->old[0];
     r->old[0] = k.keep ? -1 : k.step;
     begin_to_save(r, &k);
+    return MIGE_OK;
 }
 
 /* All that was begun is written. */
@@ -172,7 +174,7 @@ static int record_interval(training *r) {
 }
 
 static int last_checkpoint(training *r, int periodic) {
-    if (r->saved != r->step) checkpoint(r, periodic);
+    if (r->saved != r->step) MIGE_TRY(checkpoint(r, periodic));
     return finish_saving(r);
 }
 
@@ -233,7 +235,7 @@ static int loop(training *r) {
         show(r);
         if (r->step < r->last && b.stop > 0) return stop(r, (int)b.stop, periodic);
         if (periodic)
-            checkpoint(r, 1);
+            MIGE_TRY(checkpoint(r, 1));
         else if (b.flush > 0)
             begin_to_save(r, NULL);
     }

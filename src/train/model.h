@@ -43,12 +43,16 @@ typedef struct {
     float *params, *m, *v; /* [n], one a node */
     char *packed;          /* the networks' packed weights, one a node; NULL: none */
     float *average;        /* [n] moving average of the parameters, one a node; NULL: not kept */
+    float rest;            /* what the last step's parameters are of it */
+    int behind;            /* 1: it lacks the last step's */
     float **grads;         /* [node_size] each rank's gradient [n] */
     void *kept;            /* the networks' kept samples, one a node */
     int nrows;
     update_rows rows[UPDATE_ROWS]; /* in their order in the flat vector */
     float *tile;                   /* a block of one */
     size_t tile_bytes;
+    struct update_piece *pieces; /* of the slice, in order */
+    int npieces;
 } update;
 
 /* Room for n parameters, all 0. Collective; errors agreed. */
@@ -70,6 +74,8 @@ typedef struct {
 /* Step number t, by the sum of all ranks' gradients; *norm = the sum's Euclidean norm, before it is clipped. Once
  * it is not finite the parameters are of no more use. Collective. */
 int update_step(update *u, const update_rule *rule, int64_t t, double *norm);
+/* The average has all steps, as whoever reads it must know: steps take it along two at a time. Collective. */
+int update_catch_up(update *u);
 /* What the first rank of each node (`all`: rank 0) has put into params, m, v and average is seen
  * by its ranks (by all). Collective. */
 int update_spread(update *u, int all);

@@ -86,6 +86,7 @@ int trainer_test(trainer *t, double *error) {
     int64_t wrong = 0;
     for (int i = 0; i < t->model.n; i++)
         if (!strcmp(t->model.member[i].name, DECODER)) k.decoder = t->model.member[i].net;
+    MIGE_TRY(update_catch_up(&t->model.update));
     if (t->o->average > 0) model_use_average(&t->model, 1);
     int err = test_all(&k, &wrong);
     if (t->o->average > 0) model_use_average(&t->model, 0);

@@ -37,17 +37,65 @@ static size_t slice_start(const update *u, int i) {
     return at < u->n ? at : u->n;
 }
 
-static void take_slice(update *u) {
-    if (u->c->node_rank >= u->slices) return;
+/* A piece of the flat vector that stays in cache. */
+typedef struct update_piece {
+    const update_rows *of; /* the rows that are whole after it; NULL: none */
+    size_t at, end;
+    int row, rows;
+    int more; /* 1: the next piece comes after this one always, as it has the rows */
+} piece;
+
+/* A block of rows: at once where its gradient is a product, else in pieces, of which the last has the block. */
+static piece piece_of(const update_rows *r, size_t at) {
+    const size_t cols = (size_t)r->cols, block = MIGE_NET_ROWS * cols, first = (at - r->first) / block * block;
+    const size_t end = r->count - first < block ? r->count : first + block;
+    if (r->first + end - at > PIECE && !mige_net_kept(r->net, r->layer))
+        return (piece){.at = at, .end = at + PIECE, .more = 1};
+    return (piece){r, at, r->first + end, (int)(first / cols), (int)((end - first) / cols), 0};
+}
+
+static piece piece_at(const update *u, size_t at) {
+    size_t end = u->first + u->count;
+    for (const update_rows *r = u->rows; r < u->rows + u->nrows; r++) {
+        if (at >= r->first + r->count) continue;
+        if (at >= r->first) return piece_of(r, at);
+        end = r->first < end ? r->first : end;
+        break;
+    }
+    return (piece){.at = at, .end = end - at < PIECE ? end : at + PIECE};
+}
+
+/* The slice's pieces into `to` (NULL: only counts). */
+static int cut(const update *u, piece *to) {
+    int n = 0;
+    piece p;
+    for (size_t at = u->first, last = u->first + u->count; at < last; at = p.end) {
+        p = piece_at(u, at);
+        if (to) to[n] = p;
+        n++;
+    }
+    return n;
+}
+
+static int take_slice(update *u) {
+    if (u->c->node_rank >= u->slices) return MIGE_OK;
     u->first = slice_start(u, u->c->node_rank);
     u->count = slice_start(u, u->c->node_rank + 1) - u->first;
+    free(u->pieces);
+    u->pieces = NULL;
+    u->npieces = cut(u, NULL);
+    if (u->npieces == 0) return MIGE_OK;
+    MIGE_TRY(mige_alloc((size_t)u->npieces, sizeof *u->pieces, &u->pieces));
+    cut(u, u->pieces);
+    return MIGE_OK;
 }
 
 int update_create(const mige_comm *c, size_t n, update_room extra, update *u) {
     size_t step = update_stride(n), nodes = (size_t)c->node_size, size = step * (vectors(extra.averaged) + nodes);
     size_t packed = (extra.packed + 63) / 64 * 64;
     *u = (update){.c = c, .n = n, .slices = smallest_node(c)};
-    MIGE_TRY(mige_agree(c, mige_alloc(nodes, sizeof *u->grads, &u->grads)));
+    int err = mige_alloc(nodes, sizeof *u->grads, &u->grads);
+    MIGE_TRY(mige_agree(c, err ? err : take_slice(u)));
     MIGE_TRY(mige_shared_create(c, size * sizeof(float) + packed + extra.kept, &u->memory));
     u->params = u->memory.base;
     u->m = u->params + step;
@@ -56,7 +104,6 @@ int update_create(const mige_comm *c, size_t n, update_room extra, update *u) {
     for (size_t r = 0; r < nodes; r++) u->grads[r] = u->params + step * (vectors(extra.averaged) + r);
     if (packed) u->packed = (char *)(u->params + size);
     u->kept = (char *)(u->params + size) + packed;
-    take_slice(u);
     MPI_Comm_split(c->mpi, c->node_rank < u->slices ? c->node_rank : MPI_UNDEFINED, c->rank, &u->owners);
     /* Shared memory is not zeroed: a window of one rank comes from malloc. */
     if (c->node_rank == 0) memset(u->memory.base, 0, size * sizeof(float) + packed);
@@ -69,6 +116,7 @@ void update_destroy(update *u) {
     mige_shared_destroy(&u->memory);
     free(u->grads);
     free(u->tile);
+    free(u->pieces);
     u->grads = NULL;
 }
 
@@ -77,11 +125,16 @@ MIGE_CLONES static void add(size_t n, const float *restrict x, float *restrict s
     for (size_t i = 0; i < n; i++) sum[i] += x[i];
 }
 
+/* In sums enough that none waits for the one before. */
 MIGE_CLONES static double squares(size_t n, const float *x) {
-    double sum = 0;
-#pragma omp simd reduction(+ : sum)
-    for (size_t i = 0; i < n; i++) sum += (double)x[i] * x[i];
-    return sum;
+    enum { SUMS = 32 };
+    double sum[SUMS] = {0}, all = 0;
+    size_t i = 0;
+    for (; i + SUMS <= n; i += SUMS)
+        for (int j = 0; j < SUMS; j++) sum[j] += (double)x[i + (size_t)j] * x[i + (size_t)j];
+    for (; i < n; i++) all += (double)x[i] * x[i];
+    for (int j = 0; j < SUMS; j++) all += sum[j];
+    return all;
 }
 
 int update_add(update *u, mige_net *net, int layer, size_t first) {
@@ -95,34 +148,7 @@ int update_add(update *u, mige_net *net, int layer, size_t first) {
         u->tile_bytes = bytes;
     }
     u->rows[u->nrows++] = (update_rows){net, layer, cols, first, (size_t)rows * (size_t)cols};
-    take_slice(u);
-    return MIGE_OK;
-}
-
-/* A piece of the flat vector that stays in cache. */
-typedef struct {
-    const update_rows *of; /* the rows that are whole after it; NULL: none */
-    size_t at, end;
-    int row, rows;
-} piece;
-
-/* A block of rows: at once where its gradient is a product, else in pieces, of which the last has the block. */
-static piece piece_of(const update_rows *r, size_t at) {
-    const size_t cols = (size_t)r->cols, block = MIGE_NET_ROWS * cols, first = (at - r->first) / block * block;
-    const size_t end = r->count - first < block ? r->count : first + block;
-    if (r->first + end - at > PIECE && !mige_net_kept(r->net, r->layer)) return (piece){NULL, at, at + PIECE, 0, 0};
-    return (piece){r, at, r->first + end, (int)(first / cols), (int)((end - first) / cols)};
-}
-
-static piece piece_at(const update *u, size_t at) {
-    size_t end = u->first + u->count;
-    for (const update_rows *r = u->rows; r < u->rows + u->nrows; r++) {
-        if (at >= r->first + r->count) continue;
-        if (at >= r->first) return piece_of(r, at);
-        end = r->first < end ? r->first : end;
-        break;
-    }
-    return (piece){NULL, at, end - at < PIECE ? end : at + PIECE, 0, 0};
+    return take_slice(u);
 }
 
 /* The gradient of a piece, summed over the node's ranks, in their order. */
@@ -147,40 +173,42 @@ static void scale(size_t n, float factor, float *x) {
     for (size_t i = 0; i < n; i++) x[i] *= factor;
 }
 
-/* By gradient g, in steps that stay in the first-level cache; the sum of its squares. */
+/* By gradient g, in steps that stay in the first-level cache; the sum of its squares. The average follows two steps
+ * at once, which is half of the memory to read and write, and the same numbers. */
 static double move(update *u, const update_rule *rule, int64_t t, const piece *p, const float *g) {
     enum { STEP = 1024 };
     double began = mige_now(), sum = 0;
     for (size_t at = p->at, n; at < p->end; at += n, g += n) {
         n = p->end - at < STEP ? p->end - at : STEP;
         sum += squares(n, g);
+        if (u->behind) follow(n, u->rest, u->params + at, u->average + at);
         mige_adam_step(&rule->adam, t, n, u->params + at, g, u->m + at, u->v + at);
-        if (u->average) follow(n, (float)(1 - rule->average), u->params + at, u->average + at);
+        if (u->behind) follow(n, u->rest, u->params + at, u->average + at);
     }
     if (p->of) mige_net_pack(p->of->net, p->of->layer, p->row, p->rows);
     mige_clock_add(MIGE_PHASE_UPDATE, mige_now() - began);
     return sum;
 }
 
-/* Piece by piece, each moved while its gradient is in cache; this rank's part of the squared norm. */
+/* Piece by piece, each moved while its gradient is in cache; this rank's part of the squared norm. Every other step
+ * from the end: the last pieces of the step before are in cache yet. */
 static double move_at_once(update *u, const update_rule *rule, int64_t t) {
-    piece p;
+    const piece *first = u->pieces, *last = first + u->npieces;
     double sum = 0;
-    for (size_t at = u->first, last = u->first + u->count; at < last; at = p.end) {
-        p = piece_at(u, at);
-        sum += move(u, rule, t, &p, gradient(u, &p));
+    for (const piece *p = first; t % 2 && p < last; p++) sum += move(u, rule, t, p, gradient(u, p));
+    for (const piece *from; t % 2 == 0 && first < last; last = from) {
+        for (from = last - 1; from > first && from[-1].more; from--) continue;
+        for (const piece *p = from; p < last; p++) sum += move(u, rule, t, p, gradient(u, p));
     }
     return sum;
 }
 
 /* The slice of the gradient, over the nodes where there are several, into grads[0]. */
 static double reduce_slice(update *u) {
-    piece p;
     float *to = u->grads[0];
-    for (size_t at = u->first, last = u->first + u->count; at < last; at = p.end) {
-        p = piece_at(u, at);
-        const float *g = gradient(u, &p);
-        if (g != to + at) memcpy(to + at, g, (p.end - at) * sizeof *g);
+    for (const piece *p = u->pieces; p < u->pieces + u->npieces; p++) {
+        const float *g = gradient(u, p);
+        if (g != to + p->at) memcpy(to + p->at, g, (p->end - p->at) * sizeof *g);
     }
     if (u->c->nodes > 1 && u->count)
         MPI_Allreduce(MPI_IN_PLACE, to + u->first, (int)u->count, MPI_FLOAT, MPI_SUM, u->owners);
@@ -189,16 +217,13 @@ static double reduce_slice(update *u) {
 
 /* By the gradient in grads[0]. */
 static void move_slice(update *u, const update_rule *rule, int64_t t) {
-    piece p;
-    for (size_t at = u->first, last = u->first + u->count; at < last; at = p.end) {
-        p = piece_at(u, at);
-        move(u, rule, t, &p, u->grads[0] + at);
-    }
+    for (const piece *p = u->pieces; p < u->pieces + u->npieces; p++) move(u, rule, t, p, u->grads[0] + p->at);
 }
 
 int update_step(update *u, const update_rule *rule, int64_t t, double *norm) {
     int at_once = u->c->nodes == 1 && rule->clip == 0;
     float *g = u->grads[0] + u->first;
+    u->rest = (float)(1 - rule->average);
     mige_clock_start(MIGE_PHASE_REDUCE);
     MIGE_TRY(mige_shared_sync(u->c, &u->memory));
     mige_clock_stop(MIGE_PHASE_REDUCE, 0);
@@ -208,10 +233,18 @@ int update_step(update *u, const update_rule *rule, int64_t t, double *norm) {
     *norm = sqrt(sum);
     if (!at_once && rule->clip > 0 && *norm > rule->clip) scale(u->count, (float)(rule->clip / *norm), g);
     if (!at_once && isfinite(sum)) move_slice(u, rule, t);
+    u->behind = u->average && !u->behind;
     mige_clock_start(MIGE_PHASE_UPDATE);
     MIGE_TRY(mige_shared_sync(u->c, &u->memory));
     mige_clock_stop(MIGE_PHASE_UPDATE, 0);
     return MIGE_OK;
+}
+
+int update_catch_up(update *u) {
+    if (!u->behind) return MIGE_OK;
+    follow(u->count, u->rest, u->params + u->first, u->average + u->first);
+    u->behind = 0;
+    return mige_shared_sync(u->c, &u->memory);
 }
 
 int update_spread(update *u, int all) {
