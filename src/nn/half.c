@@ -153,28 +153,38 @@ MIGE_CLONES void mige_half_pack_along(int n, int k, const uint16_t *b, size_t ld
         }
 }
 
-/* Lines that will be written, while others are computed: mostly another core has read them last. */
-static void expect(const uint32_t *line, int lines) {
-    for (int i = 0; i < lines; i++) __builtin_prefetch(line + i * 16, 1);
+/* A strip of both ways to read a block: where it goes along, and across, panels of `panel` words. */
+typedef struct {
+    uint32_t *along, *across;
+    size_t panel;
+    int width;
+} strip;
+
+/* The strip's lines are brought here, which another core has read last, while the strip before is computed. */
+static void expect(const strip *s, int n) {
+    const int panels = (s->width + HALF_SIDE - 1) / HALF_SIDE;
+    for (int i = 0; i < panels * HALF_SIDE; i++) __builtin_prefetch(s->along + i * 16, 1);
+    for (int p = 0; s->across && p < panels; p++)
+        for (int i = 0; i < n; i++) __builtin_prefetch(s->across + (size_t)p * s->panel + i * 16, 1);
 }
 
 /* Strip by strip, which stays in the first-level cache between the two ways to read it. */
 void mige_half_pack_both(int n, int k, const float *b, uint32_t *along, int from, uint32_t *across, size_t panel) {
-    enum { STRIP = 4 * HALF_SIDE };
-    _Alignas(64) uint16_t strip[HALF_SIDE * STRIP];
+    enum { PANELS = 2, STRIP = PANELS * HALF_SIDE };
+    _Alignas(64) uint16_t rounded[HALF_SIDE * STRIP];
     for (int j = 0; j < k; j += STRIP) {
-        const int width = k - j < STRIP ? k - j : STRIP, panels = (width + HALF_SIDE - 1) / HALF_SIDE;
+        const int width = k - j < STRIP ? k - j : STRIP, left = k - j - STRIP;
         uint32_t *to = along + (size_t)j / 2 * HALF_SIDE,
-                 *down = across ? across + (size_t)j / HALF_SIDE * panel : NULL;
-        if (width < STRIP) memset(strip, 0, sizeof strip);
-        for (int i = 0; i < n; i++) {
-            expect(to + i * panels * 16, panels);
-            for (int p = 0; down && p < panels; p++)
-                expect(down + (size_t)p * panel + (from + i) / 2 * HALF_SIDE + i % 2 * 16, 1);
-            mige_bfloat16_round((size_t)width, b + (size_t)i * (size_t)k + (size_t)j, strip + i * STRIP);
-        }
-        mige_half_pack_along(n, width, strip, STRIP, to);
-        if (down) mige_half_pack_across(width, n, strip, STRIP, from, down, panel);
+                 *down = across ? across + (size_t)j / HALF_SIDE * panel + (size_t)from / 2 * HALF_SIDE : NULL;
+        if (left > 0)
+            expect(&(strip){to + STRIP / 2 * HALF_SIDE, down ? down + PANELS * panel : NULL, panel,
+                            left < STRIP ? left : STRIP},
+                   n);
+        if (width < STRIP) memset(rounded, 0, sizeof rounded);
+        for (int i = 0; i < n; i++)
+            mige_bfloat16_round((size_t)width, b + (size_t)i * (size_t)k + (size_t)j, rounded + i * STRIP);
+        mige_half_pack_along(n, width, rounded, STRIP, to);
+        if (down) mige_half_pack_across(width, n, rounded, STRIP, 0, down, panel);
     }
 }
 
