@@ -71,6 +71,12 @@ class Kept:
         last = self.stages[epochs]["steps"] if epochs else found[0][-1]
         return found[1][found[0] <= last]
 
+    def test_error_at(self, epochs):
+        """The test error after this epoch, percent."""
+        steps, values = self.series("error", "test")
+        end = max(self.stages)
+        return float(values[steps == self.stages[end]["steps"] * epochs // end][0])
+
 
 def load(folder):
     """{name: [runs by seed]} of a plan's folder, in the order of the names."""

@@ -115,7 +115,7 @@ def bottleneck(results):
     if not rows:
         return []
     return ["", "## Table 2: information bottleneck, permutation-invariant MNIST", "", f"{table2.NOTE} More in "
-            "[results/table2.md](results/table2.md).", "", *table2.main_table(rows)]
+            "[results/table2.md](results/table2.md).", "", *table2.main_table(rows), *table2.distance(rows)]
 
 
 def batches(results):

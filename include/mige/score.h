@@ -130,16 +130,44 @@ int mige_score_hessian(mige_score *s, int Q, const double *P, double *H);
  * density that vanishes at infinity (Fisher's identity): the mean over dimensions of |E[H_dd] / E[s_d^2] + 1|.
  * Derivatives of scores that are too rough are too large. Not collective. */
 double mige_score_hessian_gap(int M, int D, const double *S, const double *H);
+/* Warns where that is much. Not collective. */
+void mige_score_hessian_doubts(int M, int D, const double *S, const double *H);
 /* Bytes that it takes beside. Not collective. */
 double mige_score_hessian_bytes(int M, int D, int Q, int ranks);
+
+/* How far the scores g that options give are off, at samples that they are not made from, columns in units of their
+ * deviations. */
+typedef struct {
+    int samples, points; /* made from so many of X, looked at on so many others; 0: it cannot be told */
+    double objective;    /* E |g - s|^2 - E |s|^2, s the truth: the less, the better */
+    double uncertain;    /* its standard error */
+    double truth;        /* E |s|^2: of normal samples as it is, of others at least */
+    char better[96];     /* options with which they are much less far off, "" where none were found or looked for */
+    double then;         /* the square with these */
+} mige_score_error;
+/* E |g - s|^2 / E |s|^2, which by chance may be below 0; of other than normal samples it may be more. Not
+ * collective. */
+double mige_score_error_square(const mige_score_error *e);
+
+/* *e of samples X [M][D], at most 2,560 of them, chosen by o->seed. It cannot be told of fewer than 100, of more
+ * than 512 dimensions, of estimator ssm, and where scores of the part fail. Collective, X the same on every rank,
+ * and so is *e. Errors, agreed: as mige_score_samples. And the bytes that it takes; not collective. */
+int mige_score_held_out(const mige_comm *c, int M, int D, const double *X, const mige_score_options *o,
+                        mige_score_error *e);
+double mige_score_held_out_bytes(int M, int D, int ranks, const mige_score_options *o);
+/* The same, and where they are far off, options that are better are looked for. Collective; errors as above. */
+int mige_score_judge(const mige_comm *c, int M, int D, const double *X, const mige_score_options *o,
+                     mige_score_error *e);
+/* ", about 12 % off ...", or "" where it cannot be told; in text. */
+const char *mige_score_error_text(const mige_score_error *e, char text[64]);
 
 /* Warns where scores S [M][D] at samples X are wrong or may be. For M > 2 D and D <= 512: an eigenvalue of -E[s (x
  * - mean)'] is far from 1 (Stein's identity; else a column's -E[s_d (x_d - mean_d)]), or the identity with narrow
  * test functions f, E[s f + grad f] = 0, is left open near single samples. Up to 2,048 dimensions: scores are many
- * times the size of normal samples'. whitened: they were made of mapped samples. And of points P [Q][D] with scores
- * SP that lie beyond all samples, by columns or by the samples' covariance, or so far that these are almost 0. Not
- * collective. Errors: MIGE_EFAIL (memory). */
-int mige_score_doubts(int M, int D, const double *X, const double *S, int whitened);
+ * times the size of normal samples'. whitened: they were made of mapped samples. Where nothing of this is found,
+ * that they are far off by e. And of points P [Q][D] with scores SP that lie beyond all samples, by columns or by
+ * the samples' covariance, or so far that these are almost 0. Not collective. Errors: MIGE_EFAIL (memory). */
+int mige_score_doubts(int M, int D, const double *X, const double *S, int whitened, const mige_score_error *e);
 int mige_score_point_doubts(int M, int Q, int D, const double *X, const double *S, const double *P,
                             const double *SP);
 

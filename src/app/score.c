@@ -14,7 +14,8 @@ typedef struct {
     int M, Q, D;
     mige_array *in, *at;             /* samples, points */
     double *X, *P, *S, *SP, *H, *HP; /* H, HP: NULL unless asked for */
-    mige_pool memory;                /* of these */
+    mige_score_error error;
+    mige_pool memory; /* of these */
 } samples;
 
 int open_samples(const config *c, const char *path, const char *name, const char *usual, mige_array **a) {
@@ -79,6 +80,8 @@ static int write_all(mige_file *f, const config *c, const samples *s, const mige
     if (info->pairs.J)
         MIGE_TRY(mige_file_write(f, "/eigenvalues", pairs, info->pairs.lambda, "1",
                                  "leading eigenvalues of the Gram matrix, descending", 0));
+    MIGE_TRY(mige_file_set_real(f, "/", "relative_error_squared", mige_score_error_square(&s->error)));
+    MIGE_TRY(mige_file_set_real(f, "/", "relative_error_squared_deviation", s->error.uncertain / s->error.truth));
     MIGE_TRY(mige_file_set_real(f, "/", "width", info->width));
     MIGE_TRY(mige_file_set_int(f, "/", "eigen", info->pairs.J));
     MIGE_TRY(mige_file_set_real(f, "/", "threshold", c->threshold));
@@ -87,7 +90,7 @@ static int write_all(mige_file *f, const config *c, const samples *s, const mige
 
 static int write_scores(const config *c, const samples *s, const mige_score_info *info, int mapped) {
     mige_file *f;
-    MIGE_TRY(mige_score_doubts(s->M, s->D, s->X, s->S, mapped));
+    MIGE_TRY(mige_score_doubts(s->M, s->D, s->X, s->S, mapped, &s->error));
     MIGE_TRY(mige_score_point_doubts(s->M, s->Q, s->D, s->X, s->S, s->P, s->SP));
     MIGE_TRY(mige_file_create(c->output, "mige-score", &f));
     return mige_file_commit(&f, write_all(f, c, s, info));
@@ -103,10 +106,12 @@ static double need(const void *ctx, int M) {
     const demand *d = ctx;
     double piece = d->Q ? 8. * M * (256 + d->D) : 0; /* of the kernel at other points */
     if (d->hessian) piece = mige_score_hessian_bytes(M, d->D, M > d->Q ? M : d->Q, d->ranks);
+    double held = mige_score_held_out_bytes(M, d->D, d->ranks, d->o), rest;
     /* Samples and scores, of points, too; what doubts are looked for in; mapped samples, and the map. */
     double map = d->o->precondition ? mige_map_bytes(d->o->precondition, M, d->D) + 8. * fmax(M, d->Q) * d->D : 0;
-    return mige_score_forecast(M, d->D, d->ranks, d->o).bytes + 8. * (2 + d->hessian) * (M + (double)d->Q) * d->D +
-           mige_score_doubts_bytes(M, d->Q, d->D) + piece + map;
+    rest =
+        mige_score_forecast(M, d->D, d->ranks, d->o).bytes + mige_score_doubts_bytes(M, d->Q, d->D) + piece + map;
+    return 8. * (2 + d->hessian) * (M + (double)d->Q) * d->D + (map > 0 ? rest + held : fmax(rest, held));
 }
 
 /* Refuses what does not fit. With the solver left open, the estimator's that takes least goes on. */
@@ -127,30 +132,23 @@ static int check_memory(const app *a, const samples *s, mige_score_options *o, d
     return mige_memory_check(&m, a->cfg.input, s->M, need, &d);
 }
 
-static void check_hessian(const samples *s) {
-    double gap = mige_score_hessian_gap(s->M, s->D, s->S, s->H);
-    if (gap > 0.1)
-        mige_warn("score: the Hessian's diagonal differs by %.0f %% from minus the scores' mean squares: too rough "
-                  "a score (stein, larger --eta), too wide a kernel, or a density with edges",
-                  100 * gap);
-}
-
 static int plain(mige_score *score, samples *s) {
     MIGE_TRY(mige_score_samples(score, s->X, s->S));
     if (s->H) MIGE_TRY(mige_score_hessian(score, s->M, s->X, s->H));
-    if (s->H) check_hessian(s);
+    if (s->H) mige_score_hessian_doubts(s->M, s->D, s->S, s->H);
     if (s->HP && s->Q) MIGE_TRY(mige_score_hessian(score, s->Q, s->P, s->HP));
     return s->Q ? mige_score_points(score, s->Q, s->P, s->SP) : MIGE_OK;
 }
 
 /* Scores of t = T(x), carried back to x. */
-static int mapped(app *a, mige_score *score, enum mige_precondition kind, samples *s) {
+static int mapped(app *a, mige_score *score, enum mige_precondition kind, const mige_score_options *o, samples *s) {
     mige_map *map = NULL;
     double *T = NULL;
     size_t most = (size_t)(s->M > s->Q ? s->M : s->Q);
     int err = mige_map_create(&a->comm, kind, s->M, s->D, &map);
     if (!err) err = mige_agree(&a->comm, mige_alloc(most * (size_t)s->D, sizeof *T, &T));
     if (!err) err = mige_map_fit(map, s->X, T);
+    if (!err) err = mige_score_judge(&a->comm, s->M, s->D, T, o, &s->error);
     if (!err) err = mige_score_samples(score, T, s->S);
     if (!err) err = mige_agree(&a->comm, mige_map_scores(map, s->M, s->S));
     if (!err && s->Q) err = mige_agree(&a->comm, mige_map_points(map, s->Q, s->P, T));
@@ -182,14 +180,17 @@ static int estimate(app *a, samples *s) {
     if (err || c->dry_run) return err;
     enum mige_precondition kind = o.precondition;
     o.precondition = MIGE_PRECONDITION_NONE;
-    err = mige_score_create(&a->comm, s->M, s->D, &o, &score);
-    if (!err) err = kind ? mapped(a, score, kind, s) : plain(score, s);
+    if (!kind) err = mige_score_judge(&a->comm, s->M, s->D, s->X, &o, &s->error);
+    if (!err) err = mige_score_create(&a->comm, s->M, s->D, &o, &score);
+    if (!err) err = kind ? mapped(a, score, kind, &o, s) : plain(score, s);
     if (!err) {
         const mige_score_info *info = mige_score_last(score);
-        char pairs[32] = "";
+        char pairs[32] = "", off[64];
         if (info->pairs.J) snprintf(pairs, sizeof pairs, ", J %d", info->pairs.J);
         err = mige_agree(&a->comm, a->comm.rank == 0 ? write_scores(c, s, info, kind != 0) : MIGE_OK);
-        if (!err) mige_say("score: width %.6g%s, written to %s", info->width, pairs, c->output);
+        if (!err)
+            mige_say("score: width %.6g%s%s, written to %s", info->width, pairs,
+                     mige_score_error_text(&s->error, off), c->output);
         if (!err && o.eigen.check && info->pairs.J)
             mige_say("score: residual %.2e, orthogonality %.2e", info->pairs.residual, info->pairs.orthogonality);
     }

@@ -128,7 +128,7 @@ static int tell_shares(int M, int D, const double *S, int whitened, const white 
 }
 
 /* Smoother than the samples nearby. */
-static int tell_nearby(int M, int D, const double *X, const double *S, const work *w) {
+static int tell_nearby(int M, int D, const double *X, const double *S, const work *w, int *told) {
     double share = 0;
     int found;
     white c;
@@ -140,11 +140,12 @@ static int tell_nearby(int M, int D, const double *X, const double *S, const wor
                   "the samples, which lie in clusters or on structure finer than the kernel's width (a smaller "
                   "--width-scale, or each cluster by itself)",
                   100 * share);
+    *told = *told || share > 0;
     mige_pool_free(&pool);
     return err;
 }
 
-int mige_score_doubts(int M, int D, const double *X, const double *S, int whitened) {
+int mige_score_doubts(int M, int D, const double *X, const double *S, int whitened, const mige_score_error *e) {
     size_t n = (size_t)M * (size_t)D, square = D > MOST_DIMENSIONS ? 0 : (size_t)D * (size_t)D;
     mige_pool pool = {0};
     int told = 0;
@@ -162,7 +163,8 @@ int mige_score_doubts(int M, int D, const double *X, const double *S, int whiten
             "(samples on a surface, too many eigenpairs or iterations, too small a ridge)",
             size);
     else if (!err && !told && white_possible(M, D))
-        err = tell_nearby(M, D, X, S, &w);
+        err = tell_nearby(M, D, X, S, &w, &told);
+    if (!err && !told && !(size > LARGE)) heldout_tell(e, M, D);
     mige_pool_free(&pool);
     return err;
 }
@@ -240,4 +242,12 @@ int mige_score_point_doubts(int M, int Q, int D, const double *X, const double *
         mige_warn("score: %d of %d points are so far from all samples that their scores, almost 0, are wrong", none,
                   Q);
     return err;
+}
+
+void mige_score_hessian_doubts(int M, int D, const double *S, const double *H) {
+    double gap = mige_score_hessian_gap(M, D, S, H);
+    if (gap > 0.1)
+        mige_warn("score: the Hessian's diagonal differs by %.0f %% from minus the scores' mean squares: too rough "
+                  "a score (stein, larger --eta), too wide a kernel, or a density with edges",
+                  100 * gap);
 }

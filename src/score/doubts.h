@@ -3,6 +3,7 @@
 #define MIGE_DOUBTS_H
 
 #include "mige/error.h"
+#include "mige/score.h"
 
 /* z = L^-1 (x - mean) / deviation, L L' the correlation. A constant column is 0. */
 typedef struct {
@@ -25,4 +26,7 @@ void white_points(const white *w, int n, const double *P, double *z);
  * of Stein's identity with narrow test functions that scores leave open (0 where they are right or it cannot be
  * told; 1, and more, where they are 0 at that scale). Errors: MIGE_EFAIL (memory). */
 int nearby_unexplained(const white *w, const double *X, const double *S, const double *Z, double *unexplained);
+
+/* Warns where scores are surely far off. */
+void heldout_tell(const mige_score_error *e, int M, int D);
 #endif

@@ -1,0 +1,285 @@
+/* How far scores are off, from samples alone: they are estimated from some and looked at on others, where the true
+ * score s obeys E[s' W g] = -E[tr W dg] for every g (Stein's identity). With g the estimate, W the columns'
+ * variances,
+ *
+ *   E |g - s|^2 = E |g|^2 + 2 E tr(W dg) + E |s|^2     (Hyvarinen 2005)
+ *
+ * of which the last is not known. It is at least what the score l of a normal distribution of the same covariance
+ * explains of s, which for normal samples is all; and what g does, or the scores of columns by themselves, each of
+ * its own: of such a function f, E[tr W df]^2 / E |f|^2. */
+#include "mige/blas.h"
+#include "mige/error.h"
+#include "mige/log.h"
+#include "mige/rng.h"
+#include "mige/score.h"
+#include "score/doubts.h"
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    MOST = 2560, /* samples that are looked at */
+    LEAST = 100,
+    PART = 5, /* one in so many is held out */
+    BUMPS = 512,
+    MOST_DIMENSIONS = 512
+};
+
+typedef struct {
+    int n, held, D; /* samples that are taken, of which the first are held out */
+    double *X, *Z;  /* [n][D], and in units of the deviations, white where they can be */
+    double *S, *H;  /* [held][D] scores and second derivatives of the others' estimate */
+    double *fitted; /* [n - held][D] scores there, which nobody looks at */
+    white w;
+    int together;                  /* whether Z is white */
+    double normal;                 /* E |l|^2, */
+    double mean_length;            /* and as the samples that are taken have it */
+    double *size, *slope, *length; /* [held] see measure */
+    mige_pool pool, white;         /* of these */
+} trial;
+
+static int count(int M) {
+    return M < MOST ? M : MOST;
+}
+
+static int possible(int M, int D, const mige_score_options *o) {
+    return M >= LEAST && D <= MOST_DIMENSIONS && o->estimator != MIGE_ESTIMATOR_SSM;
+}
+
+double mige_score_held_out_bytes(int M, int D, int ranks, const mige_score_options *o) {
+    int n = count(M), held = n / PART;
+    double d = D;
+    if (!possible(M, D, o)) return 0;
+    return mige_score_forecast(n - held, D, ranks, o).bytes + mige_score_hessian_bytes(n - held, D, held, ranks) +
+           8 * (3 * n * d + held * (2 * d + 3) + d * d + M);
+}
+
+/* Some of the samples, in an order of chance. */
+static int choose(int M, const double *X, uint64_t seed, trial *t) {
+    int64_t *order;
+    size_t D = (size_t)t->D;
+    MIGE_TRY(mige_alloc((size_t)M, sizeof *order, &order));
+    mige_rng_permutation(seed, MIGE_RNG_SUBSET, 2, M, order);
+    for (int i = 0; i < t->n; i++) memcpy(t->X + (size_t)i * D, X + (size_t)order[i] * D, D * sizeof *X);
+    free(order);
+    return MIGE_OK;
+}
+
+/* Z = -W^1/2 l, of the samples that are taken; the mean square of what is estimated of a normal distribution is too
+ * large by that of the inverse of a covariance. */
+static int whiten(trial *t) {
+    int n = t->n, D = t->D;
+    MIGE_TRY(white_create(&t->white, n, D, t->X, t->Z, &t->w, &t->together));
+    t->together = t->together && white_possible(n, D);
+    if (t->together)
+        cblas_dtrsm(CblasRowMajor, CblasRight, CblasLower, CblasNoTrans, CblasNonUnit, n, D, 1, t->w.L, D, t->Z, D);
+    for (size_t i = 0, d; !t->together && i < (size_t)n * (size_t)D; i++) {
+        d = i % (size_t)D;
+        t->Z[i] = t->w.deviation[d] > 0 ? (t->X[i] - t->w.mean[d]) / t->w.deviation[d] : 0;
+    }
+    t->normal = 0;
+    for (size_t i = 0; i < (size_t)n * (size_t)D; i++) t->normal += t->Z[i] * t->Z[i] / n;
+    t->mean_length = t->normal;
+    if (t->together) t->normal *= (n - D - 2.) / n;
+    return MIGE_OK;
+}
+
+static int prepare(int M, const double *X, uint64_t seed, trial *t) {
+    size_t D = (size_t)t->D, n = (size_t)t->n, held = (size_t)t->held;
+    MIGE_TRY(MIGE_TAKE(&t->pool, MIGE_BLOCK(t->X, n * D), MIGE_BLOCK(t->Z, n * D), MIGE_BLOCK(t->S, held * D),
+                       MIGE_BLOCK(t->H, held * D), MIGE_BLOCK(t->fitted, (n - held) * D), MIGE_BLOCK(t->size, held),
+                       MIGE_BLOCK(t->slope, held), MIGE_BLOCK(t->length, held)));
+    MIGE_TRY(choose(M, X, seed, t));
+    return whiten(t);
+}
+
+/* By a stored solver: there are few. */
+static mige_score_options options_of(const trial *t, int M, const mige_score_options *o) {
+    mige_score_options few = *o;
+    int n = t->n - t->held;
+    few.stein.solver = MIGE_STEIN_AUTO;
+    few.eigen.solver = mige_eigen_defaults().solver;
+    few.eigen.check = 0;
+    few.eigen.eigen = (int)ceil((double)o->eigen.eigen * n / M);
+    return few;
+}
+
+static int estimate(const mige_comm *c, int M, const mige_score_options *o, trial *t) {
+    mige_score_options few = options_of(t, M, o);
+    mige_score *s = NULL;
+    int err = mige_score_create(c, t->n - t->held, t->D, &few, &s);
+    if (!err) err = mige_score_samples(s, t->X + (size_t)t->held * (size_t)t->D, t->fitted);
+    if (!err) err = mige_score_points(s, t->held, t->X, t->S);
+    if (!err) err = mige_score_hessian(s, t->held, t->X, t->H);
+    mige_score_destroy(&s);
+    return err;
+}
+
+/* Of each that is held out |g|^2, tr W dg and |l|^2. */
+static void measure(trial *t) {
+    for (size_t i = 0, at = 0; i < (size_t)t->held; i++) {
+        t->size[i] = t->slope[i] = t->length[i] = 0;
+        for (size_t d = 0; d < (size_t)t->D; d++, at++) {
+            double w = t->w.deviation[d], g = w * t->S[at];
+            t->size[i] += g * g;
+            t->slope[i] += w * w * t->H[at];
+            t->length[i] += t->Z[at] * t->Z[at];
+        }
+    }
+}
+
+/* The mean of |g|^2 + 2 tr W dg, known better from how it goes with |l|^2, whose mean over all samples that are
+ * taken is known; and its standard error. */
+static double objective(const trial *t, double *error) {
+    double n = t->held, y = 0, yy = 0, z = 0, zz = 0, zy = 0;
+    for (size_t i = 0; i < (size_t)t->held; i++) {
+        double v = t->size[i] + 2 * t->slope[i], length = t->length[i];
+        y += v / n, yy += v * v / n, z += length / n, zz += length * length / n, zy += length * v / n;
+    }
+    double spread = zz - z * z, together = zy - z * y, slope = spread > 0 ? together / spread : 0;
+    *error = sqrt(fmax(yy - y * y - slope * together, 0) / n);
+    return y - slope * (z - t->mean_length);
+}
+
+/* What a function explains of a score at least, of the function's squares and slopes at n points: (mean slope)^2 /
+ * mean square, less what chance may have added. */
+static double explains(int n, const double *size, const double *slope) {
+    double a = 0, b = 0, mean = 0, square = 0;
+    for (int i = 0; i < n; i++) a += size[i] / n, b -= slope[i] / n;
+    if (!(a > 0 && b > 0)) return 0;
+    for (int i = 0; i < n; i++) { /* how the ratio goes with each */
+        double part = -2 * b / a * slope[i] - b * b / (a * a) * size[i];
+        mean += part / n, square += part * part / n;
+    }
+    return b * b / a - 3 * sqrt(fmax(square - mean * mean, 0) / n);
+}
+
+/* Of column d by itself, in units of its deviation: the score g of a sum of normal bumps around samples at x, its
+ * square and derivative. */
+static void column_score(const trial *t, int d, double x, double h, double *size, double *slope) {
+    double f = 0, f1 = 0, f2 = 0, w = t->w.deviation[d];
+    for (int i = t->held; i < t->n && i < t->held + BUMPS; i++) {
+        double u = (x - (t->X[(size_t)i * (size_t)t->D + (size_t)d] - t->w.mean[d]) / w) / h, e = exp(-u * u / 2);
+        f += e, f1 -= u * e, f2 += (u * u - 1) * e;
+    }
+    *size = f > 0 ? pow(f1 / f / h, 2) : 0;
+    *slope = f > 0 ? f2 / f / (h * h) - *size : 0;
+}
+
+/* E |s|^2 at least, by the columns; overwrites what was measured. */
+static double columns(trial *t) {
+    const double bumps = t->n - t->held < BUMPS ? t->n - t->held : BUMPS, h = 0.9 * pow(bumps, -0.2);
+    double sum = 0;
+    for (int d = 0; d < t->D; d++) {
+        double mean = t->w.mean[d], w = t->w.deviation[d];
+        if (!(w > 0)) continue;
+        for (int i = 0; i < t->held; i++)
+            column_score(t, d, (t->X[(size_t)i * (size_t)t->D + (size_t)d] - mean) / w, h, &t->size[i],
+                         &t->slope[i]);
+        sum += fmax(explains(t->held, t->size, t->slope), 1);
+    }
+    return sum;
+}
+
+static mige_score_error result(trial *t) {
+    mige_score_error e = {.samples = t->n - t->held, .points = t->held};
+    measure(t);
+    e.objective = objective(t, &e.uncertain);
+    e.truth = fmax(explains(t->held, t->size, t->slope), t->normal);
+    e.truth = fmax(columns(t), e.truth);
+    return e;
+}
+
+int mige_score_held_out(const mige_comm *c, int M, int D, const double *X, const mige_score_options *o,
+                        mige_score_error *e) {
+    trial t = {.n = count(M), .held = count(M) / PART, .D = D};
+    *e = (mige_score_error){.points = 0};
+    if (!possible(M, D, o)) return MIGE_OK;
+    int err = mige_agree(c, prepare(M, X, o->seed, &t));
+    if (!err) err = estimate(c, M, o, &t);
+    if (!err) *e = result(&t);
+    mige_pool_free(&t.white);
+    mige_pool_free(&t.pool);
+    if (err != MIGE_ENUMERIC) return err;
+    mige_error_set("", 0); /* of all samples it may be otherwise, or will be told again */
+    return MIGE_OK;
+}
+
+/* ---- what is said of it */
+
+/* Scores that are so far off are told; other options that leave so much of it are named. */
+static const double FAR = 0.4, BETTER = 0.7;
+
+double mige_score_error_square(const mige_score_error *e) {
+    return 1 + e->objective / e->truth;
+}
+
+const char *mige_score_error_text(const mige_score_error *e, char text[64]) {
+    double square = mige_score_error_square(e), chance = 2 * e->uncertain / e->truth;
+    double least = square - chance, most = square + chance;
+    *text = 0;
+    if (e->points && least > 0)
+        snprintf(text, 64, ", about %.0f %% off or more (by %d held out)", 100 * sqrt(square), e->points);
+    else if (e->points && most > 0)
+        snprintf(text, 64, ", perhaps %.0f %% off (by %d held out)", 100 * sqrt(most), e->points);
+    return text;
+}
+
+/* No estimate is less far off than not at all: Stein's identity does not hold, the density has edges. */
+static int impossible(const mige_score_error *e) {
+    return e->objective + e->truth < -2 * e->uncertain;
+}
+
+static int surely_far(const mige_score_error *e) {
+    return e->points && mige_score_error_square(e) - 2 * e->uncertain / e->truth > FAR * FAR;
+}
+
+/* Smoother estimates, the best of them. */
+static int look_for_better(const mige_comm *c, int M, int D, const double *X, const mige_score_options *o,
+                           mige_score_error *best) {
+    static const double eta[] = {0.1, 1, 1}, width[] = {2, 2, 3};
+    *best = (mige_score_error){.objective = INFINITY};
+    for (int i = 0; i < 3; i++) {
+        mige_score_options other = *o;
+        mige_score_error e;
+        other.estimator = MIGE_ESTIMATOR_STEIN;
+        other.stein.eta = eta[i];
+        other.width = 0;
+        other.width_scale = width[i];
+        other.calibrate = MIGE_CALIBRATE_SCALE;
+        MIGE_TRY(mige_score_held_out(c, M, D, X, &other, &e));
+        if (!e.points || e.objective >= best->objective) continue;
+        *best = e;
+        snprintf(best->better, sizeof best->better, "--estimator stein --eta %g --width-scale %g --calibrate scale",
+                 eta[i], width[i]);
+    }
+    return MIGE_OK;
+}
+
+int mige_score_judge(const mige_comm *c, int M, int D, const double *X, const mige_score_options *o,
+                     mige_score_error *e) {
+    mige_score_error best;
+    MIGE_TRY(mige_score_held_out(c, M, D, X, o, e));
+    if (!surely_far(e)) return MIGE_OK;
+    MIGE_TRY(look_for_better(c, M, D, X, o, &best));
+    e->truth = best.truth = fmax(e->truth, best.truth);
+    if (impossible(&best)) *e = (mige_score_error){.points = 0};
+    if (impossible(&best)) return MIGE_OK;
+    e->then = fmax(mige_score_error_square(&best), 0);
+    if (e->then < BETTER * BETTER * mige_score_error_square(e)) memcpy(e->better, best.better, sizeof e->better);
+    return MIGE_OK;
+}
+
+void heldout_tell(const mige_score_error *e, int M, int D) {
+    if (!surely_far(e)) return;
+    double off = 100 * sqrt(mige_score_error_square(e));
+    if (*e->better)
+        mige_warn("score: about %.0f %% off or more where samples are held out, %.0f %% by %s", off,
+                  100 * sqrt(e->then), e->better);
+    else
+        mige_warn(
+            "score: about %.0f %% off or more where samples are held out: %d are few for %d dimensions, or for "
+            "what their density is like (clusters, edges)",
+            off, M, D);
+}
