@@ -68,6 +68,22 @@ def passes():
                 assert np.allclose(series(one, key), series(two, key), rtol=1e-6 if key == "gradient_norm" else 0, atol=0), key
 
 
+def averages(folder):
+    found = []
+    with h5py.File(os.path.join(folder, "checkpoint-3.h5")) as f:
+        f["average"].visititems(lambda _, x: found.append(x[()].ravel()) if isinstance(x, h5py.Dataset) else None)
+    return np.concatenate(found)
+
+
+def average():
+    """Of an odd number of steps, with nothing that reads it before, or checkpoints in between: the same bits."""
+    once = train("average-once", *HALF, "--steps", 3, "--test-every", 0, *IB)
+    each = train("average-each", *HALF, "--steps", 3, "--test-every", 0, "--checkpoint-every", 1, *IB, ranks=2)
+    assert np.allclose(averages(once), averages(each), rtol=0, atol=1e-6), abs(averages(once) - averages(each)).max()
+    again = train("average-again", *HALF, "--steps", 3, "--test-every", 0, "--checkpoint-every", 1, *IB)
+    assert np.array_equal(averages(once), averages(again))
+
+
 def precision_of(folder):
     with open(os.path.join(folder, "config.ini"), encoding="utf-8") as f:
         return next((line.split()[-1] for line in f if line.startswith("precision")), None)
@@ -143,6 +159,7 @@ cases.run("ranks I", any_ranks, "ranks")
 cases.run("ranks dvb", any_ranks, "ranks-dvb", *IB)
 cases.run("stopped", stopped)
 cases.run("one pass or two", passes)
+cases.run("average", average)
 cases.run("goes on", goes_on)
 cases.run("recorded", recorded)
 cases.run("said", said)

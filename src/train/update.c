@@ -242,7 +242,9 @@ int update_step(update *u, const update_rule *rule, int64_t t, double *norm) {
 
 int update_catch_up(update *u) {
     if (!u->behind) return MIGE_OK;
+    unsigned before = mige_flush_subnormals(); /* as in a step: the same bits, whenever it is */
     follow(u->count, u->rest, u->params + u->first, u->average + u->first);
+    mige_restore_subnormals(before);
     u->behind = 0;
     return mige_shared_sync(u->c, &u->memory);
 }
