@@ -145,8 +145,8 @@ typedef struct {
     char better[96];     /* options with which they are much less far off, "" where none were found or looked for */
     double then;         /* the square with these */
 } mige_score_error;
-/* E |g - s|^2 / E |s|^2, which by chance may be below 0; of other than normal samples it may be more. Not
- * collective. */
+/* E |g - s|^2 / E |s|^2: of normal samples; of others at least that, while it is below 1; below 0 where too little
+ * is known of E |s|^2, NaN where it cannot be told. Not collective. */
 double mige_score_error_square(const mige_score_error *e);
 
 /* *e of samples X [M][D], at most 2,560 of them, chosen by o->seed. It cannot be told of fewer than 100, of more

@@ -111,7 +111,7 @@ static double need(const void *ctx, int M) {
     double map = d->o->precondition ? mige_map_bytes(d->o->precondition, M, d->D) + 8. * fmax(M, d->Q) * d->D : 0;
     rest =
         mige_score_forecast(M, d->D, d->ranks, d->o).bytes + mige_score_doubts_bytes(M, d->Q, d->D) + piece + map;
-    return 8. * (2 + d->hessian) * (M + (double)d->Q) * d->D + (map > 0 ? rest + held : fmax(rest, held));
+    return 8. * (2 + d->hessian) * (M + (double)d->Q) * d->D + rest + held;
 }
 
 /* Refuses what does not fit. With the solver left open, the estimator's that takes least goes on. */

@@ -164,7 +164,7 @@ int mige_score_doubts(int M, int D, const double *X, const double *S, int whiten
             size);
     else if (!err && !told && white_possible(M, D))
         err = tell_nearby(M, D, X, S, &w, &told);
-    if (!err && !told && !(size > LARGE)) heldout_tell(e, M, D);
+    if (!err && !told && !(size > LARGE)) heldout_tell(e, D);
     mige_pool_free(&pool);
     return err;
 }

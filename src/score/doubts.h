@@ -28,5 +28,5 @@ void white_points(const white *w, int n, const double *P, double *z);
 int nearby_unexplained(const white *w, const double *X, const double *S, const double *Z, double *unexplained);
 
 /* Warns where scores are surely far off. */
-void heldout_tell(const mige_score_error *e, int M, int D);
+void heldout_tell(const mige_score_error *e, int D);
 #endif

@@ -7,6 +7,7 @@
  * of which the last is not known. It is at least what the score l of a normal distribution of the same covariance
  * explains of s, which for normal samples is all; and what g does, or the scores of columns by themselves, each of
  * its own: of such a function f, E[tr W df]^2 / E |f|^2. */
+#include "base/exp.h"
 #include "mige/blas.h"
 #include "mige/error.h"
 #include "mige/log.h"
@@ -21,10 +22,14 @@
 enum {
     MOST = 2560, /* samples that are looked at */
     LEAST = 100,
-    PART = 5, /* one in so many is held out */
+    PART = 5,   /* one in so many is held out */
+    MANY = 50,  /* held out, of which slopes can be told */
     BUMPS = 512,
     MOST_DIMENSIONS = 512
 };
+
+/* A column with more of its values more than once is not looked at by itself. */
+static const double TIED = 0.1;
 
 typedef struct {
     int n, held, D; /* samples that are taken, of which the first are held out */
@@ -35,6 +40,7 @@ typedef struct {
     int together;                  /* whether Z is white */
     double normal;                 /* E |l|^2, */
     double mean_length;            /* and as the samples that are taken have it */
+    double by_columns;             /* E |s|^2 at least */
     double *size, *slope, *length; /* [held] see measure */
     mige_pool pool, white;         /* of these */
 } trial;
@@ -47,12 +53,23 @@ static int possible(int M, int D, const mige_score_options *o) {
     return M >= LEAST && D <= MOST_DIMENSIONS && o->estimator != MIGE_ESTIMATOR_SSM;
 }
 
+/* By a stored solver: there are few. */
+static mige_score_options options_of(int n, const mige_score_options *o) {
+    mige_score_options few = *o;
+    few.stein.solver = MIGE_STEIN_AUTO;
+    few.eigen.solver = mige_eigen_defaults().solver;
+    few.eigen.check = 0;
+    few.eigen.eigen = o->eigen.eigen < n ? o->eigen.eigen : n;
+    return few;
+}
+
 double mige_score_held_out_bytes(int M, int D, int ranks, const mige_score_options *o) {
     int n = count(M), held = n / PART;
     double d = D;
     if (!possible(M, D, o)) return 0;
-    return mige_score_forecast(n - held, D, ranks, o).bytes + mige_score_hessian_bytes(n - held, D, held, ranks) +
-           8 * (3 * n * d + held * (2 * d + 3) + d * d + M);
+    mige_score_options few = options_of(n - held, o);
+    return mige_score_forecast(n - held, D, ranks, &few).bytes +
+           mige_score_hessian_bytes(n - held, D, held, ranks) + 8 * (3 * n * d + held * (2 * d + 3) + d * d + M);
 }
 
 /* Some of the samples, in an order of chance. */
@@ -85,28 +102,28 @@ static int whiten(trial *t) {
     return MIGE_OK;
 }
 
-static int prepare(int M, const double *X, uint64_t seed, trial *t) {
-    size_t D = (size_t)t->D, n = (size_t)t->n, held = (size_t)t->held;
-    MIGE_TRY(MIGE_TAKE(&t->pool, MIGE_BLOCK(t->X, n * D), MIGE_BLOCK(t->Z, n * D), MIGE_BLOCK(t->S, held * D),
-                       MIGE_BLOCK(t->H, held * D), MIGE_BLOCK(t->fitted, (n - held) * D), MIGE_BLOCK(t->size, held),
+static double columns(trial *t);
+
+/* discard in any case */
+static int prepare(int M, int D, const double *X, uint64_t seed, trial *t) {
+    *t = (trial){.n = count(M), .held = count(M) / PART, .D = D};
+    size_t n = (size_t)t->n, held = (size_t)t->held, d = (size_t)D;
+    MIGE_TRY(MIGE_TAKE(&t->pool, MIGE_BLOCK(t->X, n * d), MIGE_BLOCK(t->Z, n * d), MIGE_BLOCK(t->S, held * d),
+                       MIGE_BLOCK(t->H, held * d), MIGE_BLOCK(t->fitted, (n - held) * d), MIGE_BLOCK(t->size, held),
                        MIGE_BLOCK(t->slope, held), MIGE_BLOCK(t->length, held)));
     MIGE_TRY(choose(M, X, seed, t));
-    return whiten(t);
+    MIGE_TRY(whiten(t));
+    t->by_columns = columns(t);
+    return MIGE_OK;
 }
 
-/* By a stored solver: there are few. */
-static mige_score_options options_of(const trial *t, int M, const mige_score_options *o) {
-    mige_score_options few = *o;
-    int n = t->n - t->held;
-    few.stein.solver = MIGE_STEIN_AUTO;
-    few.eigen.solver = mige_eigen_defaults().solver;
-    few.eigen.check = 0;
-    few.eigen.eigen = (int)ceil((double)o->eigen.eigen * n / M);
-    return few;
+static void discard(trial *t) {
+    mige_pool_free(&t->white);
+    mige_pool_free(&t->pool);
 }
 
-static int estimate(const mige_comm *c, int M, const mige_score_options *o, trial *t) {
-    mige_score_options few = options_of(t, M, o);
+static int estimate(const mige_comm *c, const mige_score_options *o, trial *t) {
+    mige_score_options few = options_of(t->n - t->held, o);
     mige_score *s = NULL;
     int err = mige_score_create(c, t->n - t->held, t->D, &few, &s);
     if (!err) err = mige_score_samples(s, t->X + (size_t)t->held * (size_t)t->D, t->fitted);
@@ -129,17 +146,19 @@ static void measure(trial *t) {
     }
 }
 
-/* The mean of |g|^2 + 2 tr W dg, known better from how it goes with |l|^2, whose mean over all samples that are
- * taken is known; and its standard error. */
+/* The mean of |g|^2 + 2 tr W dg, and its standard error. Of many it is known better from how it goes with |l|^2,
+ * whose mean over all samples that are taken is known. */
 static double objective(const trial *t, double *error) {
     double n = t->held, y = 0, yy = 0, z = 0, zz = 0, zy = 0;
     for (size_t i = 0; i < (size_t)t->held; i++) {
         double v = t->size[i] + 2 * t->slope[i], length = t->length[i];
         y += v / n, yy += v * v / n, z += length / n, zz += length * length / n, zy += length * v / n;
     }
-    double spread = zz - z * z, together = zy - z * y, slope = spread > 0 ? together / spread : 0;
-    *error = sqrt(fmax(yy - y * y - slope * together, 0) / n);
-    return y - slope * (z - t->mean_length);
+    double spread = zz - z * z, together = zy - z * y, away = z - t->mean_length;
+    double slope = t->held >= MANY && spread > 0 ? together / spread : 0;
+    double left = fmax(yy - y * y - slope * together, 0) / n;
+    *error = sqrt(left + (slope != 0 ? left * away * away / spread : 0));
+    return y - slope * away;
 }
 
 /* What a function explains of a score at least, of the function's squares and slopes at n points: (mean slope)^2 /
@@ -156,54 +175,64 @@ static double explains(int n, const double *size, const double *slope) {
 }
 
 /* Of column d by itself, in units of its deviation: the score g of a sum of normal bumps around samples at x, its
- * square and derivative. */
-static void column_score(const trial *t, int d, double x, double h, double *size, double *slope) {
-    double f = 0, f1 = 0, f2 = 0, w = t->w.deviation[d];
-    for (int i = t->held; i < t->n && i < t->held + BUMPS; i++) {
-        double u = (x - (t->X[(size_t)i * (size_t)t->D + (size_t)d] - t->w.mean[d]) / w) / h, e = exp(-u * u / 2);
-        f += e, f1 -= u * e, f2 += (u * u - 1) * e;
+ * square and derivative. 1 where x is one of these samples. */
+static int column_score(const trial *t, int d, double x, double h, double *size, double *slope) {
+    double u[BUMPS], e[BUMPS], f = 0, f1 = 0, f2 = 0, w = t->w.deviation[d];
+    int n = t->n - t->held < BUMPS ? t->n - t->held : BUMPS, tied = 0;
+    for (int i = 0; i < n; i++) {
+        size_t at = (size_t)(t->held + i) * (size_t)t->D + (size_t)d;
+        u[i] = (x - (t->X[at] - t->w.mean[d]) / w) / h;
+        e[i] = u[i] * u[i] / 2;
+        tied = tied || u[i] == 0;
     }
+    mige_exp((size_t)n, 1, e);
+    for (int i = 0; i < n; i++) f += e[i], f1 -= u[i] * e[i], f2 += (u[i] * u[i] - 1) * e[i];
     *size = f > 0 ? pow(f1 / f / h, 2) : 0;
     *slope = f > 0 ? f2 / f / (h * h) - *size : 0;
+    return tied;
 }
 
-/* E |s|^2 at least, by the columns; overwrites what was measured. */
+/* E |s|^2 at least, by the columns; those of few values (integers, cut off) have no density by which it could be
+ * told. Overwrites what was measured. */
 static double columns(trial *t) {
     const double bumps = t->n - t->held < BUMPS ? t->n - t->held : BUMPS, h = 0.9 * pow(bumps, -0.2);
     double sum = 0;
     for (int d = 0; d < t->D; d++) {
         double mean = t->w.mean[d], w = t->w.deviation[d];
+        int tied = 0;
         if (!(w > 0)) continue;
         for (int i = 0; i < t->held; i++)
-            column_score(t, d, (t->X[(size_t)i * (size_t)t->D + (size_t)d] - mean) / w, h, &t->size[i],
-                         &t->slope[i]);
-        sum += fmax(explains(t->held, t->size, t->slope), 1);
+            tied += column_score(t, d, (t->X[(size_t)i * (size_t)t->D + (size_t)d] - mean) / w, h, &t->size[i],
+                                 &t->slope[i]);
+        sum += tied > TIED * t->held ? 1 : fmax(explains(t->held, t->size, t->slope), 1);
     }
     return sum;
 }
 
-static mige_score_error result(trial *t) {
-    mige_score_error e = {.samples = t->n - t->held, .points = t->held};
+/* Of the options' scores, by samples that are prepared: rank 0's result on all. */
+static int look(const mige_comm *c, const mige_score_options *o, trial *t, mige_score_error *e) {
+    *e = (mige_score_error){.points = 0};
+    int err = estimate(c, o, t);
+    if (err && err != MIGE_ENUMERIC) return err;
+    if (err) mige_error_set("", 0); /* of all samples it may be otherwise, or will be told again */
+    if (err) return MIGE_OK;
     measure(t);
-    e.objective = objective(t, &e.uncertain);
-    e.truth = fmax(explains(t->held, t->size, t->slope), t->normal);
-    e.truth = fmax(columns(t), e.truth);
-    return e;
+    e->samples = t->n - t->held;
+    e->points = t->held;
+    e->objective = objective(t, &e->uncertain);
+    e->truth = fmax(t->by_columns, fmax(explains(t->held, t->size, t->slope), t->normal));
+    return mige_bcast(c, 0, e, sizeof *e);
 }
 
 int mige_score_held_out(const mige_comm *c, int M, int D, const double *X, const mige_score_options *o,
                         mige_score_error *e) {
-    trial t = {.n = count(M), .held = count(M) / PART, .D = D};
+    trial t;
     *e = (mige_score_error){.points = 0};
     if (!possible(M, D, o)) return MIGE_OK;
-    int err = mige_agree(c, prepare(M, X, o->seed, &t));
-    if (!err) err = estimate(c, M, o, &t);
-    if (!err) *e = result(&t);
-    mige_pool_free(&t.white);
-    mige_pool_free(&t.pool);
-    if (err != MIGE_ENUMERIC) return err;
-    mige_error_set("", 0); /* of all samples it may be otherwise, or will be told again */
-    return MIGE_OK;
+    int err = mige_agree(c, prepare(M, D, X, o->seed, &t));
+    if (!err) err = look(c, o, &t, e);
+    discard(&t);
+    return err;
 }
 
 /* ---- what is said of it */
@@ -215,29 +244,21 @@ double mige_score_error_square(const mige_score_error *e) {
     return 1 + e->objective / e->truth;
 }
 
+/* Surely, by more than chance. */
+static int farther(const mige_score_error *e, double least) {
+    return e->points && mige_score_error_square(e) - 2 * e->uncertain / e->truth > least * least;
+}
+
 const char *mige_score_error_text(const mige_score_error *e, char text[64]) {
-    double square = mige_score_error_square(e), chance = 2 * e->uncertain / e->truth;
-    double least = square - chance, most = square + chance;
     *text = 0;
-    if (e->points && least > 0)
-        snprintf(text, 64, ", about %.0f %% off or more (by %d held out)", 100 * sqrt(square), e->points);
-    else if (e->points && most > 0)
-        snprintf(text, 64, ", perhaps %.0f %% off (by %d held out)", 100 * sqrt(most), e->points);
+    if (farther(e, 0))
+        snprintf(text, 64, ", about %.0f %% off at other points (%d held out)",
+                 100 * sqrt(mige_score_error_square(e)), e->points);
     return text;
 }
 
-/* No estimate is less far off than not at all: Stein's identity does not hold, the density has edges. */
-static int impossible(const mige_score_error *e) {
-    return e->objective + e->truth < -2 * e->uncertain;
-}
-
-static int surely_far(const mige_score_error *e) {
-    return e->points && mige_score_error_square(e) - 2 * e->uncertain / e->truth > FAR * FAR;
-}
-
 /* Smoother estimates, the best of them. */
-static int look_for_better(const mige_comm *c, int M, int D, const double *X, const mige_score_options *o,
-                           mige_score_error *best) {
+static int look_for_better(const mige_comm *c, const mige_score_options *o, trial *t, mige_score_error *best) {
     static const double eta[] = {0.1, 1, 1}, width[] = {2, 2, 3};
     *best = (mige_score_error){.objective = INFINITY};
     for (int i = 0; i < 3; i++) {
@@ -248,7 +269,7 @@ static int look_for_better(const mige_comm *c, int M, int D, const double *X, co
         other.width = 0;
         other.width_scale = width[i];
         other.calibrate = MIGE_CALIBRATE_SCALE;
-        MIGE_TRY(mige_score_held_out(c, M, D, X, &other, &e));
+        MIGE_TRY(look(c, &other, t, &e));
         if (!e.points || e.objective >= best->objective) continue;
         *best = e;
         snprintf(best->better, sizeof best->better, "--estimator stein --eta %g --width-scale %g --calibrate scale",
@@ -257,29 +278,40 @@ static int look_for_better(const mige_comm *c, int M, int D, const double *X, co
     return MIGE_OK;
 }
 
-int mige_score_judge(const mige_comm *c, int M, int D, const double *X, const mige_score_options *o,
-                     mige_score_error *e) {
-    mige_score_error best;
-    MIGE_TRY(mige_score_held_out(c, M, D, X, o, e));
-    if (!surely_far(e)) return MIGE_OK;
-    MIGE_TRY(look_for_better(c, M, D, X, o, &best));
-    e->truth = best.truth = fmax(e->truth, best.truth);
-    if (impossible(&best)) *e = (mige_score_error){.points = 0};
-    if (impossible(&best)) return MIGE_OK;
-    e->then = fmax(mige_score_error_square(&best), 0);
-    if (e->then < BETTER * BETTER * mige_score_error_square(e)) memcpy(e->better, best.better, sizeof e->better);
-    return MIGE_OK;
+/* E |g - s|^2 is not negative: of the best options, too. If that is what is known of E |s|^2, nothing is known of
+ * how far these are off. */
+static void compare(const mige_score_error *best, mige_score_error *e) {
+    double least = fmax(e->truth, best->truth);
+    if (!best->points) return;
+    e->truth = fmax(least, -best->objective);
+    e->then = 1 + best->objective / e->truth;
+    if (e->truth > least || e->then > BETTER * BETTER * mige_score_error_square(e)) return;
+    memcpy(e->better, best->better, sizeof e->better);
 }
 
-void heldout_tell(const mige_score_error *e, int M, int D) {
-    if (!surely_far(e)) return;
+int mige_score_judge(const mige_comm *c, int M, int D, const double *X, const mige_score_options *o,
+                     mige_score_error *e) {
+    mige_score_error best = {.points = 0};
+    trial t;
+    *e = best;
+    if (!possible(M, D, o)) return MIGE_OK;
+    int err = mige_agree(c, prepare(M, D, X, o->seed, &t));
+    if (!err) err = look(c, o, &t, e);
+    if (!err && farther(e, FAR)) err = look_for_better(c, o, &t, &best);
+    if (!err) compare(&best, e);
+    discard(&t);
+    return err;
+}
+
+void heldout_tell(const mige_score_error *e, int D) {
+    if (!farther(e, FAR)) return;
     double off = 100 * sqrt(mige_score_error_square(e));
     if (*e->better)
-        mige_warn("score: about %.0f %% off or more where samples are held out, %.0f %% by %s", off,
-                  100 * sqrt(e->then), e->better);
+        mige_warn("score: by %d of the samples they are about %.0f %% off at others, by %s alone %.0f %%",
+                  e->samples, off, e->better, 100 * sqrt(fmax(e->then, 0)));
     else
         mige_warn(
-            "score: about %.0f %% off or more where samples are held out: %d are few for %d dimensions, or for "
-            "what their density is like (clusters, edges)",
-            off, M, D);
+            "score: by %d of the samples they are about %.0f %% off at others: few for %d dimensions, or for what "
+            "their density is like (clusters, edges)",
+            e->samples, off, D);
 }
