@@ -22,8 +22,8 @@
 enum {
     MOST = 2560, /* samples that are looked at */
     LEAST = 100,
-    PART = 5,   /* one in so many is held out */
-    MANY = 50,  /* held out, of which slopes can be told */
+    PART = 5,  /* one in so many is held out */
+    MANY = 50, /* held out, of which slopes can be told */
     BUMPS = 512,
     MOST_DIMENSIONS = 512
 };
