@@ -92,7 +92,7 @@ static void held_out(void **state) {
         mige_score_error e;
         mige_rng_normal(7, MIGE_RNG_SAMPLE, k, 0, (size_t)((t->M + FRESH) * D), normal);
         t->of(t->M + FRESH, normal, x, s);
-        assert_ok(mige_score_held_out(&world, t->M, D, x, &o, &e));
+        assert_ok(mige_score_judge(&world, t->M, D, x, &o, &e));
         double said = sqrt(fmax(mige_score_error_square(&e), 0)), is = truly(t, x, &o, x + t->M * D, s + t->M * D);
         if (world.rank == 0)
             print_message("# %s: said %.3f, is %.3f (deviation of the square %.3f)\n", t->name, said, is,
@@ -114,13 +114,13 @@ static void alike(void **state) {
     mige_rng_normal(7, MIGE_RNG_SAMPLE, 0, 0, MOST * D, normal);
     depend(MOST, normal, x, s);
     mige_score_options o = options(1);
-    assert_ok(mige_score_held_out(&self, MOST, D, x, &o, &one));
+    assert_ok(mige_score_judge(&self, MOST, D, x, &o, &one));
     o.stein.solver = MIGE_STEIN_CG;
-    assert_ok(mige_score_held_out(&world, MOST, D, x, &o, &e));
+    assert_ok(mige_score_judge(&world, MOST, D, x, &o, &e));
     assert_small(fabs(e.objective - one.objective), 1e-6);
     assert_small(fabs(e.truth - one.truth), 1e-6);
     for (int i = 0; i < MOST * D; i++) x[i] = 1e5 + 1e3 * x[i];
-    assert_ok(mige_score_held_out(&world, MOST, D, x, &o, &e));
+    assert_ok(mige_score_judge(&world, MOST, D, x, &o, &e));
     assert_small(fabs(e.objective - one.objective), 1e-4);
     mige_comm_destroy(&self);
 }
@@ -132,13 +132,13 @@ static void unknown(void **state) {
     char text[64];
     (void)state;
     mige_rng_normal(7, MIGE_RNG_SAMPLE, 0, 0, 200 * D, x);
-    assert_ok(mige_score_held_out(&world, 99, D, x, &o, &e));
+    assert_ok(mige_score_judge(&world, 99, D, x, &o, &e));
     assert_all(e.points == 0 && isnan(mige_score_error_square(&e)) && !*mige_score_error_text(&e, text));
     for (int i = 0; i < 160 * D; i++) x[i] = 1; /* most pairs are equal: there is no width */
     assert_ok(mige_score_judge(&world, 200, D, x, &o, &e));
     assert_all(e.points == 0);
     o.estimator = MIGE_ESTIMATOR_SSM;
-    assert_ok(mige_score_held_out(&world, 200, D, x, &o, &e));
+    assert_ok(mige_score_judge(&world, 200, D, x, &o, &e));
     assert_all(e.points == 0);
 }
 

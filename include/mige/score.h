@@ -149,15 +149,15 @@ typedef struct {
  * is known of E |s|^2, NaN where it cannot be told. Not collective. */
 double mige_score_error_square(const mige_score_error *e);
 
-/* *e of samples X [M][D], at most 2,560 of them, chosen by o->seed. It cannot be told of fewer than 100, of more
- * than 512 dimensions, of estimator ssm, and where scores of the part fail. Collective, X the same on every rank,
- * and so is *e. Errors, agreed: as mige_score_samples. And the bytes that it takes; not collective. */
-int mige_score_held_out(const mige_comm *c, int M, int D, const double *X, const mige_score_options *o,
-                        mige_score_error *e);
-double mige_score_held_out_bytes(int M, int D, int ranks, const mige_score_options *o);
-/* The same, and where they are far off, options that are better are looked for. Collective; errors as above. */
+/* *e of samples X [M][D], at most 2,560 of them, chosen by o->seed; where they are far off, options that are better
+ * are looked for. Of more samples scores are better than is said here, and so are those of estimator stein at the
+ * samples themselves, which it knows. Densities with edges do not obey Stein's identity: of these it means little.
+ * It cannot be told of fewer than 100 samples, of more than 512 dimensions, of estimator ssm, and where scores of
+ * the part fail. Collective, X the same on every rank, and so is *e. Errors, agreed: as mige_score_samples. */
 int mige_score_judge(const mige_comm *c, int M, int D, const double *X, const mige_score_options *o,
                      mige_score_error *e);
+/* Bytes that it takes. Not collective. */
+double mige_score_judge_bytes(int M, int D, int ranks, const mige_score_options *o);
 /* ", about 12 % off ...", or "" where it cannot be told; in text. */
 const char *mige_score_error_text(const mige_score_error *e, char text[64]);
 

@@ -106,12 +106,10 @@ static double need(const void *ctx, int M) {
     const demand *d = ctx;
     double piece = d->Q ? 8. * M * (256 + d->D) : 0; /* of the kernel at other points */
     if (d->hessian) piece = mige_score_hessian_bytes(M, d->D, M > d->Q ? M : d->Q, d->ranks);
-    double held = mige_score_held_out_bytes(M, d->D, d->ranks, d->o), rest;
     /* Samples and scores, of points, too; what doubts are looked for in; mapped samples, and the map. */
     double map = d->o->precondition ? mige_map_bytes(d->o->precondition, M, d->D) + 8. * fmax(M, d->Q) * d->D : 0;
-    rest =
-        mige_score_forecast(M, d->D, d->ranks, d->o).bytes + mige_score_doubts_bytes(M, d->Q, d->D) + piece + map;
-    return 8. * (2 + d->hessian) * (M + (double)d->Q) * d->D + rest + held;
+    return mige_score_forecast(M, d->D, d->ranks, d->o).bytes + 8. * (2 + d->hessian) * (M + (double)d->Q) * d->D +
+           mige_score_doubts_bytes(M, d->Q, d->D) + mige_score_judge_bytes(M, d->D, d->ranks, d->o) + piece + map;
 }
 
 /* Refuses what does not fit. With the solver left open, the estimator's that takes least goes on. */

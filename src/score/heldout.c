@@ -63,7 +63,7 @@ static mige_score_options options_of(int n, const mige_score_options *o) {
     return few;
 }
 
-double mige_score_held_out_bytes(int M, int D, int ranks, const mige_score_options *o) {
+double mige_score_judge_bytes(int M, int D, int ranks, const mige_score_options *o) {
     int n = count(M), held = n / PART;
     double d = D;
     if (!possible(M, D, o)) return 0;
@@ -102,7 +102,53 @@ static int whiten(trial *t) {
     return MIGE_OK;
 }
 
-static double columns(trial *t);
+/* What a function explains of a score at least, of the function's squares and slopes at n points: (mean slope)^2 /
+ * mean square, less what chance may have added. */
+static double explains(int n, const double *size, const double *slope) {
+    double a = 0, b = 0, mean = 0, square = 0;
+    for (int i = 0; i < n; i++) a += size[i] / n, b -= slope[i] / n;
+    if (!(a > 0 && b > 0)) return 0;
+    for (int i = 0; i < n; i++) { /* how the ratio goes with each */
+        double part = -2 * b / a * slope[i] - b * b / (a * a) * size[i];
+        mean += part / n, square += part * part / n;
+    }
+    return b * b / a - 3 * sqrt(fmax(square - mean * mean, 0) / n);
+}
+
+/* Of column d by itself, in units of its deviation: the score g of a sum of normal bumps around samples at x, its
+ * square and derivative. 1 where x is one of these samples. */
+static int column_score(const trial *t, int d, double x, double h, double *size, double *slope) {
+    double u[BUMPS], e[BUMPS], f = 0, f1 = 0, f2 = 0, w = t->w.deviation[d];
+    int n = t->n - t->held < BUMPS ? t->n - t->held : BUMPS, tied = 0;
+    for (int i = 0; i < n; i++) {
+        size_t at = (size_t)(t->held + i) * (size_t)t->D + (size_t)d;
+        u[i] = (x - (t->X[at] - t->w.mean[d]) / w) / h;
+        e[i] = u[i] * u[i] / 2;
+        tied = tied || u[i] == 0;
+    }
+    mige_exp((size_t)n, 1, e);
+    for (int i = 0; i < n; i++) f += e[i], f1 -= u[i] * e[i], f2 += (u[i] * u[i] - 1) * e[i];
+    *size = f > 0 ? pow(f1 / f / h, 2) : 0;
+    *slope = f > 0 ? f2 / f / (h * h) - *size : 0;
+    return tied;
+}
+
+/* E |s|^2 at least, by the columns; those of few values (integers, cut off) have no density by which it could be
+ * told. Overwrites what was measured. */
+static double columns(trial *t) {
+    const double bumps = t->n - t->held < BUMPS ? t->n - t->held : BUMPS, h = 0.9 * pow(bumps, -0.2);
+    double sum = 0;
+    for (int d = 0; d < t->D; d++) {
+        double mean = t->w.mean[d], w = t->w.deviation[d];
+        int tied = 0;
+        if (!(w > 0)) continue;
+        for (int i = 0; i < t->held; i++)
+            tied += column_score(t, d, (t->X[(size_t)i * (size_t)t->D + (size_t)d] - mean) / w, h, &t->size[i],
+                                 &t->slope[i]);
+        sum += tied > TIED * t->held ? 1 : fmax(explains(t->held, t->size, t->slope), 1);
+    }
+    return sum;
+}
 
 /* discard in any case */
 static int prepare(int M, int D, const double *X, uint64_t seed, trial *t) {
@@ -161,54 +207,6 @@ static double objective(const trial *t, double *error) {
     return y - slope * away;
 }
 
-/* What a function explains of a score at least, of the function's squares and slopes at n points: (mean slope)^2 /
- * mean square, less what chance may have added. */
-static double explains(int n, const double *size, const double *slope) {
-    double a = 0, b = 0, mean = 0, square = 0;
-    for (int i = 0; i < n; i++) a += size[i] / n, b -= slope[i] / n;
-    if (!(a > 0 && b > 0)) return 0;
-    for (int i = 0; i < n; i++) { /* how the ratio goes with each */
-        double part = -2 * b / a * slope[i] - b * b / (a * a) * size[i];
-        mean += part / n, square += part * part / n;
-    }
-    return b * b / a - 3 * sqrt(fmax(square - mean * mean, 0) / n);
-}
-
-/* Of column d by itself, in units of its deviation: the score g of a sum of normal bumps around samples at x, its
- * square and derivative. 1 where x is one of these samples. */
-static int column_score(const trial *t, int d, double x, double h, double *size, double *slope) {
-    double u[BUMPS], e[BUMPS], f = 0, f1 = 0, f2 = 0, w = t->w.deviation[d];
-    int n = t->n - t->held < BUMPS ? t->n - t->held : BUMPS, tied = 0;
-    for (int i = 0; i < n; i++) {
-        size_t at = (size_t)(t->held + i) * (size_t)t->D + (size_t)d;
-        u[i] = (x - (t->X[at] - t->w.mean[d]) / w) / h;
-        e[i] = u[i] * u[i] / 2;
-        tied = tied || u[i] == 0;
-    }
-    mige_exp((size_t)n, 1, e);
-    for (int i = 0; i < n; i++) f += e[i], f1 -= u[i] * e[i], f2 += (u[i] * u[i] - 1) * e[i];
-    *size = f > 0 ? pow(f1 / f / h, 2) : 0;
-    *slope = f > 0 ? f2 / f / (h * h) - *size : 0;
-    return tied;
-}
-
-/* E |s|^2 at least, by the columns; those of few values (integers, cut off) have no density by which it could be
- * told. Overwrites what was measured. */
-static double columns(trial *t) {
-    const double bumps = t->n - t->held < BUMPS ? t->n - t->held : BUMPS, h = 0.9 * pow(bumps, -0.2);
-    double sum = 0;
-    for (int d = 0; d < t->D; d++) {
-        double mean = t->w.mean[d], w = t->w.deviation[d];
-        int tied = 0;
-        if (!(w > 0)) continue;
-        for (int i = 0; i < t->held; i++)
-            tied += column_score(t, d, (t->X[(size_t)i * (size_t)t->D + (size_t)d] - mean) / w, h, &t->size[i],
-                                 &t->slope[i]);
-        sum += tied > TIED * t->held ? 1 : fmax(explains(t->held, t->size, t->slope), 1);
-    }
-    return sum;
-}
-
 /* Of the options' scores, by samples that are prepared: rank 0's result on all. */
 static int look(const mige_comm *c, const mige_score_options *o, trial *t, mige_score_error *e) {
     *e = (mige_score_error){.points = 0};
@@ -222,17 +220,6 @@ static int look(const mige_comm *c, const mige_score_options *o, trial *t, mige_
     e->objective = objective(t, &e->uncertain);
     e->truth = fmax(t->by_columns, fmax(explains(t->held, t->size, t->slope), t->normal));
     return mige_bcast(c, 0, e, sizeof *e);
-}
-
-int mige_score_held_out(const mige_comm *c, int M, int D, const double *X, const mige_score_options *o,
-                        mige_score_error *e) {
-    trial t;
-    *e = (mige_score_error){.points = 0};
-    if (!possible(M, D, o)) return MIGE_OK;
-    int err = mige_agree(c, prepare(M, D, X, o->seed, &t));
-    if (!err) err = look(c, o, &t, e);
-    discard(&t);
-    return err;
 }
 
 /* ---- what is said of it */
@@ -278,8 +265,8 @@ static int look_for_better(const mige_comm *c, const mige_score_options *o, tria
     return MIGE_OK;
 }
 
-/* E |g - s|^2 is not negative: of the best options, too. If that is what is known of E |s|^2, nothing is known of
- * how far these are off. */
+/* E |g - s|^2 is at least 0 with the best options, too: where this is all that E |s|^2 is known by, it cannot be
+ * said how far these are off, and they are not named. */
 static void compare(const mige_score_error *best, mige_score_error *e) {
     double least = fmax(e->truth, best->truth);
     if (!best->points) return;
