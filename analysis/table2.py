@@ -74,14 +74,16 @@ def distance(rows):
     return ["", *lines] if lines else []
 
 
-def trials(rows):
+def trials(rows, table_rows=None):
     """Of held out images: errors after as many epochs as all trials have, and at the end of those that went on."""
+    chosen = {(name, kept[0].more) for name, kept in (table_rows or {}).items()}
     runs = [r for name in NAMES for trial, named in rows.items() if trial.split(".")[0] == name for r in named]
     shared = min((max(r.stages) for r in runs if not r.failed), default=0)
     lines = []
     for r in runs:
         last = "" if r.failed or max(r.stages) == shared else f"{r.test_errors()[-1]:.2f} ({max(r.stages)})"
-        lines.append([NAMES[r.name.split(".")[0]], r.more.replace("--validation 10000", "").strip() or "as in the table",
+        name, more = r.name.split(".")[0], r.more.replace("--validation 10000", "").strip()
+        lines.append([NAMES[name], (more or "as in the file") + (", in the table" if (name, more) in chosen else ""),
                       "failed" if r.failed else f"{r.test_error_at(shared):.2f}", last])
     return ["Error, %, on training images that are held out; of 10,000 one trial has a standard error of about 0.12 by these alone.", "",
             *table(["", "options", f"after {shared} epochs", "at the end (epochs)"], lines)]
@@ -127,7 +129,7 @@ def report(rows, results):
     planes = load(os.path.join(results, "table2-plane"))
     lines = [NOTE, "", *main_table(rows), *distance(rows)]
     tuned = load(os.path.join(results, "table2-tune"))
-    lines += ["", "## Chosen on held out images", "", *trials(tuned)] if tuned else []
+    lines += ["", "## Chosen on held out images", "", *trials(tuned, rows)] if tuned else []
     lines += robust_tables(rows)
     lines += ["", "## The information plane", "", *plane(planes)] if planes else []
     return lines + picture(results, "table2-codes-codes.png", "Codes of two dimensions")

@@ -49,6 +49,23 @@ def other_options(ranks):
     assert not changed and len(now) == len(kept), f"changed: {changed}"
 
 
+def files_of_another_run(ranks):
+    other, folder = fresh("another", ranks), copy_of_run("joined", ranks)
+    good(*train(other, "--steps", 2, "--seed", 9), ranks=ranks)
+    for name in "metrics.h5", "config.ini":
+        shutil.copy(os.path.join(other, name), os.path.join(folder, name))
+        kept = contents(folder)
+        if name == "metrics.h5":
+            for more in (), ("--dry-run",):
+                fails(3, '--seed: .*metrics.h5 has "9", this command "', *train(folder, "--steps", 4, "--resume", *more), ranks=ranks)
+        else:
+            for command in ("encode", "--output", path("joined.h5")), ("probe", "--untrained"):
+                fails(3, '--seed: .*checkpoint-2.h5 has .*"9" .*config.ini', command[0], "--run", folder, *command[1:], ranks=ranks)
+        assert contents(folder) == kept
+    os.remove(os.path.join(folder, "metrics.h5"))
+    assert good(*train(folder, "--steps", 4, "--resume"), ranks=ranks).warnings  # the series before are lost, and it says so
+
+
 def damaged_checkpoint(ranks):
     folder = copy_of_run("damaged", ranks)
     newest = os.path.join(folder, "checkpoint-2.h5")
@@ -306,6 +323,9 @@ def run_folder():
         f.write("mine\n")
     fails(2, "would take its place", "probe", "--run", path("folder-killed"), "--probe-epochs", 1)
     fails(5, "File name too long", *train(path(300 * "a"), "--steps", 1))
+    os.symlink("nowhere", path("to-nothing"))
+    for more in (), ("--dry-run",):
+        fails(5, "to-nothing", *train(path("to-nothing"), "--steps", 1, *more))
 
 
 def run_reads_itself():
@@ -331,7 +351,7 @@ def run_reads_itself():
 def main():
     cases = Cases()
     cases.run("prepare", prepare_run)
-    for case in (run_there_already, other_options, damaged_checkpoint, resume_from_nothing, checkpoints_kept, checkpoints_by_time,
+    for case in (run_there_already, other_options, files_of_another_run, damaged_checkpoint, resume_from_nothing, checkpoints_kept, checkpoints_by_time,
                  left_behind, two_at_once, folder_anew, one_writer, metrics_lost, stop_file, suspended, absurd_rate, out_of_time, signals,
                  signalled_at_start, collapsed):
         for ranks in 1, 3:

@@ -92,7 +92,9 @@ int mige_file_set_real(mige_file *f, const char *object, const char *name, doubl
 int mige_file_get_text(const mige_file *f, const char *object, const char *name, char *text, size_t size);
 int mige_file_get_int(const mige_file *f, const char *object, const char *name, int64_t *value);
 
-/* Compares the options that a file was made with, as its provenance tells, with those given: mige_options_same. */
+/* The options that a file was made with, as its provenance tells, an INI text; the caller frees it. Errors:
+ * MIGE_EINPUT. The other compares them with those given: mige_options_same. */
+int mige_file_config(const mige_file *f, char **text);
 int mige_file_same_options(const mige_file *f, const mige_options_given *given, const char *advice);
 
 /* Is there a data set of this name or, for a name that does not begin with '/', an attribute of the root? 1 or 0,

@@ -129,38 +129,43 @@ void features_destroy(features *f) {
 typedef struct {
     const mige_data *d;
     const char *data;
+    const config *trained;
     int given, foreign;
 } comparison;
 
-static int compare_data(void *ctx, const char *path, const char *trajectory) {
+/* That config.ini is of the run that the checkpoint is of, and the data those that it was trained on. */
+static int compare_run(void *ctx, const char *path, const char *trajectory) {
     comparison *k = ctx;
-    int err = train_data_same(k->d, k->data, path, trajectory, k->given,
+    mige_options_given options = {&option_table, mige_options_command(&option_table, "train"), k->trained};
+    int err =
+        mige_options_same(&options, path, trajectory, "that is, config.ini beside it, which is not the run's");
+    if (!err)
+        err = train_data_same(k->d, k->data, path, trajectory, k->given,
                               k->given ? "the encoder wants images of that size" : "--data names a file");
     k->foreign = err != MIGE_OK;
-    return err;
+    return err ? MIGE_EINPUT : MIGE_OK;
 }
 
-/* That it is the file that the run was trained on; another one if that was asked for. On one rank. Whether there is
- * a good checkpoint at all is told by whoever needs one. */
-static int check_data(const app *a, const mige_data *d, int given) {
-    comparison k = {d, a->cfg.train.data, given, 0};
-    mige_checkpoint trajectory = {.check = compare_data, .ctx = &k};
+/* That its files belong together; other data if they were asked for. On one rank. Whether there is a good
+ * checkpoint at all is told by whoever needs one. */
+static int check_run(const app *a, const mige_data *d, const config *trained, int given) {
+    comparison k = {d, a->cfg.train.data, trained, given, 0};
+    mige_checkpoint trajectory = {.check = compare_run, .ctx = &k};
     int err = mige_checkpoint_newest(a->cfg.run, &trajectory, NULL);
     return k.foreign ? err : MIGE_OK;
 }
 
 /* The run's data file, if none is given; and what it holds out of that file. */
-static int name_data(app *a, int given) {
-    static config trained;
+static int name_data(app *a, config *trained, int given) {
     char folder[MIGE_RUN_PATH];
     struct stat st;
     MIGE_TRY(mige_run_path(a->cfg.run, "config.ini", folder));
     MIGE_CHECK(stat(folder, &st) == 0, MIGE_EINPUT, "%s: is not the folder of a run: it has no config.ini",
                a->cfg.run);
-    MIGE_TRY(run_config(a->cfg.run, &trained));
+    MIGE_TRY(run_config(a->cfg.run, trained));
     if (given) return MIGE_OK;
-    strcpy(a->cfg.train.data, trained.train.data);
-    if (!a->cfg.train.validation) a->cfg.train.validation = trained.train.validation;
+    strcpy(a->cfg.train.data, trained->train.data);
+    if (!a->cfg.train.validation) a->cfg.train.validation = trained->train.validation;
     MIGE_CHECK(stat(a->cfg.train.data, &st) == 0, MIGE_EINPUT,
                "%s: the data file that %s names is not here: %s (name it with --data)", a->cfg.train.data, folder,
                strerror(errno));
@@ -168,11 +173,12 @@ static int name_data(app *a, int given) {
 }
 
 int data_of_run(app *a, mige_data *d) {
+    static config trained;
     int given = *a->cfg.train.data != 0;
-    MIGE_TRY(mige_agree(&a->comm, name_data(a, given)));
+    MIGE_TRY(mige_agree(&a->comm, name_data(a, &trained, given)));
     MIGE_TRY(mige_data_open(&a->comm, a->cfg.train.data, d));
     int err = mige_data_hold_out(&a->comm, a->cfg.train.validation, d);
-    if (!err) err = mige_agree(&a->comm, a->comm.rank == 0 ? check_data(a, d, given) : MIGE_OK);
+    if (!err) err = mige_agree(&a->comm, a->comm.rank == 0 ? check_run(a, d, &trained, given) : MIGE_OK);
     if (err) mige_data_close(d);
     return err;
 }

@@ -37,7 +37,7 @@ int mige_try_folder(const char *path) {
     char at[PATH_MAX], copy[PATH_MAX];
     struct stat st;
     snprintf(at, sizeof at, "%s", path);
-    while (stat(at, &st) != 0 && errno == ENOENT && strcmp(at, ".") != 0)
+    while (lstat(at, &st) != 0 && errno == ENOENT && strcmp(at, ".") != 0) /* a link to nothing is in the way */
         snprintf(at, sizeof at, "%s", dirname(strcpy(copy, at)));
     int there = stat(at, &st) == 0, why = there ? 0 : errno;
     MIGE_CHECK(!there || S_ISDIR(st.st_mode), MIGE_EOUTPUT, "%s: is not a folder (choose another)", at);

@@ -25,11 +25,15 @@ void mige_provenance_set(const mige_provenance *p) {
     now = *p;
 }
 
-int mige_file_same_options(const mige_file *f, const mige_options_given *given, const char *advice) {
+int mige_file_config(const mige_file *f, char **text) {
     enum { CONFIG_SIZE = 1 << 16 };
-    char *text;
-    MIGE_TRY(mige_alloc(CONFIG_SIZE, 1, &text));
-    int err = mige_file_get_text(f, "/", "config", text, CONFIG_SIZE);
+    MIGE_TRY(mige_alloc(CONFIG_SIZE, 1, text));
+    return mige_file_get_text(f, "/", "config", *text, CONFIG_SIZE);
+}
+
+int mige_file_same_options(const mige_file *f, const mige_options_given *given, const char *advice) {
+    char *text = NULL;
+    int err = mige_file_config(f, &text);
     if (!err) err = mige_options_same(given, mige_file_path(f), text, advice);
     free(text);
     return err;

@@ -53,6 +53,16 @@ static int describe_trajectory(training *r) {
     return err;
 }
 
+/* Whether a file of the run was made with the options of this one. */
+static int check_options(const training *r, const char *path, const char *text) {
+    char theirs[MIGE_OPT_TEXT_SIZE], *whole; /* runs of earlier versions do not name their precision */
+    mige_options_find(text, "precision", theirs);
+    MIGE_TRY(mige_text(&whole, "%s%s", text, *theirs ? "" : "precision = float\n"));
+    int err = mige_options_same(&r->q->given, path, whole, r->q->other_run) ? MIGE_EINPUT : MIGE_OK;
+    free(whole);
+    return err;
+}
+
 static int check_trajectory(void *ctx, const char *path, const char *trajectory) {
     const training *r = ctx;
     char theirs[MIGE_OPT_TEXT_SIZE], ours[MIGE_OPT_TEXT_SIZE];
@@ -61,11 +71,21 @@ static int check_trajectory(void *ctx, const char *path, const char *trajectory)
     MIGE_CHECK(!strcmp(theirs, ours), MIGE_EINPUT, "data: %s has %s training images, this command's %s (%s)", path,
                theirs, ours, r->q->other_run);
     MIGE_TRY(train_data_same(r->q->data, r->o->data, path, trajectory, r->o->other_data, r->q->other_data));
-    char *whole; /* runs of earlier versions do not name their precision */
-    mige_options_find(trajectory, "precision", theirs);
-    MIGE_TRY(mige_text(&whole, "%s%s", trajectory, *theirs ? "" : "precision = float\n"));
-    int err = mige_options_same(&r->q->given, path, whole, r->q->other_run) ? MIGE_EINPUT : MIGE_OK;
-    free(whole);
+    return check_options(r, path, trajectory);
+}
+
+/* The newest good checkpoint, and that the metrics beside it are not another run's. On rank 0. */
+static int find_newest(const training *r, mige_checkpoint *k, void (*warn)(const char *message)) {
+    char path[MIGE_RUN_PATH], *text = NULL;
+    mige_file *f;
+    MIGE_TRY(mige_checkpoint_newest(r->o->out, k, warn));
+    MIGE_TRY(mige_run_path(r->o->out, "metrics.h5", path));
+    if (k->step < 0 || access(path, F_OK) != 0) return MIGE_OK;
+    MIGE_TRY(mige_file_open(path, "mige-run", &f));
+    int err = mige_file_config(f, &text);
+    if (!err) err = check_options(r, path, text);
+    free(text);
+    mige_file_close(&f);
     return err;
 }
 
@@ -73,7 +93,7 @@ static int check_trajectory(void *ctx, const char *path, const char *trajectory)
 static int could_resume(training *r) {
     mige_checkpoint k = {.check = check_trajectory, .ctx = r};
     MIGE_TRY(describe_trajectory(r));
-    return mige_checkpoint_newest(r->o->out, &k, NULL);
+    return find_newest(r, &k, NULL);
 }
 
 static mige_checkpoint checkpoint_of(training *r) {
@@ -85,7 +105,7 @@ static mige_checkpoint checkpoint_of(training *r) {
 /* On rank 0, up to the newest good checkpoint. */
 static int restore_files(training *r, mige_checkpoint *k) {
     const char *run = r->o->out;
-    MIGE_TRY(mige_checkpoint_newest(run, k, mige_checkpoint_warn));
+    MIGE_TRY(find_newest(r, k, mige_checkpoint_warn));
     if (k->step < 0) return MIGE_OK;
     MIGE_TRY(mige_checkpoint_set_aside(run, k->step));
     MIGE_TRY(mige_metrics_load(r->metrics, k->step));
