@@ -10,6 +10,7 @@ COMMANDS = {
     "compare": "runs side by side: options that differ, figures at the end, curves",
     "figure1": "gradients of mutual information against the truth, from files of mige toy",
     "mi": "values of mutual information and their null distribution, from files of mige mi",
+    "score": "scores beside their samples, and what tells that they are right, from files of mige score",
     "scaling": "time and error against samples and ranks, from files of mige scale; what a cluster would need",
     "results": "the first page of RESULTS.md: the paper's figure and tables beside what mige gives",
     "study": "errors of estimators where the truth is known: runs mige toy, writes RESULTS.md",

@@ -1,4 +1,4 @@
-"""One page of HTML on runs of `mige train` and files of `mige toy`, `mi` and `scale`: pictures are inside, nothing is loaded.
+"""One page of HTML on runs of `mige train` and files of `mige score`, `mi`, `toy` and `scale`: pictures are inside, nothing is loaded.
 
 A run can still be going on, or have been killed. Its codes are drawn where its newest checkpoint can be read by `mige encode`."""
 import argparse
@@ -14,6 +14,7 @@ import health
 import matplotlib.pyplot as plt
 import mi
 import scaling
+import score
 from common import guarded, picture, table, text
 from compare import rows as side_by_side
 from runs import Run
@@ -117,13 +118,18 @@ def mi_section(paths):
     return ["<h2>Mutual information</h2>", image(mi.draw(values), "values of mutual information"), *markdown(mi.rows(values))]
 
 
+def score_section(paths):
+    scores = [score.Scores(path) for path in paths]
+    return ["<h2>Scores</h2>", image(score.draw(scores), "scores of samples"), *markdown(score.rows(scores))]
+
+
 def scale_section(paths):
     series = scaling.load(paths)
     lines, short = scaling.report(series, [scaling.parse_cluster(c) for c in scaling.CLUSTERS], (2e-6, 1e10))
     return ["<h2>Time and error against samples and ranks</h2>", image(scaling.draw(series, short, None), "scaling"), *markdown(lines[1:])]
 
 
-FILES = {"mige-toy": toy_section, "mige-mi": mi_section, "mige-scale": scale_section}
+FILES = {"mige-toy": toy_section, "mige-mi": mi_section, "mige-score": score_section, "mige-scale": scale_section}
 
 
 def sections(names, mige):
@@ -138,7 +144,7 @@ def sections(names, mige):
         except OSError as e:
             raise OSError(f"{name}: {e}") from None
         if kind not in FILES:
-            raise OSError(f"{name}: neither a run's folder nor a file of mige toy, mi or scale")
+            raise OSError(f"{name}: neither a run's folder nor a file of mige score, mi, toy or scale")
         files.setdefault(kind, []).append(name)
     out = []
     if len(runs) > 1:
@@ -159,7 +165,7 @@ def page(names, mige):
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("names", nargs="+", metavar="RUN|F.h5", help="folder of a run, or a file of mige toy, mi or scale")
+    p.add_argument("names", nargs="+", metavar="RUN|F.h5", help="folder of a run, or a file of mige score, mi, toy or scale")
     p.add_argument("-o", "--output", default="report.html", metavar="HTML", help="page to write (default report.html)")
     p.add_argument("--mige", default=health.find_mige(), help="the program, which encodes the test images; '': the codes are not drawn")
     o = p.parse_args()
@@ -170,7 +176,7 @@ def main():
             f.write(whole)
         print(f"written to {o.output}")
 
-    guarded(command, "is each a folder that `mige train` wrote, or a file of `mige toy`, `mi` or `scale`?")
+    guarded(command, "is each a folder that `mige train` wrote, or a file of `mige score`, `mi`, `toy` or `scale`?")
 
 
 if __name__ == "__main__":
