@@ -351,6 +351,12 @@ def tables_of_text():
                       ("2001,2002,2003\n" + rows, "counts from 2001")):
         assert why in good(*table(text)).warnings[0], text
     fails(3, "name it .csv", *table(rows, "table.dat"))
+    named = "who,z,\"P, kPa\",n,T\n" + "".join(f"'s,{z:.17g},{y:.17g},,{x:.17g}\n" for x, y, z in SAMPLES)
+    good(*table(named), "--dataset", "T, z")
+    same(scores(path("table.csv"), "--dataset", "T, z"), scores(put("two.h5", samples=SAMPLES[:, [0, 2]])))
+    for columns, text, why in (("T,y", named, '"y" is not known'), ("z,z", named, "named twice"), ("n,z", named, "line 2, field 4.*missing"), ("T", rows, "no names"),
+                               ("z", "z,y,z\n1,2,3\n", "same name"), ("z", "a|b,z\n1,2\n", "rename")):
+        fails(3, why, *table(text), "--dataset", columns)
 
 
 def other_programs():

@@ -212,6 +212,10 @@ def truth_labels():
     r = mi("classes.h5", "--shuffles", 3)
     assert abs(r["mutual_information"] - true) < 0.04, f"{r}, true {true}"
     assert r["p_value"] == 0.25 and abs(r["shuffled"]).max() < 0.03, f"{r}"
+    with open(path("classes.csv"), "w") as f:  # columns by name; whole numbers are labels here, too
+        f.write("who,class,x\n" + "".join(f"someone,{k:d},{v:.17g}\n" for k, v in zip(label, x[:, 0])))
+    again = mi("classes.csv", "--x", "x", "--y", "class", "--shuffles", 3)
+    assert again["mutual_information"] == r["mutual_information"] and again["p_value"] == 0.25, f"{again}"
     # Where classes lie is what parts of their sizes show little of: 0.7 too much without the whole.
     centres, label = rng.standard_normal((20, 10)), np.arange(1000) % 20
     write("apart.h5", x=centres[label] + rng.standard_normal((1000, 10)), y=label)

@@ -21,8 +21,11 @@ typedef struct {
 static int read_array(const config *c, const mige_array *a, const char *name, pairs *p, int part, double **x,
                       enum mige_type *type) {
     int rows;
-    MIGE_CHECK(strcmp(mige_array_what(a), c->input) != 0, MIGE_EINPUT,
-               "%s: holds one array, mi wants two or more by name (store them in one HDF5 file)", c->input);
+    MIGE_CHECK(
+        strcmp(mige_array_what(a), c->input) != 0, MIGE_EINPUT,
+        "%s: holds one array, mi wants two or more by name (store them in one HDF5 file, or name columns of a "
+        ".csv: --x a,b --y c)",
+        c->input);
     MIGE_TRY(mige_array_samples(a, &rows, &p->dims[part]));
     MIGE_CHECK(!part || rows == p->M, MIGE_EINPUT, "%s: %s has %d rows, %s has %d (one each for a pair%s)",
                c->input, name, rows, c->x, p->M, p->dims[part] == p->M ? "; store it as its transpose" : "");

@@ -56,9 +56,10 @@ static int open_plain(mige_array *a, const char *path, int *other) {
     int npy = n == 6 && !memcmp(head, "\x93NUMPY", 6);
     if (!npy && (!is_text(path) || mige_bytes_kind(head, sizeof head))) return MIGE_OK;
     *other = 0;
+    MIGE_TRY(mige_text(&a->file, "%s", path));
+    if (!npy && *a->name && *a->name != '/') return mige_csv_open(a, st.st_size);
     free(a->what);
     MIGE_TRY(mige_text(&a->what, "%s", path));
-    MIGE_TRY(mige_text(&a->file, "%s", path));
     return npy ? mige_npy_open(a, st.st_size) : mige_csv_open(a, st.st_size);
 }
 

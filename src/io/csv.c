@@ -1,8 +1,9 @@
 /* Tables of text: numbers in lines, divided by commas, semicolons, tabs or blanks, under a line of names or none.
- */
+ * Of columns that are asked for by name the others may hold anything. */
 #include "io/array.h"
 #include "io/file.h"
 #include "mige/log.h"
+#include "mige/options.h"
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
@@ -16,6 +17,9 @@ typedef struct {
     char separator; /* ' ': any blanks; 0: not known yet */
     int tail;       /* lines end with a tab that divides nothing */
     int64_t line, cols, rows;
+    int taken; /* columns, of these numbers in this order; NULL: all */
+    int64_t *take;
+    int integers;          /* no number has a point or an exponent */
     int64_t empty;         /* the first empty line behind samples */
     int64_t behind, among; /* lines of # behind samples, and those that others follow */
     int pairs;             /* digits behind the only comma of every line, as in 1,234; -1: names, or not so */
@@ -41,12 +45,15 @@ static char *next_field(const table *t, char **line) {
     return field;
 }
 
+static int is_integer(const char *field) {
+    return !field[strspn(field, "+-0123456789")];
+}
+
 static int parse_number(const char *field, double *v) {
     char *end;
     errno = 0;
     *v = strtod(field, &end);
-    int whole = field[strspn(field, "+-0123456789")] == 0;
-    return *field && !*end && !(errno == ERANGE && isinf(*v)) && (!whole || fabs(*v) < 0x1p53);
+    return *field && !*end && !(errno == ERANGE && isinf(*v)) && (!is_integer(field) || fabs(*v) < 0x1p53);
 }
 
 /* Whether blanks, too, lie between numbers where there are tabs. */
@@ -97,6 +104,32 @@ static int is_meant(const char *field) {
            (!*end || minus || *end == '#' || (*end == ',' && end[1] && !end[1 + strspn(end + 1, "0123456789")]));
 }
 
+/* Columns by name are words, data sets paths: "/samples" is all there is. */
+static int wants_columns(const table *t) {
+    return *t->a->name && t->a->name[0] != '/';
+}
+
+/* The columns that are asked for, of the line of names. */
+static int choose_columns(table *t, const char *line) {
+    char *copy, *rest, *choices;
+    int twice = 0;
+    MIGE_CHECK(!strchr(line, '|'), MIGE_EINPUT, "%s: columns with | in their names cannot be chosen (rename them)",
+               t->a->file);
+    MIGE_TRY(mige_alloc(strlen(line) + 2, 1, &choices));
+    int err = mige_text(&copy, "%s", line);
+    for (rest = err ? NULL : copy; rest; strcat(choices, rest ? "|" : "")) {
+        const char *field = next_field(t, &rest);
+        twice |= mige_options_place(choices, field, strlen(field)) >= 0;
+        strcat(choices, field);
+    }
+    free(copy);
+    if (!err) err = mige_list_names(t->a->file, t->a->name, choices, &t->taken, &t->take) ? MIGE_EINPUT : MIGE_OK;
+    free(choices);
+    MIGE_TRY(err);
+    MIGE_CHECK(!twice, MIGE_EINPUT, "%s: has columns of the same name (rename them)", t->a->file);
+    return MIGE_OK;
+}
+
 /* Whether the first line has names: no field is a number. Pandas writes numbers of columns and rows where there are
  * no names. */
 static int names(table *t, const char *line, int *are) {
@@ -115,6 +148,7 @@ static int names(table *t, const char *line, int *are) {
     }
     free(copy);
     *are = !numbers;
+    if (wants_columns(t)) return MIGE_OK;
     MIGE_CHECK(unknown < t->cols, MIGE_EINPUT, "%s: line %lld has nothing but missing values (leave it out)",
                t->a->what, (long long)t->line);
     MIGE_CHECK(
@@ -146,27 +180,39 @@ static int shown(const char *field) {
     return n < 40 ? (int)n : 40;
 }
 
+/* Where a column goes in a row; -1: it is not asked for. */
+static int64_t place_of(const table *t, int64_t col) {
+    for (int i = 0; i < t->taken; i++)
+        if (t->take[i] == col) return i;
+    return t->taken ? -1 : col;
+}
+
+static int parse_field(table *t, const char *field, int64_t col, double *to) {
+    MIGE_CHECK(parse_number(field, to), MIGE_EINPUT,
+               "%s: line %lld, field %lld: \"%.*s\" is not a number that "
+               "a double holds%s",
+               t->a->what, (long long)t->line, (long long)col + 1, shown(field), field,
+               strchr(field, ',')    ? " (decimal points, not commas)"
+               : strchr(field, '\r') ? " (lines end with CR alone: save it anew)"
+               : *field              ? ""
+                                     : " (nothing may be missing)");
+    t->integers &= is_integer(field);
+    return MIGE_OK;
+}
+
 static int parse_row(table *t, char *line) {
-    int64_t col = 0;
+    int64_t col = 0, width = t->taken ? t->taken : t->cols, place;
     MIGE_CHECK(!t->empty || t->cols > 1, MIGE_EINPUT, "%s: line %lld is empty (nothing may be missing)", t->a->what,
                (long long)t->empty);
     look_for_pairs(t, line);
     t->among = t->behind;
-    MIGE_TRY(mige_grow((size_t)t->rows, (size_t)t->cols * sizeof *t->a->values, &t->a->values));
+    MIGE_TRY(mige_grow((size_t)t->rows, (size_t)width * sizeof *t->a->values, &t->a->values));
     for (; line; col++) {
         const char *field = next_field(t, &line);
-        double v = 0;
         MIGE_CHECK(col < t->cols, MIGE_EINPUT, "%s: line %lld has more than the %lld fields of the first",
                    t->a->what, (long long)t->line, (long long)t->cols);
-        MIGE_CHECK(parse_number(field, &v), MIGE_EINPUT,
-                   "%s: line %lld, field %lld: \"%.*s\" is not a number that "
-                   "a double holds%s",
-                   t->a->what, (long long)t->line, (long long)col + 1, shown(field), field,
-                   strchr(field, ',')    ? " (decimal points, not commas)"
-                   : strchr(field, '\r') ? " (lines end with CR alone: save it anew)"
-                   : *field              ? ""
-                                         : " (nothing may be missing)");
-        t->a->values[t->rows * t->cols + col] = v;
+        if ((place = place_of(t, col)) >= 0)
+            MIGE_TRY(parse_field(t, field, col, t->a->values + t->rows * width + place));
     }
     MIGE_CHECK(col == t->cols, MIGE_EINPUT, "%s: line %lld has %lld fields, the first %lld", t->a->what,
                (long long)t->line, (long long)col, (long long)t->cols);
@@ -205,7 +251,13 @@ static int parse_line(table *t, char *line) {
         int are = 0;
         if (!t->separator) t->separator = find_separator(line);
         MIGE_TRY(names(t, line, &are));
-        if (are) mige_say("%s: line %lld is taken for names: %.60s", t->a->what, (long long)t->line, line);
+        MIGE_CHECK(are || !wants_columns(t), MIGE_EINPUT,
+                   "%s: line %lld has no names, so that there is no column %s (write them there)", t->a->file,
+                   (long long)t->line, t->a->name);
+        if (are && wants_columns(t))
+            MIGE_TRY(choose_columns(t, line));
+        else if (are)
+            mige_say("%s: line %lld is taken for names: %.60s", t->a->what, (long long)t->line, line);
         if (are) t->pairs = -1;
         if (are) return MIGE_OK;
     }
@@ -240,19 +292,21 @@ static int parse(table *t, char *text, size_t size) {
     }
     MIGE_CHECK(t->rows, MIGE_EINPUT, "%s: holds no numbers", t->a->what);
     tell(t);
-    t->a->layout = (mige_layout){MIGE_F64, 2, {t->rows, t->cols}};
+    int labels = t->taken == 1 && t->integers;
+    t->a->layout = (mige_layout){labels ? MIGE_I64 : MIGE_F64, 2, {t->rows, t->taken ? t->taken : t->cols}};
     return MIGE_OK;
 }
 
 int mige_csv_open(mige_array *a, int64_t bytes) {
     char *text;
     size_t n;
-    table t = {.a = a};
+    table t = {.a = a, .integers = 1};
     MIGE_CHECK(bytes <= MOST_BYTES, MIGE_EINPUT, "%s: more than 1 GB of text (save it as .npy)", a->what);
     MIGE_TRY(mige_alloc((size_t)bytes + 1, 1, &text));
     int why = mige_io_read_at(a->fd, 0, text, (size_t)bytes, &n);
     int err =
         why ? mige_raise(MIGE_EINPUT, "%s: could not be read: %s", a->what, strerror(why)) : parse(&t, text, n);
+    free(t.take);
     free(text);
     return err;
 }
