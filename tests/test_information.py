@@ -235,6 +235,18 @@ def given():
     r = mi("given.h5", "--given", "/z", "--shuffles", 0)
     assert abs(r["mutual_information"]) < 0.05 and np.isnan(r["p_value"]), f"{r}"
     fails(2, "--shuffles", "mi", "--input", path("given.h5"), "--given", "/z")
+    for name in "xyz":  # a file each
+        with h5py.File(path("given.h5")) as f:
+            np.save(path(f"{name}.npy"), f[name][:])
+    files = "mi", "--x", path("x.npy"), "--y", path("y.npy"), "--given", path("z.npy"), "--shuffles", 0, "--quiet"
+    good(*files, "--output", path("files.h5"))
+    with h5py.File(path("files.h5")) as f:
+        assert f.attrs["mutual_information"] == r["mutual_information"]
+    fails(2, "--output: .*z.npy is also read", *files, "--output", path("z.npy"))
+    fails(2, "--input: must be given, or", "mi", "--x", path("x.npy"))
+    fails(3, "none.npy: cannot be read", "mi", "--x", path("x.npy"), "--y", path("none.npy"))
+    np.save(path("y.npy"), np.zeros((7, 1)))
+    fails(3, "y.npy has 7 rows, .*x.npy has 400", *files)
 
 
 def independent():

@@ -18,7 +18,7 @@ enum {
         "Writes the learnt features of a data file, in its order.") \
     ROW(SCORE, score, 0, "input", "output", "--input F.h5 --dataset /NAME --output S.h5", \
         "Estimates the score (gradient of the log density) of anyone's samples: /score [M,D] of the output.") \
-    ROW(MI, mi, 0, "input", "", "--input F.h5 --x /NAME --y /NAME [--output S.h5]", \
+    ROW(MI, mi, 0, "", "", "--input F.h5 --x /NAME --y /NAME | --x x.npy --y y.npy [--output S.h5]", \
         "Estimates the mutual information of anyone's paired samples, with its error and a test against 0.") \
     ROW(TOY, toy, SIGNALS, "", "output", \
         "--dims 5,10,20 --methods mige,mine,mine-f --output F.h5 [--OPTION VALUE]...", \

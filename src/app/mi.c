@@ -18,33 +18,36 @@ typedef struct {
     mige_pool memory;
 } pairs;
 
-static int read_array(const config *c, const mige_array *a, const char *name, pairs *p, int part, double **x,
-                      enum mige_type *type) {
+static int read_array(const config *c, const mige_array *a, pairs *p, int part, double **x, enum mige_type *type) {
     int rows;
-    MIGE_CHECK(
-        strcmp(mige_array_what(a), c->input) != 0, MIGE_EINPUT,
-        "%s: holds one array, mi wants two or more by name (store them in one HDF5 file, or name columns of a "
-        ".csv: --x a,b --y c)",
-        c->input);
+    MIGE_CHECK(!*c->input || strcmp(mige_array_what(a), c->input) != 0, MIGE_EINPUT,
+               "%s: holds one array, mi wants two or more (name columns of a .csv, --x a,b --y c, or leave --input "
+               "out and give files, --x x.npy --y y.npy)",
+               c->input);
     MIGE_TRY(mige_array_samples(a, &rows, &p->dims[part]));
-    MIGE_CHECK(!part || rows == p->M, MIGE_EINPUT, "%s: %s has %d rows, %s has %d (one each for a pair%s)",
-               c->input, name, rows, c->x, p->M, p->dims[part] == p->M ? "; store it as its transpose" : "");
+    MIGE_CHECK(!part || rows == p->M, MIGE_EINPUT, "%s has %d rows, %s has %d (one each for a pair%s)",
+               mige_array_what(a), rows, c->x, p->M, p->dims[part] == p->M ? "; store it as its transpose" : "");
     p->M = rows;
     *type = mige_array_truth(a) ? MIGE_U8 : mige_array_layout(a).type;
     MIGE_TRY(mige_pool_alloc(&p->memory, (size_t)rows * (size_t)p->dims[part], sizeof **x, x));
     return read_samples(a, rows, p->dims[part], *x);
 }
 
+/* name: in --input; or, without, a file of its own. */
 static int read_part(const config *c, const char *name, pairs *p, int part, double **x, enum mige_type *type) {
     mige_array *a;
-    MIGE_TRY(open_samples(c, c->input, name, name, &a));
-    int err = read_array(c, a, name, p, part, x, type);
+    if (*c->input)
+        MIGE_TRY(open_samples(c, c->input, name, name, &a));
+    else
+        MIGE_TRY(open_samples(c, name, "/samples", "/samples", &a));
+    int err = read_array(c, a, p, part, x, type);
     mige_array_close(&a);
     return err;
 }
 
 /* Integers in one column are labels: renumbered in ascending order. */
 static int take_labels(const config *c, pairs *p, const double *y) {
+    const char *in = c->input, *colon = *in ? ": " : "";
     double *values;
     MIGE_TRY(mige_pool_alloc(&p->memory, (size_t)p->M, sizeof *p->label, &p->label));
     MIGE_TRY(mige_pool_alloc(&p->memory, (size_t)p->M, sizeof *values, &values));
@@ -56,9 +59,9 @@ static int take_labels(const config *c, pairs *p, const double *y) {
         values[k] = y[m];
         MIGE_CHECK(
             p->classes <= p->M / mige_mi_least(p->dims[0]), MIGE_EINPUT,
-            "%s: %s has integers, so classes, but more of them than %d samples in %d dimensions allow (store "
+            "%s%s%s has integers, so classes, but more of them than %d samples in %d dimensions allow (store "
             "them as real numbers if they are none)",
-            c->input, c->y, p->M, p->dims[0]);
+            in, colon, c->y, p->M, p->dims[0]);
     }
     for (int m = 0; m < p->M; m++)
         while (values[p->label[m]] != y[m]) p->label[m]++;
@@ -66,10 +69,10 @@ static int take_labels(const config *c, pairs *p, const double *y) {
         int n = 0, least = mige_mi_least(p->dims[0]);
         for (int m = 0; m < p->M; m++) n += p->label[m] == k;
         MIGE_CHECK(n >= least, MIGE_EINPUT,
-                   "%s: class %.15g of %s has %d samples, too few for %d dimensions (%d at least; or leave it out)",
-                   c->input, values[k], c->y, n, p->dims[0], least);
+                   "%s%sclass %.15g of %s has %d samples, too few for %d dimensions (%d at least; or leave it out)",
+                   in, colon, values[k], c->y, n, p->dims[0], least);
     }
-    MIGE_CHECK(p->classes > 1, MIGE_EINPUT, "%s: %s has a single class (two at least)", c->input, c->y);
+    MIGE_CHECK(p->classes > 1, MIGE_EINPUT, "%s%s%s has a single class (two at least)", in, colon, c->y);
     return MIGE_OK;
 }
 
@@ -82,6 +85,8 @@ static int load(const config *c, pairs *p, int speaks) {
     double *x[MIGE_MI_PARTS] = {NULL};
     enum mige_type type;
     p->nparts = *c->given ? 3 : 2;
+    MIGE_CHECK(*c->input || (strcmp(c->x, "/x") != 0 && strcmp(c->y, "/y") != 0), MIGE_EUSAGE,
+               "--input: must be given, or a file each as --x and --y (see --help)");
     MIGE_TRY(read_part(c, c->x, p, 0, &x[0], &type));
     MIGE_TRY(read_part(c, c->y, p, 1, &x[1], &type));
     if (type != MIGE_F32 && type != MIGE_F64 && p->dims[1] == 1) {
@@ -192,7 +197,7 @@ static int estimate(app *a, pairs *p) {
     MIGE_TRY(config_score(c, &o.score));
     MIGE_CHECK(!*c->given || !c->shuffles, MIGE_EUSAGE,
                "--shuffles: shuffles of y would break its dependence on %s, too (--shuffles 0)", c->given);
-    MIGE_TRY(mige_memory_check(&m, c->input, p->M, need, &d));
+    MIGE_TRY(mige_memory_check(&m, *c->input ? c->input : c->x, p->M, need, &d));
     mige_say("mi: %d samples in %d%+d%+d dimensions, %d classes, %d ranks, %.3g MB a rank", p->M, p->dims[0],
              p->dims[1], p->dims[2], p->classes, a->comm.size, need(&d, p->M) / 1e6);
     MIGE_TRY(mige_agree(&a->comm, mige_mi_value_check(p->M, p->D, &o)));
