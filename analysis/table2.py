@@ -39,10 +39,10 @@ def main_table(rows):
         published = [f"{PUBLISHED[method]:.2f}" if method in PUBLISHED else "", f"{BY_AUTHORS[method]:.2f}" if method in BY_AUTHORS else ""]
         for e in stages(runs):
             last, best = errors(runs, e)
-            lines.append([title, e, len(last), mean(last, 2), mean(best, 2), *published, minutes(runs, e)])
+            lines.append([title, e, len(last), mean(last, 2), mean(best, 2), *published, minutes(runs, e), runs[0].more])
         if not runs and method in PUBLISHED:
-            lines.append([title, "", 0, "–", "–", *published, ""])
-    return table(["", "epochs", "seeds", "last epoch", "best on test", "published", "by its authors", "minutes"], lines)
+            lines.append([title, "", 0, "–", "–", *published, "", ""])
+    return table(["", "epochs", "seeds", "last epoch", "best on test", "published", "by its authors", "minutes", "options beside the file's"], lines)
 
 
 def end_of(run, *names):
