@@ -12,19 +12,15 @@ typedef struct {
     int32_t *labels; /* [images S] */
 } classify;
 
-static train_network decoder(const train_plan *p, mige_layer_spec *spec) {
-    *spec = (mige_layer_spec){.kind = MIGE_LINEAR, .name = "logits", .out = p->classes, .bias = 1};
-    return (train_network){DECODER, spec, 1, p->images * p->draws, {1, 1, p->code}};
-}
-
 static int create(trainer *t, term *k) {
     const train_plan *p = t->plan;
-    mige_layer_spec spec;
+    const mige_layer_spec logits = {.kind = MIGE_LINEAR, .name = "logits", .out = p->classes, .bias = 1};
+    const train_network decoder = {DECODER, &logits, 1, p->images * p->draws, {1, 1, p->code}};
     size_t rows = (size_t)t->images.count * (size_t)p->draws;
     classify *m = k->self;
     if (k->variant == CLASSIFY_SMOOTH) m->options.smoothing = p->o->smoothing;
     if (k->variant == CLASSIFY_CONFIDENCE) m->options.confidence = p->o->confidence;
-    MIGE_TRY(trainer_add_member(t, decoder(p, &spec), &m->net));
+    MIGE_TRY(trainer_add_member(t, decoder, &m->net));
     MIGE_TRY(MIGE_TAKE(&t->pool, MIGE_BLOCK(m->dlogits, rows * (size_t)p->classes), MIGE_BLOCK(m->labels, rows)));
     MIGE_TRY(trainer_add_series(t, k, "", "cross_entropy", "nat", "of the labels given the code"));
     return trainer_add_series(t, k, "", "error", "percent", "images of the batch whose class is not the likeliest");

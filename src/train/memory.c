@@ -72,13 +72,15 @@ static double limits_left(void) {
     return least;
 }
 
-double mige_memory_free(void) {
+/* Bytes that this host still has for this process: what the kernel calls available, within the limits of its
+ * cgroups (a job's, a container's). 0: the system does not say. */
+static double free_bytes(void) {
     double available = read_value("/proc", "meminfo", "MemAvailable");
     return available < 0 ? 0 : fmin(1024 * available, limits_left());
 }
 
 int mige_memory_share(const mige_memory *m, double *share) {
-    double mine = m->limit_gb > 0 ? m->limit_gb * 1e9 : USABLE * mige_memory_free();
+    double mine = m->limit_gb > 0 ? m->limit_gb * 1e9 : USABLE * free_bytes();
     double least = mine > 0 ? -mine / m->c->node_size : -INFINITY; /* unknown forbids nothing */
     MIGE_TRY(mige_max(m->c, &least, 1));
     *share = isfinite(least) ? -least : 0;
@@ -99,25 +101,19 @@ static int largest_fit(double share, int M, mige_memory_need need, const void *c
     return need(ctx, rounded) <= share ? rounded : fits;
 }
 
-int mige_memory_fits(const mige_memory *m, double share, const char *what, int M, mige_memory_need need,
-                     const void *ctx) {
+int mige_memory_check(const mige_memory *m, const char *what, int M, mige_memory_need need, const void *ctx) {
+    double bytes = need(ctx, M), ranks = m->c->node_size, share;
     char most[96] = "no number of samples would fit: what else is asked for is too much";
-    double bytes = need(ctx, M), ranks = m->c->node_size;
+    MIGE_TRY(mige_memory_share(m, &share));
     if (share <= 0 || bytes <= share) return MIGE_OK;
     int fits = largest_fit(share, M, need, ctx);
     if (fits >= 2) snprintf(most, sizeof most, "at most %d would fit", fits);
-    return mige_raise(MIGE_EUSAGE,
-                      "%s: %d samples need %.3g GB on this node (ranks on it: %d), %.3g GB %s (%s%s, or %s)", what,
-                      M, 1e-9 * bytes * ranks, m->c->node_size, 1e-9 * share * ranks,
-                      m->limit_gb > 0 ? "is what it may take" : "are free for it", most, m->hint,
-                      m->limit_gb > 0 ? "a larger limit" : "more nodes");
-}
-
-int mige_memory_check(const mige_memory *m, const char *what, int M, mige_memory_need need, const void *ctx) {
-    double share;
-    MIGE_TRY(mige_memory_share(m, &share));
-    int err = mige_memory_fits(m, share, what, M, need, ctx);
-    if (!err || !m->dry_run || m->limit_gb > 0) return err;
+    int err = mige_raise(MIGE_EUSAGE,
+                         "%s: %d samples need %.3g GB on this node (ranks on it: %d), %.3g GB %s (%s%s, or %s)",
+                         what, M, 1e-9 * bytes * ranks, m->c->node_size, 1e-9 * share * ranks,
+                         m->limit_gb > 0 ? "is what it may take" : "are free for it", most, m->hint,
+                         m->limit_gb > 0 ? "a larger limit" : "more nodes");
+    if (!m->dry_run || m->limit_gb > 0) return err;
     mige_warn("%s", mige_error());
     return MIGE_OK;
 }

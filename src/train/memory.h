@@ -4,10 +4,6 @@
 
 #include "mige/comm.h"
 
-/* Bytes that this host still has for this process: what the kernel calls available, within the limits of its
- * cgroups (a job's, a container's). 0: the system does not say. Not collective. */
-double mige_memory_free(void);
-
 /* What there is to take. */
 typedef struct {
     const mige_comm *c;
@@ -23,14 +19,10 @@ int mige_memory_share(const mige_memory *m, double *share);
 /* Bytes that the largest rank takes for M samples. */
 typedef double (*mige_memory_need)(const void *ctx, int M);
 
-/* MIGE_EUSAGE unless need(ctx, M) fits into `share`, with the largest number of samples that does. The message
- * begins with `what`, the option or file that M comes from. Not collective; share and need are the same on every
- * rank. */
-int mige_memory_fits(const mige_memory *m, double share, const char *what, int M, mige_memory_need need,
-                     const void *ctx);
-
-/* Both, before the work; in a dry run a warning only, unless a limit says what there will be: the memory of
- * where it is done may not be that of where the work will be. Collective. */
+/* Before the work: MIGE_EUSAGE unless need(ctx, M), the same on every rank, fits into the share, with the largest
+ * number of samples that does. The message begins with `what`, the option or file that M comes from. In a dry run a
+ * warning only, unless a limit says what there will be: the memory of where it is done may not be that of where the
+ * work will be. Collective. */
 int mige_memory_check(const mige_memory *m, const char *what, int M, mige_memory_need need, const void *ctx);
 
 /* Largest resident memory of this process since the last mige_memory_peak_reset (where the kernel lets it be reset,

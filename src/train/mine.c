@@ -20,15 +20,12 @@ static int inputs(const train_plan *p) {
     return mige_net_size(p->encoder, -1) + p->code;
 }
 
-static train_network critic(const train_plan *p) {
-    return (train_network){"critic", layers, MIGE_CRITIC_LAYERS, 2 * p->images, {1, 1, inputs(p)}};
-}
-
 static int create(trainer *t, term *k) {
     const train_plan *p = t->plan;
+    const train_network critic = {"critic", layers, MIGE_CRITIC_LAYERS, 2 * p->images, {1, 1, inputs(p)}};
     size_t n = (size_t)t->images.count, K = (size_t)p->code;
     mine *m = k->self;
-    MIGE_TRY(trainer_add_member(t, critic(p), &m->net));
+    MIGE_TRY(trainer_add_member(t, critic, &m->net));
     MIGE_TRY(MIGE_TAKE(&t->pool, MIGE_BLOCK(m->in, 2 * n * (size_t)inputs(p)), MIGE_BLOCK(m->upstream, 2 * n),
                        MIGE_BLOCK(m->mine, n * K), MIGE_BLOCK(m->all, (size_t)p->batch * K)));
     return trainer_add_series(t, k, "", "bound", "nat", "the critic's bound on I(x;z), in this batch");

@@ -17,15 +17,13 @@ typedef struct {
     double *draw;    /* [K] */
 } prior;
 
-static train_network discriminator(const train_plan *p) {
-    return (train_network){"discriminator", layers, MIGE_CRITIC_LAYERS, 2 * p->images * p->copies, {1, 1, p->code}};
-}
-
 static int create(trainer *t, term *k) {
     const train_plan *p = t->plan;
+    const train_network discriminator = {
+        "discriminator", layers, MIGE_CRITIC_LAYERS, 2 * p->images * p->copies, {1, 1, p->code}};
     size_t rows = 2 * (size_t)t->n, K = (size_t)p->code;
     prior *m = k->self;
-    MIGE_TRY(trainer_add_member(t, discriminator(p), &m->net));
+    MIGE_TRY(trainer_add_member(t, discriminator, &m->net));
     MIGE_TRY(
         MIGE_TAKE(&t->pool, MIGE_BLOCK(m->in, rows * K), MIGE_BLOCK(m->upstream, rows), MIGE_BLOCK(m->draw, K)));
     MIGE_TRY(trainer_add_series(t, k, "", "prior", "nat", "mean softplus(-D) of codes: what the encoder lowers"));

@@ -92,13 +92,9 @@ static int apply_terms(trainer *t) {
     return MIGE_OK;
 }
 
-static double learning_rate(const trainer *t) {
-    return mige_rate(&t->schedule, t->step);
-}
-
 static int move(trainer *t, double *norm) {
     const train_options *o = t->o;
-    update_rule rule = {.adam = {learning_rate(t), o->beta1, o->beta2, 1e-8, o->weight_decay},
+    update_rule rule = {.adam = {mige_rate(&t->schedule, t->step), o->beta1, o->beta2, 1e-8, o->weight_decay},
                         .clip = o->clip,
                         .average = o->average};
     MIGE_TRY(update_step(&t->model.update, &rule, t->step, norm));
@@ -133,7 +129,7 @@ static void report(trainer *t, double norm, double began) {
     t->values[LOSS] = t->loss;
     t->values[GRADIENT_NORM] = norm;
     t->values[EPOCH] = (double)t->step / (double)(t->data->train.n / p->batch);
-    t->values[RATE] = learning_rate(t);
+    t->values[RATE] = mige_rate(&t->schedule, t->step);
     t->values[SPEED] = (double)p->batch / (mige_now() - began);
 }
 
@@ -149,7 +145,7 @@ static int forward(trainer *t) {
 
 static int backward(trainer *t) {
     mige_clock_start(MIGE_PHASE_BACKWARD);
-    MIGE_TRY(mige_net_backward(t->encoder, t->passed, &t->pass));
+    MIGE_TRY(mige_net_backward(t->encoder, (const float *const *)t->upstream, &t->pass));
     mige_clock_stop(MIGE_PHASE_BACKWARD, t->n * mige_net_flops(t->encoder, 1));
     return t->checks & CHECK_NAN ? check_gradients(t->c, &t->model, t->step) : MIGE_OK;
 }

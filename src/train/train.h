@@ -86,11 +86,10 @@ struct trainer {
     mige_pass pass;
     int64_t *order; /* [training images] the epoch's */
     int64_t order_epoch;
-    float *x;             /* [n][image] */
-    void *scratch;        /* of the augmentation */
-    int32_t *labels;      /* [images.count] */
-    float **upstream;     /* [layers] gradient of each layer's output [n][size], NULL where no term sends any */
-    const float **passed; /* the same, as the network takes it */
+    float *x;         /* [n][image] */
+    void *scratch;    /* of the augmentation */
+    int32_t *labels;  /* [images.count] */
+    float **upstream; /* [layers] gradient of each layer's output [n][size], NULL where no term sends any */
     term *terms;
     int nterms, nseries;
     mige_series *series; /* [nseries] */

@@ -28,9 +28,7 @@ int trainer_add_series(trainer *t, term *k, const char *of, const char *name, co
 int trainer_want(trainer *t, int layer) {
     if (t->upstream[layer]) return MIGE_OK;
     size_t size = (size_t)t->n * (size_t)mige_net_size(t->encoder, layer);
-    MIGE_TRY(MIGE_TAKE(&t->pool, MIGE_BLOCK(t->upstream[layer], size)));
-    t->passed[layer] = t->upstream[layer];
-    return MIGE_OK;
+    return MIGE_TAKE(&t->pool, MIGE_BLOCK(t->upstream[layer], size));
 }
 
 static int sum_over_ranks(void *ctx, double *x, int n) {
@@ -41,7 +39,6 @@ static int take_memory(trainer *t) {
     const train_plan *p = t->plan;
     size_t image = (size_t)mige_net_size(t->encoder, -1);
     MIGE_TRY(mige_pool_alloc(&t->pool, (size_t)t->layers, sizeof *t->upstream, &t->upstream));
-    MIGE_TRY(mige_pool_alloc(&t->pool, (size_t)t->layers, sizeof *t->passed, &t->passed));
     MIGE_TRY(mige_pool_alloc(&t->pool, (size_t)p->nterms, sizeof *t->terms, &t->terms));
     return MIGE_TAKE(&t->pool, MIGE_BLOCK(t->order, t->data->train.n), MIGE_BLOCK(t->x, (size_t)t->n * image),
                      MIGE_BLOCK(t->labels, t->images.count), MIGE_BLOCK(t->sums, 2 * (size_t)p->code),
