@@ -129,10 +129,9 @@ int mige_make_folder(const char *path);
 /* Whether a folder is there, or could be made, and may be written to, for a dry run. Errors: MIGE_EOUTPUT. */
 int mige_try_folder(const char *path);
 /* That no other process writes in a folder: a lock on its file .lock, which the system takes back when the process
- * ends, however that is. Waits some seconds for one that is about to end. File systems without locks are trusted.
- * Errors: MIGE_EOUTPUT, another has it. */
+ * ends, however that is, or closes it, a descriptor (-1: none). Waits some seconds for one that is about to end.
+ * File systems without locks are trusted. Errors: MIGE_EOUTPUT, another has it. */
 int mige_lock_folder(const char *path, int *lock);
-void mige_unlock_folder(int lock);
 /* That this name is still that folder's, by the lock's file; -1: it is trusted. Errors: MIGE_EOUTPUT. */
 int mige_check_folder(const char *path, int lock);
 /* Whether a process, of this host or another, has that lock: asked without taking it. */

@@ -1,9 +1,7 @@
 #include "io/array.h"
 #include "io/file.h"
 #include "mige/log.h"
-#include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>

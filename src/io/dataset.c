@@ -1,6 +1,5 @@
 #include "io/file.h"
 #include "mige/log.h"
-#include <string.h>
 
 enum { CHUNK = 1 << 18, DEFLATE = 9 };
 
@@ -117,14 +116,20 @@ int mige_io_check_crc(const mige_file *f, const char *name, uint32_t crc) {
     return MIGE_OK;
 }
 
+static int open_numbers(const mige_file *f, const char *name, mige_set *s, mige_packing *p) {
+    MIGE_TRY(mige_set_open(f, name, s));
+    int err = s->text ? mige_raise(MIGE_EINPUT, "%s: %s holds text, not numbers", f->path, name)
+                      : mige_packing_read(f, s, name, p);
+    if (err) mige_set_close(s);
+    return err;
+}
+
 int mige_file_read(const mige_file *f, const char *name, enum mige_type type, int64_t first, int64_t nrows,
                    void *rows) {
     mige_set s;
     mige_packing p;
-    MIGE_TRY(mige_set_open(f, name, &s));
+    MIGE_TRY(open_numbers(f, name, &s, &p));
     int err = MIGE_OK;
-    MIGE_CHECK_GOTO(!s.text, done, MIGE_EINPUT, "%s: %s holds text, not numbers", f->path, name);
-    MIGE_TRY_GOTO(mige_packing_read(f, &s, name, &p), done);
     MIGE_CHECK_GOTO(!p.packed || type == MIGE_F64, done, MIGE_EINPUT,
                     "%s: %s is packed (scale_factor, add_offset or _Unsigned; unpack it first)", f->path, name);
     MIGE_TRY_GOTO(mige_set_read(f, &s, name, mige_item_of(type).memory, first, nrows, rows), done);
@@ -141,10 +146,7 @@ int mige_file_layout(const mige_file *f, const char *name, mige_layout *layout) 
     static const char *const sign[] = {" (with sign)", "", " (without sign)"};
     mige_set s;
     mige_packing p;
-    MIGE_TRY(mige_set_open(f, name, &s));
-    int err = MIGE_OK;
-    MIGE_CHECK_GOTO(!s.text, done, MIGE_EINPUT, "%s: %s holds text, not numbers", f->path, name);
-    MIGE_TRY_GOTO(mige_packing_read(f, &s, name, &p), done);
+    MIGE_TRY(open_numbers(f, name, &s, &p));
     mige_set_warn(f, &s, name);
     if (p.packed) {
         s.layout.type = MIGE_F64;
@@ -152,9 +154,8 @@ int mige_file_layout(const mige_file *f, const char *name, mige_layout *layout) 
                  p.offset);
     }
     *layout = s.layout;
-done:
     mige_set_close(&s);
-    return err;
+    return MIGE_OK;
 }
 
 int mige_file_has(const mige_file *f, const char *name) {

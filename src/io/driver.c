@@ -34,10 +34,6 @@ static herr_t driver_close(H5FD_t *file) {
     return 0;
 }
 
-static int driver_compare(const H5FD_t *a, const H5FD_t *b) {
-    return a < b ? -1 : a > b;
-}
-
 static herr_t driver_query(const H5FD_t *file, unsigned long *flags) {
     (void)file;
     *flags = H5FD_FEAT_AGGREGATE_METADATA | H5FD_FEAT_ACCUMULATE_METADATA | H5FD_FEAT_DATA_SIEVE |
@@ -101,7 +97,6 @@ static const H5FD_class_t driver = {
     .fapl_size = sizeof(mige_sink *),
     .open = driver_open,
     .close = driver_close,
-    .cmp = driver_compare,
     .query = driver_query,
     .get_eoa = driver_eoa,
     .set_eoa = driver_set_eoa,

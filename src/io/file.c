@@ -110,18 +110,22 @@ static int is_foreign(int fd, int64_t bytes) {
            memcmp(head, ours[1], n) != 0;
 }
 
+static int is_ours(const mige_file *f) {
+    char found[64];
+    return mige_io_has_attribute(f, "/", "format") && !mige_file_get_text(f, "/", "format", found, sizeof found) &&
+           !strncmp(found, "mige-", 5);
+}
+
 /* Whether a .part is a whole HDF5 file of another program; ours that is not finished does not open, or has its
  * format. Not under the lock, which would go with the library's descriptor. */
 static int is_of_others(const char *part) {
     struct stat st;
-    char found[64] = "";
     if (lstat(part, &st) != 0 || !S_ISREG(st.st_mode) || !st.st_size) return 0;
     hid_t a = mige_io_access(NULL), id = H5Fopen(part, H5F_ACC_RDONLY, a);
     const mige_file f = {.id = id, .path = (char *)(uintptr_t)part};
     H5Pclose(a);
     if (id < 0) return 0;
-    int known = mige_io_has_attribute(&f, "/", "format") &&
-                !mige_file_get_text(&f, "/", "format", found, sizeof found) && !strncmp(found, "mige-", 5);
+    int known = is_ours(&f);
     H5Fclose(id);
     return !known;
 }
@@ -308,12 +312,7 @@ static int check_whole(const mige_file *f, int64_t complete) {
 
 /* A file that is read whatever its format may be one of ours. */
 static int check_any(const mige_file *f) {
-    char found[64] = "";
-    if (!mige_io_has_attribute(f, "/", "format") || !mige_io_has_attribute(f, "/", "format_version"))
-        return MIGE_OK;
-    if (mige_file_get_text(f, "/", "format", found, sizeof found) || strncmp(found, "mige-", 5) != 0)
-        return MIGE_OK;
-    return check_whole(f, 1);
+    return is_ours(f) && mige_io_has_attribute(f, "/", "format_version") ? check_whole(f, 1) : MIGE_OK;
 }
 
 static int check_format(const mige_file *f, const char *format) {

@@ -88,10 +88,6 @@ int mige_check_folder(const char *path, int lock) {
     return MIGE_OK;
 }
 
-void mige_unlock_folder(int lock) {
-    if (lock >= 0) close(lock);
-}
-
 int mige_folder_locked(const char *path) {
     struct flock whole = {.l_type = F_RDLCK, .l_whence = SEEK_SET};
     char name[MIGE_RUN_PATH];

@@ -1,21 +1,21 @@
 /* Values that are not what is stored: netCDF's conventions for packing and for missing values. */
 #include "io/file.h"
 #include <math.h>
-#include <string.h>
 
 enum { MOST = sizeof((mige_packing *)0)->fill / sizeof(double) };
 
-/* The numbers of an attribute; *n = 0 if there is none. *single (may be NULL): they are in single precision. */
+/* The numbers of an attribute; *n = 0 if there is none. *real: 0 whole ones, SINGLE of that precision, else 1. */
+enum { SINGLE = 2 };
 static int read_numbers(const mige_file *f, const mige_set *s, const char *set, const char *name, int most,
-                        double *v, int *n, int *single) {
-    *n = 0;
+                        double *v, int *n, int *real) {
+    *n = *real = 0;
     if (H5Aexists(s->id, name) <= 0) return MIGE_OK;
     hid_t a = H5Aopen(s->id, name, H5P_DEFAULT), type = H5Aget_type(a), space = H5Aget_space(a);
     H5T_class_t c = H5Tget_class(type);
     hssize_t count = H5Sget_simple_extent_npoints(space);
     int good = (c == H5T_INTEGER || c == H5T_FLOAT) && count >= 1 && count <= most &&
                H5Aread(a, H5T_NATIVE_DOUBLE, v) >= 0;
-    if (single) *single = c == H5T_FLOAT && H5Tget_size(type) <= sizeof(float);
+    if (c == H5T_FLOAT) *real = H5Tget_size(type) <= sizeof(float) ? SINGLE : 1;
     if (space >= 0) H5Sclose(space);
     if (type >= 0) H5Tclose(type);
     if (a >= 0) H5Aclose(a);
@@ -25,25 +25,14 @@ static int read_numbers(const mige_file *f, const mige_set *s, const char *set, 
     return MIGE_OK;
 }
 
-/* Whether an attribute is a real number. */
-static int is_real(const mige_set *s, const char *name) {
-    if (H5Aexists(s->id, name) <= 0) return 0;
-    hid_t a = H5Aopen(s->id, name, H5P_DEFAULT), type = H5Aget_type(a);
-    int real = H5Tget_class(type) == H5T_FLOAT;
-    if (type >= 0) H5Tclose(type);
-    if (a >= 0) H5Aclose(a);
-    return real;
-}
-
-/* A range of packed integers that is given in real numbers is one of what they unpack to (NetCDF Users' Guide). */
-static void pack_range(const mige_set *s, mige_packing *p) {
+/* A range of packed integers that is given in real numbers is one of what they unpack to (NetCDF Users' Guide).
+ * real: valid_range, valid_min, valid_max are. */
+static void pack_range(const mige_set *s, const int real[3], mige_packing *p) {
     static const double ROUNDING = 0.01; /* packed numbers are whole; bounds may be in single precision */
     int whole = s->layout.type != MIGE_F32 && s->layout.type != MIGE_F64;
     if (!whole || (p->scale == 1 && p->offset == 0)) return;
     double lo = (p->lo - p->offset) / p->scale, hi = (p->hi - p->offset) / p->scale;
-    int down = p->scale < 0, both = is_real(s, "valid_range"),
-        low = both || is_real(s, down ? "valid_max" : "valid_min"),
-        high = both || is_real(s, down ? "valid_min" : "valid_max");
+    int down = p->scale < 0, low = real[0] || real[1 + down], high = real[0] || real[2 - down];
     if (low) p->lo = (down ? hi : lo) - ROUNDING;
     if (high) p->hi = (down ? lo : hi) + ROUNDING;
     p->unpacked = low || high;
@@ -51,33 +40,24 @@ static void pack_range(const mige_set *s, mige_packing *p) {
 
 static int read_range(const mige_file *f, const mige_set *s, const char *name, mige_packing *p) {
     double range[2];
-    int n;
-    MIGE_TRY(read_numbers(f, s, name, "valid_range", 2, range, &n, NULL));
+    int n, real[3];
+    MIGE_TRY(read_numbers(f, s, name, "valid_range", 2, range, &n, &real[0]));
     MIGE_CHECK(n != 1, MIGE_EINPUT, "%s: attribute `valid_range` is not two numbers (mend or delete it)", f->path);
     if (n == 2) {
         p->lo = range[0];
         p->hi = range[1];
     }
-    MIGE_TRY(read_numbers(f, s, name, "valid_min", 1, &p->lo, &n, NULL));
-    MIGE_TRY(read_numbers(f, s, name, "valid_max", 1, &p->hi, &n, NULL));
-    pack_range(s, p);
+    MIGE_TRY(read_numbers(f, s, name, "valid_min", 1, &p->lo, &n, &real[1]));
+    MIGE_TRY(read_numbers(f, s, name, "valid_max", 1, &p->hi, &n, &real[2]));
+    pack_range(s, real, p);
     return MIGE_OK;
 }
 
 /* _Unsigned: 1 for whole numbers whose sign bit is a digit, -1 for those whose highest digit is a sign. */
-static int wraps(const mige_set *s) {
-    char text[16] = "", *longer = NULL;
+static int wraps(const mige_file *f, const mige_set *s, const char *name) {
+    char text[64];
     if (H5Aexists(s->id, "_Unsigned") <= 0) return 0;
-    hid_t a = H5Aopen(s->id, "_Unsigned", H5P_DEFAULT), type = H5Aget_type(a);
-    int string = H5Tget_class(type) == H5T_STRING, any = string && H5Tis_variable_str(type) > 0;
-    int read =
-        string && (any || H5Tget_size(type) < sizeof text) && H5Aread(a, type, any ? (void *)&longer : text) >= 0;
-    if (any && read && longer) {
-        text[0] = longer[0];
-        H5free_memory(longer);
-    }
-    if (type >= 0) H5Tclose(type);
-    if (a >= 0) H5Aclose(a);
+    int read = !mige_file_get_text(f, name, "_Unsigned", text, sizeof text);
     int real = s->layout.type == MIGE_F32 || s->layout.type == MIGE_F64,
         no = read && (text[0] == 'f' || text[0] == 'F');
     return real ? 0 : no ? -(H5Tget_sign(s->type) == H5T_SGN_NONE) : !read || text[0] == 't' || text[0] == 'T';
@@ -100,18 +80,18 @@ static void read_fill(const mige_set *s, mige_packing *p) {
 
 int mige_packing_read(const mige_file *f, const mige_set *s, const char *name, mige_packing *p) {
     static const char *const fills[] = {"_FillValue", "missing_value"};
-    int n, single = 0;
+    int n, real;
     *p = (mige_packing){.scale = 1, .offset = 0, .lo = -INFINITY, .hi = INFINITY};
-    MIGE_TRY(read_numbers(f, s, name, "scale_factor", 1, &p->scale, &n, NULL));
-    MIGE_TRY(read_numbers(f, s, name, "add_offset", 1, &p->offset, &n, NULL));
+    MIGE_TRY(read_numbers(f, s, name, "scale_factor", 1, &p->scale, &n, &real));
+    MIGE_TRY(read_numbers(f, s, name, "add_offset", 1, &p->offset, &n, &real));
     for (int i = 0; i < 2; i++) {
-        MIGE_TRY(read_numbers(f, s, name, fills[i], MOST - p->nfill, p->fill + p->nfill, &n, &single));
-        for (int k = 0; k < n; k++) p->single[p->nfill + k] = single;
+        MIGE_TRY(read_numbers(f, s, name, fills[i], MOST - p->nfill, p->fill + p->nfill, &n, &real));
+        for (int k = 0; k < n; k++) p->single[p->nfill + k] = real == SINGLE;
         p->nfill += n;
     }
     read_fill(s, p);
     MIGE_TRY(read_range(f, s, name, p));
-    p->wraps = wraps(s);
+    p->wraps = wraps(f, s, name);
     MIGE_CHECK(isfinite(p->scale) && p->scale != 0 && isfinite(p->offset), MIGE_EINPUT,
                "%s: scale_factor %g and add_offset %g of %s unpack nothing (mend or delete them)", f->path,
                p->scale, p->offset, name);

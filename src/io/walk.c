@@ -1,6 +1,5 @@
 /* What goes over all data sets of a file, and the vectors of strings. */
 #include "io/file.h"
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -424,7 +424,7 @@ int train_run(const train_request *q) {
         mige_metrics_destroy(&r.metrics);
         interval_destroy(&r.interval);
         trainer_destroy(&r.t);
-        mige_unlock_folder(r.lock);
+        if (r.lock >= 0) close(r.lock);
     }
     free(r.trajectory);
     train_plan_destroy(&r.plan);
