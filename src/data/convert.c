@@ -68,24 +68,19 @@ int mige_convert_sample(mige_images *m, int classes, int64_t n, uint64_t seed) {
     if (n == 0 || n == m->n) return MIGE_OK;
     MIGE_CHECK(n > 0 && n < m->n, MIGE_EUSAGE, "convert: %lld images were asked for, the set has %lld",
                (long long)n, (long long)m->n);
-    uint8_t *keep = NULL;
-    int64_t *left = NULL, *order = NULL, kept = 0;
+    uint8_t *keep;
+    int64_t *left, *order, kept = 0;
     size_t image = (size_t)m->c * (size_t)m->h * (size_t)m->w;
-    int err;
-    MIGE_TRY_GOTO(mige_alloc((size_t)m->n, 1, &keep), done);
-    MIGE_TRY_GOTO(mige_alloc((size_t)classes, sizeof *left, &left), done);
-    MIGE_TRY_GOTO(mige_alloc((size_t)m->n, sizeof *order, &order), done);
-    MIGE_TRY_GOTO(choose(m, classes, n, seed, keep, left, order), done);
-    for (int64_t i = 0; i < m->n; i++) {
+    mige_pool pool = {0};
+    int err = MIGE_TAKE(&pool, MIGE_BLOCK(keep, m->n), MIGE_BLOCK(left, classes), MIGE_BLOCK(order, m->n));
+    if (!err) err = choose(m, classes, n, seed, keep, left, order);
+    for (int64_t i = 0; !err && i < m->n; i++) {
         if (!keep[i]) continue;
         memmove(m->images + (size_t)kept * image, m->images + (size_t)i * image, image);
         m->labels[kept++] = m->labels[i];
     }
-    m->n = kept;
-done:
-    free(keep);
-    free(left);
-    free(order);
+    if (!err) m->n = kept;
+    mige_pool_free(&pool);
     return err;
 }
 

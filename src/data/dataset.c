@@ -24,10 +24,6 @@ static int share_names(const mige_comm *c, const mige_header *h, char **mine, ch
     return MIGE_OK;
 }
 
-static size_t padded(size_t bytes) {
-    return (bytes + ALIGN - 1) / ALIGN * ALIGN;
-}
-
 /* Where the four arrays start in the block, in the order train images, labels, test images, labels; returns its
  * size. */
 static size_t lay_out(const mige_header *h, size_t start[4]) {
@@ -35,7 +31,7 @@ static size_t lay_out(const mige_header *h, size_t start[4]) {
     for (int i = 0; i < 4; i++) {
         size_t n = (size_t)h->n[i / 2];
         start[i] = at;
-        at += padded(n * (i % 2 ? (size_t)h->labelled[i / 2] * sizeof(int32_t) : image));
+        at += (n * (i % 2 ? (size_t)h->labelled[i / 2] * sizeof(int32_t) : image) + ALIGN - 1) / ALIGN * ALIGN;
     }
     return at;
 }

@@ -42,10 +42,6 @@ int mige_bytes_read(const char *path, uint8_t **bytes, size_t *size) {
     return err;
 }
 
-static int gzipped(const uint8_t *bytes, size_t size) {
-    return size >= 2 && bytes[0] == 0x1f && bytes[1] == 0x8b;
-}
-
 /* Room is taken for what the last bytes say that there is, but never for more than such a file can hold. */
 static int unzip(const uint8_t *bytes, size_t size, uint8_t **out, size_t *out_size) {
     enum { LEAST = 18, EXPANSION = 1032 }; /* bytes around the data; deflate's best */
@@ -176,7 +172,7 @@ static int plain_labels(const uint8_t *b, size_t size, mige_images *m) {
 static int parse(const uint8_t *b, size_t size, mige_images *m,
                  int (*plain)(const uint8_t *, size_t, mige_images *)) {
     uint8_t *unzipped;
-    if (!gzipped(b, size)) return plain(b, size, m);
+    if (size < 2 || b[0] != 0x1f || b[1] != 0x8b) return plain(b, size, m); /* no gzip */
     MIGE_TRY(unzip(b, size, &unzipped, &size));
     int err = plain(unzipped, size, m);
     free(unzipped);

@@ -109,14 +109,19 @@ static int each_block(const mige_source *s, const char *name, int64_t n, int64_t
     return err;
 }
 
-enum { BRIGHT = -1 }; /* no error: nothing more to see */
-enum { DARK = 32 };   /* of 255 */
+enum { FOUND = -1 }; /* no error: nothing more to see */
+enum { DARK = 32 };  /* of 255 */
+
+/* The largest value, or one that is enough (NaN: none is). */
+typedef struct {
+    double most, enough;
+} search;
 
 static int find_most(void *ctx, int64_t first, int64_t items, const double *x) {
-    double *most = ctx;
+    search *k = ctx;
     (void)first;
-    for (int64_t i = 0; i < items; i++) *most = x[i] > *most ? x[i] : *most;
-    return *most >= DARK ? BRIGHT : MIGE_OK;
+    for (int64_t i = 0; i < items; i++) k->most = x[i] > k->most ? x[i] : k->most;
+    return k->most >= k->enough ? FOUND : MIGE_OK;
 }
 
 /* What rounding makes of 1 at most: of 255 times a scale_factor in single precision. */
@@ -124,19 +129,19 @@ static const double ONE = 1 + 1e-6;
 
 /* Pixels that go from 0 to 1 are floats; integers of 0 and 1 are taken as they are, and warned of. */
 static int find_scale(const mige_source *s, mige_header *h) {
-    double most[MIGE_SPLITS] = {0};
     for (int k = 0; k < MIGE_SPLITS && h->n[k]; k++) {
-        int err = each_block(s, images[k], h->n[k], h->c * h->h * h->w, find_most, &most[k]);
-        if (err && err != BRIGHT) return err;
+        search pixel = {0, DARK};
+        int err = each_block(s, images[k], h->n[k], h->c * h->h * h->w, find_most, &pixel);
+        if (err && err != FOUND) return err;
         MIGE_CHECK(
-            !is_real(s, k) || most[k] <= ONE || most[k] >= 2, MIGE_EINPUT,
+            !is_real(s, k) || pixel.most <= ONE || pixel.most >= 2, MIGE_EINPUT,
             "%s: the brightest pixel of %s is %.9g: neither within 0 to 1 nor, almost black, meant within 0 to "
             "255 (clip or scale them)",
-            path_of(s), images[k], most[k]);
-        h->factor[k] = is_real(s, k) && most[k] <= ONE ? 255 : 1;
-        if (h->factor[k] == 1 && most[k] > 0 && most[k] < DARK)
+            path_of(s), images[k], pixel.most);
+        h->factor[k] = is_real(s, k) && pixel.most <= ONE ? 255 : 1;
+        if (h->factor[k] == 1 && pixel.most > 0 && pixel.most < DARK)
             mige_warn("%s: the pixels of %s are within 0 to %g of 255: almost black%s", path_of(s), images[k],
-                      most[k], is_real(s, k) ? ", and rounded (scale them to 0 to 1)" : "");
+                      pixel.most, is_real(s, k) ? ", and rounded (scale them to 0 to 1)" : "");
     }
     MIGE_CHECK(!h->n[MIGE_TEST] || h->factor[MIGE_TRAIN] == h->factor[MIGE_TEST] ||
                    is_real(s, MIGE_TRAIN) != is_real(s, MIGE_TEST),
@@ -150,21 +155,14 @@ static int find_scale(const mige_source *s, mige_header *h) {
     return MIGE_OK;
 }
 
-static int find_classes(void *ctx, int64_t first, int64_t items, const double *x) {
-    double *most = ctx;
-    (void)first;
-    for (int64_t i = 0; i < items; i++) *most = fmax(*most, x[i]);
-    return MIGE_OK;
-}
-
 int mige_data_count_classes(mige_file *f, int splits, const int64_t *n, int64_t *classes) {
     const mige_source s = {.f = f};
-    double most = -1;
+    search label = {-1, NAN};
     for (int k = 0; k < splits; k++)
-        if (n[k]) MIGE_TRY(each_block(&s, labels[k], n[k], 1, find_classes, &most));
-    MIGE_CHECK(most < MAX_CLASSES, MIGE_EINPUT, "%s: its labels go up to %.0f, class numbers to %d", path_of(&s),
-               most, MAX_CLASSES - 1);
-    *classes = most < 0 ? 0 : (int64_t)most + 1;
+        if (n[k]) MIGE_TRY(each_block(&s, labels[k], n[k], 1, find_most, &label));
+    MIGE_CHECK(label.most < MAX_CLASSES, MIGE_EINPUT, "%s: its labels go up to %.0f, class numbers to %d",
+               path_of(&s), label.most, MAX_CLASSES - 1);
+    *classes = label.most < 0 ? 0 : (int64_t)label.most + 1;
     return MIGE_OK;
 }
 

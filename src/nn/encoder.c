@@ -100,15 +100,9 @@ static void append(char *list, size_t size, const char *separator, const char *w
     snprintf(list + length, size - length, "%s%s", length ? separator : "", word);
 }
 
-static const char *encoder_names(void) {
-    static char list[128];
-    *list = 0;
-    for (int i = 0; i < NUM_ENCODERS; i++) append(list, sizeof list, ", ", encoders[i].usage);
-    return list;
-}
-
 int mige_encoder_create(const char *what, mige_shape in, const mige_encoder_options *o, mige_encoder *e) {
     size_t length = strcspn(what, ":");
+    char names[128] = "";
     memset(e, 0, sizeof *e);
     MIGE_CHECK(o->out > 0, MIGE_EUSAGE, "encoder %s: a code of %d dimensions (must be positive)", what, o->out);
     for (int i = 0; i < NUM_ENCODERS; i++) {
@@ -118,7 +112,8 @@ int mige_encoder_create(const char *what, mige_shape in, const mige_encoder_opti
             append(e->features, sizeof e->features, ",", e->feature[k].name);
         return encoders[i].add(what + length + (what[length] == ':'), in, o, e);
     }
-    return mige_raise(MIGE_EUSAGE, "encoder \"%s\": there is none of this name (%s)", what, encoder_names());
+    for (int i = 0; i < NUM_ENCODERS; i++) append(names, sizeof names, ", ", encoders[i].usage);
+    return mige_raise(MIGE_EUSAGE, "encoder \"%s\": there is none of this name (%s)", what, names);
 }
 
 const char *mige_encoder_feature(const mige_encoder *e, const char *feature) {

@@ -131,7 +131,7 @@ int mige_net_init(mige_net *net, uint64_t seed, uint32_t purpose, uint64_t strea
 
 /* The output of layer i, -1: the network's input, as floats: of bfloat16 a copy, made when it is first asked for.
  */
-static const float *output(const mige_net *net, int i) {
+const float *mige_net_output(const mige_net *net, int i) {
     if (i < 0) return net->x;
     layer *l = &net->layers[i];
     if (l->half_out && !l->copied) {
@@ -150,15 +150,15 @@ static int layer_forward(mige_net *net, int i, const mige_pass *pass) {
     layer *l = &net->layers[i];
     const layer_ops *ops = mige_layer_ops(l);
     l->copied = 0;
-    if (!l->half) return ops->forward(net, l, output(net, i - 1), net->n, pass);
-    if (l->x16) mige_bfloat16_round((size_t)net->n * l->in_size, output(net, i - 1), l->x16);
+    if (!l->half) return ops->forward(net, l, mige_net_output(net, i - 1), net->n, pass);
+    if (l->x16) mige_bfloat16_round((size_t)net->n * l->in_size, mige_net_output(net, i - 1), l->x16);
     return ops->half->forward(net, l, half_input(net, i), net->n, pass);
 }
 
 static int layer_backward(mige_net *net, int i, void *dy, void *dx, const mige_pass *pass) {
     layer *l = &net->layers[i];
     const layer_ops *ops = mige_layer_ops(l);
-    if (!l->half) return ops->backward(net, l, output(net, i - 1), dy, dx, net->n, pass);
+    if (!l->half) return ops->backward(net, l, mige_net_output(net, i - 1), dy, dx, net->n, pass);
     return ops->half->backward(net, l, half_input(net, i), dy, dx, net->n, pass);
 }
 
@@ -181,10 +181,6 @@ int mige_net_draw_again(mige_net *net, const mige_pass *pass) {
         i++;
     for (; i < net->num_layers; i++) MIGE_TRY(layer_forward(net, i, pass));
     return MIGE_OK;
-}
-
-const float *mige_net_output(const mige_net *net, int i) {
-    return output(net, i);
 }
 
 /* Adds what enters the network at layer l's output to what comes from above, if anything does, in l's precision. */

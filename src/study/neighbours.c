@@ -7,19 +7,12 @@
 /* Test images at a time, and training images that they are compared with at a time. */
 enum { ROWS = 64, COLUMNS = 1024 };
 
-/* Of a test image: the K most alike so far, the most alike first. */
-typedef struct {
-    float *likeness; /* [K] */
-    int32_t *label;
-} nearest;
-
 typedef struct {
     const probe_features *f;
     int64_t K;
-    float *product; /* [ROWS][COLUMNS] */
-    float *scale;   /* [training images] one over the features' norm; the test image's is the same for all */
-    nearest row[ROWS];
-    float *likeness;
+    float *product;  /* [ROWS][COLUMNS] */
+    float *scale;    /* [training images] one over the features' norm; the test image's is the same for all */
+    float *likeness; /* [ROWS][K] of a test image the K most alike so far, the most alike first */
     int32_t *label, *votes;
     mige_pool pool;
 } search;
@@ -29,7 +22,6 @@ static int create(const probe_features *f, int64_t K, search *s) {
     MIGE_TRY(MIGE_TAKE(&s->pool, MIGE_BLOCK(s->product, ROWS * COLUMNS), MIGE_BLOCK(s->scale, f->data->train.n),
                        MIGE_BLOCK(s->likeness, ROWS * K), MIGE_BLOCK(s->label, ROWS * K),
                        MIGE_BLOCK(s->votes, f->data->classes)));
-    for (int r = 0; r < ROWS; r++) s->row[r] = (nearest){s->likeness + r * K, s->label + r * K};
     for (int64_t i = 0; i < f->data->train.n; i++) {
         float norm = cblas_snrm2(f->width, f->train + i * f->width, 1);
         s->scale[i] = norm > 0 ? 1 / norm : 0;
@@ -37,14 +29,14 @@ static int create(const probe_features *f, int64_t K, search *s) {
     return MIGE_OK;
 }
 
-static void insert(nearest *k, int64_t K, float likeness, int32_t label) {
-    int64_t i = K - 1;
-    for (; i > 0 && k->likeness[i - 1] < likeness; i--) {
-        k->likeness[i] = k->likeness[i - 1];
-        k->label[i] = k->label[i - 1];
+static void insert(search *s, int row, float likeness, int32_t label) {
+    int64_t i = (row + 1) * s->K - 1;
+    for (; i > row * s->K && s->likeness[i - 1] < likeness; i--) {
+        s->likeness[i] = s->likeness[i - 1];
+        s->label[i] = s->label[i - 1];
     }
-    k->likeness[i] = likeness;
-    k->label[i] = label;
+    s->likeness[i] = likeness;
+    s->label[i] = label;
 }
 
 /* n test images from number `at` on. */
@@ -58,8 +50,8 @@ static void find(search *s, int64_t at, int n) {
         for (int r = 0; r < n; r++)
             for (int i = 0; i < m; i++) {
                 float likeness = s->product[r * COLUMNS + i] * s->scale[j + i];
-                if (likeness > s->row[r].likeness[s->K - 1])
-                    insert(&s->row[r], s->K, likeness, f->data->train.labels[j + i]);
+                if (likeness > s->likeness[(r + 1) * s->K - 1])
+                    insert(s, r, likeness, f->data->train.labels[j + i]);
             }
     }
 }
@@ -67,7 +59,7 @@ static void find(search *s, int64_t at, int n) {
 static int32_t vote(search *s, int row) {
     int32_t best = 0;
     memset(s->votes, 0, (size_t)s->f->data->classes * sizeof *s->votes);
-    for (int64_t i = 0; i < s->K; i++) s->votes[s->row[row].label[i]]++;
+    for (int64_t i = 0; i < s->K; i++) s->votes[s->label[row * s->K + i]]++;
     for (int32_t c = 1; c < s->f->data->classes; c++)
         if (s->votes[c] > s->votes[best]) best = c;
     return best;

@@ -4,7 +4,6 @@
 
 #include "mige/comm.h"
 #include "mige/data.h"
-#include "mige/options.h"
 
 /* Features of all images of a data set, [n][width]. */
 typedef struct {

@@ -221,24 +221,16 @@ static int restore(work *w) {
     return MIGE_OK;
 }
 
-static int stop_message(const work *w) {
-    return mige_raise(MIGE_ESTOPPED,
-                      "toy: stopped %s at %lld of %lld cells (the same command with --resume goes on)",
-                      mige_stop_reason(queue_reason(w->queue)), (long long)w->cells_done, (long long)w->cells);
-}
-
+/* And room for a pair in the most dimensions. */
 static int create_problems(work *w) {
     const toy *t = &w->t;
-    MIGE_TRY(mige_alloc((size_t)t->ndims, sizeof *w->problems, &w->problems));
-    for (int d = 0; d < t->ndims; d++)
-        MIGE_TRY(truth_create(t->o->problem, t->o->rotate, (int)t->dims[d], t->study->seed, &w->problems[d]));
-    return MIGE_OK;
-}
-
-static int take_pair(work *w) {
     int64_t most = 0;
-    for (int d = 0; d < w->t.ndims; d++) most = w->t.dims[d] > most ? w->t.dims[d] : most;
-    return w->t.o->mi ? mige_alloc(2 * (size_t)w->t.M * (size_t)most, sizeof *w->pair, &w->pair) : MIGE_OK;
+    MIGE_TRY(mige_alloc((size_t)t->ndims, sizeof *w->problems, &w->problems));
+    for (int d = 0; d < t->ndims; d++) {
+        MIGE_TRY(truth_create(t->o->problem, t->o->rotate, (int)t->dims[d], t->study->seed, &w->problems[d]));
+        most = t->dims[d] > most ? t->dims[d] : most;
+    }
+    return t->o->mi ? mige_alloc(2 * (size_t)t->M * (size_t)most, sizeof *w->pair, &w->pair) : MIGE_OK;
 }
 
 static int take_table(toy *t) {
@@ -254,35 +246,28 @@ static int compute(work *w) {
     MIGE_TRY(restore(w));
     if (!w->cells) return MIGE_OK;
     MIGE_TRY(mige_agree(w->t.study->c, create_problems(w)));
-    MIGE_TRY(mige_agree(w->t.study->c, take_pair(w)));
     MIGE_TRY(queue_create(w->t.study->c, &task, &w->queue));
     mige_clock_reset();
     int err = run_cells(w);
-    return err == MIGE_ESTOPPED ? mige_agree(w->t.study->c, stop_message(w)) : err;
+    if (err != MIGE_ESTOPPED) return err;
+    mige_raise(err, "toy: stopped %s at %lld of %lld cells (the same command with --resume goes on)",
+               mige_stop_reason(queue_reason(w->queue)), (long long)w->cells_done, (long long)w->cells);
+    return mige_agree(w->t.study->c, err);
 }
 
 /* ---- the plan */
-
-/* Bytes that values take in the most dimensions. */
-static double values_memory(const toy *t, int M) {
-    mige_mi_value_options o = mige_mi_value_defaults();
-    double most = 0;
-    for (int d = 0; d < t->ndims; d++) {
-        int D = 2 * (int)t->dims[d];
-        most = fmax(most, mige_mi_value_bytes(M, D, &o) + 8. * M * D);
-    }
-    return most;
-}
 
 /* Bytes a rank, for M samples. */
 static double memory(const void *ctx, int M) {
     const work *w = ctx;
     toy t = w->t;
     int ranks = M > ALONE ? w->t.study->c->size : 1;
-    double most = 0;
+    mige_mi_value_options value = mige_mi_value_defaults();
+    double most = 0, values = 0;
     t.M = M;
     for (int d = 0; d < t.ndims; d++) {
         int D = (int)t.dims[d];
+        if (t.o->mi) values = fmax(values, mige_mi_value_bytes(M, 2 * D, &value) + 16. * M * D);
         for (int m = 0; m < t.nmethods; m++) {
             baseline_options o = options_of(&t, d, m);
             double bytes = t.methods[m] == METHOD_MIGE
@@ -291,8 +276,7 @@ static double memory(const void *ctx, int M) {
             most = bytes > most ? bytes : most;
         }
     }
-    if (t.o->mi) most += values_memory(&t, M);
-    return most + 8. * VALUES * (double)t.ncells;
+    return most + values + 8. * VALUES * (double)t.ncells;
 }
 
 static int check_sizes(const toy *t, int nsamples, int64_t samples) {

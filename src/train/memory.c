@@ -72,15 +72,10 @@ static double limits_left(void) {
     return least;
 }
 
-/* Bytes that this host still has for this process: what the kernel calls available, within the limits of its
- * cgroups (a job's, a container's). 0: the system does not say. */
-static double free_bytes(void) {
-    double available = read_value("/proc", "meminfo", "MemAvailable");
-    return available < 0 ? 0 : fmin(1024 * available, limits_left());
-}
-
+/* Free is what the kernel calls available, within the limits of this process's cgroups (a job's, a container's). */
 int mige_memory_share(const mige_memory *m, double *share) {
-    double mine = m->limit_gb > 0 ? m->limit_gb * 1e9 : USABLE * free_bytes();
+    double available = read_value("/proc", "meminfo", "MemAvailable");
+    double mine = m->limit_gb > 0 ? m->limit_gb * 1e9 : USABLE * fmin(1024 * available, limits_left());
     double least = mine > 0 ? -mine / m->c->node_size : -INFINITY; /* unknown forbids nothing */
     MIGE_TRY(mige_max(m->c, &least, 1));
     *share = isfinite(least) ? -least : 0;

@@ -13,19 +13,9 @@ typedef struct {
     mige_net *decoder;
     int64_t *index;
     int32_t *labels;
-    float *x;       /* [images of a batch][copies][image], the trainer's */
     double *chance; /* [images of a batch][classes] sums over draws */
-    int room;       /* images of a batch */
     mige_pool pool;
 } test;
-
-static int take_memory(const trainer *t, test *k) {
-    const train_plan *p = t->plan;
-    size_t room = (size_t)(k->room = (int)t->images.count);
-    k->x = t->x;
-    return MIGE_TAKE(&k->pool, MIGE_BLOCK(k->index, room), MIGE_BLOCK(k->labels, room),
-                     MIGE_BLOCK(k->chance, room * (size_t)p->classes));
-}
 
 /* chance += softmax of n rows' logits, `draws` rows an image. */
 static void add_softmax(int n, int draws, int classes, const float *logits, double *chance) {
@@ -44,7 +34,7 @@ static int draw(test *k, int n, int64_t at, int r) {
     const train_plan *p = k->t->plan;
     mige_net *encoder = k->t->encoder;
     mige_pass pass = {.seed = p->seed, .first_sample = (r * k->t->data->test.n + at) * p->copies}; /* of no step */
-    MIGE_TRY(r ? mige_net_draw_again(encoder, &pass) : mige_net_forward(encoder, k->x, n * p->copies, &pass));
+    MIGE_TRY(r ? mige_net_draw_again(encoder, &pass) : mige_net_forward(encoder, k->t->x, n * p->copies, &pass));
     MIGE_TRY(mige_net_forward(k->decoder, trainer_code(k->t), n * p->draws, &pass));
     add_softmax(n, p->draws, p->classes, mige_net_output(k->decoder, 0), k->chance);
     return MIGE_OK;
@@ -56,8 +46,8 @@ static int test_batch(test *k, int64_t at, int n, int64_t *wrong) {
     int rounds = p->objective->stochastic ? (DRAWS + p->draws - 1) / p->draws : 1;
     size_t image = (size_t)mige_net_size(t->encoder, -1), classes = (size_t)p->classes;
     for (int i = 0; i < n; i++) k->index[i] = at + i;
-    mige_data_load(t->data, &t->data->test, k->index, n, k->x, k->labels);
-    trainer_spread_copies(n, p->copies, image, k->x);
+    mige_data_load(t->data, &t->data->test, k->index, n, t->x, k->labels);
+    trainer_spread_copies(n, p->copies, image, t->x);
     memset(k->chance, 0, (size_t)n * classes * sizeof *k->chance);
     for (int r = 0; r < rounds; r++) MIGE_TRY(draw(k, n, at, r));
     for (int i = 0; i < n; i++) {
@@ -71,12 +61,13 @@ static int test_batch(test *k, int64_t at, int n, int64_t *wrong) {
 }
 
 static int test_all(test *k, int64_t *wrong) {
-    int64_t first, count;
-    MIGE_TRY(take_memory(k->t, k));
+    int64_t first, count, room = k->t->images.count;
+    MIGE_TRY(MIGE_TAKE(&k->pool, MIGE_BLOCK(k->index, room), MIGE_BLOCK(k->labels, room),
+                       MIGE_BLOCK(k->chance, room * k->t->plan->classes)));
     mige_share(k->t->data->test.n, k->t->c->size, k->t->c->rank, &first, &count);
-    for (int64_t at = first; at < first + count; at += k->room) {
+    for (int64_t at = first; at < first + count; at += room) {
         int64_t left = first + count - at;
-        MIGE_TRY(test_batch(k, at, (int)(left < k->room ? left : k->room), wrong));
+        MIGE_TRY(test_batch(k, at, (int)(left < room ? left : room), wrong));
     }
     return MIGE_OK;
 }
