@@ -73,12 +73,12 @@ int config_checks(const config *c, int *checks);
 /* The defaults that the objective asked for, or mi, prefers, then once more what was given. */
 int config_presets(const app *a, config *c);
 /* Warns of options that were given and that nothing reads. Errors: MIGE_EUSAGE, what belongs to eigenvalues where
- * the estimator has none. */
+ * the estimator has none, and a --check that the command has not. */
 int config_unused(const app *a);
 /* Whether an output can be written, before the work is done for it (by a dry run as its folder tells); and that it
  * is none of the files that are read, once the sets are open also by way of links, nor one of a run, but for
  * probe.h5 if probing. On one rank. */
-int check_output(const config *c, const char *output, int probing);
+int check_output(const config *c, int probing);
 /* That a training writes over none of what it reads, nor over a configuration that is no run's. On one rank. */
 int check_run_folder(const config *c);
 /* A data set of samples, by `usual` if none is named. On any rank. */
@@ -106,23 +106,24 @@ typedef struct {
     int width[MOST_LAYERS];
 } layer_list;
 
-/* The encoder of a run as it was trained (its newest good checkpoint) or, untrained, as it began, for batches of at
- * most max_batch, and the layers that are asked for. Collective, errors agreed. */
-int run_open(const app *a, const mige_data *d, int untrained, int max_batch, layer_list *l, mige_net **net,
-             int64_t *step);
+/* The encoder of a run as it was trained (its newest good checkpoint) or, untrained, as it began, and the layers
+ * that are asked for. Collective, errors agreed. */
+int run_open(const app *a, const mige_data *d, int untrained, layer_list *l, mige_net **net, int64_t *step);
 /* The configuration that a run was started with (RUN/config.ini). Every rank reads it. */
 int run_config(const char *run, config *c);
 
 typedef struct {
-    mige_shared memory;
+    mige_shared memory;                            /* to be destroyed */
     float *train[MOST_LAYERS], *test[MOST_LAYERS]; /* [n][width], inside memory */
+    void *rest;                                    /* what lies behind them */
 } features;
+
+/* Room for those of so many images, of all layers of the list, and `more` bytes. Collective, errors agreed. */
+int features_room(const mige_comm *c, const layer_list *l, int64_t train, int64_t test, size_t more, features *f);
 
 /* Running statistics in batch norm. The ranks of a node share the images; each node does all. Collective, errors
  * agreed. */
-int features_create(const mige_comm *c, const mige_data *d, mige_net *net, int max_batch, const layer_list *l,
-                    features *f);
-void features_destroy(features *f);
+int features_create(const mige_comm *c, const mige_data *d, mige_net *net, const layer_list *l, features *f);
 /* Those in the file --input, [n][width] each, named by --layers, and of d the labels and classes. Collective,
  * errors agreed: MIGE_EUSAGE, MIGE_EINPUT. */
 int features_read(app *a, layer_list *l, features *x, mige_data *d);

@@ -5,8 +5,6 @@
 #include "mige/log.h"
 #include <stdio.h>
 
-enum { BATCH = 128 };
-
 static int write_split(mige_file *f, const char *split, const mige_split *s, const layer_list *l, float *const *x) {
     char name[64];
     for (int k = 0; s->n && k < l->n; k++) {
@@ -38,14 +36,14 @@ static int encode(app *a, const mige_data *d, layer_list *l) {
     mige_net *net;
     features x = {0};
     int64_t step;
-    MIGE_TRY(run_open(a, d, a->cfg.untrained, BATCH, l, &net, &step));
+    MIGE_TRY(run_open(a, d, a->cfg.untrained, l, &net, &step));
     mige_say("encode: %lld + %lld images, layers %s, encoder of step %lld", (long long)d->train.n,
              (long long)d->test.n, *a->cfg.layers ? a->cfg.layers : "(all)", (long long)step);
-    int err = a->cfg.dry_run ? MIGE_OK : features_create(&a->comm, d, net, BATCH, l, &x);
+    int err = a->cfg.dry_run ? MIGE_OK : features_create(&a->comm, d, net, l, &x);
     if (!err && !a->cfg.dry_run)
         err = mige_agree(&a->comm, a->comm.rank == 0 ? write_features(&a->cfg, d, l, &x, step) : MIGE_OK);
     if (!err && !a->cfg.dry_run) mige_say("encode: written to %s", a->cfg.output);
-    features_destroy(&x);
+    mige_shared_destroy(&x.memory);
     mige_net_destroy(&net);
     return err;
 }
@@ -55,7 +53,7 @@ int cmd_encode(app *a) {
     layer_list l = {0};
     MIGE_TRY(data_of_run(a, &d));
     /* Once more: only now it is known what is read. */
-    int err = mige_agree(&a->comm, a->comm.rank == 0 ? check_output(&a->cfg, a->cfg.output, 0) : MIGE_OK);
+    int err = mige_agree(&a->comm, a->comm.rank == 0 ? check_output(&a->cfg, 0) : MIGE_OK);
     if (!err) err = encode(a, &d, &l);
     mige_data_close(&d);
     return err;

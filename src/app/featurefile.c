@@ -117,30 +117,16 @@ static int fill(const mige_file *f, const layer_list *l, const features *x, cons
     return MIGE_OK;
 }
 
-static int lay_out(const mige_comm *c, const sizes *s, layer_list *l, features *x, mige_data *d) {
-    int64_t n = s->n[0] + s->n[1];
-    size_t total = (size_t)n * sizeof(int32_t);
-    for (int k = 0; k < l->n; k++) total += (size_t)n * (size_t)s->width[k] * sizeof(float);
-    MIGE_TRY(mige_shared_create(c, total, &x->memory));
-    float *at = x->memory.base;
-    for (int k = 0; k < l->n; k++) {
-        l->width[k] = (int)s->width[k];
-        x->train[k] = at;
-        x->test[k] = at + s->n[0] * s->width[k];
-        at += n * s->width[k];
-    }
-    const int32_t *labels = (const int32_t *)(const void *)at;
-    *d = (mige_data){
-        .train = {s->n[0], NULL, labels}, .test = {s->n[1], NULL, labels + s->n[0]}, .classes = (int)s->classes};
-    return MIGE_OK;
-}
-
 static int read_all(app *a, layer_list *l, mige_file **f, features *x, mige_data *d) {
     sizes s = {0};
     int reader = a->comm.node_rank == 0;
     MIGE_TRY(mige_agree(&a->comm, reader ? measure(a, l, f, &s) : MIGE_OK));
     MIGE_TRY(mige_bcast(&a->comm, 0, &s, sizeof s));
-    MIGE_TRY(lay_out(&a->comm, &s, l, x, d));
+    for (int k = 0; k < l->n; k++) l->width[k] = (int)s.width[k];
+    MIGE_TRY(features_room(&a->comm, l, s.n[0], s.n[1], (size_t)(s.n[0] + s.n[1]) * sizeof(int32_t), x));
+    const int32_t *labels = x->rest;
+    *d = (mige_data){
+        .train = {s.n[0], NULL, labels}, .test = {s.n[1], NULL, labels + s.n[0]}, .classes = (int)s.classes};
     MIGE_TRY(mige_agree(&a->comm, reader ? fill(*f, l, x, d) : MIGE_OK));
     return mige_shared_sync(&a->comm, &x->memory);
 }

@@ -49,8 +49,10 @@ static int parse_layers(const char *list, const mige_encoder *e, const mige_net 
     return MIGE_OK;
 }
 
+enum { BATCH = 128 };
+
 /* As it began; of a code that is drawn, the mean. */
-static int create_encoder(const app *a, const mige_data *d, int max_batch, layer_list *l, mige_net **net) {
+static int create_encoder(const app *a, const mige_data *d, layer_list *l, mige_net **net) {
     mige_encoder e = {0};
     mige_shape in = {d->h, d->w, d->c};
     config *trained;
@@ -58,34 +60,32 @@ static int create_encoder(const app *a, const mige_data *d, int max_batch, layer
     int err = run_config(a->cfg.run, trained);
     trained->train.draws = 1;
     if (!err) err = train_encoder(&trained->train, in, &e);
-    if (!err) err = mige_net_create(in, e.layers, e.n, max_batch, train_net_flags(&a->cfg.train), net);
+    if (!err) err = mige_net_create(in, e.layers, e.n, BATCH, train_net_flags(&a->cfg.train), net);
     if (!err) err = mige_net_init(*net, (uint64_t)trained->seed, MIGE_RNG_INIT, 0);
     if (!err) err = parse_layers(a->cfg.layers, &e, *net, l);
     free(trained);
     return err;
 }
 
-int run_open(const app *a, const mige_data *d, int untrained, int max_batch, layer_list *l, mige_net **net,
-             int64_t *step) {
+int run_open(const app *a, const mige_data *d, int untrained, layer_list *l, mige_net **net, int64_t *step) {
     *net = NULL;
     *step = 0;
-    int err = mige_agree(&a->comm, create_encoder(a, d, max_batch, l, net));
+    int err = mige_agree(&a->comm, create_encoder(a, d, l, net));
     if (!err && !untrained) err = load_weights(a, *net, step);
     if (err) mige_net_destroy(net);
     return err;
 }
 
-static int encode_split(const mige_comm *c, const mige_data *d, const mige_split *s, mige_net *net, int max_batch,
+static int encode_split(const mige_comm *c, const mige_data *d, const mige_split *s, mige_net *net,
                         const layer_list *l, float *const *to) {
     mige_pass evaluate = {.mean = 1};
     mige_pool memory = {0};
     int64_t first, count, *index;
     float *x;
     mige_share(s->n, c->node_size, c->node_rank, &first, &count);
-    int err = MIGE_TAKE(&memory, MIGE_BLOCK(index, max_batch),
-                        MIGE_BLOCK(x, (size_t)max_batch * (size_t)mige_net_size(net, -1)));
-    for (int64_t at = first; !err && at < first + count; at += max_batch) {
-        int n = (int)(first + count - at < max_batch ? first + count - at : max_batch);
+    int err = MIGE_TAKE(&memory, MIGE_BLOCK(index, BATCH), MIGE_BLOCK(x, BATCH * (size_t)mige_net_size(net, -1)));
+    for (int64_t at = first; !err && at < first + count; at += BATCH) {
+        int n = (int)(first + count - at < BATCH ? first + count - at : BATCH);
         for (int i = 0; i < n; i++) index[i] = at + i;
         mige_clock_start(MIGE_PHASE_LOAD);
         mige_data_load(d, s, index, n, x, NULL);
@@ -104,26 +104,27 @@ static int encode_split(const mige_comm *c, const mige_data *d, const mige_split
     return err;
 }
 
-int features_create(const mige_comm *c, const mige_data *d, mige_net *net, int max_batch, const layer_list *l,
-                    features *f) {
-    size_t total = 0, at = 0;
-    for (int k = 0; k < l->n; k++) total += (size_t)(d->train.n + d->test.n) * (size_t)l->width[k];
-    MIGE_TRY(mige_shared_create(c, total * sizeof(float), &f->memory));
+int features_room(const mige_comm *c, const layer_list *l, int64_t train, int64_t test, size_t more, features *f) {
+    for (int k = 0; k < l->n; k++) more += (size_t)(train + test) * (size_t)l->width[k] * sizeof(float);
+    MIGE_TRY(mige_shared_create(c, more, &f->memory));
+    float *at = f->memory.base;
     for (int k = 0; k < l->n; k++) {
-        f->train[k] = (float *)f->memory.base + at;
-        f->test[k] = f->train[k] + (size_t)d->train.n * (size_t)l->width[k];
-        at += (size_t)(d->train.n + d->test.n) * (size_t)l->width[k];
+        f->train[k] = at;
+        f->test[k] = at + train * l->width[k];
+        at += (train + test) * l->width[k];
     }
-    int err = encode_split(c, d, &d->train, net, max_batch, l, f->train);
-    if (!err) err = encode_split(c, d, &d->test, net, max_batch, l, f->test);
-    err = mige_agree(c, err);
-    if (!err) err = mige_shared_sync(c, &f->memory);
-    if (err) features_destroy(f);
-    return err;
+    f->rest = at;
+    return MIGE_OK;
 }
 
-void features_destroy(features *f) {
-    mige_shared_destroy(&f->memory);
+int features_create(const mige_comm *c, const mige_data *d, mige_net *net, const layer_list *l, features *f) {
+    MIGE_TRY(features_room(c, l, d->train.n, d->test.n, 0, f));
+    int err = encode_split(c, d, &d->train, net, l, f->train);
+    if (!err) err = encode_split(c, d, &d->test, net, l, f->test);
+    err = mige_agree(c, err);
+    if (!err) err = mige_shared_sync(c, &f->memory);
+    if (err) mige_shared_destroy(&f->memory);
+    return err;
 }
 
 typedef struct {

@@ -27,9 +27,8 @@ static int place(const app *a) {
 
 /* Before the command line is read: what is no command's name says so later. */
 static int takes_signals(const char *name) {
-    for (int i = 0; i < NUMBER_OF_COMMANDS; i++)
-        if (!strcmp(option_table.commands[i].name, name)) return commands[i].flags & SIGNALS;
-    return 0;
+    const mige_command *k = mige_options_command(&option_table, name);
+    return k && commands[k - option_table.commands].flags & SIGNALS;
 }
 
 static void print_help(void) {
@@ -137,15 +136,11 @@ static int check_options(const app *a) {
     const char *needed[] = {commands[place(a)].needs, a->cfg.dry_run ? "" : commands[place(a)].writes};
     mige_options_given given = given_options(a);
     char value[MIGE_OPT_TEXT_SIZE];
-    int checks;
     for (int i = 0; i < 2; i++) {
         mige_options_value(&given, needed[i], value);
         MIGE_CHECK(!*needed[i] || *value, MIGE_EUSAGE, "--%s: must be given (see --help)", needed[i]);
     }
     MIGE_TRY(config_unused(a));
-    MIGE_TRY(config_checks(&a->cfg, &checks));
-    MIGE_CHECK(a->command->bit == TRAIN || !(checks & ~CHECK_EIGEN), MIGE_EUSAGE,
-               "--check: nan and replica are of mige train (eigen)");
     MIGE_CHECK(a->cfg.watch <= 0 || a->cfg.watch >= 5, MIGE_EUSAGE,
                "--watch: %g s is too short (5 or more; 0: never)", a->cfg.watch);
     return MIGE_OK;
@@ -153,7 +148,7 @@ static int check_options(const app *a) {
 
 static int check_files(const app *a) {
     if (a->command->bit == TRAIN) return check_run_folder(&a->cfg);
-    return check_output(&a->cfg, a->cfg.output, a->command->bit == PROBE);
+    return check_output(&a->cfg, a->command->bit == PROBE);
 }
 
 /* Defaults of train depend on what is trained, and mi has its own: their options are read twice. */

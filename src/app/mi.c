@@ -6,7 +6,6 @@
 #include "mige/log.h"
 #include "train/memory.h"
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* The samples side by side: x, what is given, y. With labels y is no column. */
@@ -217,7 +216,7 @@ int cmd_mi(app *a) {
     const config *c = &a->cfg;
     int err = mige_agree(&a->comm, load(c, &p, a->comm.rank == 0));
     /* Once more: only now it is known where links lead. */
-    if (!err) err = mige_agree(&a->comm, a->comm.rank == 0 ? check_output(c, c->output, 0) : MIGE_OK);
+    if (!err) err = mige_agree(&a->comm, a->comm.rank == 0 ? check_output(c, 0) : MIGE_OK);
     if (!err) err = estimate(a, &p);
     mige_pool_free(&p.memory);
     return err;

@@ -38,7 +38,8 @@ static int check_reads(const config *c, const char *output) {
     return MIGE_OK;
 }
 
-int check_output(const config *c, const char *output, int probing) {
+int check_output(const config *c, int probing) {
+    const char *output = c->output;
     char *target;
     if (!*output) return MIGE_OK;
     MIGE_TRY(mige_output_target(output, &target));

@@ -8,9 +8,8 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
-enum { BATCH = 128, TRAINED = 0, UNTRAINED = 1, KINDS = 2 };
+enum { TRAINED = 0, UNTRAINED = 1, KINDS = 2 };
 static const char *const kind_names[KINDS] = {"trained", "untrained"};
 /* In files, by classifier. */
 static const char *const result_names[PROBE_KINDS] = {"accuracy", "linear_accuracy"};
@@ -74,10 +73,10 @@ static double best_of(int64_t n, const double *accuracy) {
 /* That they can be written is known before hours of work; and that the file in the run's folder, where none is
  * named, takes the place of one of its kind only. */
 static int check_results(config *c) {
-    if (*c->output) return check_output(c, c->output, 1);
+    if (*c->output) return check_output(c, 1);
     MIGE_TRY(mige_run_path(c->run, "probe.h5", c->output));
     MIGE_TRY(mige_file_may_replace(c->output, "mige-probe"));
-    return check_output(c, c->output, 1);
+    return check_output(c, 1);
 }
 
 static int write_job(const config *c, mige_file *f, const job *j) {
@@ -156,8 +155,8 @@ static int extract(app *a, const mige_data *d, probing *p, int kind, int64_t *st
     mige_net *net;
     layer_list *l = &p->layers;
     if (!*a->cfg.input) {
-        MIGE_TRY(run_open(a, d, kind == UNTRAINED, BATCH, l, &net, step));
-        int err = features_create(&a->comm, d, net, BATCH, l, &p->x[kind]);
+        MIGE_TRY(run_open(a, d, kind == UNTRAINED, l, &net, step));
+        int err = features_create(&a->comm, d, net, l, &p->x[kind]);
         mige_net_destroy(&net);
         MIGE_TRY(err);
     }
@@ -189,7 +188,7 @@ static int probe(app *a, const mige_data *d, probing *p) {
                (long long)d->train.n);
     if (c->dry_run && *c->input) return MIGE_OK;
     if (c->dry_run) {
-        MIGE_TRY(run_open(a, d, 0, BATCH, &p->layers, &net, &step));
+        MIGE_TRY(run_open(a, d, 0, &p->layers, &net, &step));
         mige_net_destroy(&net);
         return MIGE_OK;
     }
@@ -213,7 +212,7 @@ int cmd_probe(app *a) {
     if (!err) err = probe(a, &d, &p);
     free(p.classifier);
     for (int i = 0; i < p.n; i++) free(p.jobs[i].accuracy);
-    for (int k = 0; k < KINDS; k++) features_destroy(&p.x[k]);
+    for (int k = 0; k < KINDS; k++) mige_shared_destroy(&p.x[k].memory);
     mige_data_close(&d);
     return err;
 }

@@ -200,7 +200,7 @@ int cmd_score(app *a) {
     samples s = {0};
     int err = mige_agree(&a->comm, look(&a->cfg, &s));
     /* Once more: only now it is known where links lead. */
-    if (!err) err = mige_agree(&a->comm, a->comm.rank == 0 ? check_output(&a->cfg, a->cfg.output, 0) : MIGE_OK);
+    if (!err) err = mige_agree(&a->comm, a->comm.rank == 0 ? check_output(&a->cfg, 0) : MIGE_OK);
     if (!err) err = estimate(a, &s);
     mige_array_close(&s.in);
     mige_array_close(&s.at);

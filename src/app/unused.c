@@ -113,5 +113,7 @@ int config_unused(const app *a) {
                "--check: eigen checks nothing with estimator %s, which has no eigenvalues (leave it out)",
                mige_estimator_get((enum mige_estimator)a->cfg.estimator)->name);
     if (*names) mige_warn("%s: of no use to what is asked for here, and not read", names);
+    MIGE_CHECK(train || !(checks & ~CHECK_EIGEN), MIGE_EUSAGE,
+               "--check: nan and replica are of mige train (eigen)");
     return MIGE_OK;
 }
