@@ -15,8 +15,7 @@
 #include "study/probe.h"
 #include "study/study.h"
 #include "study/truth.h"
-#include "train/memory.h"
-#include "train/options.h"
+#include "train/run.h"
 
 /* One variable an option; see the table in config.c for meaning, units and ranges. */
 typedef struct {

@@ -5,7 +5,6 @@
 #include "mige/finite.h"
 #include "mige/io.h"
 #include "mige/rng.h"
-#include "train/run.h"
 #include "train/train.h"
 #include <errno.h>
 #include <stdlib.h>

@@ -6,7 +6,6 @@
 #include "mige/io.h"
 #include "mige/log.h"
 #include "train/model.h"
-#include "train/run.h"
 #include "train/stop.h"
 #include "train/train.h"
 #include <stdio.h>

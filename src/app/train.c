@@ -2,7 +2,6 @@
 #include "app/app.h"
 #include "mige/data.h"
 #include "mige/error.h"
-#include "train/run.h"
 #include "train/stop.h"
 
 int cmd_train(app *a) {

@@ -4,7 +4,6 @@
 #include "mige/io.h"
 #include "mige/log.h"
 #include "train/interval.h"
-#include "train/run.h"
 #include "train/saver.h"
 #include "train/stop.h"
 #include "train/term.h"

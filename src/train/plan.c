@@ -1,7 +1,6 @@
 /* From options to a plan: what is made, and whether it can be. */
 #include "mige/error.h"
 #include "mige/log.h"
-#include "train/run.h"
 #include "train/term.h"
 #include <stddef.h>
 #include <stdio.h>

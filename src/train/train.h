@@ -11,7 +11,7 @@
 #include "mige/metrics.h"
 #include "mige/mi.h"
 #include "train/model.h"
-#include "train/options.h"
+#include "train/run.h"
 
 typedef struct objective objective;
 typedef struct term term;

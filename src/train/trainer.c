@@ -2,7 +2,6 @@
 #include "mige/error.h"
 #include "train/term.h"
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 int trainer_add_member(trainer *t, train_network w, mige_net **net) {
