@@ -49,8 +49,6 @@ static int unused_train(const config *c, const char *name) {
     const objective *j = objective_find(o->task, o->objective);
     const char *n = j ? j->name : "";
     int views = o->circumstance == CIRCUMSTANCE_VIEWS, ib = o->task == TASK_IB, bound = has("jsd infonce dv", n);
-    char schedule[16];
-    mige_options_choice(MIGE_SCHEDULES, o->schedule, schedule, sizeof schedule);
     const rule rules[] = {{"critic", bound && !views},
                           {"temperature", !strcmp(n, "infonce") && views},
                           {"projection fresh-projection", !strcmp(n, "mige") && !views},
@@ -60,7 +58,7 @@ static int unused_train(const config *c, const char *name) {
                           {"hidden-dropout", !strcmp(n, "dropout")},
                           {"smoothing", !strcmp(n, "label-smoothing")},
                           {"confidence", !strcmp(n, "confidence-penalty")},
-                          {"decay decay-every", !strcmp(schedule, "step")},
+                          {"decay decay-every", o->schedule == MIGE_STEPS},
                           {"epochs", !o->steps}};
     return broken(rules, sizeof rules / sizeof *rules, name) ||
            unused_score(c, !strcmp(n, "mige") || (!strcmp(n, "mige-ib") && o->beta > 0), name);
@@ -94,6 +92,7 @@ int config_unused(const app *a) {
     static config preset;
     mige_options_given given = given_options(a), usual = {&option_table, a->command, &preset};
     char names[512] = "", value[MIGE_OPT_TEXT_SIZE], otherwise[MIGE_OPT_TEXT_SIZE];
+    const char *estimator = mige_estimator_get((enum mige_estimator)a->cfg.estimator)->name;
     int checks, train = a->command->bit == TRAIN, presets = train || a->command->bit == MI;
     MIGE_TRY(config_checks(&a->cfg, &checks));
     MIGE_TRY(presets ? config_presets(a, &preset) : mige_options_defaults(&option_table, &preset));
@@ -105,13 +104,12 @@ int config_unused(const app *a) {
         mige_options_value(&usual, o->name, otherwise);
         int dropped = strcmp(value, otherwise) != 0, eigen = !train && has("eigen threshold", o->name);
         MIGE_CHECK(!dropped || !eigen || a->cfg.estimator == MIGE_ESTIMATOR_SSGE, MIGE_EUSAGE,
-                   "--%s: estimator %s has no eigenvalues (leave it out)", o->name,
-                   mige_estimator_get((enum mige_estimator)a->cfg.estimator)->name);
+                   "--%s: estimator %s has no eigenvalues (leave it out)", o->name, estimator);
         if (dropped) snprintf(names + at, sizeof names - at, "%s--%s", *names ? ", " : "", o->name);
     }
     MIGE_CHECK(!(checks & CHECK_EIGEN) || a->cfg.estimator == MIGE_ESTIMATOR_SSGE, MIGE_EUSAGE,
                "--check: eigen checks nothing with estimator %s, which has no eigenvalues (leave it out)",
-               mige_estimator_get((enum mige_estimator)a->cfg.estimator)->name);
+               estimator);
     if (*names) mige_warn("%s: of no use to what is asked for here, and not read", names);
     MIGE_CHECK(train || !(checks & ~CHECK_EIGEN), MIGE_EUSAGE,
                "--check: nan and replica are of mige train (eigen)");

@@ -68,7 +68,7 @@ typedef struct {
 } layer_ops;
 
 /* Of a layer that is `half`: x and dx are bfloat16, and dy is if half_out. scratch: bytes of net->patches that it
- * needs. */
+ * needs; NULL: none. */
 typedef struct half_ops {
     size_t (*scratch)(const layer *l, int max_batch);
     int (*forward)(mige_net *net, layer *l, const uint16_t *x, int n, const mige_pass *pass);

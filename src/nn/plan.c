@@ -163,9 +163,9 @@ size_t mige_net_place(mige_net *net, char *base) {
     for (int i = 0; i < net->num_layers; i++) {
         layer *l = &net->layers[i];
         if (l->out_size > widest) widest = l->out_size;
-        size_t scratch = l->half ? mige_layer_ops(l)->half->scratch(l, net->max_batch) / sizeof(float) + 1
-                         : l->spec.kind == MIGE_CONV ? mige_conv_scratch(l)
-                                                     : 0;
+        const half_ops *half = l->half ? mige_layer_ops(l)->half : NULL;
+        size_t scratch = half && half->scratch ? half->scratch(l, net->max_batch) / sizeof(float) + 1 : 0;
+        if (!half && l->spec.kind == MIGE_CONV) scratch = mige_conv_scratch(l);
         if (scratch > patches) patches = scratch;
     }
     net->params = place(base, &used, net->num_params, sizeof(float));

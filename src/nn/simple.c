@@ -39,11 +39,6 @@ MIGE_CLONES static void half_relu_gradient(size_t size, const uint16_t *restrict
     for (size_t i = 0; i < size; i++) d[i] = half_float(y[i]) <= 0 ? 0 : d[i];
 }
 
-static size_t no_scratch(const layer *l, int max_batch) {
-    (void)l, (void)max_batch;
-    return 0;
-}
-
 static int half_relu_forward(mige_net *net, layer *l, const uint16_t *x, int n, const mige_pass *pass) {
     (void)net, (void)pass;
     half_relu((size_t)n * l->out_size, x, l->y16);
@@ -93,6 +88,6 @@ static int dropout_backward(mige_net *net, layer *l, const float *x, float *dy, 
     return MIGE_OK;
 }
 
-static const half_ops half_relu_ops = {no_scratch, half_relu_forward, half_relu_backward};
+static const half_ops half_relu_ops = {NULL, half_relu_forward, half_relu_backward};
 const layer_ops mige_relu_ops = {1, same_plan, relu_forward, relu_backward, &half_relu_ops};
 const layer_ops mige_dropout_ops = {1, dropout_plan, dropout_forward, dropout_backward, NULL};

@@ -17,10 +17,9 @@ typedef struct {
     int kind, views, concat, all_codes; /* all_codes: rows and columns are the codes of both views */
     mige_net *map, *code, *pair;        /* NULL: none */
     int map_layer;                      /* of the encoder, what map maps */
-    int n, N, width;                    /* rows of this rank; columns of all ranks; numbers of each */
-    int mine;                           /* columns of this rank */
-    mige_rows *over;                    /* how columns are spread */
-    float *A, *C, *all, *T;             /* rows [n][width], columns [mine][width], [N][width]; [n][N] */
+    int n, N, width;        /* rows of this rank, and its columns; columns of all ranks; numbers of each */
+    mige_rows *over;        /* how columns are spread */
+    float *A, *C, *all, *T; /* rows [n][width], columns [n][width], [N][width]; [n][N] */
     float *dA, *dC, *dall, *sums;
     float *norms; /* [n] lengths of codes */
 } bound;
@@ -77,23 +76,17 @@ static int check(const train_plan *p) {
     return MIGE_OK;
 }
 
-/* Sizes of the matrices, for n images of this rank. */
-static void set_sizes(const train_plan *p, int variant, int images, bound *b) {
-    *b = (bound){.kind = variant};
-    b->views = p->o->circumstance == CIRCUMSTANCE_VIEWS;
-    b->concat = !b->views && p->o->critic == CRITIC_CONCAT;
-    b->all_codes = b->views && variant == BOUND_INFONCE;
-    int group = b->all_codes ? 2 : 1;
-    b->n = b->mine = group * images;
-    b->N = group * p->batch;
-    b->width = b->views ? p->code : b->concat ? CONCAT_WIDTH : DOT_WIDTH;
-}
-
 static int create(trainer *t, term *k) {
     const train_plan *p = t->plan;
     bound *b = k->self;
     train_network parts[3];
-    set_sizes(p, k->variant, (int)t->images.count, b);
+    b->kind = k->variant;
+    b->views = p->o->circumstance == CIRCUMSTANCE_VIEWS;
+    b->concat = !b->views && p->o->critic == CRITIC_CONCAT;
+    b->all_codes = b->views && b->kind == BOUND_INFONCE;
+    b->n = (b->all_codes ? 2 : 1) * (int)t->images.count;
+    b->N = (b->all_codes ? 2 : 1) * p->batch;
+    b->width = b->views ? p->code : b->concat ? CONCAT_WIDTH : DOT_WIDTH;
     b->over = b->all_codes ? &t->rows : &t->images;
     mige_net **nets[] = {&b->map, &b->code, &b->pair};
     int n = list_parts(p, parts);
