@@ -1,7 +1,5 @@
 /* The one table of options, and what is made from it. */
 #include "app/app.h"
-#include "mige/error.h"
-#include "train/model.h"
 #include "train/term.h"
 #include <math.h>
 #include <stddef.h>

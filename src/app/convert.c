@@ -1,7 +1,5 @@
 /* mige convert: official files to the data file. One rank works. */
 #include "app/app.h"
-#include "mige/data.h"
-#include "mige/error.h"
 #include "mige/log.h"
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,6 +1,5 @@
 /* Whether another job of this user is bound to the same cores: launchers on one node each begin at the first. */
 #include "app/app.h"
-#include "mige/error.h"
 #include "mige/log.h"
 #include <ctype.h>
 #include <dirent.h>

@@ -1,7 +1,5 @@
 /* mige encode: the learnt features of a data file, in its order. */
 #include "app/app.h"
-#include "mige/error.h"
-#include "mige/io.h"
 #include "mige/log.h"
 #include <stdio.h>
 

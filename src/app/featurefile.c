@@ -1,8 +1,6 @@
 /* Features that a file has, as mige encode writes them. */
 #include "app/app.h"
-#include "mige/error.h"
 #include "mige/finite.h"
-#include "mige/io.h"
 #include "mige/log.h"
 #include <float.h>
 #include <math.h>

@@ -1,9 +1,7 @@
 #include "app/app.h"
 #include "mige/checkpoint.h"
 #include "mige/clock.h"
-#include "mige/error.h"
 #include "mige/finite.h"
-#include "mige/io.h"
 #include "mige/rng.h"
 #include "train/train.h"
 #include <errno.h>

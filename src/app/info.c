@@ -1,10 +1,7 @@
 /* mige info: what the program is built with and runs on. */
 #include "app/app.h"
 #include "mige/blas.h"
-#include "mige/error.h"
-#include "mige/io.h"
 #include "mige/log.h"
-#include "mige/nn.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

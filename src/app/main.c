@@ -1,11 +1,7 @@
 #include "app/app.h"
 #include "base/hash.h"
 #include "mige/blas.h"
-#include "mige/comm.h"
-#include "mige/error.h"
-#include "mige/io.h"
 #include "mige/log.h"
-#include "train/model.h"
 #include "train/stop.h"
 #include "train/train.h"
 #include <stdio.h>

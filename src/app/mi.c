@@ -1,10 +1,7 @@
 /* mige mi: the value of the mutual information of anyone's paired samples. */
 #include "mige/mi.h"
 #include "app/app.h"
-#include "mige/error.h"
-#include "mige/io.h"
 #include "mige/log.h"
-#include "train/memory.h"
 #include <math.h>
 #include <string.h>
 

@@ -1,8 +1,6 @@
 /* That no command writes over what it reads, nor over the files of a run. */
 #include "app/app.h"
 #include "mige/checkpoint.h"
-#include "mige/error.h"
-#include "mige/io.h"
 #include <fnmatch.h>
 #include <libgen.h>
 #include <limits.h>

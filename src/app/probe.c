@@ -1,8 +1,6 @@
 /* mige probe: what frozen features tell of the classes. A classifier is small and trained by one rank alone, so
  * that its result does not depend on the number of ranks; the classifiers are dealt out to the ranks. */
 #include "app/app.h"
-#include "mige/error.h"
-#include "mige/io.h"
 #include "mige/log.h"
 #include "train/train.h"
 #include <math.h>

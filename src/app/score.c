@@ -1,10 +1,7 @@
 /* mige score: the estimator as a tool. */
 #include "app/app.h"
-#include "mige/error.h"
 #include "mige/finite.h"
-#include "mige/io.h"
 #include "mige/log.h"
-#include "train/memory.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,6 +1,5 @@
 /* mige toy, mige scale: studies where the true gradient of mutual information is known. */
 #include "app/app.h"
-#include "mige/error.h"
 #include "train/stop.h"
 
 static int run_study(app *a, int (*run)(const study *s)) {

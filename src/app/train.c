@@ -1,7 +1,5 @@
 /* mige train: an encoder by the objective that is asked for. */
 #include "app/app.h"
-#include "mige/data.h"
-#include "mige/error.h"
 #include "train/stop.h"
 
 int cmd_train(app *a) {

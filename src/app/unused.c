@@ -1,8 +1,6 @@
 /* Options that were given a value and that nothing reads, in what was asked for. */
 #include "app/app.h"
-#include "mige/error.h"
 #include "mige/log.h"
-#include "train/model.h"
 #include "train/term.h"
 #include <stdio.h>
 #include <string.h>

@@ -1,9 +1,6 @@
 /* mige verify: any of our files. One rank works; every file is told of, the worst decides. */
 #include "app/app.h"
-#include "mige/error.h"
-#include "mige/io.h"
 #include "mige/log.h"
-#include "study/study.h"
 #include <string.h>
 
 /* Images as a training would read them. */

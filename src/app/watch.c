@@ -1,8 +1,6 @@
 /* mige watch: the curves of a run in the terminal, out of its metrics, which are whole whenever they are read. One
  * rank works. */
 #include "app/app.h"
-#include "mige/error.h"
-#include "mige/io.h"
 #include "mige/log.h"
 #include <math.h>
 #include <stdio.h>

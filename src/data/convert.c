@@ -1,7 +1,6 @@
 /* From official files, or pictures, to the data file. */
 #include "data/convert.h"
 #include "mige/error.h"
-#include "mige/io.h"
 #include "mige/rng.h"
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,7 +1,6 @@
 /* The official files of image sets. */
 #include "data/convert.h"
 #include "mige/error.h"
-#include "mige/io.h"
 #include "mige/log.h"
 #include <stdio.h>
 #include <stdlib.h>

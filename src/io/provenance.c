@@ -1,5 +1,4 @@
 #include "io/file.h"
-#include "mige/io.h"
 #include <stdlib.h>
 #include <time.h>
 

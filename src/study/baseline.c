@@ -1,5 +1,4 @@
 #include "mige/clock.h"
-#include "mige/error.h"
 #include "mige/nn.h"
 #include "mige/rng.h"
 #include "study/critic.h"

@@ -1,6 +1,5 @@
 #include "study/critic.h"
 #include "mige/clock.h"
-#include "mige/error.h"
 #include "mige/nn.h"
 #include "mige/rng.h"
 #include <cblas.h>

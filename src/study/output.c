@@ -1,6 +1,4 @@
 /* What is left of a study, in its file, so that nobody writes over what another run would have gone on with. */
-#include "mige/error.h"
-#include "mige/io.h"
 #include "mige/log.h"
 #include "study/study.h"
 #include <errno.h>

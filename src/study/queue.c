@@ -1,5 +1,4 @@
 #include "mige/clock.h"
-#include "mige/error.h"
 #include "study/study.h"
 #include "train/stop.h"
 #include <math.h>

@@ -2,11 +2,9 @@
 #include "study/scale.h"
 #include "mige/blas.h"
 #include "mige/clock.h"
-#include "mige/error.h"
 #include "mige/log.h"
 #include "mige/mi.h"
 #include "study/truth.h"
-#include "train/memory.h"
 #include "train/stop.h"
 #include <math.h>
 #include <stdio.h>

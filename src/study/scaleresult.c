@@ -1,6 +1,4 @@
 /* The file of mige scale, and its table; what a case will take. */
-#include "mige/error.h"
-#include "mige/io.h"
 #include "mige/log.h"
 #include "mige/mi.h"
 #include "study/scale.h"

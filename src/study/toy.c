@@ -1,11 +1,8 @@
 /* toy: gradients of mutual information where the true one is known. */
 #include "study/toy.h"
 #include "mige/clock.h"
-#include "mige/error.h"
 #include "mige/log.h"
 #include "mige/rng.h"
-#include "study/study.h"
-#include "train/memory.h"
 #include "train/stop.h"
 #include <math.h>
 #include <stdio.h>

@@ -1,6 +1,4 @@
 /* The file of mige toy, and the table that it prints: how far each method is from the truth. */
-#include "mige/error.h"
-#include "mige/io.h"
 #include "mige/log.h"
 #include "study/toy.h"
 #include <math.h>

@@ -1,6 +1,5 @@
 #include "study/truth.h"
 #include "mige/clock.h"
-#include "mige/error.h"
 #include "mige/rng.h"
 #include <cblas.h>
 #include <math.h>

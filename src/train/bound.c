@@ -6,7 +6,6 @@
  *   dot      U = critic_map(feature map), V = critic_code(code), T = U V'
  *   concat   T_ij = critic_pair(critic_map(features)_i + critic_code(code)_j)
  *   views    T_ij = z1_i . z2_j; for infonce of all 2B codes, normalised, over the temperature, none with itself */
-#include "mige/error.h"
 #include "train/term.h"
 #include <cblas.h>
 #include <limits.h>

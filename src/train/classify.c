@@ -2,7 +2,6 @@
  * with the uniform distribution; confidence: less `confidence` times the entropy of what is predicted (Pereyra et
  * al. 2017).
  */
-#include "mige/error.h"
 #include "train/term.h"
 
 typedef struct {

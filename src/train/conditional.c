@@ -4,7 +4,6 @@
  * s_(z|x) exact where the encoder is Gaussian, -eps / sigma, or estimated as s_z is, from the S draws of the image:
  * small problems, each solved by the rank that has the image. */
 #include "mige/clock.h"
-#include "mige/error.h"
 #include "mige/log.h"
 #include "train/term.h"
 

@@ -1,5 +1,4 @@
 /* Whether data are those that a run was trained on. */
-#include "mige/error.h"
 #include "mige/log.h"
 #include "train/run.h"
 #include <stdio.h>

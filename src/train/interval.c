@@ -1,7 +1,6 @@
 /* What is recorded each time the metrics are written. */
 #include "train/interval.h"
 #include "mige/blas.h"
-#include "mige/error.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,7 +1,5 @@
 /* The loop around the training step, and everything that makes a run survive. */
 #include "mige/clock.h"
-#include "mige/error.h"
-#include "mige/io.h"
 #include "mige/log.h"
 #include "train/interval.h"
 #include "train/saver.h"

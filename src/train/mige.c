@@ -3,7 +3,6 @@
  *   -(1/B) (s_(v,other)|_v - s_v)
  * since what is minimised is -I. */
 #include "mige/clock.h"
-#include "mige/error.h"
 #include "train/term.h"
 #include <cblas.h>
 

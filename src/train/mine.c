@@ -1,7 +1,6 @@
 /* I(x;z) of a bottleneck by a critic (MINE, Belghazi et al. 2018): with T a network of (x, z),
  *   I = mean T(x_i, z_i) - log mean exp T(x_i, z_(i+1)),
  * i + 1 modulo the batch, whose order is random. The critic raises it; the encoder lowers it, times the weight. */
-#include "mige/error.h"
 #include "train/term.h"
 #include <math.h>
 #include <string.h>

@@ -1,7 +1,6 @@
 /* The objectives, a row each:
  *   task, name, help, TERM(name of a term, its weight: ONE or WEIGHT(an option), which of its kinds)...,
  *   whether the code is drawn, whether hidden layers drop, defaults of options, more of them with views */
-#include "mige/error.h"
 #include "train/term.h"
 #include <stddef.h>
 #include <stdio.h>

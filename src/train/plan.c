@@ -1,5 +1,4 @@
 /* From options to a plan: what is made, and whether it can be. */
-#include "mige/error.h"
 #include "mige/log.h"
 #include "train/term.h"
 #include <stddef.h>

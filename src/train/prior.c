@@ -3,7 +3,6 @@
  *   D minimises        mean softplus(-D(u)) + mean softplus(D(p))
  *   the encoder gets   mean softplus(-D(p))
  * both from the same weights in one step. */
-#include "mige/error.h"
 #include "mige/rng.h"
 #include "train/term.h"
 #include <string.h>

@@ -1,7 +1,6 @@
 /* What a bottleneck's code costs: the bound on I(x;z) by KL(p(z|x) || N(0, I)), mean over images, nats (deep
  * variational bottleneck, Alemi et al. 2017); and the mean of |z|^2, which holds the scale of a code that nothing
  * else holds. */
-#include "mige/error.h"
 #include "train/term.h"
 
 static int check_rate(const train_plan *p) {

@@ -1,9 +1,7 @@
 /* The training step. */
 #include "base/simd.h"
 #include "mige/clock.h"
-#include "mige/error.h"
 #include "mige/rng.h"
-#include "train/model.h"
 #include "train/term.h"
 #include <math.h>
 #include <string.h>

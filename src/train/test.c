@@ -1,6 +1,5 @@
 /* The test error of a bottleneck's classifier: by averaged weights where there are any, and by the mean softmax
  * over draws of the code. */
-#include "mige/error.h"
 #include "train/term.h"
 #include <math.h>
 #include <string.h>

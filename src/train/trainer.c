@@ -1,5 +1,4 @@
 /* A trainer's life. */
-#include "mige/error.h"
 #include "train/term.h"
 #include <math.h>
 #include <stdlib.h>
