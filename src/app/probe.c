@@ -32,14 +32,10 @@ typedef struct {
     int64_t *classifier; /* [nclassifiers] */
 } probing;
 
-static void classifier_name(int64_t classifier, char name[16]) {
-    mige_options_choice(PROBE_CLASSIFIERS, (int)classifier, name, 16);
-}
-
 static void tell(void *ctx, int64_t epochs, double accuracy) {
     const job *j = ctx;
     char text[128], name[16];
-    classifier_name(j->classifier, name);
+    mige_options_choice(PROBE_CLASSIFIERS, j->classifier, name, sizeof name);
     snprintf(text, sizeof text, "%s%s, %s %.1f %%", j->layer, j->kind == UNTRAINED ? " untrained" : "", name,
              accuracy);
     mige_progress_update((long)(j->before + epochs), text);
@@ -116,7 +112,7 @@ static void print_results(const config *c, const mige_data *d, const probing *p)
     int64_t last = c->probe.epochs - 1;
     int n = snprintf(line, sizeof line, "%-16s", "layer");
     for (int k = 0; k < p->nclassifiers; k++) {
-        classifier_name(p->classifier[k], name);
+        mige_options_choice(PROBE_CLASSIFIERS, (int)p->classifier[k], name, sizeof name);
         n += snprintf(line + n, sizeof line - (size_t)n, " %9s %9s", name, "best");
     }
     mige_print("accuracy in %% (%lld %s images), last and best of %lld epochs", (long long)d->test.n,

@@ -13,10 +13,6 @@ static int ends_with(const char *path, const char *end) {
     return n > m && !strcasecmp(path + n - m, end);
 }
 
-static int is_text(const char *path) {
-    return ends_with(path, ".csv") || ends_with(path, ".tsv") || ends_with(path, ".txt");
-}
-
 /* Where a link leads out of the file, the other one's name. */
 static int find_home(mige_array *a, hid_t set) {
     char path[4096] = "";
@@ -52,7 +48,8 @@ static int open_plain(mige_array *a, const char *path, int *other) {
     if (a->fd < 0 || fstat(a->fd, &st) != 0 || !S_ISREG(st.st_mode) || st.st_size == 0) return MIGE_OK;
     ssize_t n = pread(a->fd, head, sizeof head, 0);
     int npy = n == 6 && !memcmp(head, "\x93NUMPY", 6);
-    if (!npy && (!is_text(path) || mige_bytes_kind(head, sizeof head))) return MIGE_OK;
+    int text = ends_with(path, ".csv") || ends_with(path, ".tsv") || ends_with(path, ".txt");
+    if (!npy && (!text || mige_bytes_kind(head, sizeof head))) return MIGE_OK;
     *other = 0;
     MIGE_TRY(mige_text(&a->file, "%s", path));
     if (!npy && *a->name && *a->name != '/') return mige_csv_open(a, st.st_size);

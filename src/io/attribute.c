@@ -56,32 +56,24 @@ int mige_file_set_text(mige_file *f, const char *object, const char *name, const
 /* One item: text, or a number. Truth values, h5py's True, are an enumeration. */
 static int open_attribute(const mige_file *f, const char *object, const char *name, int text, hid_t *attribute,
                           hid_t *type) {
-    hid_t a = -1, t = -1, space = -1;
-    int err = MIGE_OK;
     *attribute = *type = -1;
     MIGE_CHECK(mige_io_has_attribute(f, object, name), MIGE_EINPUT, "%s: %s has no attribute `%s`", f->path, object,
                name);
-    a = H5Aopen_by_name(f->id, object, name, H5P_DEFAULT, mige_io_links());
-    if (a >= 0) t = H5Aget_type(a);
-    if (t >= 0) space = H5Aget_space(a);
-    if (space < 0) {
-        err = mige_io_unread(f, name);
-        goto failed;
-    }
-    H5T_class_t class = H5Tget_class(t);
+    hid_t a = H5Aopen_by_name(f->id, object, name, H5P_DEFAULT, mige_io_links()), t = a < 0 ? -1 : H5Aget_type(a);
+    hid_t space = t < 0 ? -1 : H5Aget_space(a);
+    int err = space < 0 ? mige_io_unread(f, name) : MIGE_OK;
+    H5T_class_t class = err ? H5T_NO_CLASS : H5Tget_class(t);
     int right = text ? class == H5T_STRING : class == H5T_INTEGER || class == H5T_ENUM || class == H5T_FLOAT;
-    MIGE_CHECK_GOTO(right && H5Sget_simple_extent_npoints(space) == 1, failed, MIGE_EINPUT,
-                    "%s: attribute `%s` of %s is not of the right type (one %s)", f->path, name, object,
-                    text ? "text" : "number");
-    H5Sclose(space);
+    if (!err && !(right && H5Sget_simple_extent_npoints(space) == 1))
+        err = mige_raise(MIGE_EINPUT, "%s: attribute `%s` of %s is not of the right type (one %s)", f->path, name,
+                         object, text ? "text" : "number");
+    if (space >= 0) H5Sclose(space);
+    if (err && t >= 0) H5Tclose(t);
+    if (err && a >= 0) H5Aclose(a);
+    if (err) return err;
     *attribute = a;
     *type = t;
     return MIGE_OK;
-failed:
-    if (space >= 0) H5Sclose(space);
-    if (t >= 0) H5Tclose(t);
-    if (a >= 0) H5Aclose(a);
-    return err;
 }
 
 int mige_file_get_int(const mige_file *f, const char *object, const char *name, int64_t *value) {
@@ -97,23 +89,18 @@ int mige_file_get_int(const mige_file *f, const char *object, const char *name, 
 int mige_file_get_text(const mige_file *f, const char *object, const char *name, char *text, size_t size) {
     hid_t a, t;
     char *stored = NULL;
-    int err = MIGE_OK;
     text[0] = 0;
     MIGE_TRY(open_attribute(f, object, name, 1, &a, &t));
     size_t n = H5Tget_size(t);
     int variable = H5Tis_variable_str(t) > 0;
-    MIGE_CHECK_GOTO(n > 0 && n <= MAX_TEXT, done, MIGE_EINPUT, "%s: attribute `%s` of %s is damaged", f->path, name,
-                    object);
-    MIGE_TRY_GOTO(variable ? MIGE_OK : mige_alloc(n + 1, 1, &stored), done);
-    if (H5Aread(a, t, variable ? (void *)&stored : stored) < 0) {
-        err = mige_io_unread(f, name);
-        goto done;
-    }
-    const char *found = stored ? stored : "";
-    MIGE_CHECK_GOTO(strlen(found) < size, done, MIGE_EINPUT, "%s: attribute `%s` of %s is too long", f->path, name,
-                    object);
-    strcpy(text, found);
-done:
+    int err = n > 0 && n <= MAX_TEXT
+                  ? MIGE_OK
+                  : mige_raise(MIGE_EINPUT, "%s: attribute `%s` of %s is damaged", f->path, name, object);
+    if (!err && !variable) err = mige_alloc(n + 1, 1, &stored);
+    if (!err && H5Aread(a, t, variable ? (void *)&stored : stored) < 0) err = mige_io_unread(f, name);
+    if (!err && stored && strlen(stored) >= size)
+        err = mige_raise(MIGE_EINPUT, "%s: attribute `%s` of %s is too long", f->path, name, object);
+    if (!err && stored) strcpy(text, stored);
     if (variable)
         H5free_memory(stored);
     else

@@ -10,34 +10,26 @@ enum { EXPANSION = 1100, SLACK = 1 << 24, LONGEST = 1 << 18 };
 
 /* ---- the type */
 
-/* What holds no numbers. `text`: fields of a table. */
+/* What holds neither numbers nor text. `text`: fields of a table. */
 static const char *other_class(hid_t type, char *text, size_t size) {
-    int n = H5Tget_nmembers(type);
-    switch (H5Tget_class(type)) {
-    case H5T_STRING:
-        return "holds strings of variable length, not numbers";
-    case H5T_COMPOUND:
-        snprintf(text, size, "is a table (compound) of the fields");
-        for (int i = 0; i < n; i++) {
-            char *field = H5Tget_member_name(type, (unsigned)i);
-            size_t at = strlen(text);
-            snprintf(text + at, size - at, "%s %.40s", i ? "," : "", field ? field : "?");
-            H5free_memory(field);
-        }
-        return text;
-    case H5T_REFERENCE:
-        return "holds references to other objects (cells?), not numbers";
-    case H5T_OPAQUE:
-        return "holds opaque bytes, not numbers";
-    case H5T_BITFIELD:
-        return "holds bit fields, not numbers";
-    case H5T_VLEN:
-        return "holds rows of different lengths";
-    case H5T_ARRAY:
-        return "has arrays as its items";
-    default:
-        return "holds neither numbers nor text";
+    static const char *const others[H5T_NCLASSES] = {
+        [H5T_REFERENCE] = "holds references to other objects (cells?), not numbers",
+        [H5T_OPAQUE] = "holds opaque bytes, not numbers",
+        [H5T_BITFIELD] = "holds bit fields, not numbers",
+        [H5T_VLEN] = "holds rows of different lengths",
+        [H5T_ARRAY] = "has arrays as its items",
+    };
+    H5T_class_t c = H5Tget_class(type);
+    const char *other = c >= 0 && c < H5T_NCLASSES ? others[c] : NULL;
+    if (c != H5T_COMPOUND) return other ? other : "holds neither numbers nor text";
+    snprintf(text, size, "is a table (compound) of the fields");
+    for (int i = 0, n = H5Tget_nmembers(type); i < n; i++) {
+        char *field = H5Tget_member_name(type, (unsigned)i);
+        size_t at = strlen(text);
+        snprintf(text + at, size - at, "%s %.40s", i ? "," : "", field ? field : "?");
+        H5free_memory(field);
     }
+    return text;
 }
 
 /* An enumeration is read as its numbers; h5py's truth values are one, which counts as reals within 0 to 1. */
