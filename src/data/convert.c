@@ -1,5 +1,5 @@
 /* From official files, or pictures, to the data file. */
-#include "data/convert.h"
+#include "data/readers.h"
 #include "mige/error.h"
 #include "mige/rng.h"
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /* The data file in memory shared by each node's ranks. */
-#include "data/source.h"
+#include "data/readers.h"
 #include "mige/error.h"
 #include "mige/log.h"
 #include "mige/rng.h"

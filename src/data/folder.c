@@ -1,5 +1,5 @@
 /* Folders of pictures, one a class. */
-#include "data/convert.h"
+#include "data/readers.h"
 #include "mige/error.h"
 #include "mige/log.h"
 #include <dirent.h>

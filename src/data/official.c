@@ -1,5 +1,5 @@
 /* The official files of image sets. */
-#include "data/convert.h"
+#include "data/readers.h"
 #include "mige/error.h"
 #include "mige/log.h"
 #include <stdio.h>

@@ -1,6 +1,5 @@
 /* Images and labels of whatever types people keep them in. */
-#include "data/source.h"
-#include "data/convert.h"
+#include "data/readers.h"
 #include "mige/error.h"
 #include "mige/log.h"
 #include <math.h>

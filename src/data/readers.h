@@ -1,6 +1,7 @@
-/* Private to data: a data file, of whatever types it has, as bytes and classes. Not collective. */
-#ifndef MIGE_DATA_SOURCE_H
-#define MIGE_DATA_SOURCE_H
+/* Private to data: a data file, of whatever types it has, as bytes and classes; and what the readers of official
+ * files and of folders of pictures share. Not collective. */
+#ifndef MIGE_DATA_READERS_H
+#define MIGE_DATA_READERS_H
 
 #include "mige/array.h"
 #include "mige/data.h"
@@ -26,5 +27,16 @@ int mige_source_open(const char *path, mige_source *s, mige_header *h, char ***n
 void mige_source_close(mige_source *s);
 /* x [n][c][h][w], and y [n] unless it has no labels. */
 int mige_source_read(const mige_source *s, const mige_header *h, int split, uint8_t *x, int32_t *y);
+
+/* A file's bytes, at most 2^30, to be freed; MIGE_EUSAGE for the file that will be written. */
+int mige_convert_load(const mige_convert_request *q, const char *path, uint8_t **bytes, size_t *size);
+/* n names of at most `width` characters, empty, in one block. */
+int mige_convert_names(int n, size_t width, char ***names);
+
+/* As mige_convert_read. */
+int mige_official_read(const mige_convert_request *q, mige_images *train, mige_images *test, int *classes,
+                       char ***names);
+int mige_folder_read(const mige_convert_request *q, mige_images *train, mige_images *test, int *classes,
+                     char ***names);
 
 #endif
