@@ -33,19 +33,16 @@ static const uint64_t ROTATION_STREAM = UINT32_MAX; /* the last: no draw of samp
 
 /* Q of a Gaussian matrix's QR, the signs so that R's diagonal is positive: uniform over all rotations. */
 static int orthogonal(int D, double *Q) {
-    double *tau, *sign, *work = NULL;
-    int lwork = 64 * D, info = 0, err = MIGE_OK;
-    MIGE_TRY(mige_alloc((size_t)D * 2, sizeof *tau, &tau));
-    sign = tau + D;
-    MIGE_TRY_GOTO(mige_alloc((size_t)lwork, sizeof *work, &work), done);
-    dgeqrf_(&D, &D, Q, &D, tau, work, &lwork, &info);
-    for (int i = 0; i < D; i++) sign[i] = Q[(size_t)i * (size_t)D + (size_t)i] < 0 ? -1 : 1;
-    if (!info) dorgqr_(&D, &D, &D, Q, &D, tau, work, &lwork, &info);
-    MIGE_CHECK_GOTO(!info, done, MIGE_EFAIL, "rotation: LAPACK's QR failed (%d)", info);
-    for (int i = 0; i < D; i++) cblas_dscal(D, sign[i], Q + (size_t)i * (size_t)D, 1);
-done:
-    free(tau);
-    free(work);
+    double *tau, *sign, *work;
+    int lwork = 64 * D, info = 0;
+    mige_pool pool = {0};
+    int err = MIGE_TAKE(&pool, MIGE_BLOCK(tau, D), MIGE_BLOCK(sign, D), MIGE_BLOCK(work, lwork));
+    if (!err) dgeqrf_(&D, &D, Q, &D, tau, work, &lwork, &info);
+    for (int i = 0; !err && i < D; i++) sign[i] = Q[(size_t)i * (size_t)D + (size_t)i] < 0 ? -1 : 1;
+    if (!err && !info) dorgqr_(&D, &D, &D, Q, &D, tau, work, &lwork, &info);
+    if (info) err = mige_raise(MIGE_EFAIL, "rotation: LAPACK's QR failed (%d)", info);
+    for (int i = 0; !err && i < D; i++) cblas_dscal(D, sign[i], Q + (size_t)i * (size_t)D, 1);
+    mige_pool_free(&pool);
     return err;
 }
 
