@@ -55,17 +55,8 @@ static int load(samples *s, int hessian) {
     return s->Q ? read_samples(s->at, s->Q, s->D, s->P) : MIGE_OK;
 }
 
-static int write_hessian(mige_file *f, const samples *s) {
-    const char *units = "1/units of samples^2", *text = "diagonal of the Hessian of the log density at the samples";
-    mige_layout at_samples = {MIGE_F64, 2, {s->M, s->D}}, at_points = {MIGE_F64, 2, {s->Q, s->D}};
-    if (s->H) MIGE_TRY(mige_file_write(f, "/hessian_diagonal", at_samples, s->H, units, text, 0));
-    if (!s->HP || !s->Q) return MIGE_OK;
-    return mige_file_write(f, "/hessian_diagonal_points", at_points, s->HP, units,
-                           "diagonal of the Hessian of the log density at the points", 0);
-}
-
 static int write_all(mige_file *f, const config *c, const samples *s, const mige_score_info *info) {
-    const char *units = "1/units of samples";
+    const char *units = "1/units of samples", *squared = "1/units of samples^2";
     mige_layout at_samples = {MIGE_F64, 2, {s->M, s->D}}, at_points = {MIGE_F64, 2, {s->Q, s->D}};
     mige_layout pairs = {MIGE_F64, 1, {info->pairs.J}};
     MIGE_TRY(
@@ -73,7 +64,12 @@ static int write_all(mige_file *f, const config *c, const samples *s, const mige
     if (s->Q)
         MIGE_TRY(mige_file_write(f, "/score_points", at_points, s->SP, units,
                                  "gradient of the log density at the points", 0));
-    MIGE_TRY(write_hessian(f, s));
+    if (s->H)
+        MIGE_TRY(mige_file_write(f, "/hessian_diagonal", at_samples, s->H, squared,
+                                 "diagonal of the Hessian of the log density at the samples", 0));
+    if (s->HP && s->Q)
+        MIGE_TRY(mige_file_write(f, "/hessian_diagonal_points", at_points, s->HP, squared,
+                                 "diagonal of the Hessian of the log density at the points", 0));
     if (info->pairs.J)
         MIGE_TRY(mige_file_write(f, "/eigenvalues", pairs, info->pairs.lambda, "1",
                                  "leading eigenvalues of the Gram matrix, descending", 0));

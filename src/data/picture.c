@@ -190,8 +190,8 @@ static void find_weights(int in, int out, int taps, int *first, float *weight) {
 static int resample(int lines, int in, int out, int each, const float *x, float *y) {
     int taps = 2 * (int)ceil(fmax((double)in / out, 1)) + 1, *first;
     float *weight;
-    MIGE_TRY(mige_alloc((size_t)out, sizeof *first, &first));
-    int err = mige_alloc((size_t)out, (size_t)taps * sizeof *weight, &weight);
+    mige_pool pool = {0};
+    int err = MIGE_TAKE(&pool, MIGE_BLOCK(first, out), MIGE_BLOCK(weight, (size_t)out * (size_t)taps));
     if (!err) find_weights(in, out, taps, first, weight);
     for (int l = 0; !err && l < lines; l++)
         for (int i = 0; i < out; i++) {
@@ -202,8 +202,7 @@ static int resample(int lines, int in, int out, int each, const float *x, float 
                 for (int c = 0; c < each; c++) to[c] += w * from[c];
             }
         }
-    free(first);
-    free(weight);
+    mige_pool_free(&pool);
     return err;
 }
 

@@ -217,8 +217,7 @@ static int run_cases(work *w) {
         w->k = &s->cases[at];
         if (w->k->draws < s->draws) MIGE_TRY(run_case(w));
         if (w->k->draws == s->draws) scale_print(s, at);
-        if (w->stop && w->k->draws < s->draws) return stopped(w);
-        for (int j = i + 1; w->stop && j < s->nsamples; j++)
+        for (int j = i; w->stop && j < s->nsamples; j++)
             if (case_left(s, s->samples[j])) return stopped(w);
     }
     return MIGE_OK;

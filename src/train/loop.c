@@ -216,11 +216,6 @@ static int meet(training *r, boundary *b) {
     return mige_max(r->c, (double *)b, 3);
 }
 
-static int record_interval(training *r) {
-    MIGE_TRY(interval_measure(&r->t, &r->interval));
-    return record(r, INTERVAL, r->interval.values);
-}
-
 static int last_checkpoint(training *r, int periodic) {
     if (r->saved != r->step) MIGE_TRY(checkpoint(r, periodic));
     return finish_saving(r);
@@ -277,8 +272,10 @@ static int loop(training *r) {
         MIGE_TRY(record(r, TRAIN, r->t.values));
         MIGE_TRY(meet(r, &b));
         int periodic = b.checkpoint > 0 || (r->every_steps && r->step % r->every_steps == 0);
-        if (periodic || b.flush > 0 || b.stop > 0 || r->step == r->last)
-            MIGE_TRY(record_interval(r)); /* a test would leave its own codes */
+        if (periodic || b.flush > 0 || b.stop > 0 || r->step == r->last) { /* a test would leave its own codes */
+            MIGE_TRY(interval_measure(&r->t, &r->interval));
+            MIGE_TRY(record(r, INTERVAL, r->interval.values));
+        }
         MIGE_TRY(test_if_due(r));
         show(r);
         if (r->step < r->last && b.stop > 0) return stop(r, (int)b.stop, periodic);
