@@ -168,12 +168,6 @@ static int check_surface(const config *c, const pairs *p, const mige_mi_estimate
     return MIGE_OK;
 }
 
-static void print(const config *c, const mige_mi_estimate *e) {
-    mige_print("I(x;y%s%s) = %.4f +- %.4f nats = %.4f +- %.4f bits", *c->given ? "|" : "",
-               *c->given ? c->given : "", e->value, e->standard_error, e->value / M_LN2, e->standard_error / M_LN2);
-    if (c->shuffles) mige_print("p = %.3g, by %lld shuffles of y", e->p_value, (long long)c->shuffles);
-}
-
 typedef struct {
     int D;
     const mige_mi_value_options *o;
@@ -203,7 +197,9 @@ static int estimate(app *a, pairs *p) {
     else
         MIGE_TRY(mige_mi_value(&a->comm, p->M, p->nparts, p->dims, p->v, &o, p->shuffled, &e));
     if (*c->output) MIGE_TRY(mige_agree(&a->comm, a->comm.rank == 0 ? write_estimate(c, p, &e) : MIGE_OK));
-    print(c, &e);
+    mige_print("I(x;y%s%s) = %.4f +- %.4f nats = %.4f +- %.4f bits", *c->given ? "|" : "", c->given, e.value,
+               e.standard_error, e.value / M_LN2, e.standard_error / M_LN2);
+    if (c->shuffles) mige_print("p = %.3g, by %lld shuffles of y", e.p_value, (long long)c->shuffles);
     check_bounds(p, &e);
     return mige_agree(&a->comm, a->comm.rank == 0 ? check_surface(c, p, &e) : MIGE_OK);
 }

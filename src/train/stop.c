@@ -22,17 +22,11 @@ static struct {
     int seen;
 } wish;
 
-static time_t now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return t.tv_sec;
-}
-
 static void on_signal(int number) {
     if (!signalled) {
-        signalled_at = now();
+        signalled_at = (time_t)mige_now();
         signalled = number;
-    } else if (now() - signalled_at > SAME_WISH) {
+    } else if ((time_t)mige_now() - signalled_at > SAME_WISH) {
         signal(number, SIG_DFL);
         raise(number);
     }
