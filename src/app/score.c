@@ -89,7 +89,7 @@ static int write_scores(const config *c, const samples *s, const mige_score_info
     return mige_file_commit(&f, write_all(f, c, s, info));
 }
 
-/* What mige_memory_fits asks for. */
+/* What mige_memory_check asks for. */
 typedef struct {
     int D, Q, ranks, hessian;
     const mige_score_options *o;
