@@ -126,11 +126,9 @@ int mige_score_points(mige_score *s, int Q, const double *P, double *S);
  * kernel, or a larger ridge. Collective; errors as mige_score_points, and MIGE_EUSAGE
  * for ssm. */
 int mige_score_hessian(mige_score *s, int Q, const double *P, double *H);
-/* How far scores S and diagonals H [M][D] at the samples are from E[H_dd] = -E[s_d^2], which holds for every
- * density that vanishes at infinity (Fisher's identity): the mean over dimensions of |E[H_dd] / E[s_d^2] + 1|.
- * Derivatives of scores that are too rough are too large. Not collective. */
-double mige_score_hessian_gap(int M, int D, const double *S, const double *H);
-/* Warns where that is much. Not collective. */
+/* Warns where scores S and diagonals H [M][D] at the samples are more than 10 % from E[H_dd] = -E[s_d^2], in the
+ * mean over dimensions, which holds for every density that vanishes at infinity (Fisher's identity): derivatives of
+ * scores that are too rough are too large. Not collective. */
 void mige_score_hessian_doubts(int M, int D, const double *S, const double *H);
 /* Bytes that it takes beside. Not collective. */
 double mige_score_hessian_bytes(int M, int D, int Q, int ranks);

@@ -5,7 +5,6 @@
 #include "mige/log.h"
 #include "mige/score.h"
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* Stein's identity this far from 1, and scores so many times those of normal samples, are told; so are columns of
@@ -244,8 +243,24 @@ int mige_score_point_doubts(int M, int Q, int D, const double *X, const double *
     return err;
 }
 
+/* The mean over dimensions of |E[H_dd] / E[s_d^2] + 1|: 0 by Fisher's identity, but derivatives of scores that are
+ * too rough are too large. */
+static double hessian_gap(int M, int D, const double *S, const double *H) {
+    double gap = 0;
+    for (int d = 0; d < D; d++) {
+        double square = 0, derivative = 0;
+        for (int i = 0; i < M; i++) {
+            size_t at = (size_t)i * (size_t)D + (size_t)d;
+            square += S[at] * S[at];
+            derivative += H[at];
+        }
+        if (square > 0) gap += fabs(derivative / square + 1) / D;
+    }
+    return gap;
+}
+
 void mige_score_hessian_doubts(int M, int D, const double *S, const double *H) {
-    double gap = mige_score_hessian_gap(M, D, S, H);
+    double gap = hessian_gap(M, D, S, H);
     if (gap > 0.1)
         mige_warn("score: the Hessian's diagonal differs by %.0f %% from minus the scores' mean squares: too rough "
                   "a score (stein, larger --eta), too wide a kernel, or a density with edges",

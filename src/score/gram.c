@@ -1,9 +1,8 @@
+#include "mige/blas.h"
 #include "mige/clock.h"
 #include "mige/error.h"
 #include "score/score.h"
-#include <cblas.h>
 #include <math.h>
-#include <string.h>
 
 int gram_create(mige_score *s, const mige_matrix *K, gram *g) {
     size_t M = (size_t)s->M, D = (size_t)s->D;
@@ -47,44 +46,133 @@ int gram_make(mige_score *s, gram *g) {
     return MIGE_OK;
 }
 
-/* Scores of n points; the kernel matrix k [n][M], the shifted points q [n][D] and norms [n + M] are scratch, the
- * last M norms those of X. */
-static void points_piece(const mige_score *s, const gram *g, gram_add_fn add, int n, const double *P, double *k,
-                         double *q, double *norms, double *S) {
-    int M = s->M, D = s->D;
-    for (int i = 0; i < n; i++)
-        for (int d = 0; d < D; d++)
-            q[(size_t)i * (size_t)D + (size_t)d] = P[(size_t)i * (size_t)D + (size_t)d] - s->shift[d];
-    kernel_norms(n, D, q, norms);
-    kernel_between(n, q, norms, M, s->X, norms + n, D, g->scale, k);
-    cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, n, D, M, -1, k, M, g->C, D, 0, S, D);
-    if (add) add(s, n, k, q, S);
-}
+/* Points that are worked on at once. */
+enum { PIECE = 256 };
 
-static int my_points(const mige_score *s, const gram *g, gram_add_fn add, int n, const double *P, mige_pool *pool,
-                     double *S) {
-    enum { PIECE = 256 };
-    size_t M = (size_t)s->M, D = (size_t)s->D, piece = n < PIECE ? (size_t)n : PIECE;
-    double *k, *q, *norms;
-    MIGE_TRY(MIGE_TAKE(pool, MIGE_BLOCK(k, piece * M), MIGE_BLOCK(q, piece * D), MIGE_BLOCK(norms, piece + M)));
-    for (int i = 0; i < n; i += PIECE) {
-        int count = n - i < PIECE ? n - i : PIECE;
-        kernel_norms(s->M, s->D, s->X, norms + count);
-        points_piece(s, g, add, count, P + (size_t)i * D, k, q, norms, S + (size_t)i * D);
-    }
-    return MIGE_OK;
-}
+/* Of n points q [n][D], shifted, and their k [n][M]: out [n][D]. */
+typedef void (*piece_fn)(const void *ctx, int n, double *k, const double *q, double *out);
 
-int gram_points(mige_score *s, const gram *g, gram_add_fn add, int Q, const double *P, double *S) {
-    size_t D = (size_t)s->D;
-    double *mine;
+/* out [Q][D] of points P [Q][D], of which each rank has its share. */
+static int by_pieces(const mige_score *s, double scale, int Q, const double *P, piece_fn fn, const void *ctx,
+                     double *out) {
+    size_t M = (size_t)s->M, D = (size_t)s->D;
+    double *k, *q, *norms, *mine;
     mige_pool pool = {0};
     int64_t first, count;
     mige_share(Q, s->c->size, s->c->rank, &first, &count);
-    int err = MIGE_TAKE(&pool, MIGE_BLOCK(mine, (size_t)count * D));
-    if (!err) err = my_points(s, g, add, (int)count, P + (size_t)first * D, &pool, mine);
+    size_t piece = count < PIECE ? (size_t)count : PIECE;
+    int err = MIGE_TAKE(&pool, MIGE_BLOCK(k, piece * M), MIGE_BLOCK(q, piece * D), MIGE_BLOCK(norms, piece + M),
+                        MIGE_BLOCK(mine, (size_t)count * D));
+    for (int64_t i = 0; !err && i < count; i += PIECE) {
+        int n = count - i < PIECE ? (int)(count - i) : PIECE;
+        for (size_t j = 0; j < (size_t)n * D; j++) q[j] = P[(size_t)(first + i) * D + j] - s->shift[j % D];
+        kernel_norms(n, s->D, q, norms);
+        kernel_norms(s->M, s->D, s->X, norms + n);
+        kernel_between(n, q, norms, s->M, s->X, norms + n, s->D, scale, k);
+        fn(ctx, n, k, q, mine + (size_t)i * D);
+    }
     err = mige_agree(s->c, err);
-    if (!err) err = mige_gather_rows(s->c, Q, s->D, mine, S);
+    if (!err) err = mige_gather_rows(s->c, Q, s->D, mine, out);
+    mige_pool_free(&pool);
+    return err;
+}
+
+typedef struct {
+    const mige_score *s;
+    const gram *g;
+    gram_add_fn add;
+} points;
+
+static void points_piece(const void *ctx, int n, double *k, const double *q, double *S) {
+    const points *p = ctx;
+    int M = p->s->M, D = p->s->D;
+    cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, n, D, M, -1, k, M, p->g->C, D, 0, S, D);
+    if (p->add) p->add(p->s, n, k, q, S);
+}
+
+int gram_points(mige_score *s, const gram *g, gram_add_fn add, int Q, const double *P, double *S) {
+    return by_pieces(s, g->scale, Q, P, points_piece, &(points){s, g, add}, S);
+}
+
+/* ---- second derivatives */
+
+/* What k(q,X) is multiplied by. With r = 1 / w^2, A the calibration, and scores (alpha k C - beta b(q)) A, the d-th
+ * derivative of the d-th is
+ *
+ *   q_d (k U)_d + (q A)_d (k V)_d - (k (X o U))_d + beta r k 1 (r q_d (q A)_d - A_dd),
+ *   U = -r (alpha C A + beta r X A), V = -beta r X, all times r where beta is
+ */
+typedef struct {
+    const mige_score *s;
+    int columns; /* of F: U, X o U, 1, and with beta V */
+    double r, beta;
+    double *F, *kF; /* [M][columns], [piece][columns] */
+    double *a;      /* [piece][D] q A; C A and X A before */
+} hessian;
+
+static int take_memory(hessian *h, mige_pool *pool, int Q) {
+    size_t M = (size_t)h->s->M, D = (size_t)h->s->D, n = (size_t)h->columns, piece = Q < PIECE ? (size_t)Q : PIECE;
+    return MIGE_TAKE(pool, MIGE_BLOCK(h->F, M * n), MIGE_BLOCK(h->kF, piece * n),
+                     MIGE_BLOCK(h->a, (piece > M ? piece : M) * D));
+}
+
+/* out [n][D] = in A. */
+static void calibrated(const mige_score *s, int n, const double *in, double *out) {
+    for (size_t i = 0; !s->A && i < (size_t)n * (size_t)s->D; i++) out[i] = s->factor * in[i];
+    if (s->A)
+        cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, n, s->D, s->D, 1, in, s->D, s->A, s->D, 0, out,
+                    s->D);
+}
+
+static void fill(const hessian *h, const double *C, double alpha) {
+    const mige_score *s = h->s;
+    size_t D = (size_t)s->D;
+    double r = h->r;
+    calibrated(s, s->M, C, h->a);
+    for (size_t m = 0; m < (size_t)s->M; m++)
+        for (size_t d = 0; d < D; d++) h->F[m * (size_t)h->columns + d] = -r * alpha * h->a[m * D + d];
+    calibrated(s, s->M, s->X, h->a);
+    for (size_t m = 0; m < (size_t)s->M; m++) {
+        double *f = h->F + m * (size_t)h->columns;
+        const double *x = s->X + m * D;
+        for (size_t d = 0; d < D; d++) {
+            f[d] -= r * r * h->beta * h->a[m * D + d];
+            f[D + d] = x[d] * f[d];
+            if (h->beta > 0) f[2 * D + 1 + d] = -r * r * h->beta * x[d];
+        }
+        f[2 * D] = 1;
+    }
+}
+
+static void hessian_piece(const void *ctx, int n, double *k, const double *q, double *H) {
+    const hessian *h = ctx;
+    const mige_score *s = h->s;
+    size_t D = (size_t)s->D;
+    calibrated(s, n, q, h->a);
+    cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, n, h->columns, s->M, 1, k, s->M, h->F, h->columns, 0,
+                h->kF, h->columns);
+    for (size_t i = 0; i < (size_t)n; i++) {
+        const double *f = h->kF + i * (size_t)h->columns;
+        for (size_t d = 0; d < D; d++) {
+            double x = q[i * D + d], a = h->a[i * D + d], A = s->A ? s->A[d * D + d] : s->factor;
+            H[i * D + d] = x * f[d] - f[D + d] + h->beta * h->r * f[2 * D] * (h->r * x * a - A);
+            if (h->beta > 0) H[i * D + d] += a * f[2 * D + 1 + d];
+        }
+    }
+}
+
+double mige_score_hessian_bytes(int M, int D, int Q, int ranks) {
+    double piece = Q < PIECE ? Q : PIECE, m = M, columns = 3. * D + 1;
+    return 8 * (m * columns + piece * m + piece * D + fmax(piece, m) * D + piece * columns + m +
+                ((double)Q / ranks + 1) * D);
+}
+
+int gram_hessian(const mige_score *s, const gram *g, double alpha, double beta, int Q, const double *P, double *H) {
+    mige_pool pool = {0};
+    hessian h = {.s = s, .columns = (beta > 0 ? 3 : 2) * s->D + 1, .r = 2 * g->scale, .beta = beta};
+    int err = mige_agree(s->c, take_memory(&h, &pool, Q));
+    if (!err) fill(&h, g->C, alpha);
+    if (!err) err = by_pieces(s, g->scale, Q, P, hessian_piece, &h, H);
     mige_pool_free(&pool);
     return err;
 }
