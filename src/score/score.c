@@ -26,17 +26,11 @@ mige_score_options mige_score_defaults(void) {
 
 int mige_score_set_solver(mige_score_options *o, const char *name) {
     const mige_estimator_facts *f = &table[o->estimator]->facts;
-    int n = 1;
-    for (const char *p = f->solvers; *p; p++) n += *p == '|';
-    for (int i = 0; i < n; i++) {
-        char text[16];
-        mige_options_choice(f->solvers, i, text, sizeof text);
-        if (strcmp(text, name) != 0) continue;
-        if (table[o->estimator]->solver) memcpy((char *)o + table[o->estimator]->solver, &i, sizeof i);
-        return MIGE_OK;
-    }
-    return mige_raise(MIGE_EUSAGE, "solver: %s is none of the solvers of estimator %s: %s", name, f->name,
-                      f->solvers);
+    int i = mige_options_place(f->solvers, name, strlen(name));
+    MIGE_CHECK(i >= 0, MIGE_EUSAGE, "solver: %s is none of the solvers of estimator %s: %s", name, f->name,
+               f->solvers);
+    if (table[o->estimator]->solver) memcpy((char *)o + table[o->estimator]->solver, &i, sizeof i);
+    return MIGE_OK;
 }
 
 mige_score_plan mige_score_forecast(int M, int D, int ranks, const mige_score_options *o) {
