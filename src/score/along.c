@@ -3,7 +3,6 @@
 #include "mige/error.h"
 #include "mige/log.h"
 #include <math.h>
-#include <stdlib.h>
 
 /* In sqrt(t). */
 static const double FIRST = 0.05;

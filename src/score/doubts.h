@@ -16,8 +16,9 @@ typedef struct {
 int white_possible(int M, int D);
 /* Mean and deviation, rounding taken for none, of the columns of X [M][D]; M, D and room for both are set. */
 void white_columns(white *w, const double *X);
-/* Z [M][D] = the white samples, and L; work of M D^2 operations. *found: 0 where the columns depend on one another
- * by more than rounding leaves. Memory from the pool. Errors: MIGE_EFAIL (memory). */
+/* Z [M][D] = the white samples, and L; work of M D^2 operations. *found: 0 where that is not possible or the
+ * columns depend on one another by more than rounding leaves; then Z is in units of the deviations. Memory from the
+ * pool. Errors: MIGE_EFAIL (memory). */
 int white_create(mige_pool *pool, int M, int D, const double *X, double *Z, white *w, int *found);
 /* z [n][D] of points P [n][D]. */
 void white_points(const white *w, int n, const double *P, double *z);

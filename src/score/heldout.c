@@ -88,13 +88,8 @@ static int choose(int M, const double *X, uint64_t seed, trial *t) {
 static int whiten(trial *t) {
     int n = t->n, D = t->D;
     MIGE_TRY(white_create(&t->white, n, D, t->X, t->Z, &t->w, &t->together));
-    t->together = t->together && white_possible(n, D);
     if (t->together)
         cblas_dtrsm(CblasRowMajor, CblasRight, CblasLower, CblasNoTrans, CblasNonUnit, n, D, 1, t->w.L, D, t->Z, D);
-    for (size_t i = 0, d; !t->together && i < (size_t)n * (size_t)D; i++) {
-        d = i % (size_t)D;
-        t->Z[i] = t->w.deviation[d] > 0 ? (t->X[i] - t->w.mean[d]) / t->w.deviation[d] : 0;
-    }
     t->normal = 0;
     for (size_t i = 0; i < (size_t)n * (size_t)D; i++) t->normal += t->Z[i] * t->Z[i] / n;
     t->mean_length = t->normal;

@@ -8,7 +8,6 @@
 #include "score/score.h"
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum { T = MIGE_MI_TIMES };

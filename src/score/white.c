@@ -2,7 +2,6 @@
 #include "score/doubts.h"
 #include <float.h>
 #include <math.h>
-#include <string.h>
 
 /* A deviation that is none, of the mean: of numbers that differ by rounding. */
 static const double ROUNDING = 4 * DBL_EPSILON;
@@ -58,6 +57,7 @@ int white_create(mige_pool *pool, int M, int D, const double *X, double *Z, whit
     MIGE_TRY(MIGE_TAKE(pool, MIGE_BLOCK(w->mean, d), MIGE_BLOCK(w->deviation, d), MIGE_BLOCK(w->L, d * d)));
     white_columns(w, X);
     centre(w, M, X, Z);
+    if (!white_possible(M, D)) return MIGE_OK;
     cblas_dgemm(CblasRowMajor, CblasTrans, CblasNoTrans, D, D, M, 1. / M, Z, D, Z, D, 0, w->L, D);
     for (size_t i = 0; i < d; i++) w->L[i * (d + 1)] = w->deviation[i] > 0 ? w->L[i * (d + 1)] + RIDGE : 1;
     dpotrf_("U", &D, w->L, &D, &info); /* in LAPACK's eyes rows are columns */
