@@ -20,6 +20,7 @@ static int ascending(const void *a, const void *b) {
  * their mean the farthest is, and how wide the widest gap between many and many; of the range of the middle ones
  * the share that is gaps. */
 typedef struct {
+    int column;
     int alike, next, different; /* next: of the number after the most frequent one */
     double mode;                /* the number that most are */
     double far, gap, empty;
@@ -41,8 +42,8 @@ static double empty_share(int M, const double *x) {
     return range > 0 && values > EACH * (gaps + 1) ? sum / range : 0;
 }
 
-static spread look_at(int M, double *x) {
-    spread k = {0};
+static spread look_at(int M, int column, double *x) {
+    spread k = {.column = column};
     double mean = 0, square = 0;
     qsort(x, (size_t)M, sizeof *x, ascending);
     for (int from = 0, m = 1; m <= M; m++) {
@@ -79,44 +80,36 @@ static void part_doubts(int M, int D, int first, int dim, const char *name, cons
     static const double MANY = 0.05 /* of all, and more than a pair */, FAR = 10;
     static const double GAP = 0.75, EMPTY = 0.5; /* and enough samples that it is none by chance */
     enum { EACH = 8, FEW = 50 /* values so often on average, and no more of them: not rounding */, GAPS = 200 };
-    int most = 0, where = 0, few = M, lattice = 0, out = 0, apart = 0;
-    double far = 0, gap = 0, empty = 0;
+    spread most = {0}, few = {.different = M}, out = {0}, apart = {0};
     for (int k = 0; k < dim; k++) {
         for (int m = 0; m < M; m++) x[m] = v[(size_t)m * (size_t)D + (size_t)(first + k)];
-        spread s = look_at(M, x);
+        spread s = look_at(M, k, x);
         mark_mode(M, D, first + k, v, &s, marked);
-        if (s.alike > most) where = k;
-        most = s.alike > most ? s.alike : most;
-        if (s.different < few) lattice = k;
-        few = s.different < few ? s.different : few;
-        if (s.far > far) out = k;
-        far = fmax(far, s.far);
-        if (s.empty > EMPTY ? s.empty > empty : empty <= EMPTY && s.gap > gap) {
-            apart = k;
-            gap = s.gap;
-        }
-        empty = fmax(empty, s.empty);
+        if (s.alike > most.alike) most = s;
+        if (s.different < few.different) few = s;
+        if (s.far > out.far) out = s;
+        if (s.empty > EMPTY ? s.empty > apart.empty : apart.empty <= EMPTY && s.gap > apart.gap) apart = s;
         *different = s.different > *different ? s.different : *different;
     }
-    if (plain && far > FAR)
+    if (plain && out.far > FAR)
         mige_warn(
             "mi: column %d of %s has a value %.0f standard deviations from the mean: a few such may decide the "
             "result (--precondition normal-scores)",
-            out, name, far);
-    if (most > 2 && most > MANY * M && most < M)
+            out.column, name, out.far);
+    if (most.alike > 2 && most.alike > MANY * M && most.alike < M)
         mige_warn(
             "mi: %d of the %d values in column %d of %s are one number: the value may be wrong by much, it is "
             "for continuous variables (classes may be y, as integers)",
-            most, M, where, name);
-    else if (few > 1 && few < FEW && few < M / EACH)
+            most.alike, M, most.column, name);
+    else if (few.different > 1 && few.different < FEW && few.different < M / EACH)
         mige_warn(
             "mi: column %d of %s has %d different values in %d samples: the value may be wrong by much, it is "
             "for continuous variables (classes may be y, as integers)",
-            lattice, name, few, M);
-    else if (M >= GAPS && (gap > GAP || empty > EMPTY))
+            few.column, name, few.different, M);
+    else if (M >= GAPS && (apart.gap > GAP || apart.empty > EMPTY))
         mige_warn("mi: column %d of %s has a gap of %.2g standard deviations: clusters so far apart are smoothed, "
                   "and the value may be wrong by much (classes may be y, as integers)",
-                  apart, name, gap);
+                  apart.column, name, apart.gap);
 }
 
 /* What rows have to do with each other, at distances of up to so many rows. */
