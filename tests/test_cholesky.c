@@ -35,20 +35,20 @@ static void cholesky(void **state) {
         assert_ok(mige_grid_create(&world, M, world.size, 16, &g));
         assert_ok(mige_symmetric_create(&g, M, 1, &A));
         fill_panels(M, K, &A);
-        assert_ok(mige_cholesky_factor(&world, &A, 0.01));
+        assert_ok(mige_cholesky_factor(&world, &A, A.a, 0.01));
         for (int w = 0; w < 3; w++) {
             size_t n = (size_t)(M * widths[w]);
             double *X = malloc(2 * n * sizeof *X), *Y = X + n;
             for (size_t i = 0; i < n; i++) X[i] = (double)ref_value(i, 31);
             multiply_by(M, K, 0.01, widths[w], X, Y);
-            assert_ok(mige_cholesky_solve(&world, &A, widths[w], Y));
+            assert_ok(mige_cholesky_solve(&world, &A, A.a, widths[w], Y));
             assert_small(ref_distance(Y, X, n), 1e-10);
             assert_true(same_everywhere(Y, n * sizeof *Y));
             free(X);
         }
         for (int i = 0; i < M * M; i++) K[i] = -1;
         fill_panels(M, K, &A);
-        assert_fails(mige_cholesky_factor(&world, &A, 0), MIGE_ENUMERIC, "positive definite");
+        assert_fails(mige_cholesky_factor(&world, &A, A.a, 0), MIGE_ENUMERIC, "positive definite");
         mige_matrix_destroy(&A);
         mige_grid_destroy(&g);
         free(K);

@@ -131,13 +131,14 @@ int mige_eigen_solve(mige_eigen *e, double trace, mige_eigenpairs *pairs);
  * (memory). */
 int mige_eigen_apply(mige_eigen *e, int power, int D, const double *B, double *F);
 
-/* A + shift I = L L', L over the panels of A, which mige_symmetric_create has made on a grid of one row. Takes room
- * for two panels for the time being. Collective on c, which A's grid is part of. Errors, agreed: MIGE_ENUMERIC when
- * it is not positive definite, MIGE_EFAIL (memory). */
-int mige_cholesky_factor(const mige_comm *c, mige_matrix *A, double shift);
+/* The matrix whose panels are in L, A.a itself or others placed as these are, + shift I becomes its factor, in
+ * their place; A is of mige_symmetric_create on a grid of one row. Takes room for two panels for the time being.
+ * Collective on c, which A's grid is part of. Errors, agreed: MIGE_ENUMERIC when it is not positive definite,
+ * MIGE_EFAIL (memory). */
+int mige_cholesky_factor(const mige_comm *c, const mige_matrix *A, double *L, double shift);
 /* X [M][D], row-major, the same on every rank <- (L L')^-1 X, on every rank. Collective on c. */
-int mige_cholesky_solve(const mige_comm *c, const mige_matrix *A, int D, double *X);
-/* The same in single precision: L has the panels of a matrix, which become its factor, as A has its own. */
+int mige_cholesky_solve(const mige_comm *c, const mige_matrix *A, double *L, int D, double *X);
+/* The same in single precision. */
 int mige_cholesky_factor_single(const mige_comm *c, const mige_matrix *A, float *L, double shift);
 int mige_cholesky_solve_single(const mige_comm *c, const mige_matrix *A, float *L, int D, float *X);
 

@@ -90,7 +90,7 @@ static int factor(const mige_matrix *A, real *a, double shift, real *buffers[2])
     return MIGE_OK;
 }
 
-static int factor_all(const mige_comm *c, const mige_matrix *A, real *a, double shift) {
+int REAL(mige_cholesky_factor)(const mige_comm *c, const mige_matrix *A, real *a, double shift) {
     real *buffers[2];
     mige_pool pool = {0};
     size_t size = A->grid->cols > 1 && A->grid->inside ? (size_t)A->m * (size_t)A->grid->nb : 0;
@@ -162,7 +162,7 @@ static void backward(const mige_matrix *A, real *a, int D, real *X) {
     }
 } // NOLINT(clang-analyzer-optin.mpi.MPI-Checker)
 
-static int solve_all(const mige_comm *c, const mige_matrix *A, real *a, int D, real *X) {
+int REAL(mige_cholesky_solve)(const mige_comm *c, const mige_matrix *A, real *a, int D, real *X) {
     real *sum = NULL;
     MIGE_TRY(mige_alloc_all(c, (size_t)A->grid->nb * (size_t)D, sizeof *sum, &sum));
     if (A->grid->inside) {
@@ -172,21 +172,3 @@ static int solve_all(const mige_comm *c, const mige_matrix *A, real *a, int D, r
     free(sum);
     return A->grid->cols < c->size ? mige_bcast(c, 0, X, (size_t)A->m * (size_t)D * sizeof *X) : MIGE_OK;
 }
-
-#ifdef MIGE_SINGLE
-int mige_cholesky_factor_single(const mige_comm *c, const mige_matrix *A, float *L, double shift) {
-    return factor_all(c, A, L, shift);
-}
-
-int mige_cholesky_solve_single(const mige_comm *c, const mige_matrix *A, float *L, int D, float *X) {
-    return solve_all(c, A, L, D, X);
-}
-#else
-int mige_cholesky_factor(const mige_comm *c, mige_matrix *A, double shift) {
-    return factor_all(c, A, A->a, shift);
-}
-
-int mige_cholesky_solve(const mige_comm *c, const mige_matrix *A, int D, double *X) {
-    return solve_all(c, A, A->a, D, X);
-}
-#endif

@@ -118,7 +118,7 @@ static void take_samples(const mige_score *s, double *Z) {
 
 static int factor(const mige_score *s, stein *e) {
     double M = s->M;
-    MIGE_TRY(mige_cholesky_factor(s->c, &e->K, s->o.stein.eta));
+    MIGE_TRY(mige_cholesky_factor(s->c, &e->K, e->K.a, s->o.stein.eta));
     mige_clock_count_flops(MIGE_PHASE_EIGEN, M * M * M / 3 / s->c->size);
     return MIGE_OK;
 }
@@ -182,7 +182,7 @@ static int solve(mige_score *s, stein *e, int i, double *Z) {
         e->rounded = 0;
         MIGE_TRY(factor(s, e));
     }
-    return mige_cholesky_solve(s->c, &e->K, s->wanted, Z);
+    return mige_cholesky_solve(s->c, &e->K, e->K.a, s->wanted, Z);
 }
 
 /* Z_0 = (K + eta)^-1 B, Z_i = eta (K + eta)^-1 Z_(i-1), since B - K Y_i = eta Z_(i-1); S = -sum of Z_i. */
