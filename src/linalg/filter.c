@@ -25,7 +25,6 @@ struct filter {
     poles p;
     double *scratch; /* of poles_apply, for `columns` of them */
     int columns;
-    int *counts, *offsets; /* each rank's eigenvalues */
 };
 
 /* The most vectors that are sooner made and multiplied with than poles are solved with, where the gap at the cut is
@@ -55,8 +54,6 @@ int filter_create(mige_eigen *e) {
     MIGE_TRY(tridiagonal_create(&e->grid, e->m, 0, &f->t));
     MIGE_TRY(sturm_create(e->m, &f->s));
     MIGE_TRY(projector_create(e->m, most_vectors(e->m), &f->vectors));
-    MIGE_TRY(mige_alloc((size_t)e->grid.cols, sizeof *f->counts, &f->counts));
-    MIGE_TRY(mige_alloc((size_t)e->grid.cols, sizeof *f->offsets, &f->offsets));
     return filter_room(e, 1);
 }
 
@@ -65,8 +62,6 @@ void filter_destroy(mige_eigen *e) {
     tridiagonal_destroy(&e->filter->t);
     sturm_destroy(&e->filter->s);
     projector_destroy(&e->filter->vectors);
-    free(e->filter->counts);
-    free(e->filter->offsets);
     free(e->filter->scratch);
     free(e->filter);
     e->filter = NULL;
@@ -79,20 +74,12 @@ double filter_bytes(int m, int ranks) {
            projector_bytes(m, most_vectors(m)) + 8. * (double)poles_scratch(m, 64);
 }
 
-/* Eigenvalues of T, ascending: each rank finds a part of them. */
+/* Eigenvalues of T, ascending: each rank finds a part of them, in lambda. */
 static int eigenvalues(mige_eigen *e, const tridiagonal *t) {
-    struct filter *f = e->filter;
     int64_t first, count;
-    for (int r = 0; r < e->grid.cols; r++) {
-        mige_share(e->m, e->grid.cols, r, &first, &count);
-        f->offsets[r] = (int)first;
-        f->counts[r] = (int)count;
-    }
     mige_share(e->m, e->grid.cols, e->grid.col, &first, &count);
-    sturm_values(&f->s, t->d, t->e, (int)first, (int)count, e->values + first);
-    if (e->grid.cols > 1)
-        MPI_Allgatherv(MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, e->values, f->counts, f->offsets, MPI_DOUBLE,
-                       e->grid.comm.mpi);
+    sturm_values(&e->filter->s, t->d, t->e, (int)first, (int)count, e->lambda);
+    MIGE_TRY(mige_gather_rows(&e->grid.comm, e->m, 1, e->lambda, e->values));
     for (int j = 1; j < e->m; j++) e->values[j] = fmax(e->values[j], e->values[j - 1]); /* found by themselves */
     return MIGE_OK;
 }
