@@ -1,5 +1,4 @@
 #include "mige/blas.h"
-#include "mige/clock.h"
 #include "mige/error.h"
 #include "score/score.h"
 #include <math.h>
@@ -35,15 +34,6 @@ int gram_kernel(mige_score *s, gram *g, double *sums) {
     MIGE_TRY(mige_agree(s->c, check_width(s, w2)));
     g->scale = 1 / (2 * w2);
     return kernel_exponential(&g->kernel, g->scale, sums);
-}
-
-int gram_make(mige_score *s, gram *g) {
-    double M = s->M;
-    mige_clock_start(MIGE_PHASE_GRAM);
-    MIGE_TRY(gram_kernel(s, g, NULL));
-    MIGE_TRY(kernel_pull(&g->kernel, g->scale, g->V, g->B));
-    mige_clock_stop(MIGE_PHASE_GRAM, 3 * M * M * s->D / s->c->size);
-    return MIGE_OK;
 }
 
 /* Points that are worked on at once. */

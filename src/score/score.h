@@ -80,8 +80,6 @@ int gram_create(mige_score *s, const mige_matrix *K, gram *g);
 double gram_bytes(int M, int D, double gathered, double columns, int stored);
 /* K with its width; sums [M] = K 1 (NULL: not wanted). Collective; errors agreed. */
 int gram_kernel(mige_score *s, gram *g, double *sums);
-/* The same, and B = (diag(K 1) X - K X) / w^2. */
-int gram_make(mige_score *s, gram *g);
 /* S [Q][D] = -k(P,X) C, then add (NULL: nothing) on pieces of n points: their k [n][M], its own from now on, place
  * q [n][D] and scores. Collective; errors agreed. */
 typedef void (*gram_add_fn)(const mige_score *s, int n, double *k, const double *q, double *S);
