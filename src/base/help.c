@@ -20,8 +20,7 @@ static void help_line(FILE *f, const mige_option *o, const char *preset) {
     const char *kind = o->type == MIGE_OPT_CHOICE ? o->choices : o->units[0] ? o->units : kinds[o->type];
     snprintf(left, sizeof left, "  --%s %s", o->name, o->type == MIGE_OPT_FLAG ? "" : kind);
     if (o->min != 0 || o->max != 0) snprintf(range, sizeof range, "; %.10g to %.10g", o->min, o->max);
-    fprintf(f, strlen(left) > 33 ? "%s\n%-34s%s" : "%-34s%s%s", left, strlen(left) > 33 ? "" : o->help,
-            strlen(left) > 33 ? o->help : "");
+    fprintf(f, strlen(left) > 33 ? "%s\n%34s%s" : "%-34s%s%s", left, "", o->help);
     if (o->type != MIGE_OPT_FLAG && *value)
         fprintf(f, " (default %s%s)", value, range);
     else if (range[0])

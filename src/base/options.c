@@ -8,10 +8,6 @@
 #include <string.h>
 #include <strings.h>
 
-static void *variable(const mige_option *o, void *config) {
-    return (char *)config + o->offset;
-}
-
 const mige_option *options_find(const mige_option_table *t, const char *name) {
     for (int i = 0; i < t->noptions; i++)
         if (!strcmp(t->options[i].name, name)) return &t->options[i];
@@ -38,14 +34,8 @@ static int distance(const char *a, const char *b) {
 
 static const char *nearest_option(const mige_option_table *t, const mige_command *cmd, const char *name) {
     const char *best = "help";
-    int least = distance(name, best);
-    for (int i = 0; i < t->noptions; i++) {
-        int d = distance(name, t->options[i].name);
-        if ((t->options[i].commands & cmd->bit) && d < least) {
-            least = d;
-            best = t->options[i].name;
-        }
-    }
+    for (const mige_option *o = t->options; o < t->options + t->noptions; o++)
+        if ((o->commands & cmd->bit) && distance(name, o->name) < distance(name, best)) best = o->name;
     return best;
 }
 
@@ -73,12 +63,6 @@ int mige_options_place(const char *choices, const char *word, size_t length) {
     return -1;
 }
 
-static int set_choice(const mige_option *o, const char *where, const char *value, int *out) {
-    *out = mige_options_place(o->choices, value, strlen(value));
-    MIGE_CHECK(*out >= 0, MIGE_EUSAGE, "%s: \"%s\" is not a choice (one of %s)", where, value, o->choices);
-    return MIGE_OK;
-}
-
 static int set_flag(const char *where, const char *value, int *out) {
     static const char *const words[] = {"no", "yes", "false", "true", "off", "on", "0", "1"};
     for (int i = 0; i < 8; i++) {
@@ -86,10 +70,6 @@ static int set_flag(const char *where, const char *value, int *out) {
         if (!strcasecmp(value, words[i])) return MIGE_OK;
     }
     return mige_raise(MIGE_EUSAGE, "%s: \"%s\" is not yes or no", where, value);
-}
-
-static int in_range(const mige_option *o, double x) {
-    return isfinite(x) && ((o->min == 0 && o->max == 0) || (x >= o->min && x <= o->max));
 }
 
 static int set_number(const mige_option *o, const char *where, const char *value, void *out) {
@@ -101,8 +81,8 @@ static int set_number(const mige_option *o, const char *where, const char *value
     /* Beyond 2^53 a double skips whole numbers. */
     MIGE_CHECK(!whole || (x == floor(x) && fabs(x) <= 0x1p53), MIGE_EUSAGE, "%s: \"%s\" is not a whole number",
                where, value);
-    MIGE_CHECK(in_range(o, x), MIGE_EUSAGE, "%s: %s is out of range (%.10g to %.10g)", where, value, o->min,
-               o->max);
+    MIGE_CHECK(isfinite(x) && ((o->min == 0 && o->max == 0) || (x >= o->min && x <= o->max)), MIGE_EUSAGE,
+               "%s: %s is out of range (%.10g to %.10g)", where, value, o->min, o->max);
     if (whole)
         *(int64_t *)out = (int64_t)x;
     else
@@ -137,12 +117,14 @@ static int check_text(const char *where, const char *value) {
 }
 
 int options_set_value(const mige_option *o, void *config, const char *where, const char *value) {
-    void *v = variable(o, config);
+    void *v = (char *)config + o->offset;
     switch (o->type) {
     case MIGE_OPT_FLAG:
         return set_flag(where, value, v);
     case MIGE_OPT_CHOICE:
-        return set_choice(o, where, value, v);
+        *(int *)v = mige_options_place(o->choices, value, strlen(value));
+        MIGE_CHECK(*(int *)v >= 0, MIGE_EUSAGE, "%s: \"%s\" is not a choice (one of %s)", where, value, o->choices);
+        return MIGE_OK;
     case MIGE_OPT_INT:
     case MIGE_OPT_REAL:
         return set_number(o, where, value, v);
