@@ -2,7 +2,6 @@
 /* Errors, random numbers, the choice of BLAS kernels, the clock, and what the user sees. */
 #include "mige/blas.h"
 #include "mige/clock.h"
-#include "mige/finite.h"
 #include "mige/log.h"
 #include "mige/rng.h"
 #include "raised.h"

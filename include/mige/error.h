@@ -62,6 +62,10 @@ int mige_pool_take(mige_pool *p, int n, const mige_block *blocks);
                    (const mige_block[]){__VA_ARGS__})
 void mige_pool_free(mige_pool *p);
 
+/* How many of x [n] are infinite or NaN. */
+size_t mige_not_finite(size_t n, const double *x);
+size_t mige_not_finite_float(size_t n, const float *x);
+
 /* Pass an error on; raise one; the same for functions that clean up behind a label, with `int err` in scope. */
 #define MIGE_TRY(call)                                                                                             \
     do {                                                                                                           \

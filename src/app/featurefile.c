@@ -1,6 +1,5 @@
 /* Features that a file has, as mige encode writes them. */
 #include "app/app.h"
-#include "mige/finite.h"
 #include "mige/log.h"
 #include <float.h>
 #include <math.h>

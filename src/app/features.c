@@ -1,7 +1,6 @@
 #include "app/app.h"
 #include "mige/checkpoint.h"
 #include "mige/clock.h"
-#include "mige/finite.h"
 #include "mige/rng.h"
 #include "train/train.h"
 #include <errno.h>

@@ -1,6 +1,5 @@
 /* mige score: the estimator as a tool. */
 #include "app/app.h"
-#include "mige/finite.h"
 #include "mige/log.h"
 #include <math.h>
 #include <stdio.h>

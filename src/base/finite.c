@@ -1,5 +1,5 @@
-#include "mige/finite.h"
 #include "base/simd.h"
+#include "mige/error.h"
 
 /* x * 0 is 0 for what is finite, else NaN. */
 MIGE_CLONES size_t mige_not_finite(size_t n, const double *x) {

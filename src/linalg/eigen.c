@@ -2,7 +2,6 @@
 #include "linalg/scalapack.h"
 #include "mige/blas.h"
 #include "mige/error.h"
-#include "mige/finite.h"
 #include "mige/rng.h"
 #include <math.h>
 #include <stdlib.h>

@@ -1,7 +1,6 @@
 #include "score/doubts.h"
 #include "mige/blas.h"
 #include "mige/error.h"
-#include "mige/finite.h"
 #include "mige/log.h"
 #include "mige/score.h"
 #include <math.h>

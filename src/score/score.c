@@ -1,7 +1,6 @@
 #include "score/score.h"
 #include "base/simd.h"
 #include "mige/error.h"
-#include "mige/finite.h"
 #include "mige/options.h"
 #include "score/kernel.h"
 #include <limits.h>

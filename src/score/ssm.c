@@ -3,7 +3,6 @@
 #include "mige/adam.h"
 #include "mige/blas.h"
 #include "mige/error.h"
-#include "mige/finite.h"
 #include "mige/rng.h"
 #include "score/score.h"
 #include <math.h>

@@ -1,5 +1,4 @@
 #include "mige/error.h"
-#include "mige/finite.h"
 #include "train/model.h"
 #include <limits.h>
 #include <stdio.h>
