@@ -1,6 +1,5 @@
 /* Alone in its file: the build gives it -ffast-math, so that the compiler may use the vector exp of the C library.
  */
-#include "base/exp.h"
 #include "base/simd.h"
 #include <math.h>
 

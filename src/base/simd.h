@@ -5,6 +5,8 @@
 #ifndef MIGE_BASE_SIMD_H
 #define MIGE_BASE_SIMD_H
 
+#include <stddef.h>
+
 #if defined(__x86_64__) && defined(__gnu_linux__) && defined(__GNUC__) && !defined(__clang__) &&                   \
     !defined(__AVX512F__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 #if __GNUC__ >= 12
@@ -21,6 +23,9 @@
 #define MIGE_AVX2 __attribute__((target("avx2,fma")))
 #define MIGE_AVX512 __attribute__((target("avx512f,fma")))
 #endif
+
+/* x[i] = exp(-x[i] * scale), vectorised; a NaN stays one. */
+void mige_exp(size_t n, double scale, double *x);
 
 /* Numbers too small for full precision (subnormal) cost up to a hundred times what others do, and training makes
  * them: squares of small gradients, moments of units that have died. From mige_flush_subnormals on this thread

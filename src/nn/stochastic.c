@@ -1,5 +1,4 @@
 /* Layers that draw: a gaussian code, and noise that enters a network beside its input. */
-#include "base/exp.h"
 #include "base/simd.h"
 #include "mige/rng.h"
 #include "net.h"

@@ -7,7 +7,7 @@
  * of which the last is not known. It is at least what the score l of a normal distribution of the same covariance
  * explains of s, which for normal samples is all; and what g does, or the scores of columns by themselves, each of
  * its own: of such a function f, E[tr W df]^2 / E |f|^2. */
-#include "base/exp.h"
+#include "base/simd.h"
 #include "mige/blas.h"
 #include "mige/error.h"
 #include "mige/log.h"

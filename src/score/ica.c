@@ -1,5 +1,5 @@
 /* Linear maps: whitening, and the rotation to independent components. */
-#include "base/exp.h"
+#include "base/simd.h"
 #include "mige/blas.h"
 #include "mige/error.h"
 #include "mige/log.h"

@@ -1,5 +1,4 @@
 #include "score/kernel.h"
-#include "base/exp.h"
 #include "base/simd.h"
 #include "mige/error.h"
 #include <cblas.h>

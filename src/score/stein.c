@@ -1,5 +1,4 @@
 /* Iterated Tikhonov: by one factorisation, or by conjugate gradients on products with K. */
-#include "base/exp.h"
 #include "base/simd.h"
 #include "mige/clock.h"
 #include "mige/error.h"
