@@ -4,9 +4,7 @@
 #include "mige/blas.h"
 #include "ranks.h"
 #include "ref.h"
-#include "score/directions.h"
-#include "score/kernel.h"
-#include "score/nystroem.h"
+#include "score/cg.h"
 #include <math.h>
 #include <stdlib.h>
 

@@ -1,11 +1,8 @@
+#include "score/cg.h"
 #include "linalg/thin.h"
 #include "mige/blas.h"
 #include "mige/clock.h"
-#include "mige/error.h"
 #include "mige/log.h"
-#include "score/directions.h"
-#include "score/nystroem.h"
-#include "score/score.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-#include "score/directions.h"
+#include "score/cg.h"
 #include "mige/blas.h"
 #include <math.h>
 #include <string.h>

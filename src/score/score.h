@@ -88,23 +88,4 @@ int gram_points(mige_score *s, const gram *g, gram_add_fn add, int Q, const doub
  * Collective; errors agreed. */
 int gram_hessian(const mige_score *s, const gram *g, double alpha, double beta, int Q, const double *P, double *H);
 
-/* (K + eta I)^-1 for several right-hand sides by conjugate gradients, K made again in each product, in single
- * precision, and never stored; residuals that decide are made in double, and where single precision gets no further
- * all is. The preconditioner is Nystroem's (score/nystroem.h). */
-typedef struct cg cg;
-
-/* Memory for samples in D dimensions and as many right-hand sides, from the pool; K gives the panels' places.
- * Collective on c. Errors, agreed: MIGE_EFAIL (memory). */
-int cg_create(const mige_comm *c, const mige_matrix *K, int D, mige_pool *pool, cg **s);
-void cg_destroy(cg *s);
-double cg_bytes(int M, int D, int ranks);
-/* The preconditioner for samples X [M][D], kernel exp(-scale |x - y|^2). Collective. Errors, agreed: MIGE_ENUMERIC.
- */
-int cg_prepare(cg *s, const double *X, double scale, double eta);
-/* B [M][D], the same on every rank <- (K + eta I)^-1 B. Unless `first`, B must be eta times what the last call
- * gave. Stops when the error, as the preconditioned residual tells it, is below tolerance times the solution,
- * column by column, of the last first one. An error that stays above that, but small, is warned of. Collective.
- * Errors, agreed: MIGE_ENUMERIC when it does not converge. */
-int cg_solve(cg *s, kernel *k, double tolerance, int first, double *B);
-
 #endif

@@ -3,7 +3,7 @@
 #include "mige/clock.h"
 #include "mige/error.h"
 #include "mige/options.h"
-#include "score/nystroem.h"
+#include "score/cg.h"
 #include "score/score.h"
 #include <cblas.h>
 #include <math.h>
