@@ -1,5 +1,5 @@
-#include "score/cg.h"
 #include "mige/blas.h"
+#include "score/cg.h"
 #include <math.h>
 #include <string.h>
 

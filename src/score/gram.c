@@ -6,11 +6,11 @@
 int gram_create(mige_score *s, const mige_matrix *K, gram *g) {
     size_t M = (size_t)s->M, D = (size_t)s->D;
     MIGE_TRY(MIGE_TAKE(&s->pool, MIGE_BLOCK(g->V, M * (D + 1)), MIGE_BLOCK(g->B, M * (D + 1))));
-    return kernel_create(s->c, K, s->D, s->D + 1, &s->pool, &g->kernel);
+    return kernel_create(s->c, K, s->D, &s->pool, &g->kernel);
 }
 
 double gram_bytes(int M, int D, double gathered, double columns, int stored) {
-    return 16. * M * (D + 1) + kernel_bytes(M, D, D + 1, gathered, columns, stored);
+    return 16. * M * (D + 1) + kernel_bytes(M, D, gathered, columns, stored);
 }
 
 static int check_width(const mige_score *s, double w2) {

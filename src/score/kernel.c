@@ -9,9 +9,9 @@
  * the diagonal block is all in a panel's first piece. */
 enum { PIECE_ROWS = 512 };
 
-int kernel_create(const mige_comm *c, const mige_matrix *K, int D, int width, mige_pool *pool, kernel *k) {
-    size_t ml = (size_t)K->ml, nl = (size_t)K->nl, w = (size_t)(width > D ? width : D), d = (size_t)D;
-    *k = (kernel){.c = c, .K = K, .D = D, .width = (int)w};
+int kernel_create(const mige_comm *c, const mige_matrix *K, int D, mige_pool *pool, kernel *k) {
+    size_t ml = (size_t)K->ml, nl = (size_t)K->nl, d = (size_t)D, w = d + 1;
+    *k = (kernel){.c = c, .K = K, .D = D};
     MIGE_TRY(MIGE_TAKE(pool, MIGE_BLOCK(k->norms, ml + nl), MIGE_BLOCK(k->row_sums, ml + nl),
                        MIGE_BLOCK(k->cols, nl * w), MIGE_BLOCK(k->to_cols, nl * w)));
     /* On a grid of one row a rank's rows are all rows, in their order: what is replicated is used in place. */
@@ -23,8 +23,8 @@ int kernel_create(const mige_comm *c, const mige_matrix *K, int D, int width, mi
                      MIGE_BLOCK(k->piece, (size_t)PIECE_ROWS * (size_t)K->grid->nb));
 }
 
-double kernel_bytes(int M, int D, int width, double gathered, double nl, int stored) {
-    double w = width > D ? width : D, m = M;
+double kernel_bytes(int M, int D, double gathered, double nl, int stored) {
+    double w = D + 1., m = M;
     return 8. * (2 * w * (gathered + nl) + (m + nl) * (2 + (stored ? 0 : D)) + m) + median_bytes(M, m * nl / 2);
 }
 

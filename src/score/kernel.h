@@ -35,25 +35,25 @@ int median_radix(const mige_comm *c, void (*visit)(void *ctx, median_add_fn add,
 typedef struct {
     const mige_comm *c;
     const mige_matrix *K; /* its panels; those without storage are computed into `piece` */
-    int D, width;         /* of the samples; most columns of a product */
+    int D;                /* of the samples; a product has one column more at most */
     const double *X;      /* [M][D], to be set before use */
     double far;           /* rows whose squared norm is larger are far: see kernel_distances */
     int any_far;
     double *norms;             /* [ml + nl] of this rank's rows and columns */
     double *row_sums;          /* the same of K */
-    double *rows, *cols;       /* [ml][width], [nl][width] of X or of what is multiplied; rows NULL: in place */
+    double *rows, *cols;       /* [ml][D + 1], [nl][D + 1] of X or of what is multiplied; rows NULL: in place */
     double *to_rows, *to_cols; /* the same of a product */
     double *xrows, *xcols;     /* [ml][D], [nl][D] samples where pieces are made again; else NULL */
     double *piece;
     median median;
 } kernel;
 
-/* Memory for samples in D dimensions and products of up to `width` columns; K as it is at creation, of the grid
+/* Memory for samples in D dimensions; K as it is at creation, of the grid
  * that all ranks of c know. Not collective. Errors: MIGE_EFAIL (memory). */
-int kernel_create(const mige_comm *c, const mige_matrix *K, int D, int width, mige_pool *pool, kernel *k);
+int kernel_create(const mige_comm *c, const mige_matrix *K, int D, mige_pool *pool, kernel *k);
 /* At most M rows and nl columns on a rank; `gathered` of the rows are copied, M on a grid of more than one row,
  * else 0. */
-double kernel_bytes(int M, int D, int width, double gathered, double nl, int stored);
+double kernel_bytes(int M, int D, double gathered, double nl, int stored);
 
 /* Squared distances into the panels of K (nothing where it is not stored), and their upper median *d2, of all M^2,
  * the zeros of the diagonal and both triangles counted; median NULL: not wanted. w2 is the square of the width to
@@ -63,7 +63,7 @@ double kernel_bytes(int M, int D, int width, double gathered, double nl, int sto
 int kernel_distances(kernel *k, double w2, double *median);
 /* K = exp(-K * scale), where it is stored; sums [M] (NULL: not wanted) = K 1. Collective on c. */
 int kernel_exponential(kernel *k, double scale, double *sums);
-/* Y [M][n] = K V, both the same on every rank, n <= width; scale is that of kernel_exponential. Collective on c. */
+/* Y [M][n] = K V, both the same on every rank, n <= D + 1; scale is that of kernel_exponential. Collective on c. */
 int kernel_multiply(kernel *k, double scale, int n, const double *V, double *Y);
 /* B [M][D] = (diag(K 1) X - K X) * 2 scale, pairs of far rows by differences; V [M][D + 1] is scratch, B has room
  * for as much. Collective on c. */

@@ -1,7 +1,7 @@
-#include "score/cg.h"
 #include "linalg/thin.h"
 #include "mige/blas.h"
 #include "mige/rng.h"
+#include "score/cg.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
