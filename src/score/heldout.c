@@ -42,7 +42,7 @@ typedef struct {
     double mean_length;            /* and as the samples that are taken have it */
     double by_columns;             /* E |s|^2 at least */
     double *size, *slope, *length; /* [held] see measure */
-    mige_pool pool, white;         /* of these */
+    mige_pool pool;                /* of these */
 } trial;
 
 static int count(int M) {
@@ -87,7 +87,7 @@ static int choose(int M, const double *X, uint64_t seed, trial *t) {
  * large by that of the inverse of a covariance. */
 static int whiten(trial *t) {
     int n = t->n, D = t->D;
-    MIGE_TRY(white_create(&t->white, n, D, t->X, t->Z, &t->w, &t->together));
+    MIGE_TRY(white_create(&t->pool, n, D, t->X, t->Z, &t->w, &t->together));
     if (t->together)
         cblas_dtrsm(CblasRowMajor, CblasRight, CblasLower, CblasNoTrans, CblasNonUnit, n, D, 1, t->w.L, D, t->Z, D);
     t->normal = 0;
@@ -145,7 +145,6 @@ static double columns(trial *t) {
     return sum;
 }
 
-/* discard in any case */
 static int prepare(int M, int D, const double *X, uint64_t seed, trial *t) {
     *t = (trial){.n = count(M), .held = count(M) / PART, .D = D};
     size_t n = (size_t)t->n, held = (size_t)t->held, d = (size_t)D;
@@ -156,11 +155,6 @@ static int prepare(int M, int D, const double *X, uint64_t seed, trial *t) {
     MIGE_TRY(whiten(t));
     t->by_columns = columns(t);
     return MIGE_OK;
-}
-
-static void discard(trial *t) {
-    mige_pool_free(&t->white);
-    mige_pool_free(&t->pool);
 }
 
 static int estimate(const mige_comm *c, const mige_score_options *o, trial *t) {
@@ -281,7 +275,7 @@ int mige_score_judge(const mige_comm *c, int M, int D, const double *X, const mi
     if (!err) err = look(c, o, &t, e);
     if (!err && farther(e, FAR)) err = look_for_better(c, o, &t, &best);
     if (!err) compare(&best, e);
-    discard(&t);
+    mige_pool_free(&t.pool);
     return err;
 }
 
