@@ -49,12 +49,9 @@ static void covariance(int n, int D, double *Z, double *C) {
 
 /* Eigenvalues, ascending, and eigenvectors in place of C, each a row. */
 static int eigenpairs(int D, double *C, double *lambda) {
-    double size, *work;
-    int lwork = -1, liwork = -1, isize, info, *iwork;
+    double *work;
+    int lwork = 1 + 6 * D + 2 * D * D, liwork = 3 + 5 * D, info, *iwork;
     mige_pool pool = {0};
-    dsyevd_("V", "L", &D, C, &D, lambda, &size, &lwork, &isize, &liwork, &info);
-    lwork = (int)size;
-    liwork = isize;
     int err = MIGE_TAKE(&pool, MIGE_BLOCK(work, lwork), MIGE_BLOCK(iwork, liwork));
     if (!err) {
         dsyevd_("V", "L", &D, C, &D, lambda, work, &lwork, iwork, &liwork, &info);
