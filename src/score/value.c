@@ -78,20 +78,17 @@ typedef struct {
 
 /* ---- one item of work */
 
-static int row_of(const job *w, const int64_t *perm, int row, int column) {
-    return perm && column >= w->moved ? (int)perm[row] : row;
-}
-
-/* Row i of a group, which goes round. */
-static int group_row(const group *g, int i) {
-    return g->rows[i % g->n];
+/* Row i of a group, which goes round, as its column k is shuffled. */
+static int row_of(const job *w, const group *g, const int64_t *perm, int i, int k) {
+    int row = g->rows[i % g->n];
+    return perm && g->from + k >= w->moved ? (int)perm[row] : row;
 }
 
 /* Z = columns of the group's rows from `first` on; the part after `moved` is another row's when shuffled. */
 static void gather(const job *w, const group *g, const int64_t *perm, int first, int n) {
     for (int i = 0; i < n; i++)
         for (int k = 0; k < g->dim; k++) {
-            size_t row = (size_t)row_of(w, perm, group_row(g, first + i), g->from + k);
+            size_t row = (size_t)row_of(w, g, perm, first + i, k);
             w->Z[(size_t)i * (size_t)g->dim + (size_t)k] = w->v[row * (size_t)w->D + (size_t)(g->from + k)];
         }
 }
@@ -104,7 +101,7 @@ static void add_noise(const job *w, const group *g, const int64_t *perm, int fir
         size_t at = (size_t)i * (size_t)g->dim;
         int last = -1;
         for (int k = 0; k < g->dim; k++) {
-            int row = row_of(w, perm, group_row(g, first + i), g->from + k);
+            int row = row_of(w, g, perm, first + i, k);
             if (row != last)
                 mige_rng_normal(w->o->seed, MIGE_RNG_NOISE, step, (uint64_t)row, (size_t)w->D, w->noise);
             last = row;
@@ -168,7 +165,8 @@ static int add_rest(job *w, const group *g, const int64_t *perm, double *at, int
         add_noise(w, g, perm, first, n, (uint64_t)t * MOST_DRAWS + draw, time[t], sign);
         MIGE_TRY(mige_score_samples(w->score, w->Z, w->S));
         MIGE_TRY(along_rest(n, g->dim, sqrt(-expm1(-2 * time[t])), w->Z, w->S, w->N, w->C, w->part));
-        for (int i = 0; i < n; i++) add_sample(w, g->what, at, group_row(g, first + i), t, share * w->part[i], to);
+        for (int i = 0; i < n; i++)
+            add_sample(w, g->what, at, g->rows[(first + i) % g->n], t, share * w->part[i], to);
     }
     return MIGE_OK;
 }
