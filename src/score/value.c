@@ -176,26 +176,22 @@ static int add_rest(job *w, const group *g, const int64_t *perm, double *at, int
 /* Groups that move with a shuffle, or that do not, or all. */
 enum { FIXED = 1, MOVING = 2 };
 
-static const int64_t *shuffle_apart(job *w, uint64_t i) {
-    static const uint64_t beyond = (uint64_t)1 << 31; /* the test's shuffles */
-    mige_rng_permutation(w->o->seed, MIGE_RNG_SHUFFLE, beyond + i, w->M, w->apart);
-    return w->apart;
-}
-
 static int num_blocks(const group *g, const split *s) {
     return s->parts * ((g->n - 1) / s->block + 1);
 }
 
 static int run_rest(job *w, const group *g, const int64_t *perm, double *at, const split *s, sums *to) {
-    int blocks = num_blocks(g, s), draws = s->draws;
+    static const uint64_t beyond = (uint64_t)1 << 31; /* the test's shuffles */
+    int blocks = num_blocks(g, s), draws = s->draws, apart = g->what & APART;
     for (int b = 0; b < blocks; b++) {
         int64_t first, count;
         mige_share(g->n, blocks, b, &first, &count);
         for (int i = 0; i < T * draws; i++) {
             if (!mine(w, (double)count)) continue;
-            const int64_t *by = g->what & APART ? shuffle_apart(w, (uint64_t)i) : perm;
+            if (apart) mige_rng_permutation(w->o->seed, MIGE_RNG_SHUFFLE, beyond + (uint64_t)i, w->M, w->apart);
             int from = (int)(first + (int64_t)i * (g->n / blocks) / (T * draws)); /* each time another block */
-            MIGE_TRY(add_rest(w, g, by, at, from, (int)count, i / draws, (uint64_t)(i % draws), draws, to));
+            MIGE_TRY(add_rest(w, g, apart ? w->apart : perm, at, from, (int)count, i / draws, (uint64_t)(i % draws),
+                              draws, to));
         }
     }
     return MIGE_OK;
@@ -289,12 +285,6 @@ static void mend(const job *w) {
                   mended, T);
 }
 
-/* Halves become what the whole has more. */
-static void find_gaps(const job *w) {
-    for (size_t i = 0; i < T * (size_t)w->M; i++) w->gap_at[i] = w->rest_at[i] - w->gap_at[i];
-    for (int t = 0; t < T; t++) w->sums[GAPS].rest[t] = w->sums[VALUE].rest[t] - w->sums[GAPS].rest[t];
-}
-
 /* Samples' contributions to the rest, and to the gap. */
 static void integrate(const job *w, const double weight[T]) {
     for (size_t t = 0, M = (size_t)w->M; t < T; t++) {
@@ -333,7 +323,8 @@ static void find_missed(const job *w, const double weight[T], mige_mi_estimate *
 static void conclude(const job *w, double *shuffled, mige_mi_estimate *e) {
     const sums *s = w->sums + VALUE;
     double plain[T], weight[T];
-    if (w->halved) find_gaps(w);
+    for (size_t i = 0; w->halved && i < T * (size_t)w->M; i++) w->gap_at[i] = w->rest_at[i] - w->gap_at[i];
+    for (int t = 0; w->halved && t < T; t++) w->sums[GAPS].rest[t] = s->rest[t] - w->sums[GAPS].rest[t];
     mend(w);
     along_times(e->time, plain);
     memcpy(weight, plain, sizeof weight);
