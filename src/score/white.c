@@ -13,17 +13,13 @@ int white_possible(int M, int D) {
     return D <= MOST_DIMENSIONS && M > 2 * D;
 }
 
-/* Exact where all values are the same. */
-static double mean_of(int M, int D, int d, const double *X) {
-    double mean = 0, first = X[d];
-    for (size_t m = 0; m < (size_t)M; m++) mean += (X[m * (size_t)D + (size_t)d] - first) / M;
-    return first + mean;
-}
-
 void white_columns(white *w, const double *X) {
-    for (int d = 0; d < w->D; d++) {
-        double mean = mean_of(w->M, w->D, d, X), square = 0;
-        for (size_t m = 0; m < (size_t)w->M; m++) square += pow(X[m * (size_t)w->D + (size_t)d] - mean, 2) / w->M;
+    size_t D = (size_t)w->D, n = (size_t)w->M * D;
+    for (size_t d = 0; d < D; d++) {
+        double above = 0, square = 0; /* the first: exactly 0 where all values are the same */
+        for (size_t at = d; at < n; at += D) above += (X[at] - X[d]) / w->M;
+        double mean = X[d] + above;
+        for (size_t at = d; at < n; at += D) square += pow(X[at] - mean, 2) / w->M;
         w->mean[d] = mean;
         w->deviation[d] = sqrt(square) > ROUNDING * fabs(mean) ? sqrt(square) : 0;
     }
