@@ -153,7 +153,7 @@ static int multiply(cg *s, kernel *k, int precise, const double *V, double *Y) {
     size_t n = (size_t)s->own.count * (size_t)s->D;
     if (precise) {
         MIGE_TRY(mige_rows_gather(&s->own, s->D, V, s->all));
-        MIGE_TRY(kernel_multiply(k, s->scale, s->D, s->all, s->image));
+        MIGE_TRY(kernel_multiply(k, s->scale, 0, s->D, s->all, s->image));
         memcpy(Y, s->image + s->own.first * s->D, n * sizeof *Y);
     } else {
         MIGE_TRY(multiply_single(s, V, Y));

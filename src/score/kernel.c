@@ -278,7 +278,7 @@ static void multiply_piece(kernel *k, const mige_panel *q, void *ctx) {
     if (p->near) each_far(k, q, far_restore, p);
 }
 
-static int multiply(kernel *k, double scale, int near, int n, const double *V, double *Y) {
+int kernel_multiply(kernel *k, double scale, int near, int n, const double *V, double *Y) {
     const mige_matrix *K = k->K;
     size_t w = (size_t)n;
     product p = {n, near, scale, k->rows ? k->rows : V, k->rows ? k->to_rows : Y};
@@ -289,10 +289,6 @@ static int multiply(kernel *k, double scale, int near, int n, const double *V, d
     each_piece(k, multiply_piece, &p);
     scatter(K, n, k->rows ? k->to_rows : NULL, k->to_cols, Y);
     return mige_sum(k->c, Y, (size_t)K->m * w);
-}
-
-int kernel_multiply(kernel *k, double scale, int n, const double *V, double *Y) {
-    return multiply(k, scale, 0, n, V, Y);
 }
 
 typedef struct {
@@ -323,7 +319,7 @@ int kernel_pull(kernel *k, double scale, double *V, double *B) {
         memcpy(V + m * E, k->X + m * D, D * sizeof *V);
         V[m * E + D] = 1;
     }
-    MIGE_TRY(multiply(k, scale, k->any_far, (int)E, V, B));
+    MIGE_TRY(kernel_multiply(k, scale, k->any_far, (int)E, V, B));
     for (size_t m = 0; m < M; m++) { /* rows shrink from D + 1 to D in place */
         double k1 = B[m * E + D];
         for (size_t d = 0; d < D; d++) B[m * D + d] = (k1 * k->X[m * D + d] - B[m * E + d]) * 2 * scale;

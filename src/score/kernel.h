@@ -63,8 +63,9 @@ double kernel_bytes(int M, int D, double gathered, double nl, int stored);
 int kernel_distances(kernel *k, double w2, double *median);
 /* K = exp(-K * scale), where it is stored; sums [M] (NULL: not wanted) = K 1. Collective on c. */
 int kernel_exponential(kernel *k, double scale, double *sums);
-/* Y [M][n] = K V, both the same on every rank, n <= D + 1; scale is that of kernel_exponential. Collective on c. */
-int kernel_multiply(kernel *k, double scale, int n, const double *V, double *Y);
+/* Y [M][n] = K V, both the same on every rank, n <= D + 1; scale is that of kernel_exponential; near: without pairs
+ * of far rows. Collective on c. */
+int kernel_multiply(kernel *k, double scale, int near, int n, const double *V, double *Y);
 /* B [M][D] = (diag(K 1) X - K X) * 2 scale, pairs of far rows by differences; V [M][D + 1] is scratch, B has room
  * for as much. Collective on c. */
 int kernel_pull(kernel *k, double scale, double *V, double *B);
