@@ -167,16 +167,8 @@ int mige_score_doubts(int M, int D, const double *X, const double *S, int whiten
     return err;
 }
 
-static double mean_square(size_t n, const double *x) {
-    double sum = 0;
-    for (size_t i = 0; i < n; i++) sum += x[i] * x[i];
-    return sum / (double)n;
-}
-
-static double largest(size_t n, const double *x) {
-    double most = 0;
-    for (size_t i = 0; i < n; i++) most = fmax(most, fabs(x[i]));
-    return most;
+static double largest(int n, const double *x) {
+    return fabs(x[cblas_idamax(n, x, 1)]);
 }
 
 /* sum [n] of the squares of x [n][D], by columns: from the mean and over the variance. */
@@ -204,7 +196,7 @@ static int look_beyond(int M, int Q, int D, const double *X, const double *P, do
         for (int m = 0; m < M; m++) of[m] = cblas_ddot(D, Z + (size_t)m * d, 1, Z + (size_t)m * d, 1);
         for (int q = 0; q < Q; q++) at[q] = cblas_ddot(D, z + (size_t)q * d, 1, z + (size_t)q * d, 1);
         /* Samples are nearer to their own mean by their own covariance than others are. */
-        double farthest = pow(BEYOND * M / (M - D), 2) * largest((size_t)M, of);
+        double farthest = pow(BEYOND * M / (M - D), 2) * largest(M, of);
         for (int q = 0; q < Q; q++) beyond[q] |= at[q] > farthest;
     }
     mige_pool_free(&pool);
@@ -213,7 +205,7 @@ static int look_beyond(int M, int Q, int D, const double *X, const double *P, do
 
 int mige_score_point_doubts(int M, int Q, int D, const double *X, const double *S, const double *P,
                             const double *SP) {
-    double usual = sqrt(mean_square((size_t)M * (size_t)D, S)), *of, *at;
+    double usual = 0, *of, *at;
     int none = 0, beyond = 0, *far, err = MIGE_OK;
     mige_pool pool = {0};
     white c = {.M = M, .D = D};
@@ -223,11 +215,13 @@ int mige_score_point_doubts(int M, int Q, int D, const double *X, const double *
     white_columns(&c, X);
     distances(&c, M, X, of);
     distances(&c, Q, P, at);
-    double farthest = BEYOND * BEYOND * largest((size_t)M, of);
+    double farthest = BEYOND * BEYOND * largest(M, of);
     for (int q = 0; q < Q; q++) far[q] = at[q] > farthest;
     if (white_possible(M, D)) err = look_beyond(M, Q, D, X, P, of, at, far);
+    for (size_t i = 0; i < (size_t)M * (size_t)D; i++) usual += S[i] * S[i];
+    usual = sqrt(usual / ((double)M * D));
     for (int q = 0; q < Q; q++) {
-        none += largest((size_t)D, SP + (size_t)q * (size_t)D) < NONE * usual;
+        none += largest(D, SP + (size_t)q * (size_t)D) < NONE * usual;
         beyond += far[q];
     }
     mige_pool_free(&pool);
