@@ -12,9 +12,9 @@ struct cg {
     int M, D;
     mige_rows own; /* this rank's */
     nystroem P;
-    double scale, eta, loss; /* of a residual by single precision, against the size of what was multiplied */
-    float scale_single;      /* of samples in units near the width, a power of two: single precision ends early */
-    int precise;             /* products in double: single precision gets no further */
+    double eta, loss;   /* of a residual by single precision, against the size of what was multiplied */
+    float scale_single; /* of samples in units near the width, a power of two: single precision ends early */
+    int precise;        /* products in double: single precision gets no further */
     directions dirs;
     double *B, *X, *R, *Z;  /* own rows [D]: right-hand side, solution, residual, preconditioned residual, */
     double *S, *Q, *T;      /* directions, their product, what the next are made of */
@@ -66,7 +66,6 @@ void cg_destroy(cg *s) {
 /* Whatever single precision does to samples far from the origin, the residuals in double find it out. */
 int cg_prepare(cg *s, const double *X, double scale, double eta) {
     size_t M = (size_t)s->M, D = (size_t)s->D;
-    s->scale = scale;
     s->eta = eta;
     s->precise = 0;
     s->loss = INFINITY;
@@ -153,7 +152,7 @@ static int multiply(cg *s, kernel *k, int precise, const double *V, double *Y) {
     size_t n = (size_t)s->own.count * (size_t)s->D;
     if (precise) {
         MIGE_TRY(mige_rows_gather(&s->own, s->D, V, s->all));
-        MIGE_TRY(kernel_multiply(k, s->scale, 0, s->D, s->all, s->image));
+        MIGE_TRY(kernel_multiply(k, 0, s->D, s->all, s->image));
         memcpy(Y, s->image + s->own.first * s->D, n * sizeof *Y);
     } else {
         MIGE_TRY(multiply_single(s, V, Y));

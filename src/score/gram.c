@@ -32,8 +32,7 @@ int gram_kernel(mige_score *s, gram *g, double *sums) {
         s->info.width = s->M == 1 ? 1 : sqrt(d2) * s->o.width_scale;
     double w2 = s->info.width * s->info.width;
     MIGE_TRY(mige_agree(s->c, check_width(s, w2)));
-    g->scale = 1 / (2 * w2);
-    return kernel_exponential(&g->kernel, g->scale, sums);
+    return kernel_exponential(&g->kernel, 1 / (2 * w2), sums);
 }
 
 /* Points that are worked on at once. */
@@ -43,7 +42,7 @@ enum { PIECE = 256 };
 typedef void (*piece_fn)(const void *ctx, int n, double *k, const double *q, double *out);
 
 /* out [Q][D] of points P [Q][D], of which each rank has its share. */
-static int by_pieces(const mige_score *s, double scale, int Q, const double *P, piece_fn fn, const void *ctx,
+static int by_pieces(const mige_score *s, const gram *g, int Q, const double *P, piece_fn fn, const void *ctx,
                      double *out) {
     size_t M = (size_t)s->M, D = (size_t)s->D;
     double *k, *q, *norms, *mine;
@@ -58,7 +57,7 @@ static int by_pieces(const mige_score *s, double scale, int Q, const double *P, 
         for (size_t j = 0; j < (size_t)n * D; j++) q[j] = P[(size_t)(first + i) * D + j] - s->shift[j % D];
         kernel_norms(n, s->D, q, norms);
         kernel_norms(s->M, s->D, s->X, norms + n);
-        kernel_between(n, q, norms, s->M, s->X, norms + n, s->D, scale, k);
+        kernel_between(n, q, norms, s->M, s->X, norms + n, s->D, g->kernel.scale, k);
         fn(ctx, n, k, q, mine + (size_t)i * D);
     }
     err = mige_agree(s->c, err);
@@ -81,7 +80,7 @@ static void points_piece(const void *ctx, int n, double *k, const double *q, dou
 }
 
 int gram_points(mige_score *s, const gram *g, gram_add_fn add, int Q, const double *P, double *S) {
-    return by_pieces(s, g->scale, Q, P, points_piece, &(points){s, g, add}, S);
+    return by_pieces(s, g, Q, P, points_piece, &(points){s, g, add}, S);
 }
 
 /* ---- second derivatives */
@@ -159,10 +158,10 @@ double mige_score_hessian_bytes(int M, int D, int Q, int ranks) {
 
 int gram_hessian(const mige_score *s, const gram *g, double alpha, double beta, int Q, const double *P, double *H) {
     mige_pool pool = {0};
-    hessian h = {.s = s, .columns = (beta > 0 ? 3 : 2) * s->D + 1, .r = 2 * g->scale, .beta = beta};
+    hessian h = {.s = s, .columns = (beta > 0 ? 3 : 2) * s->D + 1, .r = 2 * g->kernel.scale, .beta = beta};
     int err = mige_agree(s->c, take_memory(&h, &pool, Q));
     if (!err) fill(&h, g->C, alpha);
-    if (!err) err = by_pieces(s, g->scale, Q, P, hessian_piece, &h, H);
+    if (!err) err = by_pieces(s, g, Q, P, hessian_piece, &h, H);
     mige_pool_free(&pool);
     return err;
 }

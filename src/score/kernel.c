@@ -211,20 +211,15 @@ MIGE_CLONES static double add_column(int n, const double *restrict x, double *re
     return sum;
 }
 
-typedef struct {
-    double scale, *rows, *cols; /* [ml], [nl] sums, or NULL */
-} exponent;
-
-static void exponential(kernel *k, const mige_panel *q, void *ctx) {
-    const exponent *e = ctx;
-    (void)k;
+/* sums NULL: not wanted. */
+static void exponential(kernel *k, const mige_panel *q, void *sums) {
+    double *rows = k->row_sums + q->il, *cols = k->row_sums + k->K->ml + q->jl;
     for (int j = 0; j < q->cols; j++) {
         double *column = entry(q, 0, j);
-        mige_exp((size_t)q->rows, e->scale, column);
-        if (!e->rows) continue;
-        add_column(q->diagonal, column, e->rows + q->il);
-        e->cols[q->jl + j] +=
-            add_column(q->rows - q->diagonal, column + q->diagonal, e->rows + q->il + q->diagonal);
+        mige_exp((size_t)q->rows, k->scale, column);
+        if (!sums) continue;
+        add_column(q->diagonal, column, rows);
+        cols[j] += add_column(q->rows - q->diagonal, column + q->diagonal, rows + q->diagonal);
     }
 }
 
@@ -239,18 +234,17 @@ static void scatter(const mige_matrix *K, int n, const double *rows, const doubl
 
 int kernel_exponential(kernel *k, double scale, double *sums) {
     const mige_matrix *K = k->K;
-    exponent e = {scale, sums ? k->row_sums : NULL, k->row_sums + K->ml};
+    k->scale = scale;
     if (sums) memset(k->row_sums, 0, (size_t)(K->ml + K->nl) * sizeof *sums);
-    if (K->a) each_piece(k, exponential, &e);
+    if (K->a) each_piece(k, exponential, sums);
     if (!sums) return MIGE_OK;
     memset(sums, 0, (size_t)K->m * sizeof *sums);
-    scatter(K, 1, e.rows, e.cols, sums);
+    scatter(K, 1, k->row_sums, k->row_sums + K->ml, sums);
     return mige_sum(k->c, sums, (size_t)K->m);
 }
 
 typedef struct {
     int n, near; /* near: without pairs of far rows */
-    double scale;
     const double *rows;
     double *to_rows;
 } product;
@@ -262,8 +256,8 @@ static void far_leave(const kernel *k, const mige_panel *q, int i, int j, void *
 }
 
 static void far_restore(const kernel *k, const mige_panel *q, int i, int j, void *ctx) {
-    far_distance(k, q, i, j, NULL);
-    mige_exp(1, ((product *)ctx)->scale, entry(q, i, j));
+    far_distance(k, q, i, j, ctx);
+    mige_exp(1, k->scale, entry(q, i, j));
 }
 
 static void multiply_piece(kernel *k, const mige_panel *q, void *ctx) {
@@ -271,17 +265,17 @@ static void multiply_piece(kernel *k, const mige_panel *q, void *ctx) {
     size_t w = (size_t)p->n, row = (size_t)q->il * w, col = (size_t)q->jl * w;
     if (k->piece) {
         distances(k, k->xrows, k->xcols, q);
-        exponential(k, q, &(exponent){p->scale, NULL, NULL});
+        exponential(k, q, NULL);
     }
     if (p->near) each_far(k, q, far_leave, p);
     mige_panel_multiply(q, p->n, k->cols + col, p->rows + row, p->to_rows + row, k->to_cols + col);
     if (p->near) each_far(k, q, far_restore, p);
 }
 
-int kernel_multiply(kernel *k, double scale, int near, int n, const double *V, double *Y) {
+int kernel_multiply(kernel *k, int near, int n, const double *V, double *Y) {
     const mige_matrix *K = k->K;
     size_t w = (size_t)n;
-    product p = {n, near, scale, k->rows ? k->rows : V, k->rows ? k->to_rows : Y};
+    product p = {n, near, k->rows ? k->rows : V, k->rows ? k->to_rows : Y};
     gather(K, V, n, k->rows, k->cols);
     if (k->rows) memset(k->to_rows, 0, (size_t)K->ml * w * sizeof *Y);
     memset(k->to_cols, 0, (size_t)K->nl * w * sizeof *Y);
@@ -291,16 +285,11 @@ int kernel_multiply(kernel *k, double scale, int near, int n, const double *V, d
     return mige_sum(k->c, Y, (size_t)K->m * w);
 }
 
-typedef struct {
-    double scale, *B;
-} pull;
-
 /* b_i += 2 scale k_ij (x_i - x_j), and b_j the opposite unless that is an entry of the diagonal block by itself. */
 static void far_pull(const kernel *k, const mige_panel *q, int i, int j, void *ctx) {
-    const pull *p = ctx;
     const double *x = row_of(k, q->il + i), *y = col_of(k, q->jl + j);
-    double *bx = p->B + (x - k->X), *by = p->B + (y - k->X);
-    double f = 2 * p->scale * exp(-p->scale * kernel_distance2(k->D, x, y));
+    double *B = ctx, *bx = B + (x - k->X), *by = B + (y - k->X);
+    double f = 2 * k->scale * exp(-k->scale * kernel_distance2(k->D, x, y));
     for (int d = 0; d < k->D; d++) {
         double b = f * (x[d] - y[d]);
         bx[d] += b;
@@ -312,21 +301,21 @@ static void pull_piece(kernel *k, const mige_panel *q, void *ctx) {
     each_far(k, q, far_pull, ctx);
 }
 
-int kernel_pull(kernel *k, double scale, double *V, double *B) {
+int kernel_pull(kernel *k, double *V, double *B) {
     size_t M = (size_t)k->K->m, D = (size_t)k->D, E = D + 1;
-    pull p = {scale, V};
+    const double scale = k->scale;
     for (size_t m = 0; m < M; m++) {
         memcpy(V + m * E, k->X + m * D, D * sizeof *V);
         V[m * E + D] = 1;
     }
-    MIGE_TRY(kernel_multiply(k, scale, k->any_far, (int)E, V, B));
+    MIGE_TRY(kernel_multiply(k, k->any_far, (int)E, V, B));
     for (size_t m = 0; m < M; m++) { /* rows shrink from D + 1 to D in place */
         double k1 = B[m * E + D];
         for (size_t d = 0; d < D; d++) B[m * D + d] = (k1 * k->X[m * D + d] - B[m * E + d]) * 2 * scale;
     }
     if (!k->any_far) return MIGE_OK;
     memset(V, 0, M * D * sizeof *V);
-    each_piece(k, pull_piece, &p);
+    each_piece(k, pull_piece, V);
     MIGE_TRY(mige_sum(k->c, V, M * D));
     cblas_daxpy((int)(M * D), 1, V, 1, B, 1);
     return MIGE_OK;

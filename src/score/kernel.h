@@ -39,6 +39,7 @@ typedef struct {
     const double *X;      /* [M][D], to be set before use */
     double far;           /* rows whose squared norm is larger are far: see kernel_distances */
     int any_far;
+    double scale;              /* of kernel_exponential, which comes before products */
     double *norms;             /* [ml + nl] of this rank's rows and columns */
     double *row_sums;          /* the same of K */
     double *rows, *cols;       /* [ml][D + 1], [nl][D + 1] of X or of what is multiplied; rows NULL: in place */
@@ -63,12 +64,12 @@ double kernel_bytes(int M, int D, double gathered, double nl, int stored);
 int kernel_distances(kernel *k, double w2, double *median);
 /* K = exp(-K * scale), where it is stored; sums [M] (NULL: not wanted) = K 1. Collective on c. */
 int kernel_exponential(kernel *k, double scale, double *sums);
-/* Y [M][n] = K V, both the same on every rank, n <= D + 1; scale is that of kernel_exponential; near: without pairs
+/* Y [M][n] = K V, both the same on every rank, n <= D + 1; near: without pairs
  * of far rows. Collective on c. */
-int kernel_multiply(kernel *k, double scale, int near, int n, const double *V, double *Y);
+int kernel_multiply(kernel *k, int near, int n, const double *V, double *Y);
 /* B [M][D] = (diag(K 1) X - K X) * 2 scale, pairs of far rows by differences; V [M][D + 1] is scratch, B has room
  * for as much. Collective on c. */
-int kernel_pull(kernel *k, double scale, double *V, double *B);
+int kernel_pull(kernel *k, double *V, double *B);
 
 /* out [n][M] = k(q_i, x_j), of points q [n][D] and x [M][D] whose squared norms are given. Local. */
 void kernel_between(int n, const double *q, const double *q_norms, int M, const double *x, const double *x_norms,

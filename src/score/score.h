@@ -68,8 +68,7 @@ void radial_correct(int M, int D, const double *t, const double *p, double *S);
 
 /* What the estimators that work with a Gram matrix have in common. */
 typedef struct {
-    kernel kernel;
-    double scale;  /* 1 / (2 w^2) */
+    kernel kernel; /* of scale 1 / (2 w^2) */
     double *V, *B; /* [M][D + 1]: X and a column of ones; K V, then B in the first D of each row's own [D] */
     double *C;     /* [M][D]: what k(q,X) is multiplied by for other points; the estimator's to make */
 } gram;

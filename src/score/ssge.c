@@ -41,7 +41,7 @@ static int samples(mige_score *s, const double *X, double *S) {
     e->has_C = 0;
     mige_clock_start(MIGE_PHASE_GRAM);
     MIGE_TRY(gram_kernel(s, &e->gram, NULL));
-    MIGE_TRY(kernel_pull(&e->gram.kernel, e->gram.scale, e->gram.V, e->gram.B));
+    MIGE_TRY(kernel_pull(&e->gram.kernel, e->gram.V, e->gram.B));
     mige_clock_stop(MIGE_PHASE_GRAM, 3 * M * M * s->D / s->c->size);
     mige_clock_start(MIGE_PHASE_EIGEN);
     MIGE_TRY(mige_eigen_solve(e->eigen, M, pairs));

@@ -101,7 +101,7 @@ static void right_side(const mige_score *s, const double *sums, double *Z) {
     const stein *e = s->self;
     size_t D = (size_t)s->D, n = (size_t)s->wanted;
     for (size_t m = 0; m < (size_t)s->M; m++) {
-        double f = 2 * e->gram.scale * (sums[m] + s->o.stein.eta);
+        double f = 2 * e->gram.kernel.scale * (sums[m] + s->o.stein.eta);
         const double *x = s->X + m * D + s->first;
         for (size_t d = 0; d < n; d++) Z[m * n + d] = f * x[d];
     }
@@ -111,8 +111,8 @@ static void right_side(const mige_score *s, const double *sums, double *Z) {
 static void take_samples(const mige_score *s, double *Z) {
     const stein *e = s->self;
     for (size_t m = 0; m < (size_t)s->M; m++)
-        cblas_daxpy(s->wanted, -2 * e->gram.scale, s->X + m * (size_t)s->D + s->first, 1, Z + m * (size_t)s->wanted,
-                    1);
+        cblas_daxpy(s->wanted, -2 * e->gram.kernel.scale, s->X + m * (size_t)s->D + s->first, 1,
+                    Z + m * (size_t)s->wanted, 1);
 }
 
 static int factor(const mige_score *s, stein *e) {
@@ -127,7 +127,7 @@ static int factor(const mige_score *s, stein *e) {
 static int factor_rounded(const mige_score *s, stein *e) {
     double M = s->M, *norms = e->gram.V;
     kernel_norms(s->M, s->D, s->X, norms);
-    mige_exp((size_t)s->M, e->gram.scale, norms);
+    mige_exp((size_t)s->M, e->gram.kernel.scale, norms);
     int err = mige_refined_factor(e->refined, s->o.stein.eta, norms);
     mige_clock_count_flops(MIGE_PHASE_EIGEN, M * M * M / 3 / s->c->size);
     e->rounded = !err;
@@ -135,7 +135,7 @@ static int factor_rounded(const mige_score *s, stein *e) {
 }
 
 static int prepare(mige_score *s, stein *e) {
-    if (e->cg) return cg_prepare(e->cg, s->X, e->gram.scale, s->o.stein.eta);
+    if (e->cg) return cg_prepare(e->cg, s->X, e->gram.kernel.scale, s->o.stein.eta);
     e->rounded = e->refined && worth_refining(s->M, s->wanted);
     return e->rounded ? factor_rounded(s, e) : factor(s, e);
 }
@@ -161,7 +161,7 @@ static int begin(mige_score *s, stein *e, int *whole) {
     MIGE_TRY(gram_kernel(s, &e->gram, e->cg ? NULL : sums));
     *whole = e->cg || e->gram.kernel.any_far;
     if (*whole)
-        MIGE_TRY(kernel_pull(&e->gram.kernel, e->gram.scale, e->gram.V, e->gram.B));
+        MIGE_TRY(kernel_pull(&e->gram.kernel, e->gram.V, e->gram.B));
     else
         right_side(s, sums, e->gram.B);
     if (*whole && !e->cg) score_take_wanted(s, e->gram.B);
@@ -224,11 +224,11 @@ static void add_far(const mige_score *s, double f, double *k, const double *q, d
 static void add_prior(const mige_score *s, int n, double *k, const double *q, double *S) {
     const stein *e = s->self;
     int M = s->M, D = s->D;
-    double norm, f = s->o.stein.iterations * 2 * e->gram.scale / s->o.stein.eta;
+    double norm, f = s->o.stein.iterations * 2 * e->gram.kernel.scale / s->o.stein.eta;
     for (int i = 0; i < n; i++) {
         size_t row = (size_t)i * (size_t)D;
         kernel_norms(1, D, q + row, &norm);
-        if (norm > kernel_far(e->gram.scale)) add_far(s, f, k + (size_t)i * (size_t)M, q + row, S + row);
+        if (norm > kernel_far(e->gram.kernel.scale)) add_far(s, f, k + (size_t)i * (size_t)M, q + row, S + row);
     }
     cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, n, D, M, f, k, M, s->X, D, -1 / s->o.stein.eta, S, D);
     for (int i = 0; i < n; i++) {
