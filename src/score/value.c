@@ -61,7 +61,6 @@ typedef struct {
     int *order, *by_class; /* [M] rows */
     int64_t *perm, *apart; /* [M] shuffles: the test's, that of a group apart */
     mige_score *score;
-    int score_n, score_dim;
     double *Z, *work;                  /* [M][D] */
     double *N, *S;                     /* [block][D] noise and scores */
     double *C, *lambda, *noise, *part; /* [D][D], [D], [D], [M] */
@@ -122,10 +121,8 @@ static int mine(job *w, double n) {
 /* The more samples the narrower the kernel, as Scott's rule for densities has it. */
 static int use_score(job *w, int n, int dim) {
     mige_score_options o = w->o->score;
-    if (w->score && w->score_n == n && w->score_dim == dim) return MIGE_OK;
+    if (w->score && w->score->M == n && w->score->D == dim) return MIGE_OK;
     mige_score_destroy(&w->score);
-    w->score_n = n;
-    w->score_dim = dim;
     o.width_scale *= pow(1000. / n, 1. / (dim + 4));
     o.precondition = MIGE_PRECONDITION_NONE; /* all variables are mapped already */
     return mige_score_create(&w->self, n, dim, &o, &w->score);
