@@ -18,11 +18,12 @@ int directions_create(const mige_comm *c, int rows, int D, mige_pool *pool, dire
                      MIGE_BLOCK(b->work, 2 * d), MIGE_BLOCK(b->order, d));
 }
 
-/* G = this rank's part of A'B, of the first m columns of A and n of B; 0 beside it. */
-static void products(const directions *b, int m, int n, const double *A, const double *B, double *G) {
+/* G = A'B, of the first m columns of A and n of B; 0 beside it. */
+static int products(const directions *b, int m, int n, const double *A, const double *B, double *G) {
     memset(G, 0, (size_t)b->D * (size_t)b->D * sizeof *G);
     if (b->rows && m)
         cblas_dgemm(CblasColMajor, CblasNoTrans, CblasTrans, m, n, b->rows, 1, A, b->D, B, b->D, 0, G, b->D);
+    return mige_sum(b->c, G, (size_t)b->D * (size_t)b->D);
 }
 
 /* W of columns of length 1, or 0. */
@@ -55,8 +56,7 @@ static void divide(const directions *b, int n, double *X) {
 int directions_basis(directions *b, const double *T, double *S) {
     size_t d = (size_t)b->D;
     int info;
-    products(b, b->D, b->D, T, T, b->W);
-    MIGE_TRY(mige_sum(b->c, b->W, d * d));
+    MIGE_TRY(products(b, b->D, b->D, T, T, b->W));
     scale_columns(b);
     if (!b->c->rank) dpstrf_("L", &b->D, b->W, &b->D, b->order, &b->rank, &INDEPENDENT, b->work, &info);
     MIGE_TRY(share(b, b->W, &b->rank));
@@ -78,12 +78,6 @@ static void add(const directions *b, double sign, const double *S, double *Y) {
                     Y, b->D);
 }
 
-/* C = A'B */
-static int coefficients(directions *b, const double *A, const double *B) {
-    products(b, b->rank, b->D, A, B, b->C);
-    return mige_sum(b->c, b->C, (size_t)b->D * (size_t)b->D);
-}
-
 static void factor(directions *b) {
     size_t d = (size_t)b->D;
     dpotrf_("L", &b->rank, b->W, &b->D, &b->broken);
@@ -92,22 +86,20 @@ static void factor(directions *b) {
 }
 
 int directions_step(directions *b, double *S, double *Q, double *X, double *R) {
-    size_t d = (size_t)b->D;
-    products(b, b->rank, b->rank, S, Q, b->W);
-    MIGE_TRY(mige_sum(b->c, b->W, d * d));
+    MIGE_TRY(products(b, b->rank, b->rank, S, Q, b->W));
     if (!b->c->rank) factor(b);
     MIGE_TRY(share(b, b->W, &b->broken));
     if (b->broken) return MIGE_OK;
     divide(b, b->rank, S);
     divide(b, b->rank, Q);
-    MIGE_TRY(coefficients(b, S, R));
+    MIGE_TRY(products(b, b->rank, b->D, S, R, b->C));
     add(b, 1, S, X);
     add(b, -1, Q, R);
     return MIGE_OK;
 }
 
 int directions_conjugate(directions *b, const double *S, const double *Q, double *T) {
-    MIGE_TRY(coefficients(b, Q, T));
+    MIGE_TRY(products(b, b->rank, b->D, Q, T, b->C));
     add(b, -1, S, T);
     return MIGE_OK;
 }
