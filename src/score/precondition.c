@@ -128,25 +128,22 @@ static int find_components(mige_map *p, const double *Xc) {
     return MIGE_OK;
 }
 
-/* Y = (X - mean) A' on every rank, A as `find` leaves it; Xc [M][D] is scratch. */
-static int fit_linear(mige_map *p, int (*find)(mige_map *, const double *), const double *X, double *Xc) {
+/* Y = (X - mean) A' on every rank, A to components, where there are any, or to white samples; Xc [M][D] is scratch.
+ */
+static int fit_linear(mige_map *p, int components, const double *X, double *Xc) {
     size_t n = (size_t)p->M * (size_t)p->D, d = (size_t)p->D;
     int err = MIGE_OK;
     if (p->c->rank == 0) {
         centre(p, X, Xc);
-        err = find(p, Xc);
+        err = components ? find_components(p, Xc) : ica_whiten(p->ica, Xc, p->A);
     }
     MIGE_TRY(mige_agree(p->c, err));
     MIGE_TRY(mige_bcast(p->c, 0, &p->after, sizeof p->after));
-    if (p->after && find == find_components) return MIGE_OK;
+    if (p->after && components) return MIGE_OK;
     if (p->c->rank == 0) multiply(p, p->M, Xc, CblasTrans, p->A, p->Y);
     MIGE_TRY(mige_bcast(p->c, 0, p->mean, d * sizeof *p->mean));
     MIGE_TRY(mige_bcast(p->c, 0, p->A, d * d * sizeof *p->A));
     return mige_bcast(p->c, 0, p->Y, n * sizeof *p->Y);
-}
-
-static int find_white(mige_map *p, const double *Xc) {
-    return ica_whiten(p->ica, Xc, p->A);
 }
 
 /* T = N(Y) and the slopes; each dimension by one rank. Dimensions nearer to normal than `most` count as normal. */
@@ -170,12 +167,12 @@ int mige_map_fit(mige_map *p, const double *X, double *T) {
     p->after = 0;
     if (p->kind == MIGE_PRECONDITION_NORMAL_SCORES) return fit_normal(p, surprise, X, T);
     if (p->kind == MIGE_PRECONDITION_ICA) {
-        MIGE_TRY(fit_linear(p, find_components, X, T));
+        MIGE_TRY(fit_linear(p, 1, X, T));
         if (!p->after) return fit_normal(p, ica_noise(p->D), p->Y, T);
         MIGE_TRY(fit_normal(p, surprise, X, T));
-        MIGE_TRY(fit_linear(p, find_white, T, p->all));
+        MIGE_TRY(fit_linear(p, 0, T, p->all));
     } else {
-        MIGE_TRY(fit_linear(p, find_white, X, T));
+        MIGE_TRY(fit_linear(p, 0, X, T));
     }
     memcpy(T, p->Y, (size_t)p->M * (size_t)p->D * sizeof *T);
     return MIGE_OK;
