@@ -127,18 +127,12 @@ static int all_finite(const mige_matrix *K) {
     return MIGE_OK;
 }
 
-/* Whether subspace iteration is tried: asked for, or probably faster (J below M/16, from the solve
- * before). */
-static int try_subspace(const mige_eigen *e) {
-    if (e->o.solver == MIGE_SOLVER_SUBSPACE) return 1;
-    return e->o.solver == MIGE_SOLVER_AUTO && e->m >= WORTH_SUBSPACE && e->expected > 0 &&
-           e->expected < e->m / FEW_PAIRS;
-}
-
+/* Subspace iteration is tried where it is asked for or probably faster (J below M/16, from the solve before). */
 static int solve(mige_eigen *e, double trace, mige_eigenpairs *p) {
-    int enough = 0;
+    int enough = 0, faster = e->m >= WORTH_SUBSPACE && e->expected > 0 && e->expected < e->m / FEW_PAIRS;
     if (e->o.check) memcpy(e->copy.a, e->K.a, (size_t)e->K.lld * (size_t)e->K.nl * sizeof *e->K.a);
-    if (try_subspace(e)) MIGE_TRY(subspace_solve(e, trace, p, &enough));
+    if (e->o.solver == MIGE_SOLVER_SUBSPACE || (e->o.solver == MIGE_SOLVER_AUTO && faster))
+        MIGE_TRY(subspace_solve(e, trace, p, &enough));
     if (enough) return MIGE_OK;
     return by_filter(&e->o) ? filter_solve(e, trace, p) : direct(e, trace, p);
 }
