@@ -208,9 +208,7 @@ static int by_value(const void *a, const void *b) {
 /* Rows that are those of earlier ones again. */
 static int repeats(int M, int D, const double *v, uint64_t *hash) {
     int found = 0;
-    for (size_t m = 0; m < (size_t)M; m++) {
-        hash[m] = mige_hash((size_t)D * sizeof *v, v + m * (size_t)D);
-    }
+    for (size_t m = 0; m < (size_t)M; m++) hash[m] = mige_hash((size_t)D * sizeof *v, v + m * (size_t)D);
     qsort(hash, (size_t)M, sizeof *hash, by_value);
     for (int m = 1; m < M; m++) found += hash[m] == hash[m - 1];
     return found;
