@@ -318,7 +318,7 @@ static void origins(void **state) {
     assert_string_equal(mige_options_origin(&table, "--count: is odd"), "test_options.ini:1: ");
     assert_string_equal(mige_options_origin(&table, "name \"b\": is short"), "");
     assert_string_equal(mige_options_origin(&table, "F.h5: count"), "");
-    assert_int_equal(mige_options_file(&table, &commands[0], &s, ini), MIGE_OK); /* of another configuration */
+    assert_int_equal(mige_options_file(&table, &commands[0], &s, ini, 0), MIGE_OK); /* of another configuration */
     assert_string_equal(mige_options_origin(&table, "name \"b\": is short"), "");
     unlink(ini);
 }

@@ -57,9 +57,9 @@ int mige_options_defaults(const mige_option_table *t, void *config);
 int mige_options_set(const mige_option_table *t, const mige_command *cmd, void *config, const char *where,
                      const char *name, const char *value);
 /* Reads an INI file: keys before any section or under [NAME-OF-THE-COMMAND] are set; those under another command's
- * section are checked for their names and passed over. Errors: MIGE_EUSAGE naming file and line; MIGE_EINPUT if it
- * cannot be read. */
-int mige_options_file(const mige_option_table *t, const mige_command *cmd, void *config, const char *path);
+ * section are checked for their names and passed over. own: it is the program's, which mige_options_origin tells
+ * of. Errors: MIGE_EUSAGE naming file and line; MIGE_EINPUT if it cannot be read. */
+int mige_options_file(const mige_option_table *t, const mige_command *cmd, void *config, const char *path, int own);
 /* Whether the word "--NAME" is followed by a value in the next word. */
 int mige_options_takes_value(const mige_option_table *t, const char *word);
 /* Reads argv[0..argc): --name value, --name=value, --flag. --config FILE is read first, wherever it stands, so that

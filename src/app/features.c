@@ -12,7 +12,7 @@ int run_config(const char *run, config *c) {
     char path[MIGE_OPT_TEXT_SIZE];
     MIGE_TRY(mige_run_path(run, "config.ini", path));
     MIGE_TRY(mige_options_defaults(&option_table, c));
-    return mige_options_file(&option_table, mige_options_command(&option_table, "train"), c, path);
+    return mige_options_file(&option_table, mige_options_command(&option_table, "train"), c, path, 0);
 }
 
 static int load_weights(const app *a, mige_net *net, int64_t *step) {

@@ -176,7 +176,8 @@ static int check_file(const char *path, FILE *f) {
     return MIGE_OK;
 }
 
-int options_file(const mige_option_table *t, const mige_command *cmd, void *config, const char *path, int own) {
+int mige_options_file(const mige_option_table *t, const mige_command *cmd, void *config, const char *path,
+                      int own) {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     struct reading r = {
         .table = t, .cmd = cmd, .config = config, .path = path, .own = own, .f = fd < 0 ? NULL : fdopen(fd, "r")};
@@ -229,10 +230,6 @@ int mige_options_same(const mige_options_given *g, const char *where, const char
     if (!err) err = compare(g, config, where, advice);
     free(config);
     return err;
-}
-
-int mige_options_file(const mige_option_table *t, const mige_command *cmd, void *config, const char *path) {
-    return options_file(t, cmd, config, path, 0);
 }
 
 struct search {

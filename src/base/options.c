@@ -196,7 +196,7 @@ int mige_options_parse(const mige_option_table *t, const mige_command *cmd, void
             MIGE_TRY(split(t, cmd, argc, argv, &i, where, &o, &value));
             MIGE_CHECK(!value || value != argv[i] || *value, MIGE_EUSAGE,
                        "%s: its value is empty (leave it out; %s= clears it)", where, where);
-            if (file && !strcmp(o->name, "config") && value) MIGE_TRY(options_file(t, cmd, config, value, 1));
+            if (file && !strcmp(o->name, "config") && value) MIGE_TRY(mige_options_file(t, cmd, config, value, 1));
             if (file) continue;
             options_came_from(t, o, "");
             MIGE_TRY(options_set_value(o, config, where, value ? value : "yes"));

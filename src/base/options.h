@@ -16,7 +16,5 @@ void options_text(const mige_option *o, const void *config, char *text, size_t s
 /* Where the value of an option in the program's configuration came from: "FILE:LINE: ", or "" of the command line.
  */
 void options_came_from(const mige_option_table *t, const mige_option *o, const char *where);
-/* mige_options_file; own: of the program's configuration. */
-int options_file(const mige_option_table *t, const mige_command *cmd, void *config, const char *path, int own);
 
 #endif

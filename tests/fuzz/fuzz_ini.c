@@ -10,7 +10,7 @@ static char *parse(const uint8_t *bytes, size_t size, const mige_command *comman
     static config c;
     char *text = NULL;
     if (mige_options_defaults(&option_table, &c)) abort();
-    if (mige_options_file(&option_table, command, &c, as_file(bytes, size))) {
+    if (mige_options_file(&option_table, command, &c, as_file(bytes, size), 0)) {
         if (!*mige_error() || strchr(mige_error(), '\n')) abort();
         return NULL;
     }
