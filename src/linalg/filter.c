@@ -48,9 +48,8 @@ int filter_room(mige_eigen *e, int columns) {
 }
 
 int filter_create(mige_eigen *e) {
-    struct filter *f;
-    MIGE_TRY(mige_alloc(1, sizeof *f, &e->filter));
-    f = e->filter;
+    MIGE_TRY(MIGE_TAKE(&e->pool, MIGE_BLOCK(e->filter, 1)));
+    struct filter *f = e->filter;
     MIGE_TRY(tridiagonal_create(&e->grid, e->m, 0, &f->t));
     MIGE_TRY(sturm_create(e->m, &f->s));
     MIGE_TRY(projector_create(e->m, most_vectors(e->m), &f->vectors));
@@ -63,8 +62,6 @@ void filter_destroy(mige_eigen *e) {
     sturm_destroy(&e->filter->s);
     projector_destroy(&e->filter->vectors);
     free(e->filter->scratch);
-    free(e->filter);
-    e->filter = NULL;
 }
 
 double filter_bytes(int m, int ranks) {
