@@ -38,4 +38,8 @@ void mige_rng_normal(uint64_t seed, uint32_t purpose, uint64_t step, uint64_t in
 /* perm = a permutation of 0..n-1 (Fisher-Yates), a function of (seed, purpose, step) alone. n < 2^32. */
 void mige_rng_permutation(uint64_t seed, uint32_t purpose, uint64_t step, int64_t n, int64_t *perm);
 
+/* rows [n][D] = n rows of X [M][D], in the order of that permutation. Errors: MIGE_EFAIL (memory). */
+int mige_rng_rows(uint64_t seed, uint32_t purpose, uint64_t step, int64_t M, int D, const double *X, int n,
+                  double *rows);
+
 #endif

@@ -1,7 +1,9 @@
 #include "mige/rng.h"
 #include "base/simd.h"
+#include "mige/error.h"
 #include <Random123/philox.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 static inline philox4x32_ctr_t block(uint64_t seed, uint32_t purpose, uint64_t step, uint64_t index, uint32_t nth) {
@@ -103,4 +105,15 @@ void mige_rng_permutation(uint64_t seed, uint32_t purpose, uint64_t step, int64_
         perm[i] = perm[j];
         perm[j] = t;
     }
+}
+
+int mige_rng_rows(uint64_t seed, uint32_t purpose, uint64_t step, int64_t M, int D, const double *X, int n,
+                  double *rows) {
+    int64_t *order;
+    size_t d = (size_t)D;
+    MIGE_TRY(mige_alloc((size_t)M, sizeof *order, &order));
+    mige_rng_permutation(seed, purpose, step, M, order);
+    for (size_t i = 0; i < (size_t)n; i++) memcpy(rows + i * d, X + (size_t)order[i] * d, d * sizeof *X);
+    free(order);
+    return MIGE_OK;
 }

@@ -16,7 +16,6 @@
 #include "score/doubts.h"
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum {
@@ -70,17 +69,6 @@ double mige_score_judge_bytes(int M, int D, int ranks, const mige_score_options 
     mige_score_options few = options_of(n - held, o);
     return mige_score_forecast(n - held, D, ranks, &few).bytes +
            mige_score_hessian_bytes(n - held, D, held, ranks) + 8 * (3 * n * d + held * (2 * d + 3) + d * d + M);
-}
-
-/* Some of the samples, in an order of chance. */
-static int choose(int M, const double *X, uint64_t seed, trial *t) {
-    int64_t *order;
-    size_t D = (size_t)t->D;
-    MIGE_TRY(mige_alloc((size_t)M, sizeof *order, &order));
-    mige_rng_permutation(seed, MIGE_RNG_SUBSET, 2, M, order);
-    for (int i = 0; i < t->n; i++) memcpy(t->X + (size_t)i * D, X + (size_t)order[i] * D, D * sizeof *X);
-    free(order);
-    return MIGE_OK;
 }
 
 /* Z = -W^1/2 l, of the samples that are taken; the mean square of what is estimated of a normal distribution is too
@@ -151,7 +139,7 @@ static int prepare(int M, int D, const double *X, uint64_t seed, trial *t) {
     MIGE_TRY(MIGE_TAKE(&t->pool, MIGE_BLOCK(t->X, n * d), MIGE_BLOCK(t->Z, n * d), MIGE_BLOCK(t->S, held * d),
                        MIGE_BLOCK(t->H, held * d), MIGE_BLOCK(t->fitted, (n - held) * d), MIGE_BLOCK(t->size, held),
                        MIGE_BLOCK(t->slope, held), MIGE_BLOCK(t->length, held)));
-    MIGE_TRY(choose(M, X, seed, t));
+    MIGE_TRY(mige_rng_rows(seed, MIGE_RNG_SUBSET, 2, M, D, X, t->n, t->X));
     MIGE_TRY(whiten(t));
     t->by_columns = columns(t);
     return MIGE_OK;

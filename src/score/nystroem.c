@@ -3,7 +3,6 @@
 #include "mige/rng.h"
 #include "score/cg.h"
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum { SLICE = 512 };    /* rows of F worked on at once */
@@ -64,18 +63,6 @@ static void round_to(size_t n, const double *restrict x, float *restrict y) {
 }
 static void widen(size_t n, const float *restrict x, double *restrict y) {
     for (size_t i = 0; i < n; i++) y[i] = (double)x[i];
-}
-
-static int choose_landmarks(nystroem *n, const double *X) {
-    int64_t *order;
-    size_t D = (size_t)n->D;
-    MIGE_TRY(mige_alloc((size_t)n->M, sizeof *order, &order));
-    mige_rng_permutation(0, MIGE_RNG_NYSTROM, 0, n->M, order);
-    for (size_t i = 0; i < (size_t)n->most; i++)
-        memcpy(n->landmarks + i * D, X + (size_t)order[i] * D, D * sizeof *X);
-    free(order);
-    kernel_norms(n->most, n->D, n->landmarks, n->norms);
-    return MIGE_OK;
 }
 
 /* E [count][terms] of X: what most of the kernel is where there are many dimensions. */
@@ -236,8 +223,9 @@ int nystroem_make(nystroem *n, const double *X, double scale, double eta) {
     n->eta = eta;
     /* Rounding must stay small beside eta. */
     n->single = 6e-8 * sqrt((double)n->M * STRETCH) < 0.1 * eta;
-    int err = choose_landmarks(n, X);
+    int err = mige_rng_rows(0, MIGE_RNG_NYSTROM, 0, n->M, n->D, X, n->most, n->landmarks);
     if (!err) {
+        kernel_norms(n->most, n->D, n->landmarks, n->norms);
         kernel_norms((int)n->count, n->D, own, n->norms + n->most);
         err = factor_landmarks(n);
     }
