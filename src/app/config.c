@@ -40,7 +40,8 @@ static const mige_option options[] = {
     FLAG("transpose", transpose, SCORE | MI, 0,
          "samples are the columns of what is read (MATLAB's are turned by themselves)"),
     TEXT("x", x, "/x", MI, 0, "/NAME",
-         "data set of the one variable, [M,D], any number type; columns of a .csv by name, a,b; or, without --input, a "
+         "data set of the one variable, [M,D], any number type; columns of a .csv by name, a,b; or, without "
+         "--input, a "
          "file"),
     TEXT("y", y, "/y", MI, 0, "/NAME",
          "data set, or columns, of the other; integers in one column are class labels"),
