@@ -1,6 +1,7 @@
 """Draws files of `mige score` with the samples that they name: the scores as arrows, how they differ from those of a normal
 distribution, and Stein's identity column by column. The table goes beside the picture, as Markdown."""
 import argparse
+import csv
 import os
 
 import h5py
@@ -11,6 +12,21 @@ from common import beside, guarded, options, save, table, text
 ARROWS = 300  # drawn at most, of samples by chance
 
 
+def read_table(path, columns):
+    """A table of text; columns: "a,b" of its line of names, or a data set's name, "/samples", for all."""
+    with open(path, newline="", encoding="utf-8-sig") as f:
+        lines = [line for line in f if line.strip() and not line.lstrip().startswith("#")]
+    separator = next((d for d in ";,\t" if d in lines[0]), None)
+    table_rows = [[v.strip() for v in r] for r in (csv.reader(lines, delimiter=separator) if separator else map(str.split, lines))]
+    named = not columns.startswith("/")
+    take = [table_rows[0].index(name.strip()) for name in columns.split(",")] if named else range(len(table_rows[0]))
+    try:
+        [float(v) for v in table_rows[0]]
+    except ValueError:
+        named = True
+    return [[float(r[k]) for k in take] for r in table_rows[named:]]
+
+
 def read_samples(o, folder):
     """Those that the options of a file name, from here or from beside the file."""
     path = next((p for p in (o["input"], os.path.join(folder, os.path.basename(o["input"]))) if os.path.exists(p)), None)
@@ -19,13 +35,8 @@ def read_samples(o, folder):
     if h5py.is_hdf5(path):
         with h5py.File(path) as f:
             x = f[o["dataset"]][()]
-    elif path.endswith(".npy"):
-        x = np.load(path)
     else:
-        with open(path, encoding="utf-8") as f:
-            line = f.readline()
-        x = np.genfromtxt(path, delimiter=next((d for d in ",;\t" if d in line), None))
-        x = x[np.isnan(x.reshape(len(x), -1)).all(1).argmin():]  # without names of columns
+        x = np.load(path) if path.endswith(".npy") else read_table(path, o["dataset"])
     x = np.asarray(x, float)
     x = x.reshape(len(x), -1)
     return x.T if o.get("transpose") == "yes" else x
