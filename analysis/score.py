@@ -1,7 +1,6 @@
-"""Draws files of `mige score` with the samples that they name: the scores as arrows, how they differ from those of a normal
+"""Draws files of `mige score`: the scores as arrows, how they differ from those of a normal
 distribution, and Stein's identity column by column. The table goes beside the picture, as Markdown."""
 import argparse
-import csv
 import os
 
 import h5py
@@ -10,36 +9,6 @@ import numpy as np
 from common import beside, guarded, options, save, table, text
 
 ARROWS = 300  # drawn at most, of samples by chance
-
-
-def read_table(path, columns):
-    """A table of text; columns: "a,b" of its line of names, or a data set's name, "/samples", for all."""
-    with open(path, newline="", encoding="utf-8-sig") as f:
-        lines = [line for line in f if line.strip() and not line.lstrip().startswith("#")]
-    separator = next((d for d in ";,\t" if d in lines[0]), None)
-    table_rows = [[v.strip() for v in r] for r in (csv.reader(lines, delimiter=separator) if separator else map(str.split, lines))]
-    named = not columns.startswith("/")
-    take = [table_rows[0].index(name.strip()) for name in columns.split(",")] if named else range(len(table_rows[0]))
-    try:
-        [float(v) for v in table_rows[0]]
-    except ValueError:
-        named = True
-    return [[float(r[k]) for k in take] for r in table_rows[named:]]
-
-
-def read_samples(o, folder):
-    """Those that the options of a file name, from here or from beside the file."""
-    path = next((p for p in (o["input"], os.path.join(folder, os.path.basename(o["input"]))) if os.path.exists(p)), None)
-    if path is None:
-        raise OSError(f"{o['input']}: the samples are not there any more")
-    if h5py.is_hdf5(path):
-        with h5py.File(path) as f:
-            x = f[o["dataset"]][()]
-    else:
-        x = np.load(path) if path.endswith(".npy") else read_table(path, o["dataset"])
-    x = np.asarray(x, float)
-    x = x.reshape(len(x), -1)
-    return x.T if o.get("transpose") == "yes" else x
 
 
 class Scores:
@@ -51,10 +20,9 @@ class Scores:
             self.s, self.width, self.solver = f["score"][()], float(f.attrs["width"]), text(f.attrs["solver"])
             self.options = options(text(f.attrs["config"]))
             self.off = float(f.attrs.get("relative_error_squared", np.nan))
-        self.x = read_samples(self.options, os.path.dirname(path))
-        if self.x.shape != self.s.shape:
-            raise ValueError(f"{path}: scores are {self.s.shape}, {self.options['input']} holds {self.x.shape}: other samples")
-        self.x = self.x - self.x.mean(0)
+            if "samples" not in f:
+                raise ValueError(f"{path}: has no samples beside its scores: of an earlier version, or more than 2^24 numbers")
+            self.x = f["samples"][()] - f["samples"][()].mean(0)
 
     def stein(self):
         """-E[x s] of each column, about the mean: 1 for the scores of any density without edges."""

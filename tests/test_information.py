@@ -216,6 +216,12 @@ def truth_labels():
         f.write("who,class,x\n" + "".join(f"someone,{k:d},{v:.17g}\n" for k, v in zip(label, x[:, 0])))
     again = mi("classes.csv", "--x", "x", "--y", "class", "--shuffles", 3)
     assert again["mutual_information"] == r["mutual_information"] and again["p_value"] == 0.25, f"{again}"
+    np.savetxt(path("class.csv"), label, "%d")
+    np.save(path("at.npy"), x)
+    files = "mi", "--x", path("at.npy"), "--y", path("class.csv"), "--shuffles", 3, "--quiet", "--output", path("files.h5")
+    good(*files)
+    with h5py.File(path("files.h5")) as f:
+        assert f.attrs["mutual_information"] == r["mutual_information"]
     # Where classes lie is what parts of their sizes show little of: 0.7 too much without the whole.
     centres, label = rng.standard_normal((20, 10)), np.arange(1000) % 20
     write("apart.h5", x=centres[label] + rng.standard_normal((1000, 10)), y=label)

@@ -10,8 +10,8 @@ typedef struct mige_array mige_array;
 
 /* name: of the data set; files of one array have none and pass it over. Of a table of text it may be names of
  * columns in its first line, "a,b", if it does not begin with '/': these columns, in this order, and what the
- * others hold does not matter; one column without points and exponents is MIGE_I64. transpose: the first two
- * dimensions are exchanged, as those of MATLAB's matrices always are. *a = NULL after an error. */
+ * others hold does not matter. A table of one column without points and exponents is MIGE_I64. transpose: the first
+ * two dimensions are exchanged, as those of MATLAB's matrices always are. *a = NULL after an error. */
 int mige_array_open(const char *path, const char *name, int transpose, mige_array **a);
 void mige_array_close(mige_array **a); /* no effect on NULL */
 

@@ -54,12 +54,16 @@ static int load(samples *s, int hessian) {
     return s->Q ? read_samples(s->at, s->Q, s->D, s->P) : MIGE_OK;
 }
 
+enum { DRAWN = 1 << 24 }; /* numbers that are kept beside the scores, for pictures */
+
 static int write_all(mige_file *f, const config *c, const samples *s, const mige_score_info *info) {
     const char *units = "1/units of samples", *squared = "1/units of samples^2";
     mige_layout at_samples = {MIGE_F64, 2, {s->M, s->D}}, at_points = {MIGE_F64, 2, {s->Q, s->D}};
     mige_layout pairs = {MIGE_F64, 1, {info->pairs.J}};
     MIGE_TRY(
         mige_file_write(f, "/score", at_samples, s->S, units, "gradient of the log density at the samples", 0));
+    if ((size_t)s->M * (size_t)s->D <= DRAWN)
+        MIGE_TRY(mige_file_write(f, "/samples", at_samples, s->X, "units of samples", "the samples as read", 0));
     if (s->Q)
         MIGE_TRY(mige_file_write(f, "/score_points", at_points, s->SP, units,
                                  "gradient of the log density at the points", 0));

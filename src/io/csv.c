@@ -19,6 +19,7 @@ typedef struct {
     int64_t line, cols, rows;
     int taken; /* columns, of these numbers in this order; NULL: all */
     int64_t *take;
+    int open;              /* a quote at the beginning of a field is not closed in its line */
     int integers;          /* no number has a point or an exponent */
     int64_t empty;         /* the first empty line behind samples */
     int64_t behind, among; /* lines of # behind samples, and those that others follow */
@@ -28,9 +29,11 @@ typedef struct {
 
 /* The next field of a line, which is cut at its end, without blanks and quotes around it; *line = NULL at the last.
  */
-static char *next_field(const table *t, char **line) {
+static char *next_field(table *t, char **line) {
     char *field = *line + strspn(*line, " ");
     char *quote = *field == '"' ? strchr(field + 1, '"') : NULL; /* what is in quotes divides nothing */
+    while (quote && quote[1] == '"') quote = strchr(quote + 2, '"');
+    t->open |= *field == '"' && !quote;
     char *from = quote ? quote : field,
          *end = from + strcspn(from, t->separator == ' ' ? " \t" : (char[]){t->separator, 0});
     char *next = *end ? end + 1 : NULL;
@@ -147,7 +150,7 @@ static int names(table *t, const char *line, int *are) {
         counted += number && v == floor(start) + (double)t->cols;
     }
     free(copy);
-    *are = !numbers;
+    *are = !numbers || wants_columns(t);
     if (wants_columns(t)) return MIGE_OK;
     MIGE_CHECK(unknown < t->cols, MIGE_EINPUT, "%s: line %lld has nothing but missing values (leave it out)",
                t->a->what, (long long)t->line);
@@ -214,6 +217,9 @@ static int parse_row(table *t, char *line) {
         if ((place = place_of(t, col)) >= 0)
             MIGE_TRY(parse_field(t, field, col, t->a->values + t->rows * width + place));
     }
+    MIGE_CHECK(!t->open, MIGE_EINPUT,
+               "%s: line %lld: a quote is not closed in it (text of several lines? leave it out)", t->a->what,
+               (long long)t->line);
     MIGE_CHECK(col == t->cols, MIGE_EINPUT, "%s: line %lld has %lld fields, the first %lld", t->a->what,
                (long long)t->line, (long long)col, (long long)t->cols);
     t->rows++;
@@ -230,7 +236,7 @@ static int begins_missing(const char *line) {
 /* Lines that hold no samples: empty ones, remarks as of NumPy's savetxt. */
 static int is_beside(table *t, const char *line) {
     line += strspn(line, " \t");
-    int remark = *line == '#' && !begins_missing(line);
+    int remark = *line == '#' && !begins_missing(line) && !t->taken; /* columns not asked for may begin so */
     if (!*line && t->rows && !t->empty) t->empty = t->line;
     t->behind += remark && t->rows;
     return !*line || remark;
@@ -251,9 +257,6 @@ static int parse_line(table *t, char *line) {
         int are = 0;
         if (!t->separator) t->separator = find_separator(line);
         MIGE_TRY(names(t, line, &are));
-        MIGE_CHECK(are || !wants_columns(t), MIGE_EINPUT,
-                   "%s: line %lld has no names, so that there is no column %s (write them there)", t->a->file,
-                   (long long)t->line, t->a->name);
         if (are && wants_columns(t))
             MIGE_TRY(choose_columns(t, line));
         else if (are)
@@ -292,8 +295,8 @@ static int parse(table *t, char *text, size_t size) {
     }
     MIGE_CHECK(t->rows, MIGE_EINPUT, "%s: holds no numbers", t->a->what);
     tell(t);
-    int labels = t->taken == 1 && t->integers;
-    t->a->layout = (mige_layout){labels ? MIGE_I64 : MIGE_F64, 2, {t->rows, t->taken ? t->taken : t->cols}};
+    int64_t cols = t->taken ? t->taken : t->cols;
+    t->a->layout = (mige_layout){cols == 1 && t->integers ? MIGE_I64 : MIGE_F64, 2, {t->rows, cols}};
     return MIGE_OK;
 }
 
