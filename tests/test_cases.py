@@ -353,16 +353,6 @@ def tables_of_text():
                       ("2001,2002,2003\n" + rows, "counts from 2001")):
         assert why in good(*table(text)).warnings[0], text
     fails(3, "name it .csv", *table(rows, "table.dat"))
-    named = "who,z,\"P, kPa\",n,T\n" + "".join(f"'s,{z:.17g},{y:.17g},,{x:.17g}\n" for x, y, z in SAMPLES)
-    good(*table(named), "--dataset", "T, z")
-    same(scores(path("table.csv"), "--dataset", "T, z"), scores(put("two.h5", samples=SAMPLES[:, [0, 2]])))
-    for old, new in (("'s,", "#1,"), ("'s,", '"a ""b"", c",')):  # no remark, nor two fields
-        good(*table(named.replace(old, new)), "--dataset", "T, z")
-        same(scores(path("table.csv"), "--dataset", "T, z"), scores(path("two.h5")))
-    fails(3, "line 2: a quote is not closed", *table('a,b,c\n1,2,"x\n3,4,y"\n'), "--dataset", "b,a")
-    for columns, text, why in (("T,y", named, '"y" is not known'), ("z,z", named, "named twice"), ("n,z", named, "line 2, field 4.*missing"), ("T", rows, "not known"),
-                               ("z", "z,y,z\n1,2,3\n", "same name"), ("z", "a|b,z\n1,2\n", "rename")):
-        fails(3, why, *table(text), "--dataset", columns)
 
 
 def other_programs():

@@ -255,6 +255,27 @@ def given():
     fails(3, "y.npy has 7 rows, .*x.npy has 400", *files)
 
 
+def columns_of_tables():
+    """By their names, in the order that is asked for, whatever the others hold: what mige score reads is kept with the scores."""
+    rng = np.random.default_rng(7)
+    samples = rng.standard_normal((60, 3))
+    named = 'who,z,"P, kPa",n,T\n' + "".join(f"'s,{z:.17g},{y:.17g},,{x:.17g}\n" for x, y, z in samples)
+
+    def table(text):
+        with open(path("table.csv"), "w") as f:
+            f.write(text)
+        return "score", "--input", path("table.csv"), "--output", path("table.h5"), "--quiet", "--dataset"
+
+    for text in named, named.replace("'s,", "#1,"), named.replace("'s,", '"a ""b"", c",'):  # no remark, nor two fields
+        good(*table(text), "T, z")
+        with h5py.File(path("table.h5")) as f:
+            assert (f["samples"][:] == samples[:, [0, 2]]).all()
+    for columns, text, why in (("T,y", named, '"y" is not known'), ("z,z", named, "named twice"), ("n,z", named, "line 2, field 4.*missing"),
+                               ("T", named[named.index("\n") + 1:], "not known"), ("z", "z,y,z\n1,2,3\n", "same name"), ("z", "a|b,z\n1,2\n", "rename"),
+                               ("b,a", 'a,b,c\n1,2,"x\n3,4,y"\n', "line 2: a quote is not closed")):
+        fails(3, why, *table(text), columns)
+
+
 def independent():
     """p-values are no smaller than they should be."""
     rng = np.random.default_rng(6)
@@ -422,6 +443,7 @@ def main():
     cases.run("truth", truth)
     cases.run("truth with labels", truth_labels)
     cases.run("given", given)
+    cases.run("columns of tables", columns_of_tables)
     cases.run("independent", independent)
     cases.run("the same on any number of ranks", ranks_agree)
     cases.run("refused", refused)
