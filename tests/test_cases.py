@@ -2,6 +2,7 @@
 """What users have met elsewhere: outputs that are no files or are read, inputs of every kind, words that nobody reads. Never a
 wrong number or a lost file without a word; messages that name the cause."""
 import os
+import pathlib
 import shutil
 import socket
 import stat
@@ -157,13 +158,12 @@ def standard_output():
         os.mknod(node, stat.S_IFCHR | 0o666, os.makedev(1, 7))
     except PermissionError:
         raise Skip("needs a device") from None
-    commands = [("--version",), ("train", "--dump-config"), ("verify", DATA), (*writers()["toy"], "--output", OUT, "--quiet"),
-                ("probe", "--run", copy_of_run("full", 1), "--layers", "y", "--probe-epochs", 1, "--quiet")]
+    probe = "probe", "--run", copy_of_run("full", 1), "--layers", "y", "--probe-epochs", 1, "--quiet"
+    commands = [("--version",), ("train", "--dump-config"), ("verify", DATA), probe, (*writers()["toy"], "--output", OUT, "--quiet")]
     for words in commands:
         for closed in (False, True) if words[0] == "toy" else (False,):
             words = list(map(str, words))
-            if words[0] == "toy" and os.path.exists(OUT):  # of another study: it is kept aside, which is said
-                os.remove(OUT)
+            pathlib.Path(OUT).unlink(missing_ok=True)  # a study there is kept aside, which is said
             with open(node, "w") as full:
                 r = subprocess.run([MIGE, *words], stdout=full, stderr=subprocess.PIPE, text=True,
                                    preexec_fn=(lambda: os.close(1)) if closed else None, check=False)
@@ -304,9 +304,6 @@ def arrays():
         with open(path("bad.csv"), "w") as f:
             f.write(text)
         fails(3, why, *score(path("bad.csv")))
-    with open(path("bad.csv"), "w") as f:
-        f.write("0,1\n2,3\n5,7\n")
-    assert "counts from 0" in good(*score(path("bad.csv"))).warnings[0]
     with open(path("c.npy"), "rb") as f:
         whole = f.read()
     np.save(path("object.npy"), np.array([1, "a"], dtype=object))
@@ -350,7 +347,7 @@ def tables_of_text():
     good(*table("v\n1\n3\n4\n9\n\n\n"))
     for text, why in (("1,2\n#3,4\n5,6\n7,9\n", "left out"), ("1,234\n2,345\n3,456\n9,871\n", "two columns"),
                       ("1,05\n2,346\n-0,5\n9,8\n", "like 0,05"), ("1,20\n2,346\n-0,5\n9,8\n", "like 0,05"),
-                      ("2001,2002,2003\n" + rows, "counts from 2001")):
+                      ("2001,2002,2003\n" + rows, "counts from 2001"), ("0,1\n2,3\n5,7\n", "counts from 0")):
         assert why in good(*table(text)).warnings[0], text
     fails(3, "name it .csv", *table(rows, "table.dat"))
 
