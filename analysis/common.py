@@ -1,4 +1,5 @@
 """What the pictures share: files, colours, tables, and how a command ends."""
+import argparse
 import io
 import os
 import re
@@ -61,6 +62,22 @@ def beside(output, lines):
     with open(name, "w", encoding="utf-8") as f:
         f.write("\n".join(lines) + "\n")
     return name
+
+
+def files_command(about, name, load, draw, rows):
+    """A command line of files of `mige NAME`: a picture of what load(path) gives of them, and rows(...) beside it and printed."""
+    p = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("files", nargs="+", metavar="F.h5", help=f"file of mige {name}")
+    p.add_argument("-o", "--output", default=f"{name}.png", metavar="PNG", help=f"picture to write (default {name}.png)")
+    o = p.parse_args()
+
+    def command():
+        found = [load(path) for path in o.files]
+        save(draw(found), o.output)
+        beside(o.output, rows(found))
+        print("\n".join(rows(found)))
+
+    guarded(command, f"is each F.h5 a file that `mige {name}` wrote?")
 
 
 def replace_section(output, lines, first=False):

@@ -1,12 +1,11 @@
 """Draws files of `mige mi`: the value of the mutual information with its standard error beside the values that shuffled pairs give,
 and the integrand that it is the integral of. The table goes beside the picture, as Markdown."""
-import argparse
 import os
 
 import h5py
 import matplotlib.pyplot as plt
 import numpy as np
-from common import beside, guarded, options, save, table, text
+from common import files_command, options, table, text
 
 
 class Value:
@@ -48,18 +47,7 @@ def draw(values):
 
 
 def main():
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("files", nargs="+", metavar="F.h5", help="file of mige mi")
-    p.add_argument("-o", "--output", default="mi.png", metavar="PNG", help="picture to write (default mi.png)")
-    o = p.parse_args()
-
-    def command():
-        values = [Value(path) for path in o.files]
-        save(draw(values), o.output)
-        beside(o.output, rows(values))
-        print("\n".join(rows(values)))
-
-    guarded(command, "is each F.h5 a file that `mige mi` wrote?")
+    files_command(__doc__, "mi", Value, draw, rows)
 
 
 if __name__ == "__main__":

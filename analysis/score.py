@@ -1,12 +1,11 @@
 """Draws files of `mige score`: the scores as arrows, how they differ from those of a normal
 distribution, and Stein's identity column by column. The table goes beside the picture, as Markdown."""
-import argparse
 import os
 
 import h5py
 import matplotlib.pyplot as plt
 import numpy as np
-from common import beside, guarded, options, save, table, text
+from common import files_command, options, table, text
 
 ARROWS = 300  # drawn at most, of samples by chance
 
@@ -76,18 +75,7 @@ def draw(scores):
 
 
 def main():
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("files", nargs="+", metavar="F.h5", help="file of mige score")
-    p.add_argument("-o", "--output", default="score.png", metavar="PNG", help="picture to write (default score.png)")
-    o = p.parse_args()
-
-    def command():
-        scores = [Scores(path) for path in o.files]
-        save(draw(scores), o.output)
-        beside(o.output, rows(scores))
-        print("\n".join(rows(scores)))
-
-    guarded(command, "is each F.h5 a file that `mige score` wrote?")
+    files_command(__doc__, "score", Scores, draw, rows)
 
 
 if __name__ == "__main__":
