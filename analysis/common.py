@@ -1,10 +1,12 @@
 """What the pictures share: files, colours, tables, and how a command ends."""
 import argparse
+import contextlib
 import io
 import os
 import re
 import sys
 
+import h5py
 import matplotlib
 
 matplotlib.use("Agg")
@@ -30,6 +32,15 @@ def table(head, rows):
     """Markdown; the first column is text."""
     lines = ["| " + " | ".join(head) + " |", "| --- |" + " ---: |" * (len(head) - 1)]
     return lines + ["| " + " | ".join(map(str, row)) + " |" for row in rows]
+
+
+@contextlib.contextmanager
+def file_of(command, path):
+    """A file that `mige COMMAND` wrote, open."""
+    with h5py.File(path, "r") as f:
+        if text(f.attrs.get("format", "")) != f"mige-{command}":
+            raise OSError(f"{path}: not a file of mige {command}")
+        yield f
 
 
 def guarded(command, what):

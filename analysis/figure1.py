@@ -7,10 +7,9 @@ is left out."""
 import argparse
 import itertools
 
-import h5py
 import matplotlib.pyplot as plt
 import numpy as np
-from common import beside, guarded, options, save, text
+from common import beside, file_of, guarded, options, save, text
 
 METHODS = {  # colour, name
     "mige": ("C1", "MIGE"),
@@ -40,9 +39,7 @@ class Figure:
     def __init__(self, names):
         self.truth, self.found, self.options = {}, {}, None
         for name in names:
-            with h5py.File(name, "r") as f:
-                if text(f.attrs["format"]) != "mige-toy":
-                    raise OSError(f"{name}: not a file of mige toy")
+            with file_of("toy", name) as f:
                 self.add(name, f)
 
     def add(self, name, f):

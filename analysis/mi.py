@@ -2,18 +2,15 @@
 and the integrand that it is the integral of. The table goes beside the picture, as Markdown."""
 import os
 
-import h5py
 import matplotlib.pyplot as plt
 import numpy as np
-from common import files_command, options, table, text
+from common import file_of, files_command, options, table, text
 
 
 class Value:
     def __init__(self, path):
         self.name = os.path.splitext(os.path.basename(path))[0]
-        with h5py.File(path, "r") as f:
-            if text(f.attrs.get("format", "")) != "mige-mi":
-                raise OSError(f"{path}: not a file of mige mi")
+        with file_of("mi", path) as f:
             self.value, self.error, self.p = (float(f.attrs[k]) for k in ("mutual_information", "standard_error", "p_value"))
             self.time, self.integrand = f["time"][()], f["integrand"][()]
             self.shuffled = f["shuffled"][()] if "shuffled" in f else np.empty(0)

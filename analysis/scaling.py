@@ -3,12 +3,11 @@ and a model fitted to the phases, checked on sizes that were not fitted, of what
 tables in Markdown beside it."""
 import argparse
 
-import h5py
 import matplotlib.pyplot as plt
 import matplotlib.ticker
 import model
 import numpy as np
-from common import beside, guarded, save, text
+from common import beside, file_of, guarded, save, text
 from common import table as markdown
 
 SECONDS = {"gram": "seconds_gram", "eigen": "seconds_eigen", "score": "seconds_score"}
@@ -73,9 +72,7 @@ def describe(attributes):
 def load(paths):
     found = {}
     for path in paths:
-        with h5py.File(path, "r") as f:
-            if text(f.attrs.get("format", "")) != "mige-scale":
-                raise OSError(f"{path}: not a file of mige scale")
+        with file_of("scale", path) as f:
             key = describe(f.attrs)
             series = found.setdefault(key, Series(*key))
             rows = {name: d[()] for name, d in f.items()}

@@ -2,10 +2,9 @@
 distribution, and Stein's identity column by column. The table goes beside the picture, as Markdown."""
 import os
 
-import h5py
 import matplotlib.pyplot as plt
 import numpy as np
-from common import files_command, options, table, text
+from common import file_of, files_command, options, table, text
 
 ARROWS = 300  # drawn at most, of samples by chance
 
@@ -13,9 +12,7 @@ ARROWS = 300  # drawn at most, of samples by chance
 class Scores:
     def __init__(self, path):
         self.name = os.path.splitext(os.path.basename(path))[0]
-        with h5py.File(path, "r") as f:
-            if text(f.attrs.get("format", "")) != "mige-score":
-                raise OSError(f"{path}: not a file of mige score")
+        with file_of("score", path) as f:
             self.s, self.width, self.solver = f["score"][()], float(f.attrs["width"]), text(f.attrs["solver"])
             self.options = options(text(f.attrs["config"]))
             self.off = float(f.attrs.get("relative_error_squared", np.nan))

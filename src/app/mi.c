@@ -32,10 +32,8 @@ static int read_array(const config *c, const mige_array *a, pairs *p, int part, 
 /* name: in --input; or, without, a file of its own. */
 static int read_part(const config *c, const char *name, pairs *p, int part, double **x, enum mige_type *type) {
     mige_array *a;
-    if (*c->input)
-        MIGE_TRY(open_samples(c, c->input, name, name, &a));
-    else
-        MIGE_TRY(open_samples(c, name, "/samples", "/samples", &a));
+    const char *set = *c->input ? name : "/samples";
+    MIGE_TRY(open_samples(c, *c->input ? c->input : name, set, set, &a));
     int err = read_array(c, a, p, part, x, type);
     mige_array_close(&a);
     return err;

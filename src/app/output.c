@@ -30,10 +30,10 @@ static int is_of_run(const char *path, const char *folder, int probing) {
 
 static int check_reads(const config *c, const char *output) {
     int bad = mige_output_is_linked(output); /* by sets that were read so far */
-    const char *const read[] = {c->input, c->points, c->train.data, c->config, c->stop_file, c->x, c->y, c->given};
-    size_t files =
-        sizeof read / sizeof *read - (*c->input ? 3 : 0); /* the last are sets of --input, if there is one */
-    for (size_t i = 0; i < files; i++) bad = bad || mige_output_is(output, read[i]);
+    int sets = *c->input != 0;               /* --x and its like are, of that file, and no files */
+    const char *const read[] = {c->input,     c->points,        c->train.data,    c->config,
+                                c->stop_file, sets ? "" : c->x, sets ? "" : c->y, sets ? "" : c->given};
+    for (size_t i = 0; i < sizeof read / sizeof *read; i++) bad = bad || mige_output_is(output, read[i]);
     MIGE_CHECK(!bad, MIGE_EUSAGE, "--output: %s is also read (give another name)", output);
     return MIGE_OK;
 }

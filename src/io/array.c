@@ -52,9 +52,9 @@ static int open_plain(mige_array *a, const char *path, int *other) {
     if (!npy && (!text || mige_bytes_kind(head, sizeof head))) return MIGE_OK;
     *other = 0;
     MIGE_TRY(mige_text(&a->file, "%s", path));
-    if (!npy && *a->name && *a->name != '/') return mige_csv_open(a, st.st_size);
-    free(a->what);
-    MIGE_TRY(mige_text(&a->what, "%s", path));
+    if (npy || *a->name == '/') *a->name = 0; /* columns of a table have names, an array has none */
+    if (!*a->name) free(a->what);
+    if (!*a->name) MIGE_TRY(mige_text(&a->what, "%s", path));
     return npy ? mige_npy_open(a, st.st_size) : mige_csv_open(a, st.st_size);
 }
 

@@ -10,7 +10,7 @@ struct mige_array {
     mige_layout layout; /* transposed already */
     int truth, transposed;
     mige_file *h5; /* one of these */
-    char *name;
+    char *name;    /* of the data set, or columns, "a,b"; "": all there is */
     int fd;
     int64_t start;  /* .npy: where its items begin */
     int fortran;    /* .npy: the first dimension runs fastest */

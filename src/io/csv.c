@@ -17,8 +17,8 @@ typedef struct {
     char separator; /* ' ': any blanks; 0: not known yet */
     int tail;       /* lines end with a tab that divides nothing */
     int64_t line, cols, rows;
-    int taken; /* columns, of these numbers in this order; NULL: all */
-    int64_t *take;
+    int64_t *take;         /* [taken] columns that are asked for, by number, in their order */
+    int taken;             /* 0: all are */
     int open;              /* a quote at the beginning of a field is not closed in its line */
     int integers;          /* no number has a point or an exponent */
     int64_t empty;         /* the first empty line behind samples */
@@ -107,11 +107,6 @@ static int is_meant(const char *field) {
            (!*end || minus || *end == '#' || (*end == ',' && end[1] && !end[1 + strspn(end + 1, "0123456789")]));
 }
 
-/* Columns by name are words, data sets paths: "/samples" is all there is. */
-static int wants_columns(const table *t) {
-    return *t->a->name && t->a->name[0] != '/';
-}
-
 /* The columns that are asked for, of the line of names. */
 static int choose_columns(table *t, const char *line) {
     char *copy, *rest, *choices;
@@ -150,8 +145,8 @@ static int names(table *t, const char *line, int *are) {
         counted += number && v == floor(start) + (double)t->cols;
     }
     free(copy);
-    *are = !numbers || wants_columns(t);
-    if (wants_columns(t)) return MIGE_OK;
+    *are = !numbers || *t->a->name;
+    if (*t->a->name) return MIGE_OK; /* what is chosen will tell */
     MIGE_CHECK(unknown < t->cols, MIGE_EINPUT, "%s: line %lld has nothing but missing values (leave it out)",
                t->a->what, (long long)t->line);
     MIGE_CHECK(
@@ -257,7 +252,7 @@ static int parse_line(table *t, char *line) {
         int are = 0;
         if (!t->separator) t->separator = find_separator(line);
         MIGE_TRY(names(t, line, &are));
-        if (are && wants_columns(t))
+        if (*t->a->name)
             MIGE_TRY(choose_columns(t, line));
         else if (are)
             mige_say("%s: line %lld is taken for names: %.60s", t->a->what, (long long)t->line, line);

@@ -50,14 +50,14 @@ static int by_pieces(const mige_score *s, const gram *g, int Q, const double *P,
     int64_t first, count;
     mige_share(Q, s->c->size, s->c->rank, &first, &count);
     size_t piece = count < PIECE ? (size_t)count : PIECE;
-    int err = MIGE_TAKE(&pool, MIGE_BLOCK(k, piece * M), MIGE_BLOCK(q, piece * D), MIGE_BLOCK(norms, piece + M),
+    int err = MIGE_TAKE(&pool, MIGE_BLOCK(k, piece * M), MIGE_BLOCK(q, piece * D), MIGE_BLOCK(norms, M + piece),
                         MIGE_BLOCK(mine, (size_t)count * D));
+    if (!err) kernel_norms(s->M, s->D, s->X, norms);
     for (int64_t i = 0; !err && i < count; i += PIECE) {
         int n = count - i < PIECE ? (int)(count - i) : PIECE;
         for (size_t j = 0; j < (size_t)n * D; j++) q[j] = P[(size_t)(first + i) * D + j] - s->shift[j % D];
-        kernel_norms(n, s->D, q, norms);
-        kernel_norms(s->M, s->D, s->X, norms + n);
-        kernel_between(n, q, norms, s->M, s->X, norms + n, s->D, g->kernel.scale, k);
+        kernel_norms(n, s->D, q, norms + M);
+        kernel_between(n, q, norms + M, s->M, s->X, norms, s->D, g->kernel.scale, k);
         fn(ctx, n, k, q, mine + (size_t)i * D);
     }
     err = mige_agree(s->c, err);

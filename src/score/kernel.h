@@ -49,8 +49,8 @@ typedef struct {
     median median;
 } kernel;
 
-/* Memory for samples in D dimensions; K as it is at creation, of the grid
- * that all ranks of c know. Not collective. Errors: MIGE_EFAIL (memory). */
+/* Memory for samples in D dimensions; K as it is at creation, of the grid that all ranks of c know. Not collective.
+ * Errors: MIGE_EFAIL (memory). */
 int kernel_create(const mige_comm *c, const mige_matrix *K, int D, mige_pool *pool, kernel *k);
 /* At most M rows and nl columns on a rank; `gathered` of the rows are copied, M on a grid of more than one row,
  * else 0. */
@@ -64,8 +64,8 @@ double kernel_bytes(int M, int D, double gathered, double nl, int stored);
 int kernel_distances(kernel *k, double w2, double *median);
 /* K = exp(-K * scale), where it is stored; sums [M] (NULL: not wanted) = K 1. Collective on c. */
 int kernel_exponential(kernel *k, double scale, double *sums);
-/* Y [M][n] = K V, both the same on every rank, n <= D + 1; near: without pairs
- * of far rows. Collective on c. */
+/* Y [M][n] = K V, both the same on every rank, n <= D + 1; near: without pairs of far rows.
+ * Collective on c. */
 int kernel_multiply(kernel *k, int near, int n, const double *V, double *Y);
 /* B [M][D] = (diag(K 1) X - K X) * 2 scale, pairs of far rows by differences; V [M][D + 1] is scratch, B has room
  * for as much. Collective on c. */
