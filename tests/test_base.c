@@ -52,8 +52,12 @@ static void memory(void **state) {
     for (int i = 0; i < 1000; i++) assert_true(y[i] == 0 && x[i % 3] == 0);
     assert_raised(MIGE_TAKE(&pool, MIGE_BLOCK(z, SIZE_MAX / 2), MIGE_BLOCK(left, 1)), MIGE_EFAIL, "GB");
     assert_true(!z && !left && pool.n == 2);
+    assert_raised(MIGE_TAKE(&pool, MIGE_BLOCK(left, 1), MIGE_BLOCK(z, SIZE_MAX / 2)), MIGE_EFAIL, "GB");
+    assert_true(!z && !left && pool.n == 2);
     mige_pool_free(&pool);
     assert_int_equal(pool.n, 0);
+    assert_raised(MIGE_TAKE(&pool, MIGE_BLOCK(left, 1), MIGE_BLOCK(z, SIZE_MAX / 2)), MIGE_EFAIL, "GB");
+    assert_true(!z && !left && !pool.block && pool.bytes == 0);
     pool.counts = 1;
     assert_int_equal(MIGE_TAKE(&pool, MIGE_BLOCK(y, 1000), MIGE_BLOCK(x, 3)), MIGE_OK);
     assert_true(!x && !y && pool.n == 0 && pool.bytes == 1000 * sizeof *y + 3 * sizeof *x);

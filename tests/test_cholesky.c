@@ -57,7 +57,7 @@ static void cholesky(void **state) {
 
 /* One bad entry is one rank's; every rank must hear of it, and the next solve be as good as ever. */
 
-/* A factor in single precision, refined, with e e' in the matrix; and where nothing is left to refine. */
+/* A factor in single precision, refined, with e e' in the matrix; and where corrections do not shrink. */
 static void refined(void **state) {
     enum { M = 212, N = 5, SIZE = M * N };
     static double X[SIZE], Y[SIZE], Z[SIZE], e[M];
@@ -85,10 +85,8 @@ static void refined(void **state) {
         assert_small(ref_distance(Z, X, SIZE), first ? 1e-9 : 1e-7);
         assert_true(same_everywhere(Z, sizeof Z));
     }
-    memset(e, 0, sizeof e);
-    for (int i = 0; i < M * M; i++) K[i] = i % (M + 1) ? 1 : 1 + 3e-7;
+    for (int i = 0; i < M * M; i++) K[i] *= 5; /* of which the factor is too poor an inverse */
     fill_panels(M, K, &A);
-    assert_ok(mige_refined_factor(f, 0, e));
     assert_ok(mige_refined_solve(f, N, 1e-9, 1, memcpy(Z, Y, sizeof Z), &good));
     assert_all(!good && !memcmp(Z, Y, sizeof Z));
     assert_fails(mige_refined_factor(f, -2, e), MIGE_ENUMERIC, "positive definite");

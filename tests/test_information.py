@@ -270,6 +270,11 @@ def columns_of_tables():
         good(*table(text), "T, z")
         with h5py.File(path("table.h5")) as f:
             assert (f["samples"][:] == samples[:, [0, 2]]).all()
+    for text in ("# of 2020\n# x y z\n" + "".join(f"{x:.17g} {y:.17g} {z:.17g}\n" for x, y, z in samples),  # NumPy's savetxt
+                 "# remarks\nx,2020,z\n" + "".join(f"{x:.17g},{y:.17g},{z:.17g}\n" for x, y, z in samples)):
+        good(*table(text), "z,x")
+        with h5py.File(path("table.h5")) as f:
+            assert (f["samples"][:] == samples[:, [2, 0]]).all(), text[:20]
     for columns, text, why in (("T,y", named, '"y" is not known'), ("z,z", named, "named twice"), ("n,z", named, "line 2, field 4.*missing"),
                                ("T", named[named.index("\n") + 1:], "not known"), ("z", "z,y,z\n1,2,3\n", "same name"), ("z", "a|b,z\n1,2\n", "rename"),
                                ("b,a", 'a,b,c\n1,2,"x\n3,4,y"\n', "line 2: a quote is not closed")):

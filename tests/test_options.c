@@ -304,6 +304,8 @@ static void earlier_texts(void **state) {
     free(text);
     mige_options_find("[run]\ncount = 7\nimages = 500\n", "images", value);
     assert_string_equal(value, "500");
+    mige_options_find("[run]\nname = in\n  two\nseed = 1\n", "name", value);
+    assert_string_equal(value, "intwo");
     mige_options_find("[run]\ncount = 7\n", "images", value);
     assert_string_equal(value, "");
 }

@@ -48,8 +48,8 @@ typedef struct {
     double bytes;
 } mige_pool;
 int mige_pool_alloc(mige_pool *p, size_t count, size_t size, void *out);
-/* The same for several, one after the other: MIGE_TAKE(&pool, MIGE_BLOCK(p, n), MIGE_BLOCK(q, m)), p [n], q [m];
- * what comes after one that could not be had is left alone. */
+/* The same for several, all of them or none: MIGE_TAKE(&pool, MIGE_BLOCK(p, n), MIGE_BLOCK(q, m)), p [n], q [m].
+ * After an error all are NULL, and a pool that was empty is so again. */
 typedef struct {
     void *out;
     size_t count, size;

@@ -87,13 +87,17 @@ int mige_pool_alloc(mige_pool *p, size_t count, size_t size, void *out) {
 }
 
 int mige_pool_take(mige_pool *p, int n, const mige_block *blocks) {
+    int before = p->n, err = MIGE_OK;
     for (int i = 0; i < n; i++) {
-        void *out = blocks[i].out;
         p->bytes += (double)blocks[i].count * (double)blocks[i].size;
-        memset(out, 0, sizeof(void *));
-        if (!p->counts) MIGE_TRY(mige_pool_alloc(p, blocks[i].count, blocks[i].size, out));
+        memset(blocks[i].out, 0, sizeof(void *));
+        if (!p->counts && !err) err = mige_pool_alloc(p, blocks[i].count, blocks[i].size, blocks[i].out);
     }
-    return MIGE_OK;
+    if (!err) return MIGE_OK;
+    for (int i = 0; i < n; i++) memset(blocks[i].out, 0, sizeof(void *));
+    while (p->n > before) free(p->block[--p->n]);
+    if (!p->n) mige_pool_free(p);
+    return err;
 }
 
 void mige_pool_free(mige_pool *p) {

@@ -240,7 +240,8 @@ struct search {
 static int on_search(void *user, const char *section, const char *name, const char *value) {
     const struct search *s = user;
     (void)section;
-    if (!strcmp(name, s->name)) snprintf(s->value, MIGE_OPT_TEXT_SIZE, "%s", value);
+    size_t n = strlen(s->value); /* a long value comes in pieces */
+    if (!strcmp(name, s->name)) snprintf(s->value + n, MIGE_OPT_TEXT_SIZE - n, "%s", value);
     return 1;
 }
 

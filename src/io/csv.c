@@ -22,6 +22,7 @@ typedef struct {
     int open;              /* a quote at the beginning of a field is not closed in its line */
     int integers;          /* no number has a point or an exponent */
     int64_t empty;         /* the first empty line behind samples */
+    const char *above;     /* the last line of # above the samples, without the mark: savetxt writes names there */
     int64_t behind, among; /* lines of # behind samples, and those that others follow */
     int pairs;             /* digits behind the only comma of every line, as in 1,234; -1: names, or not so */
     int whole, decimals;   /* lines of two whole numbers; those that are not written like two: 0,05 and -0,5 */
@@ -128,6 +129,23 @@ static int choose_columns(table *t, const char *line) {
     return MIGE_OK;
 }
 
+static int count_fields(table *t, const char *line, int64_t *n) {
+    char *copy, *rest;
+    MIGE_TRY(mige_text(&copy, "%s", line));
+    for (*n = 0, rest = copy; rest; ++*n) next_field(t, &rest);
+    free(copy);
+    return MIGE_OK;
+}
+
+/* Columns by the first line, or, where that has numbers (*are = 0) and as many names stand in a remark above it, by
+ * these. *are: whether the first line was taken for names. */
+static int choose(table *t, const char *line, int *are) {
+    int64_t n = 0;
+    if (!*are && t->above) MIGE_TRY(count_fields(t, t->above, &n));
+    *are = n != t->cols;
+    return choose_columns(t, *are ? line : t->above);
+}
+
 /* Whether the first line has names: no field is a number. Pandas writes numbers of columns and rows where there are
  * no names. */
 static int names(table *t, const char *line, int *are) {
@@ -145,7 +163,7 @@ static int names(table *t, const char *line, int *are) {
         counted += number && v == floor(start) + (double)t->cols;
     }
     free(copy);
-    *are = !numbers || *t->a->name;
+    *are = !numbers;
     if (*t->a->name) return MIGE_OK; /* what is chosen will tell */
     MIGE_CHECK(unknown < t->cols, MIGE_EINPUT, "%s: line %lld has nothing but missing values (leave it out)",
                t->a->what, (long long)t->line);
@@ -234,6 +252,7 @@ static int is_beside(table *t, const char *line) {
     int remark = *line == '#' && !begins_missing(line) && !t->taken; /* columns not asked for may begin so */
     if (!*line && t->rows && !t->empty) t->empty = t->line;
     t->behind += remark && t->rows;
+    if (remark && !t->cols) t->above = line + 1 + strspn(line + 1, " \t");
     return !*line || remark;
 }
 
@@ -253,7 +272,7 @@ static int parse_line(table *t, char *line) {
         if (!t->separator) t->separator = find_separator(line);
         MIGE_TRY(names(t, line, &are));
         if (*t->a->name)
-            MIGE_TRY(choose_columns(t, line));
+            MIGE_TRY(choose(t, line, &are));
         else if (are)
             mige_say("%s: line %lld is taken for names: %.60s", t->a->what, (long long)t->line, line);
         if (are) t->pairs = -1;
