@@ -137,6 +137,26 @@ static int gather(trainer *t, mige_term *m, int v) {
     return mige_rows_gather(&t->images, (int)dim, m->mine, s->all);
 }
 
+/* Whether all values are one but for rounding: their median distance, and scores of that width, would be noise. The
+ * same on every rank. */
+static int check_spread(const trainer *t, const mige_term *m, int v) {
+    enum { ROUNDED = 1 << 18 }; /* of 2^24 by which a float tells numbers apart: sums lose some */
+    size_t dim = (size_t)m->variable[v].dim, size = (size_t)t->plan->batch * dim;
+    const double *all = m->source[v].all;
+    double apart = 0, whole = 0;
+    for (size_t i = 0; i < size; i++) {
+        double from_first = all[i] - all[i % dim];
+        apart += from_first * from_first;
+        whole += all[i] * all[i];
+    }
+    MIGE_CHECK(
+        t->plan->score->width > 0 || !(apart * ROUNDED * ROUNDED <= whole), MIGE_ENUMERIC,
+        "%s: is the same for all %d images, but for rounding: their distances are noise (images that are all "
+        "equal? or it has collapsed: a smaller learning rate)",
+        m->variable[v].name, t->plan->batch);
+    return MIGE_OK;
+}
+
 /* upstream -= weight times this rank's rows of the gradient, carried back through the projection. */
 static void send_back(trainer *t, mige_term *m, int v, double weight) {
     const source *s = &m->source[v];
@@ -179,6 +199,9 @@ static int apply(trainer *t, term *k) {
         gradients[v] = m->source[v].gradient;
     }
     mige_clock_stop(MIGE_PHASE_GATHER, 0);
+    int err = MIGE_OK;
+    for (int v = 0; !err && v < m->n; v++) err = check_spread(t, m, v);
+    MIGE_TRY(mige_agree(t->c, err));
     MIGE_TRY(mige_mi_gradient(m->mi, values, gradients));
     for (int v = 0; v < m->n; v++) {
         if (!m->variable[v].gradient) continue;
