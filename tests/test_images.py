@@ -61,6 +61,7 @@ def doubted():
     mixed[16:] *= 255
     cases = {"16 images of /train/images are within 0 to 1, 16": dict(train_images=mixed, train_labels=y), "one class": dict(train_images=x, train_labels=0 * y),
              "class 1, nor of others, of 0 to 30": dict(train_images=x, train_labels=10 * y), "class 0, of 0 to 4": dict(train_images=x, train_labels=y + 1),
+             "all 32 training images are equal": dict(train_images=x[:1].repeat(32, 0), train_labels=y),
              "": dict(train_images=x.astype("f8"), train_labels=y, test_images=x, test_labels=y)}
     for why, sets in cases.items():
         r = good("train", "--data", images_of("doubts.h5", **sets), "--out", path("no"), "--task", "ib", "--batch", 8, "--dry-run")

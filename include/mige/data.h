@@ -101,5 +101,7 @@ int mige_picture_resize(mige_picture *p, int h, int w);
 /* Warns of classes without training images, of test images of such, and of a single class. path: for the message.
  * Not collective. Errors: MIGE_EFAIL (memory). */
 int mige_data_class_doubts(const char *path, const mige_data *d);
+/* Warns of training images that are all equal. Not collective. */
+void mige_data_image_doubts(const char *path, const mige_data *d);
 
 #endif

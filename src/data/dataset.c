@@ -129,6 +129,13 @@ int mige_data_class_doubts(const char *path, const mige_data *d) {
     return MIGE_OK;
 }
 
+void mige_data_image_doubts(const char *path, const mige_data *d) {
+    size_t image = (size_t)d->c * (size_t)d->h * (size_t)d->w;
+    const uint8_t *x = d->train.images;
+    if (d->train.n > 1 && !memcmp(x, x + image, ((size_t)d->train.n - 1) * image)) /* each is the one before it */
+        mige_warn("%s: all %lld training images are equal: there is nothing to learn", path, (long long)d->train.n);
+}
+
 void mige_data_close(mige_data *d) {
     if (d->memory.base) mige_shared_destroy(&d->memory);
     free(d->class_names);

@@ -406,6 +406,7 @@ int train_run(const train_request *q) {
     MIGE_TRY(mige_agree(q->c, train_plan_create(o, q->score, q->data, q->seed, q->c, &r.plan)));
     r.last = o->steps ? o->steps : o->epochs * (q->data->train.n / o->batch);
     int err = *o->out ? mige_agree(q->c, q->c->rank == 0 ? check_folder(&r) : MIGE_OK) : MIGE_OK;
+    if (!err) mige_data_image_doubts(o->data, q->data);
     if (!err && o->task == TASK_IB) err = mige_agree(q->c, mige_data_class_doubts(o->data, q->data));
     if (!err) err = say_plan(&r);
     if (!err && q->memory.dry_run && o->resume && *o->out)
