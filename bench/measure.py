@@ -105,10 +105,16 @@ def training(count, steps, *options):
 
 
 @functools.cache
+def has_bfloat16():
+    """Whether the processor multiplies it: without, it is slow for anyone, and not measured."""
+    return not re.search("^bfloat16 +none", text_of([MIGE, "info"]), re.M)
+
+
+@functools.cache
 def precisions():
     """Those that mige has: of those that its help names, without auto."""
     found = re.search(r"--precision ([a-z0-9|]+)", text_of([MIGE, "train", "--help"]))
-    return [name for name in found[1].split("|") if name != "auto"] if found else [None]
+    return [name for name in found[1].split("|") if name != "auto" and (name != "bfloat16" or has_bfloat16())] if found else [None]
 
 
 def digits(folder):
