@@ -271,11 +271,17 @@ def columns_of_tables():
         with h5py.File(path("table.h5")) as f:
             assert (f["samples"][:] == samples[:, [0, 2]]).all()
     for text in ("# of 2020\n# x y z\n" + "".join(f"{x:.17g} {y:.17g} {z:.17g}\n" for x, y, z in samples),  # NumPy's savetxt
-                 "# remarks\nx,2020,z\n" + "".join(f"{x:.17g},{y:.17g},{z:.17g}\n" for x, y, z in samples)):
+                 "# x,y,z\n# \n" + "".join(f"{x:.17g},{y:.17g},{z:.17g}\n" for x, y, z in samples) + "# end\n",
+                 '# "remarks, 1, z\nx,2020,z\n' + "".join(f"{x:.17g},{y:.17g},{z:.17g}\n" for x, y, z in samples)):
         good(*table(text), "z,x")
         with h5py.File(path("table.h5")) as f:
             assert (f["samples"][:] == samples[:, [2, 0]]).all(), text[:20]
-    for columns, text, why in (("T,y", named, '"y" is not known'), ("z,z", named, "named twice"), ("n,z", named, "line 2, field 4.*missing"),
+    good(*table("# id,2019,2020\nid,2019,2020\n" + "1,2,3\n5,4,6\n#7,8,9\n" * 20), "2019,2020")  # the first line has them all
+    with h5py.File(path("table.h5")) as f:
+        assert f["samples"].shape == (60, 2) and (f["samples"][2] == [8, 9]).all()
+    for columns, text, why in (("a,d", "# a,b,c,d\n" + "1,2,3\n" * 9, "has 4 names, that 3"),
+                               ("c", "# a,b\n" + "1,2\n" * 9, r'"c" is not known \(a\|b\)'),
+                               ("T,y", named, '"y" is not known'), ("z,z", named, "named twice"), ("n,z", named, "line 2, field 4.*missing"),
                                ("T", named[named.index("\n") + 1:], "not known"), ("z", "z,y,z\n1,2,3\n", "same name"), ("z", "a|b,z\n1,2\n", "rename"),
                                ("b,a", 'a,b,c\n1,2,"x\n3,4,y"\n', "line 2: a quote is not closed")):
         fails(3, why, *table(text), columns)

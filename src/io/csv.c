@@ -22,7 +22,8 @@ typedef struct {
     int open;              /* a quote at the beginning of a field is not closed in its line */
     int integers;          /* no number has a point or an exponent */
     int64_t empty;         /* the first empty line behind samples */
-    const char *above;     /* the last line of # above the samples, without the mark: savetxt writes names there */
+    const char *above;     /* the last line of # above the first, without the mark */
+    int remarked;          /* it names the columns */
     int64_t behind, among; /* lines of # behind samples, and those that others follow */
     int pairs;             /* digits behind the only comma of every line, as in 1,234; -1: names, or not so */
     int whole, decimals;   /* lines of two whole numbers; those that are not written like two: 0,05 and -0,5 */
@@ -108,15 +109,19 @@ static int is_meant(const char *field) {
            (!*end || minus || *end == '#' || (*end == ',' && end[1] && !end[1 + strspn(end + 1, "0123456789")]));
 }
 
-/* The columns that are asked for, of the line of names. */
+/* The columns that are asked for, of a line of names. */
 static int choose_columns(table *t, const char *line) {
     char *copy, *rest, *choices;
+    int64_t fields = 0;
     int twice = 0;
+    free(t->take);
+    t->take = NULL;
+    t->taken = 0;
     MIGE_CHECK(!strchr(line, '|'), MIGE_EINPUT, "%s: columns with | in their names cannot be chosen (rename them)",
                t->a->file);
     MIGE_TRY(mige_alloc(strlen(line) + 2, 1, &choices));
     int err = mige_text(&copy, "%s", line);
-    for (rest = err ? NULL : copy; rest; strcat(choices, rest ? "|" : "")) {
+    for (rest = err ? NULL : copy; rest; strcat(choices, rest ? "|" : ""), fields++) {
         const char *field = next_field(t, &rest);
         twice |= mige_options_place(choices, field, strlen(field)) >= 0;
         strcat(choices, field);
@@ -125,25 +130,26 @@ static int choose_columns(table *t, const char *line) {
     if (!err) err = mige_list_names(t->a->file, t->a->name, choices, &t->taken, &t->take) ? MIGE_EINPUT : MIGE_OK;
     free(choices);
     MIGE_TRY(err);
+    MIGE_CHECK(fields == t->cols, MIGE_EINPUT, "%s: the remark above line %lld has %lld names, that %lld fields",
+               t->a->file, (long long)t->line, (long long)fields, (long long)t->cols);
     MIGE_CHECK(!twice, MIGE_EINPUT, "%s: has columns of the same name (rename them)", t->a->file);
     return MIGE_OK;
 }
 
-static int count_fields(table *t, const char *line, int64_t *n) {
-    char *copy, *rest;
-    MIGE_TRY(mige_text(&copy, "%s", line));
-    for (*n = 0, rest = copy; rest; ++*n) next_field(t, &rest);
-    free(copy);
-    return MIGE_OK;
-}
-
-/* Columns by the first line, or, where that has numbers (*are = 0) and as many names stand in a remark above it, by
- * these. *are: whether the first line was taken for names. */
+/* Columns by the first line, or, where that does not have them, by the remark above it, if it names as many: NumPy
+ * writes names there. *are: whether the first line has the names; before, whether it looks so. */
 static int choose(table *t, const char *line, int *are) {
-    int64_t n = 0;
-    if (!*are && t->above) MIGE_TRY(count_fields(t, t->above, &n));
-    *are = n != t->cols;
-    return choose_columns(t, *are ? line : t->above);
+    char *message;
+    int looks = *are, open = t->open, err = choose_columns(t, line);
+    *are = 1;
+    if (err != MIGE_EINPUT || !t->above) return err;
+    MIGE_TRY(mige_text(&message, "%s", mige_error()));
+    t->remarked = choose_columns(t, t->above) == MIGE_OK;
+    t->open = open;
+    *are = !t->remarked;
+    if (!t->remarked && looks) mige_error_set(message, 0); /* of numbers the remark's says more */
+    free(message);
+    return t->remarked ? MIGE_OK : MIGE_EINPUT;
 }
 
 /* Whether the first line has names: no field is a number. Pandas writes numbers of columns and rows where there are
@@ -249,10 +255,11 @@ static int begins_missing(const char *line) {
 /* Lines that hold no samples: empty ones, remarks as of NumPy's savetxt. */
 static int is_beside(table *t, const char *line) {
     line += strspn(line, " \t");
-    int remark = *line == '#' && !begins_missing(line) && !t->taken; /* columns not asked for may begin so */
+    int remark = *line == '#' && !begins_missing(line) &&
+                 (!t->taken || t->remarked); /* columns not asked for may begin so */
     if (!*line && t->rows && !t->empty) t->empty = t->line;
     t->behind += remark && t->rows;
-    if (remark && !t->cols) t->above = line + 1 + strspn(line + 1, " \t");
+    if (remark && !t->cols && line[1 + strspn(line + 1, " \t")]) t->above = line + 1 + strspn(line + 1, " \t");
     return !*line || remark;
 }
 

@@ -5,6 +5,7 @@
 #include "mige/clock.h"
 #include "train/term.h"
 #include <cblas.h>
+#include <string.h>
 
 enum { MOST_VARIABLES = 3, MOST_PAIRS = 2, IMAGE = -1 };
 
@@ -137,10 +138,11 @@ static int gather(trainer *t, mige_term *m, int v) {
     return mige_rows_gather(&t->images, (int)dim, m->mine, s->all);
 }
 
-/* Whether all values are one but for rounding: their median distance, and scores of that width, would be noise. The
- * same on every rank. */
+enum { ROUNDED = 1 << 18 }; /* of 2^24 by which a float tells numbers apart: sums lose some */
+
+/* Whether all values are one but for rounding: their median distance, and scores of that width, would be of
+ * rounding. The same on every rank. */
 static int check_spread(const trainer *t, const mige_term *m, int v) {
-    enum { ROUNDED = 1 << 18 }; /* of 2^24 by which a float tells numbers apart: sums lose some */
     size_t dim = (size_t)m->variable[v].dim, size = (size_t)t->plan->batch * dim;
     const double *all = m->source[v].all;
     double apart = 0, whole = 0;
@@ -149,11 +151,29 @@ static int check_spread(const trainer *t, const mige_term *m, int v) {
         apart += from_first * from_first;
         whole += all[i] * all[i];
     }
-    MIGE_CHECK(
-        t->plan->score->width > 0 || !(apart * ROUNDED * ROUNDED <= whole), MIGE_ENUMERIC,
-        "%s: is the same for all %d images, but for rounding: their distances are noise (images that are all "
-        "equal? or it has collapsed: a smaller learning rate)",
-        m->variable[v].name, t->plan->batch);
+    MIGE_CHECK(t->plan->score->width > 0 || !(apart * ROUNDED * ROUNDED <= whole), MIGE_ENUMERIC,
+               "%s: is the same for all %d images, but for rounding, which scores would follow (images that are "
+               "all equal? "
+               "or it has collapsed: a smaller learning rate, or a fixed --width)",
+               m->variable[v].name, t->plan->batch);
+    return MIGE_OK;
+}
+
+/* Most values being one, but for rounding, so is their median distance. After the scores; the same on every rank.
+ */
+static int check_width(const trainer *t, const mige_term *m, int v) {
+    int size = t->plan->batch * m->variable[v].dim;
+    double whole = cblas_ddot(size, m->source[v].all, 1, m->source[v].all, 1) / t->plan->batch;
+    for (int i = 0; i < mige_mi_num_problems(m->mi); i++) {
+        mige_mi_problem p = mige_mi_get_problem(m->mi, i);
+        MIGE_CHECK(
+            strcmp(p.name, m->variable[v].name) != 0 || t->plan->score->width > 0 ||
+                !(p.width * p.width * ROUNDED * ROUNDED <= whole),
+            MIGE_ENUMERIC,
+            "%s: is the same for most of %d images, but for rounding, which scores would follow (images that "
+            "are equal? or it has collapsed: a smaller learning rate, or a fixed --width)",
+            p.name, t->plan->batch);
+    }
     return MIGE_OK;
 }
 
@@ -203,6 +223,8 @@ static int apply(trainer *t, term *k) {
     for (int v = 0; !err && v < m->n; v++) err = check_spread(t, m, v);
     MIGE_TRY(mige_agree(t->c, err));
     MIGE_TRY(mige_mi_gradient(m->mi, values, gradients));
+    for (int v = 0; !err && v < m->n; v++) err = check_width(t, m, v);
+    MIGE_TRY(mige_agree(t->c, err));
     for (int v = 0; v < m->n; v++) {
         if (!m->variable[v].gradient) continue;
         int size = t->plan->batch * m->variable[v].dim;
