@@ -15,7 +15,7 @@ NAMES = {"baseline": "no bottleneck", "dropout": "dropout", "confidence-penalty"
          "mige-ib-eta0.01": "MIGE-IB, ridge 0.01", "mige-ib-estimated": "MIGE-IB, both scores estimated",
          "mige-ib-implicit": "MIGE-IB, encoder without a density", "mige-ib-published": "MIGE-IB, SSGE as published"}
 NOTE = ("Test error, %: mean over seeds ± standard deviation. The last epoch is what a user gets; best on test is the least of all tests, "
-        "chosen on the test images, as some published figures are.")
+        "chosen on the test images, as some published figures are. Minutes are of the machine at hand: not all rows had the same.")
 
 
 def errors(runs, epochs):
