@@ -78,8 +78,12 @@ int mige_grow(size_t n, size_t size, void *array) {
     return MIGE_OK;
 }
 
+static void forget(void *pointer) {
+    memset(pointer, 0, sizeof(void *));
+}
+
 int mige_pool_alloc(mige_pool *p, size_t count, size_t size, void *out) {
-    memset(out, 0, sizeof(void *));
+    forget(out);
     MIGE_TRY(mige_grow((size_t)p->n, sizeof *p->block, &p->block));
     MIGE_TRY(mige_alloc(count, size, out));
     memcpy(&p->block[p->n++], out, sizeof(void *));
@@ -90,11 +94,11 @@ int mige_pool_take(mige_pool *p, int n, const mige_block *blocks) {
     int before = p->n, err = MIGE_OK;
     for (int i = 0; i < n; i++) {
         p->bytes += (double)blocks[i].count * (double)blocks[i].size;
-        memset(blocks[i].out, 0, sizeof(void *));
+        forget(blocks[i].out);
         if (!p->counts && !err) err = mige_pool_alloc(p, blocks[i].count, blocks[i].size, blocks[i].out);
     }
     if (!err) return MIGE_OK;
-    for (int i = 0; i < n; i++) memset(blocks[i].out, 0, sizeof(void *));
+    for (int i = 0; i < n; i++) forget(blocks[i].out);
     while (p->n > before) free(p->block[--p->n]);
     if (!p->n) mige_pool_free(p);
     return err;
